@@ -1,0 +1,35 @@
+package engine
+
+import "gnomon/sdk/abi"
+
+// Batch is a run of a stream's events in stream order, laid out as the guest
+// reads them. It belongs to the Reader that returned it and is valid until the
+// reader's next Take.
+type Batch struct {
+	Records []byte // concatenated records, see sdk/abi
+	Count   int    // of records
+	Through uint64 // every event up to this sequence is in this batch, in an earlier one, or no longer in the stream
+	Pending uint64 // events that the stream still held after the last one, when that was delivered
+
+	last int // offset of the last record
+}
+
+// Append adds an event. Its fields are copied.
+func (b *Batch) Append(e *abi.Record) {
+	b.last = len(b.Records)
+	b.Records = e.Append(b.Records)
+	b.Count++
+	b.Through = e.Sequence
+}
+
+// Last returns the last event; ok is false when the batch holds none.
+func (b *Batch) Last() (e abi.Record, ok bool) {
+	if b.Count == 0 {
+		return e, false
+	}
+	e, _, err := abi.Next(b.Records[b.last:])
+	return e, err == nil
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() { *b = Batch{Records: b.Records[:0]} }

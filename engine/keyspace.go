@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors of a Keyspace and its Store.
+var (
+	// ErrNoCheckpoint says that nothing was committed at or before that version.
+	ErrNoCheckpoint = errors.New("no checkpoint")
+	// ErrNoKeyspace says that there is no such keyspace.
+	ErrNoKeyspace = errors.New("keyspace not found")
+	// ErrCorrupt says that stored bytes are not those that were written. It is
+	// wrapped with what they belong to.
+	ErrCorrupt = errors.New("stored data is damaged")
+)
+
+// Checkpoint is what one commit records beside the state: where in the stream it
+// stands, and what the state amounts to.
+type Checkpoint struct {
+	Version  Version  `json:"-"`
+	Position Position `json:"position"`
+	Anchors  []Anchor `json:"anchors,omitempty"` // newest first
+	Keys     int64    `json:"keys"`
+	Bytes    int64    `json:"bytes"` // of keys and values
+	Digest   Digest   `json:"digest"`
+	// Memories are the kept snapshots of the guest's memory, newest first.
+	Memories []Memory `json:"memories,omitempty"`
+}
+
+// Memory is a stored snapshot of a guest's own memory. The state at its version
+// is what the guest saw when it wrote the snapshot.
+type Memory struct {
+	Version Version `json:"version"`
+	Blobs   int     `json:"blobs"`
+	Bytes   int64   `json:"bytes"`
+	SHA256  string  `json:"sha256"`
+}
+
+// Write is a change of one key. Slices are not changed after Commit was called.
+type Write struct {
+	Key     string
+	Value   []byte // ignored when Delete is set
+	Delete  bool
+	OldSize int // bytes of the value that it replaces; 0 when there was none
+}
+
+// Commit is what becomes durable together.
+type Commit struct {
+	Checkpoint Checkpoint // its Version must be greater than that of the last commit of this runner
+	Writes     []Write    // at most one for a key
+	Emits      []Emit
+	// Memory, when not nil, are the blobs of a memory snapshot taken at this
+	// version. The keyspace stores them ahead of the commit and adds them, as the
+	// newest, to the checkpoint's Memories, of which it keeps KeepMemories.
+	Memory       [][]byte
+	KeepMemories int
+}
+
+// TxLimit bounds what one commit can hold.
+type TxLimit struct {
+	Writes int
+	Bytes  int
+}
+
+// View reads a keyspace at one version, whatever is committed meanwhile. It is
+// safe for concurrent use. The version stays readable until Close.
+type View interface {
+	Version() Version
+	// Get returns a value, which is the caller's, and whether the key is present.
+	// It fails with ErrCorrupt when the stored bytes are not those written.
+	Get(key []byte) (value []byte, ok bool, err error)
+	// Scan calls fn as State.Scan does.
+	Scan(prefix, after []byte, fn func(key, value []byte) bool) error
+	Close()
+}
+
+// Keyspace keeps the state, positions and snapshots of one generation of a
+// projection. Views and Checkpoint may be used concurrently with Commit; Commit
+// is called by one goroutine at a time.
+type Keyspace interface {
+	// Checkpoint returns the newest checkpoint at or before a version, or
+	// ErrNoCheckpoint.
+	Checkpoint(v Version) (Checkpoint, error)
+	// Latest returns the checkpoint to go on from: the newest one committed, or,
+	// after a crash of the machine, the newest that is certain to be on disk. It
+	// fails with ErrNoCheckpoint when the keyspace is new.
+	Latest() (Checkpoint, error)
+	// View opens a view of the state at a version.
+	View(v Version) (View, error)
+	// Commit makes a checkpoint and its writes visible, all or nothing, and
+	// returns the checkpoint as stored. A crash of the process after it returned
+	// loses nothing; for a crash of the machine see Sync. Versions above that of the
+	// checkpoint, left from before a restart, are not touched: they are rewritten as
+	// the position passes them, and no view at or below it sees them.
+	Commit(ctx context.Context, c Commit) (Checkpoint, error)
+	// Memory returns the blobs of a stored memory snapshot, checked against its
+	// SHA-256; ErrCorrupt when they differ.
+	Memory(m Memory) (blobs [][]byte, err error)
+	// Sync makes every commit so far durable against a crash of the machine and
+	// returns the version that is.
+	Sync(ctx context.Context) (Version, error)
+	// Durable returns the version that the last Sync made durable.
+	Durable() Version
+	// Pin keeps a version readable until Unpin, across restarts of the caller's own
+	// making: the keyspace forgets pins when it is closed.
+	Pin(v Version)
+	Unpin(v Version)
+	// Limit is what one commit can hold.
+	Limit() TxLimit
+	// DiskBytes is the size of the keyspace on disk.
+	DiskBytes() int64
+	// Close syncs and closes. Views must be closed before.
+	Close() error
+}
+
+// Store opens keyspaces.
+type Store interface {
+	// Open opens the keyspace of a projection's generation, and creates it when it
+	// is absent and create is set; ErrNoKeyspace otherwise.
+	Open(ctx context.Context, projection, generation string, create bool) (Keyspace, error)
+}
+
+// Catalog keeps what operators decide about projections and generations. Every
+// change is on disk when the method returns. It is safe for concurrent use.
+type Catalog interface {
+	// Projection returns the record of a projection; the zero record when there is none.
+	Projection(name string) CatalogRecord
+	// Update changes the record of a projection. When fn fails nothing is changed.
+	Update(name string, fn func(*CatalogRecord) error) error
+	// Names lists the projections that have a record, sorted.
+	Names() []string
+}
+
+// CatalogRecord is what the catalog knows of one projection.
+type CatalogRecord struct {
+	Live        string             `json:"live,omitempty"` // id of the generation that readers see
+	Generations []GenerationRecord `json:"generations,omitempty"`
+	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
+	Paused      bool               `json:"paused,omitempty"`
+}
+
+// GenerationRecord is what the catalog knows of one generation.
+type GenerationRecord struct {
+	ID      string    `json:"id"`
+	Module  string    `json:"module"` // digest
+	Created time.Time `json:"created"`
+	Retired time.Time `json:"retired,omitzero"` // when it stopped being live
+}
+
+// Snapshot is a named, pinned version of a projection's state.
+type Snapshot struct {
+	Name       string    `json:"name"`
+	Generation string    `json:"generation"`
+	Version    Version   `json:"version"`
+	Sequence   uint64    `json:"sequence"`
+	Time       time.Time `json:"time"`    // of the last event it reflects
+	Created    time.Time `json:"created"` // when it was taken
+	Keys       int64     `json:"keys"`
+	Bytes      int64     `json:"bytes"`
+	Digest     Digest    `json:"digest"`
+}

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+)
+
+// Module is a projection's checked and compiled code. It is safe for concurrent
+// use; its instances are not.
+type Module interface {
+	// Digest is the SHA-256 of the module's bytes in hex.
+	Digest() string
+	// Traits says what the module exports and imports.
+	Traits() Traits
+	// Instantiate makes a fresh instance and runs its initialisation. It fails
+	// with a *GuestError when the guest does.
+	Instantiate(ctx context.Context, c InstanceConfig) (Instance, error)
+}
+
+// Traits are the facts about a module that a runner depends on.
+type Traits struct {
+	Memory bool // keeps state in its own memory: has snapshot and restore
+	Emits  bool // imports emit
+}
+
+// InstanceConfig is what an instance is made with.
+type InstanceConfig struct {
+	Settings []byte // the projection's settings table as JSON
+	Memory   uint64 // limit of its linear memory in bytes
+	Log      GuestLog
+}
+
+// GuestLog receives the log lines of a guest. Level is a log/slog level.
+type GuestLog func(level int, line string)
+
+// Instance is one running copy of a module. Its methods belong to one goroutine.
+// After any error it must be closed: its memory is half changed.
+type Instance interface {
+	// Apply hands the guest a batch of records and runs it once. State is called
+	// during the call only. It fails with a *GuestError when the guest does, or
+	// with the error of State that the guest ran into.
+	Apply(ctx context.Context, records []byte, st State) error
+	// Snapshot returns the blobs that the guest writes of its own memory.
+	Snapshot(ctx context.Context) (blobs [][]byte, err error)
+	// Restore gives a fresh instance the blobs of a Snapshot back.
+	Restore(ctx context.Context, blobs [][]byte) error
+	// MemoryBytes is the present size of its linear memory.
+	MemoryBytes() uint64
+	// Close releases the instance. It may be called more than once.
+	Close(ctx context.Context) error
+}
+
+// State is a projection's state as its guest sees it during a batch. Errors are
+// for the host, not for the guest: they end the batch.
+type State interface {
+	// Get returns a value, valid until the next call of any method, and whether
+	// the key is present.
+	Get(key []byte) (value []byte, ok bool, err error)
+	// Put stages a write. Key and value are copied.
+	Put(key, value []byte) error
+	// Delete stages a removal. A key that is absent may be deleted.
+	Delete(key []byte) error
+	// Scan calls fn for each key that has the prefix and is greater than after, in
+	// key order, until fn returns false. An empty after begins at the first key.
+	// Key and value are valid during the call of fn, which may not call State.
+	Scan(prefix, after []byte, fn func(key, value []byte) bool) error
+	// Emit stages an event that is to be published once the batch is committed.
+	Emit(e Emit) error
+}
+
+// Emit is an event that a guest asked to publish. Its bytes are its own.
+type Emit struct {
+	Cause   uint64 // sequence of the event that caused it
+	Index   int    // its place among the emits of that event, from 0
+	Subject string
+	Headers []byte // as in a record, see sdk/abi
+	Data    []byte
+}
+
+// GuestError is a failure of a guest: what it did, and about which event when
+// that is known. The batch is rolled back and the instance replaced.
+type GuestError struct {
+	Call  string // the export that was called
+	Kind  GuestErrorKind
+	Text  string // the guest's own words, or the trap's
+	Event int    // index in the batch of the event it is about, or -1
+	// Have and Need are set for a small buffer: its size, and the batch's, in bytes.
+	Have, Need int
+}
+
+// GuestErrorKind says in what way a guest failed.
+type GuestErrorKind string
+
+// The ways in which a guest fails.
+const (
+	GuestTrapped   GuestErrorKind = "trapped"
+	GuestRefused   GuestErrorKind = "returned an error"
+	GuestPointer   GuestErrorKind = "passed a pointer outside its memory"
+	GuestArgument  GuestErrorKind = "passed a bad argument"
+	GuestBuffer    GuestErrorKind = "has too small a batch buffer"
+	GuestOverLimit GuestErrorKind = "went over a limit"
+)
+
+func (e *GuestError) Error() string {
+	switch {
+	case e.Kind == GuestBuffer:
+		return fmt.Sprintf("%s %s: %d bytes for an event of %d bytes", e.Call, e.Kind, e.Have, e.Need)
+	case e.Text == "":
+		return fmt.Sprintf("%s %s", e.Call, e.Kind)
+	}
+	return fmt.Sprintf("%s %s: %s", e.Call, e.Kind, e.Text)
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gnomon/sdk/abi"
+)
+
+// Errors of a Source.
+var (
+	// ErrNoStream says that the server has no stream of that name.
+	ErrNoStream = errors.New("stream not found")
+	// ErrNoEvent says that the stream holds no event at that sequence.
+	ErrNoEvent = errors.New("event not found")
+	// ErrReaderLost says that a reader can deliver no more, and that a new one
+	// opened at the next sequence goes on where it stopped. It is wrapped with
+	// the reason.
+	ErrReaderLost = errors.New("reader lost")
+	// ErrSourceDown says that the server cannot be reached at present.
+	ErrSourceDown = errors.New("server unreachable")
+)
+
+// Source is where events come from. Its methods may be called concurrently.
+type Source interface {
+	// Stream describes a stream as the server has it now. It fails with
+	// ErrNoStream or ErrSourceDown, wrapped.
+	Stream(ctx context.Context, name string) (StreamInfo, error)
+	// Event returns a stored event; its bytes are the caller's. It fails with
+	// ErrNoEvent when the stream has none at that sequence.
+	Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error)
+	// SequenceAt returns the sequence of the first event stored at or after t, or
+	// the last sequence + 1 when there is none.
+	SequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error)
+	// Read opens a reader that returns every event with a sequence of at least
+	// from, in order. It starts reading ahead at once.
+	Read(ctx context.Context, stream string, from uint64, limit ReadLimit) (Reader, error)
+}
+
+// Reader yields a stream's events in order, without gaps and without repeats. It
+// reads ahead, up to one batch. Its methods belong to one goroutine.
+type Reader interface {
+	// Ready is signalled when Take has events or an error to return. It is never
+	// closed.
+	Ready() <-chan struct{}
+	// Take returns the events read since the last call, or nil when there are
+	// none. The batch is valid until the next call. An error is final: ErrReaderLost,
+	// wrapped with the reason.
+	Take() (*Batch, error)
+	// CaughtUp asks the server how far the reader is: every event up to the
+	// sequence returned has been taken or is no longer in the stream. It returns 0
+	// when events are still under way.
+	CaughtUp(ctx context.Context) (through uint64, err error)
+	// Close ends the reading and waits for it.
+	Close()
+}
+
+// ReadLimit bounds a batch. A batch holds at least one event, however large.
+type ReadLimit struct {
+	Events int // at least 1
+	Bytes  int // of records
+}
+
+// StreamInfo describes a stream.
+type StreamInfo struct {
+	Name     string
+	Subjects []string
+	Created  time.Time
+	First    uint64 // sequence of the first event it holds; Last+1 when it is empty
+	Last     uint64 // sequence of the last event it ever stored; 0 before the first
+	Events   uint64 // that it holds
+	LastTime time.Time
+}

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"errors"
+	"time"
+)
+
+// State names what a projection's runner is doing.
+type State string
+
+// The states of a projection.
+const (
+	Starting   State = "starting"    // opening its keyspace, restoring its memory, checking the stream's history
+	CatchingUp State = "catching-up" // applying events that were stored before
+	Live       State = "live"        // has applied every event, and applies new ones as they are stored
+	Paused     State = "paused"      // stopped by an operator, until resumed
+	Halted     State = "halted"      // stopped at an event or by an error, which Reason names
+	Diverged   State = "diverged"    // the stream is not the one that was read before, or lost events unread
+	Stalled    State = "stalled"     // is behind and gets no events; the reader is being made anew
+)
+
+// Serves reports whether the state of a projection in this state is served as
+// up to date.
+func (s State) Serves() bool { return s == Live }
+
+// Status is what is known of a projection at one moment.
+type Status struct {
+	Projection string    `json:"projection"`
+	State      State     `json:"state"`
+	Reason     string    `json:"reason,omitempty"` // why it is in this state
+	Hint       string    `json:"hint,omitempty"`   // what to do about it
+	Since      time.Time `json:"since"`            // when it entered the state
+	Stream     string    `json:"stream"`
+	Generation string    `json:"generation"`         // that is read
+	Building   string    `json:"building,omitempty"` // generation that is being caught up to replace it
+	Module     string    `json:"module"`             // SHA-256
+
+	Position     uint64    `json:"position"` // sequence that the served state reflects
+	PositionTime time.Time `json:"position_time,omitzero"`
+	Applied      uint64    `json:"applied_seq"`     // sequence that the runner has applied, committed or not
+	Committed    uint64    `json:"committed_seq"`   // survives a crash of the process
+	Durable      uint64    `json:"durable_seq"`     // survives a crash of the machine
+	StreamLast   uint64    `json:"stream_last_seq"` // as the server last said
+	Behind       uint64    `json:"behind"`          // StreamLast - Position, in sequences
+
+	Keys      int64  `json:"keys"`
+	Bytes     int64  `json:"bytes"`
+	DiskBytes int64  `json:"disk_bytes"`
+	Digest    Digest `json:"digest"`
+
+	Events   uint64        `json:"events_applied"` // since the engine started
+	Commits  uint64        `json:"commits"`        // since the engine started
+	Failures uint64        `json:"failures"`       // batches rolled back since the engine started
+	Rate     float64       `json:"events_per_second"`
+	Apply    time.Duration `json:"apply_ns"`       // spent in the guest since the engine started
+	Memory   uint64        `json:"memory_bytes"`   // of the guest
+	Start    uint64        `json:"started_at_seq"` // position when the engine started
+}
+
+// Errors of an Engine.
+var (
+	// ErrNoProjection says that no projection has that name.
+	ErrNoProjection = errors.New("projection not found")
+	// ErrNotReady says that a projection has nothing to read yet.
+	ErrNotReady = errors.New("projection is starting")
+	// ErrSnapshotExists says that a snapshot of that name exists.
+	ErrSnapshotExists = errors.New("snapshot exists")
+	// ErrTooManySnapshots says that the bound on pinned snapshots is reached.
+	ErrTooManySnapshots = errors.New("too many snapshots")
+)
+
+// Reading is a consistent view of a projection's served state. Close it.
+type Reading struct {
+	View
+	Checkpoint Checkpoint
+	Generation string
+}
