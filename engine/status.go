@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// State names what a projection's runner is doing.
-type State string
+// RunnerState names what a projection's runner is doing.
+type RunnerState string
 
 // The states of a projection.
 const (
-	Starting   State = "starting"    // opening its keyspace, restoring its memory, checking the stream's history
-	CatchingUp State = "catching-up" // applying events that were stored before
-	Live       State = "live"        // has applied every event, and applies new ones as they are stored
-	Paused     State = "paused"      // stopped by an operator, until resumed
-	Halted     State = "halted"      // stopped at an event or by an error, which Reason names
-	Diverged   State = "diverged"    // the stream is not the one that was read before, or lost events unread
-	Stalled    State = "stalled"     // is behind and gets no events; the reader is being made anew
+	Starting   RunnerState = "starting"    // opening its keyspace, restoring its memory, checking the stream's history
+	CatchingUp RunnerState = "catching-up" // applying events that were stored before
+	Live       RunnerState = "live"        // has applied every event, and applies new ones as they are stored
+	Paused     RunnerState = "paused"      // stopped by an operator, until resumed
+	Halted     RunnerState = "halted"      // stopped at an event or by an error, which Reason names
+	Diverged   RunnerState = "diverged"    // the stream is not the one that was read before, or lost events unread
+	Stalled    RunnerState = "stalled"     // is behind and gets no events; the reader is being made anew
 )
 
 // Serves reports whether the state of a projection in this state is served as
 // up to date.
-func (s State) Serves() bool { return s == Live }
+func (s RunnerState) Serves() bool { return s == Live }
 
 // Status is what is known of a projection at one moment.
 type Status struct {
-	Projection string    `json:"projection"`
-	State      State     `json:"state"`
-	Reason     string    `json:"reason,omitempty"` // why it is in this state
-	Hint       string    `json:"hint,omitempty"`   // what to do about it
-	Since      time.Time `json:"since"`            // when it entered the state
-	Stream     string    `json:"stream"`
-	Generation string    `json:"generation"`         // that is read
-	Building   string    `json:"building,omitempty"` // generation that is being caught up to replace it
-	Module     string    `json:"module"`             // SHA-256
+	Projection string      `json:"projection"`
+	State      RunnerState `json:"state"`
+	Reason     string      `json:"reason,omitempty"` // why it is in this state
+	Hint       string      `json:"hint,omitempty"`   // what to do about it
+	Since      time.Time   `json:"since"`            // when it entered the state
+	Stream     string      `json:"stream"`
+	Generation string      `json:"generation"`         // that is read
+	Building   string      `json:"building,omitempty"` // generation that is being caught up to replace it
+	Module     string      `json:"module"`             // SHA-256
 
 	Position     uint64    `json:"position"` // sequence that the served state reflects
 	PositionTime time.Time `json:"position_time,omitzero"`
