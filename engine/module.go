@@ -30,8 +30,12 @@ type InstanceConfig struct {
 	Log      GuestLog
 }
 
-// GuestLog receives the log lines of a guest. Level is a log/slog level.
-type GuestLog func(level int, line string)
+// GuestLog receives the log lines of a guest. Levels are those of log/slog. It
+// may be called from any goroutine.
+type GuestLog interface {
+	Enabled(level int) bool
+	Line(level int, line string)
+}
 
 // Instance is one running copy of a module. Its methods belong to one goroutine.
 // After any error it must be closed: its memory is half changed.

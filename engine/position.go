@@ -52,11 +52,14 @@ func AnchorOf(e abi.Record) Anchor {
 	h.Write(e.Data)
 	return Anchor{
 		Sequence: e.Sequence,
-		Time:     time.Unix(0, e.TimeNs).UTC(),
+		Time:     storedAt(e),
 		Subject:  string(e.Subject),
 		Hash:     hex.EncodeToString(h.Sum(nil)[:8]),
 	}
 }
+
+// storedAt is when the stream stored an event.
+func storedAt(e abi.Record) time.Time { return time.Unix(0, e.TimeNs).UTC() }
 
 // Same reports whether two anchors identify the same event.
 func (a Anchor) Same(b Anchor) bool {

@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+)
+
+// committer commits windows in a goroutine of its own, one at a time, so that the
+// guest runs on meanwhile.
+type committer struct {
+	keyspace Keyspace
+	jobs     chan commitJob    // closed by close
+	done     chan commitResult // one for each job
+}
+
+// commitJob is a window with the position it belongs to.
+type commitJob struct {
+	window   *window
+	position Position
+	anchors  []Anchor
+	memory   [][]byte // of the guest at this position, or nil
+	keep     int      // memory snapshots
+}
+
+type commitResult struct {
+	window     *window
+	checkpoint Checkpoint
+	view       View // of the state after the commit; closed by the receiver
+	err        error
+}
+
+// startCommitter starts committing on top of a checkpoint.
+func startCommitter(ks Keyspace, last Checkpoint) *committer {
+	c := &committer{keyspace: ks, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
+	go c.run(last)
+	return c
+}
+
+func (c *committer) run(last Checkpoint) {
+	for job := range c.jobs {
+		r := c.commit(last, job)
+		if r.err == nil {
+			last = r.checkpoint
+		}
+		c.done <- r
+	}
+	close(c.done)
+}
+
+func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
+	r := commitResult{window: job.window}
+	before, err := c.keyspace.View(last.Version)
+	if err != nil {
+		r.err = fmt.Errorf("read state at %d: %w", last.Position.Sequence, err)
+		return r
+	}
+	defer before.Close()
+	next := last
+	next.Version = last.Version.Next(job.position.Sequence)
+	next.Position, next.Anchors = job.position, job.anchors
+	if err := job.window.tally(&next, before); err != nil {
+		r.err = fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)
+		return r
+	}
+	// A commit is never given up half way: it does not heed the end of the engine.
+	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
+		Checkpoint: next, Writes: job.window.writes(), Emits: job.window.emits,
+		Memory: job.memory, KeepMemories: job.keep,
+	})
+	if r.err != nil {
+		r.err = fmt.Errorf("commit at %d: %w", job.position.Sequence, r.err)
+		return r
+	}
+	r.view, r.err = c.keyspace.View(r.checkpoint.Version)
+	return r
+}
+
+// close ends the goroutine. No job may be under way.
+func (c *committer) close() { close(c.jobs) }

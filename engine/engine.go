@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// syncEvery is how often commits are made durable against a crash of the machine.
+	syncEvery = 500 * time.Millisecond
+	// watchEvery is how often a stream's end is asked for, whatever its readers say.
+	watchEvery = time.Second
+)
+
+// Engine runs projections. Add them, then Start.
+type Engine struct {
+	source  Source
+	store   Store
+	catalog Catalog
+	leaser  Leaser
+	log     *slog.Logger
+
+	projections map[string]*projection // unchanged after Start
+	streams     map[string]*streamWatch
+
+	cancel context.CancelFunc // set by Start
+	tasks  sync.WaitGroup     // everything that Start started
+}
+
+// Options are the parts that an Engine is made of.
+type Options struct {
+	Source  Source
+	Store   Store
+	Catalog Catalog
+	Leaser  Leaser // nil: SoleNode
+	Log     *slog.Logger
+}
+
+// New makes an engine that runs nothing yet.
+func New(o Options) *Engine {
+	if o.Leaser == nil {
+		o.Leaser = SoleNode{}
+	}
+	return &Engine{
+		source: o.Source, store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log,
+		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
+	}
+}
+
+// Add opens a projection's keyspace, or creates it. It does not run it yet.
+func (e *Engine) Add(ctx context.Context, spec Spec) error {
+	if e.projections[spec.Name] != nil {
+		return fmt.Errorf("projection %s: exists already", spec.Name)
+	}
+	if spec.Module.Traits().Emits {
+		return fmt.Errorf("projection %s: its module imports emit, but this version does not publish emitted events yet: remove the calls of emit, or wait for the version that does", spec.Name)
+	}
+	p, err := e.openProjection(ctx, &spec)
+	if err != nil {
+		return fmt.Errorf("projection %s: %w", spec.Name, err)
+	}
+	e.projections[spec.Name] = p
+	if e.streams[spec.Stream] == nil {
+		e.streams[spec.Stream] = &streamWatch{name: spec.Stream}
+	}
+	p.stream = e.streams[spec.Stream]
+	return nil
+}
+
+// Start runs every projection, until Close.
+func (e *Engine) Start(ctx context.Context) {
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for _, w := range e.streams {
+		e.tasks.Go(func() { w.run(ctx, e.source) })
+	}
+	for _, p := range e.projections {
+		e.tasks.Go(func() { p.run(ctx) })
+		e.tasks.Go(func() { p.keep(ctx) })
+	}
+}
+
+// Close stops every projection, commits and syncs what was applied, and closes
+// the keyspaces. Readings must be closed before. It may be called more than once.
+func (e *Engine) Close() error {
+	if e.cancel != nil {
+		e.cancel()
+	}
+	e.tasks.Wait()
+	var errs []error
+	for _, p := range e.projections {
+		errs = append(errs, p.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Projections returns the status of every projection, by name.
+func (e *Engine) Projections() []Status {
+	all := make([]Status, 0, len(e.projections))
+	for _, p := range e.projections {
+		all = append(all, p.status())
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Projection, b.Projection) })
+	return all
+}
+
+// Status returns the status of a projection, or ErrNoProjection.
+func (e *Engine) Status(name string) (Status, error) {
+	p, err := e.projection(name)
+	if err != nil {
+		return Status{}, err
+	}
+	return p.status(), nil
+}
+
+// Read opens a reading of the state that a projection serves. It fails with
+// ErrNoProjection, or with ErrNotReady before the first commit.
+func (e *Engine) Read(name string) (*Reading, error) {
+	p, err := e.projection(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.read()
+}
+
+// Ready reports whether every projection is live, and of those that are not, why.
+func (e *Engine) Ready() (bool, []string) {
+	var reasons []string
+	for _, s := range e.Projections() {
+		if s.State.Serves() && s.Building == "" {
+			continue
+		}
+		reason := fmt.Sprintf("projection %s is %s at %d of %d", s.Projection, s.State, s.Position, s.StreamLast)
+		if s.Reason != "" {
+			reason += ": " + s.Reason
+		}
+		reasons = append(reasons, reason)
+	}
+	return len(reasons) == 0, reasons
+}
+
+// Pause stops a projection until Resume, also across restarts.
+func (e *Engine) Pause(name string) error { return e.setPaused(name, true) }
+
+// Resume lets a paused projection go on.
+func (e *Engine) Resume(name string) error { return e.setPaused(name, false) }
+
+func (e *Engine) setPaused(name string, paused bool) error {
+	p, err := e.projection(name)
+	if err != nil {
+		return err
+	}
+	err = e.catalog.Update(name, func(r *CatalogRecord) error { r.Paused = paused; return nil })
+	if err != nil {
+		return fmt.Errorf("note pause of %s: %w", name, err)
+	}
+	if paused {
+		p.runner.Pause()
+	} else {
+		p.runner.Resume()
+	}
+	return nil
+}
+
+// AwaitEnd waits until every projection has committed what its stream held when
+// AwaitEnd was called. It fails when one of them stops before.
+func (e *Engine) AwaitEnd(ctx context.Context) error {
+	for _, name := range e.names() {
+		p := e.projections[name]
+		info, err := e.source.Stream(ctx, p.spec.Stream)
+		if err != nil {
+			return fmt.Errorf("projection %s: %w", name, err)
+		}
+		if err := p.awaitSequence(ctx, info.Last); err != nil {
+			return fmt.Errorf("projection %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) names() []string {
+	names := make([]string, 0, len(e.projections))
+	for name := range e.projections {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (e *Engine) projection(name string) (*projection, error) {
+	p := e.projections[name]
+	if p == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNoProjection, name)
+	}
+	return p, nil
+}
+
+// streamWatch asks the server for a stream's end, so that a silent reader is not
+// taken for one that has nothing to read.
+type streamWatch struct {
+	name string
+	mu   sync.Mutex
+	last uint64
+}
+
+func (w *streamWatch) run(ctx context.Context, src Source) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if info, err := src.Stream(ctx, w.name); err == nil {
+			w.mu.Lock()
+			w.last = info.Last
+			w.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *streamWatch) end() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// headDistance is how many events a live projection may be behind for a moment
+	// before it counts as catching up again.
+	headDistance = 10_000
+	// stallAfter is how long a projection may be behind without getting an event.
+	stallAfter = 30 * time.Second
+	// Without events the source is asked how far the reader is, ever less often.
+	firstIdle = 100 * time.Millisecond
+	lastIdle  = 2 * time.Second
+)
+
+// run follows the stream until something fails or ctx ends. A reader that is lost
+// is made anew at the next event, after the history was checked again; instance
+// and overlay live on.
+func (s *session) run(ctx context.Context) error {
+	wait := firstBackOff
+	for {
+		before := s.applied.Sequence
+		err := s.follow(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !isSource(err) {
+			return err
+		}
+		if s.applied.Sequence > before {
+			wait = firstBackOff
+		}
+		s.troubled(err)
+		wait = s.backOff(ctx, wait)
+	}
+}
+
+// follow checks the history, opens a reader and pumps its events.
+func (s *session) follow(ctx context.Context) error {
+	h := history{position: s.applied, anchors: s.anchors, fresh: len(s.anchors) == 0 && s.spec.Start.Sequence <= 1}
+	info, err := h.verify(ctx, s.source)
+	if err != nil {
+		return asSource(err)
+	}
+	from := s.applied.Sequence + 1
+	if h.fresh {
+		from = max(from, info.First)
+	}
+	reader, err := s.source.Read(ctx, s.spec.Stream, from, s.spec.Batch)
+	if err != nil {
+		return asSource(fmt.Errorf("read stream %s from %d: %w", s.spec.Stream, from, err))
+	}
+	defer reader.Close()
+	s.streamLast(info.Last)
+	if s.applied.Sequence < info.Last {
+		s.enter(CatchingUp, "", "")
+	}
+	return s.pump(ctx, reader)
+}
+
+// asSource marks an error as one of the source, unless it says that the history
+// changed.
+func asSource(err error) error {
+	if _, ok := err.(*HistoryError); ok {
+		return err
+	}
+	return &sourceError{err}
+}
+
+// pump applies what the reader yields and cuts windows as they are due.
+func (s *session) pump(ctx context.Context, reader Reader) error {
+	idle := &idleTimer{timer: time.NewTimer(firstIdle), wait: firstIdle, last: time.Now()}
+	defer idle.timer.Stop()
+	for {
+		if err := s.commitIfDue(ctx); err != nil {
+			return err
+		}
+		var landed <-chan commitResult
+		if s.inFlight {
+			landed = s.committer.done
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-landed:
+			err = s.landed(r)
+		case <-reader.Ready():
+			err = s.take(ctx, reader, idle)
+		case <-idle.timer.C:
+			err = s.idle(ctx, reader, idle)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// commitIfDue cuts a window: at the head of the stream as soon as the last one is
+// committed, behind it when the window has been open long enough.
+func (s *session) commitIfDue(ctx context.Context) error {
+	if s.inFlight || s.applied.Sequence == s.cutAt {
+		return nil
+	}
+	if s.unread > 0 && time.Since(s.cutTime) < s.spec.Window {
+		return nil
+	}
+	return s.cut(ctx, s.memoryDue())
+}
+
+func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) error {
+	b, err := reader.Take()
+	if err != nil {
+		return &sourceError{err}
+	}
+	if b == nil {
+		return nil
+	}
+	if err := s.apply(ctx, b); err != nil {
+		return err
+	}
+	s.streamLast(s.applied.Sequence + s.unread)
+	switch {
+	case s.unread == 0:
+		s.enter(Live, "", "")
+	case s.unread > headDistance:
+		s.enter(CatchingUp, "", "")
+	}
+	idle.restart()
+	return nil
+}
+
+// idle asks the source where the reader stands when it yields nothing: at the
+// end, though events at the end may have been deleted, or stalled.
+func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) error {
+	through, err := reader.CaughtUp(ctx)
+	if err != nil {
+		return &sourceError{err}
+	}
+	if through > 0 {
+		s.unread = 0
+		s.advance(through)
+		s.streamLast(through)
+		s.enter(Live, "", "")
+		idle.last = time.Now()
+	} else if time.Since(idle.last) > stallAfter {
+		s.enter(Stalled, fmt.Sprintf("no event came for %s, though the stream holds more after %d", stallAfter, s.applied.Sequence),
+			"the reader is made anew by itself; if that does not help, look at the server's log and its consumers")
+		return &sourceError{fmt.Errorf("%w: no event for %s", ErrReaderLost, stallAfter)}
+	}
+	idle.longer()
+	return nil
+}
+
+// idleTimer fires when no event came for a while, ever later.
+type idleTimer struct {
+	timer *time.Timer
+	wait  time.Duration
+	last  time.Time // of the last event, or of the last word that there is none
+}
+
+func (t *idleTimer) restart() {
+	t.last, t.wait = time.Now(), firstIdle
+	t.timer.Reset(t.wait)
+}
+
+func (t *idleTimer) longer() {
+	t.wait = min(2*t.wait, lastIdle)
+	t.timer.Reset(t.wait)
+}

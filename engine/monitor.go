@@ -1,0 +1,304 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// errPaused ends a session that an operator paused.
+var errPaused = errors.New("paused")
+
+// monitor is what is known of a runner, and what may be asked of it, from any
+// goroutine.
+type monitor struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed, and made anew, at every change that someone may wait for
+
+	state        RunnerState
+	reason, hint string
+	since        time.Time
+
+	published Checkpoint // the newest committed; zero before the first
+	applied   uint64
+	last      uint64 // sequence of the stream
+	started   *uint64
+
+	events, commits, failures uint64
+	apply                     time.Duration
+	memory                    uint64
+	began                     time.Time
+	rate                      rateMeter
+
+	paused bool
+	cancel context.CancelCauseFunc // of the session under way
+}
+
+func newMonitor() monitor {
+	return monitor{state: Starting, since: time.Now(), changed: make(chan struct{}), began: time.Now()}
+}
+
+// notifyLocked wakes those who wait for a change.
+func (m *monitor) notifyLocked() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// enter changes the state.
+func (m *monitor) enter(s RunnerState, reason, hint string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state == s && m.reason == reason {
+		return
+	}
+	if m.state != s {
+		m.since = time.Now()
+	}
+	m.state, m.reason, m.hint = s, reason, hint
+	m.notifyLocked()
+}
+
+// troubled notes an error of the source: the state stays what it was, unless it
+// was live, for what is new cannot be known.
+func (m *monitor) troubled(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state == Live {
+		m.state, m.since = CatchingUp, time.Now()
+	}
+	if m.state != Stalled {
+		m.reason, m.hint = err.Error(), "it is tried again by itself, every few seconds"
+	}
+	m.notifyLocked()
+}
+
+// State returns the present state.
+func (m *monitor) State() RunnerState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+// Published returns the newest committed checkpoint, the zero one before the first.
+func (m *monitor) Published() Checkpoint {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.published
+}
+
+// publish makes a checkpoint the one that is read. Events that are applied again
+// after a restart never move it back.
+func (m *monitor) publish(c Checkpoint) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.started == nil {
+		m.started = &c.Position.Sequence
+	}
+	if c.Version > m.published.Version {
+		m.published = c
+		m.notifyLocked()
+	}
+}
+
+func (m *monitor) countCommit(c Checkpoint) {
+	m.publish(c)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.commits++
+}
+
+func (m *monitor) countBatch(events int, took time.Duration, failed bool, memory uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.apply += took
+	m.memory = memory
+	if failed {
+		m.failures++
+		return
+	}
+	m.events += uint64(events)
+	m.rate.add(events, time.Now())
+}
+
+// progress notes how far the runner has applied.
+func (m *monitor) progress(applied uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.applied = applied
+	m.last = max(m.last, applied)
+}
+
+// streamLast notes the last sequence of the stream, as far as the runner knows.
+func (m *monitor) streamLast(last uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = max(m.last, last)
+}
+
+// Pause ends the session under way, after what was applied is committed, and
+// keeps the runner from opening another one until Resume.
+func (m *monitor) Pause() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paused = true
+	if m.cancel != nil {
+		m.cancel(errPaused)
+	}
+	m.notifyLocked()
+}
+
+// Resume undoes Pause.
+func (m *monitor) Resume() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paused = false
+	m.notifyLocked()
+}
+
+// pausable returns a context that Pause ends.
+func (m *monitor) pausable(ctx context.Context) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paused {
+		cancel(errPaused)
+	}
+	m.cancel = cancel
+	return ctx, func() { cancel(nil) }
+}
+
+// awaitResume returns at once when the runner is not paused; otherwise it waits,
+// and returns false when ctx ended first.
+func (m *monitor) awaitResume(ctx context.Context) bool {
+	for {
+		m.mu.Lock()
+		paused, changed := m.paused, m.changed
+		m.mu.Unlock()
+		if !paused {
+			m.leavePaused()
+			return true
+		}
+		m.enter(Paused, "an operator paused it", "resume it with: engine resume NAME")
+		if !wait(ctx, changed) {
+			return false
+		}
+	}
+}
+
+func (m *monitor) leavePaused() {
+	if m.State() == Paused {
+		m.enter(Starting, "", "")
+	}
+}
+
+// awaitPause waits for Pause or the end of ctx.
+func (m *monitor) awaitPause(ctx context.Context) {
+	for {
+		m.mu.Lock()
+		paused, changed := m.paused, m.changed
+		m.mu.Unlock()
+		if paused || !wait(ctx, changed) {
+			return
+		}
+	}
+}
+
+func wait(ctx context.Context, changed <-chan struct{}) bool {
+	select {
+	case <-changed:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// await waits until done returns true, which it is asked after every change.
+func (m *monitor) await(ctx context.Context, done func() bool) error {
+	for {
+		m.mu.Lock()
+		changed := m.changed
+		m.mu.Unlock()
+		if done() {
+			return nil
+		}
+		if !wait(ctx, changed) {
+			return ctx.Err()
+		}
+	}
+}
+
+// report fills in what the monitor knows of a status.
+func (m *monitor) report(s *Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.State, s.Reason, s.Hint, s.Since = m.state, m.reason, m.hint, m.since
+	s.Applied, s.Committed = m.applied, m.published.Position.Sequence
+	s.StreamLast = max(s.StreamLast, m.last)
+	s.Events, s.Commits, s.Failures = m.events, m.commits, m.failures
+	s.Rate = m.rate.perSecond(time.Now())
+	s.Apply, s.Memory = m.apply, m.memory
+	if m.started != nil {
+		s.Start = *m.started
+	}
+}
+
+// rateMeter averages events per second over the last two to four seconds.
+type rateMeter struct {
+	began, mark time.Time // of the two halves
+	old, new    int       // events in them
+}
+
+const rateHalf = 2 * time.Second
+
+func (r *rateMeter) add(events int, now time.Time) {
+	r.turn(now)
+	r.new += events
+}
+
+func (r *rateMeter) turn(now time.Time) {
+	switch past := now.Sub(r.mark); {
+	case past > 2*rateHalf:
+		*r = rateMeter{began: now, mark: now}
+	case past > rateHalf:
+		r.began, r.old = r.mark, r.new
+		r.mark, r.new = now, 0
+	}
+}
+
+func (r *rateMeter) perSecond(now time.Time) float64 {
+	r.turn(now)
+	past := now.Sub(r.began)
+	if past <= 0 {
+		return 0
+	}
+	return float64(r.old+r.new) / past.Seconds()
+}
+
+// stopped returns why the runner does not go on by itself, or nil when it does.
+func (m *monitor) stopped() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch m.state {
+	case Halted, Diverged, Paused:
+		return &StoppedError{State: m.state, Reason: m.reason, Hint: m.hint}
+	}
+	return nil
+}
+
+// reached reports whether a sequence is committed and the runner stands there: with
+// memory to restore, it may stand behind what was published before.
+func (m *monitor) reached(sequence uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := m.published.Position.Sequence
+	return m.published.Version > 0 && at >= sequence && m.applied >= at
+}
+
+// StoppedError says that a projection does not go on by itself.
+type StoppedError struct {
+	State        RunnerState
+	Reason, Hint string
+}
+
+func (e *StoppedError) Error() string { return string(e.State) + ": " + e.Reason }

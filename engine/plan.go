@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"gnomon/sdk/abi"
+)
+
+// plan says how a batch is cut into calls of the guest. Normally it is not; after
+// a failure the batch is run again in smaller pieces, so that what fails is one
+// event, whatever batch it came in.
+type plan struct {
+	through uint64 // the plan holds for events up to this sequence
+	events  int    // at most so many in a call
+}
+
+// piece is a part of a batch for one call of the guest.
+type piece struct {
+	records []byte
+	count   int
+	first   uint64     // sequence
+	last    abi.Record // aliases records
+}
+
+// piece takes the next piece off the front of records. Bytes bounds it when not
+// zero, except that it holds at least one event.
+func (p plan) piece(records []byte, applied uint64, bytes int) (piece, error) {
+	var out piece
+	limited := applied < p.through
+	for rest := records; len(rest) > 0; {
+		e, after, err := abi.Next(rest)
+		if err != nil {
+			return out, fmt.Errorf("read batch: %w", err)
+		}
+		used := len(records) - len(after)
+		if out.count > 0 && (bytes > 0 && used > bytes || limited && (out.count == p.events || e.Sequence > p.through)) {
+			break
+		}
+		if out.count == 0 {
+			out.first = e.Sequence
+		}
+		out.count++
+		out.last, out.records, rest = e, records[:used], after
+	}
+	return out, nil
+}
+
+// retry decides how a failed batch is run again. It returns false when the failure
+// is that of one event: running it again would fail again.
+func (r *Runner) retry(e *batchError) bool {
+	var guest *GuestError
+	switch {
+	case errors.As(e.err, &guest) && guest.Kind == GuestBuffer:
+		// Records are cut to the guest's buffer from now on.
+		if e.count == 1 {
+			return false
+		}
+		r.bufferLimit = guest.Have
+	case errors.Is(e.err, errWindowFull):
+		switch {
+		case !e.alone: // it may fit a commit of its own
+			r.plan = plan{through: e.last, events: e.count}
+		case e.count > 1:
+			r.plan = plan{through: e.last, events: e.count / 2}
+		default:
+			limit := r.keyspace.Limit()
+			e.err = fmt.Errorf("its writes do not fit one commit: the limit is %d keys or %d bytes; write less for one event", limit.Writes, limit.Bytes)
+			return false
+		}
+	case errors.As(e.err, &guest) && e.count > 1:
+		r.plan = plan{through: e.last, events: 1}
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// projection is a projection of an Engine: the generation that runs, and the one
+// that is read. They are the same, except while a changed projection catches up:
+// a live model is never emptied.
+type projection struct {
+	spec    *Spec
+	id      string // of the generation that runs
+	catalog Catalog
+	leaser  Leaser
+	log     *slog.Logger
+	stream  *streamWatch
+	runner  *Runner
+	running Keyspace
+
+	mu     sync.Mutex // guards what follows, and pins against expiry
+	former *former    // the generation that is read while the running one catches up; nil otherwise
+}
+
+// former is a generation that is read but no longer runs.
+type former struct {
+	id         string
+	keyspace   Keyspace
+	checkpoint Checkpoint
+}
+
+// openProjection opens the generation that a spec asks for, and the one that is
+// read so far when that is another.
+func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, error) {
+	p := &projection{spec: spec, id: spec.Generation(), catalog: e.catalog, leaser: e.leaser, log: e.log.With("projection", spec.Name)}
+	record := e.catalog.Projection(spec.Name)
+	ks, err := e.store.Open(ctx, spec.Name, p.id, true)
+	if err != nil {
+		return nil, err
+	}
+	p.running = ks
+	if record.Live != "" && record.Live != p.id {
+		if p.former, err = openFormer(ctx, e.store, spec.Name, record.Live); err != nil {
+			return nil, errors.Join(err, ks.Close())
+		}
+	}
+	if err := p.register(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.pinSnapshots()
+	p.runner = NewRunner(spec, e.source, ks, p.log)
+	if record.Paused {
+		p.runner.Pause()
+	}
+	return p, nil
+}
+
+// openFormer opens the generation that is read so far. One that holds nothing is
+// not worth keeping up.
+func openFormer(ctx context.Context, st Store, projection, id string) (*former, error) {
+	ks, err := st.Open(ctx, projection, id, false)
+	if errors.Is(err, ErrNoKeyspace) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open former generation %s: %w", id, err)
+	}
+	ck, err := ks.Latest()
+	if errors.Is(err, ErrNoCheckpoint) {
+		return nil, ks.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open former generation %s: %w", id, err), ks.Close())
+	}
+	return &former{id: id, keyspace: ks, checkpoint: ck}, nil
+}
+
+// register notes the running generation in the catalog, as the live one unless a
+// former one is read.
+func (p *projection) register() error {
+	return p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error {
+		known := false
+		for _, g := range r.Generations {
+			known = known || g.ID == p.id
+		}
+		if !known {
+			r.Generations = append(r.Generations, GenerationRecord{ID: p.id, Module: p.spec.Module.Digest(), Created: time.Now().UTC()})
+		}
+		if p.former == nil {
+			r.makeLive(p.id)
+		}
+		return nil
+	})
+}
+
+// makeLive makes a generation the one that is read.
+func (r *CatalogRecord) makeLive(id string) {
+	for i := range r.Generations {
+		g := &r.Generations[i]
+		switch {
+		case g.ID == id:
+			g.Retired = time.Time{}
+		case g.ID == r.Live:
+			g.Retired = time.Now().UTC()
+		}
+	}
+	r.Live = id
+}
+
+// run holds the lease and runs the runner until ctx ends.
+func (p *projection) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		lease, err := p.leaser.Acquire(ctx, p.spec.Name)
+		if err != nil {
+			return // only the end of ctx ends the waiting
+		}
+		p.runUnder(ctx, lease)
+		lease.Release()
+	}
+}
+
+func (p *projection) runUnder(ctx context.Context, lease Lease) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-lease.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	p.runner.Run(ctx)
+}
+
+// keep makes commits durable, hands reads over to the running generation once it
+// has caught up, and drops snapshots that are too old.
+func (p *projection) keep(ctx context.Context) {
+	tick := time.NewTicker(syncEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.report(p.sync(ctx), "make commits durable")
+		p.report(p.handOver(), "hand reads over to the new generation")
+		if n%120 == 0 {
+			p.report(p.expireSnapshots(), "drop old snapshots")
+		}
+	}
+}
+
+func (p *projection) report(err error, what string) {
+	if err != nil {
+		p.log.Error(what, "error", err)
+	}
+}
+
+func (p *projection) sync(ctx context.Context) error {
+	if p.runner.Published().Version == p.running.Durable() {
+		return nil
+	}
+	_, err := p.running.Sync(ctx)
+	return err
+}
+
+// handOver lets readers see the running generation instead of the former one, as
+// soon as it is live and not behind what they have seen.
+func (p *projection) handOver() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.former == nil || p.runner.State() != Live {
+		return nil
+	}
+	was, is := p.former.checkpoint.Position, p.runner.Published().Position
+	if was.Stream == is.Stream && was.Created.Equal(is.Created) && is.Sequence < was.Sequence {
+		return nil
+	}
+	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error { r.makeLive(p.id); return nil })
+	if err != nil {
+		return err
+	}
+	p.log.Info("new generation caught up and is read now", "generation", p.id, "former", p.former.id, "seq", is.Sequence)
+	old := p.former
+	p.former = nil
+	return old.keyspace.Close()
+}
+
+// read opens a reading of what is served.
+func (p *projection) read() (*Reading, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ks, ck, id := p.running, p.runner.Published(), p.id
+	if p.former != nil {
+		ks, ck, id = p.former.keyspace, p.former.checkpoint, p.former.id
+	}
+	if ck.Version == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNotReady, p.spec.Name)
+	}
+	v, err := ks.View(ck.Version)
+	if err != nil {
+		return nil, fmt.Errorf("read %s at %d: %w", p.spec.Name, ck.Position.Sequence, err)
+	}
+	return &Reading{View: v, Checkpoint: ck, Generation: id}, nil
+}
+
+func (p *projection) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Projection: p.spec.Name, Stream: p.spec.Stream, Generation: p.id, Module: p.spec.Module.Digest()}
+	ck := p.runner.Published()
+	if p.former != nil {
+		ck, s.Generation, s.Building = p.former.checkpoint, p.former.id, p.id
+	}
+	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
+	s.Keys, s.Bytes, s.Digest = ck.Keys, ck.Bytes, ck.Digest
+	s.StreamLast = p.stream.end()
+	p.runner.report(&s)
+	s.Durable = p.running.Durable().Sequence()
+	s.DiskBytes = p.running.DiskBytes()
+	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
+	return s
+}
+
+// awaitSequence waits until the runner has committed a sequence. It fails when
+// the projection stops for good before.
+func (p *projection) awaitSequence(ctx context.Context, sequence uint64) error {
+	var stopped error
+	err := p.runner.await(ctx, func() bool {
+		if p.runner.reached(sequence) {
+			return true
+		}
+		stopped = p.runner.stopped()
+		return stopped != nil
+	})
+	return errors.Join(err, stopped)
+}
+
+// close syncs and closes the keyspaces.
+func (p *projection) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.running.Close()
+	if p.former != nil {
+		err = errors.Join(err, p.former.keyspace.Close())
+	}
+	return err
+}

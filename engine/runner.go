@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// Bounds of the waiting for a source that does not answer.
+const (
+	firstBackOff = 100 * time.Millisecond
+	lastBackOff  = 5 * time.Second
+)
+
+// Runner keeps one generation of a projection in step with its stream. Reading,
+// applying and committing overlap: the reader reads ahead, the runner's goroutine
+// owns the instance and applies, a committer commits what was applied before.
+type Runner struct {
+	spec     *Spec
+	source   Source
+	keyspace Keyspace
+	log      *slog.Logger
+
+	// Owned by the goroutine of Run; they outlive a session.
+	plan        plan
+	bufferLimit int // of the guest's batch buffer, in bytes; 0 when it has none
+
+	monitor // what others may ask for at any time
+}
+
+// NewRunner makes a runner. The keyspace stays the caller's.
+func NewRunner(spec *Spec, src Source, ks Keyspace, log *slog.Logger) *Runner {
+	return &Runner{spec: spec, source: src, keyspace: ks, log: log, monitor: newMonitor()}
+}
+
+// Run follows the stream until ctx ends, and returns when everything applied is
+// committed. It returns no error: what stops a projection is its state, with the
+// reason and the way out, and the rest of the engine goes on.
+func (r *Runner) Run(ctx context.Context) {
+	wait := firstBackOff
+	for ctx.Err() == nil {
+		if !r.awaitResume(ctx) {
+			return
+		}
+		before := r.Published().Version
+		err := r.session(ctx)
+		var failed *batchError
+		switch {
+		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused):
+			wait = firstBackOff
+		case errors.As(err, &failed) && r.retry(failed):
+			r.log.Warn("batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
+		case isSource(err):
+			if r.Published().Version > before {
+				wait = firstBackOff
+			}
+			r.troubled(err)
+			wait = r.backOff(ctx, wait)
+		default:
+			r.stop(ctx, err)
+		}
+	}
+}
+
+// session opens a session and follows the stream with it.
+func (r *Runner) session(ctx context.Context) error {
+	ctx, release := r.pausable(ctx)
+	defer release()
+	s, err := r.openSession(ctx)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	err = s.run(ctx)
+	// A failed call has left the instance's memory half changed.
+	sound := err == nil || errors.Is(err, context.Canceled) || isSource(err)
+	if cerr := s.close(ctx, sound); cerr != nil {
+		return cerr
+	}
+	return cause(ctx, err)
+}
+
+// cause says why a context ended, when that is why err came about; nil when it
+// simply ended.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if errors.Is(context.Cause(ctx), errPaused) {
+		return errPaused
+	}
+	return nil
+}
+
+// isSource tells errors of the source, which pass, from all others.
+func isSource(err error) bool {
+	var s *sourceError
+	return errors.As(err, &s)
+}
+
+// stop enters the state that err asks for, and waits for the end or for a pause,
+// after which everything is tried anew.
+func (r *Runner) stop(ctx context.Context, err error) {
+	var changed *HistoryError
+	switch {
+	case errors.As(err, &changed):
+		r.enter(Diverged, changed.Text, changed.Hint)
+	default:
+		r.enter(Halted, err.Error(), haltHint(err))
+	}
+	r.log.Error("projection stopped", "state", r.State(), "reason", err)
+	r.awaitPause(ctx)
+}
+
+func haltHint(err error) string {
+	var failed *batchError
+	switch {
+	case errors.As(err, &failed):
+		return "everything before that event is committed and can be read; mend the module, or what it needs, and start the engine again"
+	case errors.Is(err, ErrCorrupt):
+		return "check the disk, and run: engine inspect --verify DATA_DIR; restore the data directory, or remove the projection's data to rebuild it"
+	}
+	return "mend the cause and start the engine again"
+}
+
+// backOff waits, and returns how long to wait the next time.
+func (r *Runner) backOff(ctx context.Context, wait time.Duration) time.Duration {
+	t := time.NewTimer(wait/2 + rand.N(wait/2))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return min(2*wait, lastBackOff)
+}

@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gnomon/sdk/abi"
+)
+
+// session is the life of one instance: from a checkpoint on it follows the
+// stream, applies batches to the overlay, and has windows of it committed. It
+// belongs to the runner's goroutine.
+type session struct {
+	*Runner
+	instance Instance
+	overlay  *overlay
+
+	committer *committer
+	inFlight  bool // a window is being committed
+	broken    bool // a commit failed: what was applied after it must not be committed
+
+	// applied is how far the overlay reflects the stream; its anchors are those of
+	// the events that were read.
+	applied  Position
+	anchors  []Anchor
+	cutAt    uint64    // sequence of the last cut
+	cutTime  time.Time // of the last cut
+	unread   uint64    // events that the stream held beyond the last batch
+	memoryAt struct {  // the last snapshot of the guest's memory
+		events uint64
+		time   time.Time
+	}
+	events uint64 // applied in this session
+	picked []byte // buffer of pick
+}
+
+// batchError is the failure of one call of the guest. Everything before it is
+// applied; the batch itself is rolled back and the instance must not be used.
+type batchError struct {
+	err         error
+	first, last uint64 // sequences
+	count       int    // events
+	alone       bool   // there was nothing else in its window
+}
+
+func (e *batchError) Error() string {
+	if e.count == 1 {
+		return fmt.Sprintf("event %d: %v", e.first, e.err)
+	}
+	return fmt.Sprintf("events %d to %d: %v", e.first, e.last, e.err)
+}
+
+func (e *batchError) Unwrap() error { return e.err }
+
+// sourceError is an error of the source, after which it is tried again.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// openSession restores an instance and the state it goes on from.
+func (r *Runner) openSession(ctx context.Context) (*session, error) {
+	ck, err := r.recover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	instance, err := r.spec.Module.Instantiate(ctx, InstanceConfig{Settings: r.spec.Settings, Memory: r.spec.Memory, Log: r.spec.Log})
+	if err != nil {
+		return nil, fmt.Errorf("instantiate module: %w", err)
+	}
+	s := &session{Runner: r, instance: instance}
+	if err := s.restore(ctx, &ck); err != nil {
+		instance.Close(ctx)
+		return nil, err
+	}
+	base, err := r.keyspace.View(ck.Version)
+	if err != nil {
+		instance.Close(ctx)
+		return nil, fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err)
+	}
+	s.overlay = newOverlay(base, r.keyspace.Limit(), r.spec.Cache)
+	s.committer = startCommitter(r.keyspace, ck)
+	s.applied, s.anchors = ck.Position, ck.Anchors
+	s.applied.Module = r.spec.Module.Digest()
+	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
+	s.memoryAt.time = s.cutTime
+	r.progress(s.applied.Sequence)
+	return s, nil
+}
+
+// recover returns the checkpoint to go on from, and makes the first one of a new
+// keyspace.
+func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
+	ck, err := r.keyspace.Latest()
+	if err == nil {
+		r.publish(ck)
+		return ck, nil
+	}
+	if !errors.Is(err, ErrNoCheckpoint) {
+		return ck, fmt.Errorf("open keyspace: %w", err)
+	}
+	p, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
+	if err != nil {
+		return ck, &sourceError{err}
+	}
+	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	if r.spec.Module.Traits().Memory {
+		if c.Memory, err = r.freshMemory(ctx); err != nil {
+			return ck, err
+		}
+	}
+	if ck, err = r.keyspace.Commit(ctx, c); err != nil {
+		return ck, fmt.Errorf("commit first checkpoint: %w", err)
+	}
+	r.publish(ck)
+	return ck, nil
+}
+
+// freshMemory is the memory of an instance that has seen no event, so that there
+// always is a snapshot to go back to.
+func (r *Runner) freshMemory(ctx context.Context) ([][]byte, error) {
+	instance, err := r.spec.Module.Instantiate(ctx, InstanceConfig{Settings: r.spec.Settings, Memory: r.spec.Memory, Log: r.spec.Log})
+	if err != nil {
+		return nil, fmt.Errorf("instantiate module: %w", err)
+	}
+	defer instance.Close(ctx)
+	blobs, err := instance.Snapshot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot fresh memory: %w", err)
+	}
+	if blobs == nil {
+		blobs = [][]byte{}
+	}
+	return blobs, nil
+}
+
+// restore gives the instance of a module with memory the newest stored snapshot
+// that is whole, and moves the checkpoint back to it: the events after it are
+// applied again, on the state as it was then.
+func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
+	if !s.spec.Module.Traits().Memory {
+		return nil
+	}
+	var damaged error
+	for _, m := range ck.Memories {
+		blobs, err := s.keyspace.Memory(m)
+		if err != nil {
+			damaged = err
+			s.log.Warn("memory snapshot cannot be read, trying an older one", "seq", m.Version.Sequence(), "error", err)
+			continue
+		}
+		at, err := s.keyspace.Checkpoint(m.Version)
+		if err != nil {
+			return fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)
+		}
+		if err := s.instance.Restore(ctx, blobs); err != nil {
+			return fmt.Errorf("restore memory at %d: %w", m.Version.Sequence(), err)
+		}
+		*ck = at
+		return nil
+	}
+	return fmt.Errorf("no memory snapshot of %d can be read: %w", len(ck.Memories), errors.Join(ErrCorrupt, damaged))
+}
+
+// close commits what was applied, unless a commit failed, and releases the
+// instance. Memory of the guest is stored only when it is sound.
+func (s *session) close(ctx context.Context, sound bool) error {
+	ctx = context.WithoutCancel(ctx)
+	err := s.settle()
+	if !s.broken && s.applied.Sequence > s.cutAt {
+		if err = s.cut(ctx, sound && s.events > s.memoryAt.events); err == nil {
+			err = s.settle()
+		}
+	}
+	s.committer.close()
+	s.overlay.base.Close()
+	if cerr := s.instance.Close(ctx); err == nil && cerr != nil {
+		err = fmt.Errorf("close instance: %w", cerr)
+	}
+	return err
+}
+
+// settle waits for the window that is being committed.
+func (s *session) settle() error {
+	if !s.inFlight {
+		return nil
+	}
+	return s.landed(<-s.committer.done)
+}
+
+// landed takes in the result of a commit.
+func (s *session) landed(r commitResult) error {
+	s.inFlight = false
+	if r.err != nil {
+		s.broken = true
+		return r.err
+	}
+	s.overlay.committed(r.window, r.view)
+	s.countCommit(r.checkpoint)
+	return nil
+}
+
+// cut has everything that was applied committed. No commit may be under way.
+func (s *session) cut(ctx context.Context, memory bool) error {
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep}
+	if memory && s.spec.Module.Traits().Memory {
+		blobs, err := s.instance.Snapshot(ctx)
+		if err != nil {
+			return fmt.Errorf("snapshot memory at %d: %w", s.applied.Sequence, err)
+		}
+		job.memory = append([][]byte{}, blobs...)
+		s.memoryAt.events, s.memoryAt.time = s.events, time.Now()
+	}
+	job.window = s.overlay.cut()
+	s.inFlight = true
+	s.cutAt, s.cutTime = s.applied.Sequence, time.Now()
+	s.committer.jobs <- job
+	return nil
+}
+
+// memoryDue tells whether the policy asks for a snapshot of the guest's memory.
+func (s *session) memoryDue() bool {
+	p := s.spec.MemorySnapshots
+	fresh := s.events - s.memoryAt.events
+	return fresh > 0 && (fresh >= p.Events || time.Since(s.memoryAt.time) >= p.Every)
+}
+
+// apply applies a batch, in as many calls as the guest and the plan ask for.
+func (s *session) apply(ctx context.Context, b *Batch) error {
+	records, err := s.pick(b.Records)
+	if err != nil {
+		return err
+	}
+	for len(records) > 0 {
+		p, err := s.plan.piece(records, s.applied.Sequence, s.bufferLimit)
+		if err != nil {
+			return err
+		}
+		if err := s.applyPiece(ctx, p); err != nil {
+			return err
+		}
+		records = records[len(p.records):]
+		if len(records) == 0 {
+			break
+		}
+		s.anchors = withAnchor(s.anchors, AnchorOf(p.last))
+		if err := s.makeRoom(ctx); err != nil {
+			return err
+		}
+	}
+	if last, ok := b.Last(); ok { // of all that was read, picked or not
+		s.anchors = withAnchor(s.anchors, AnchorOf(last))
+		s.applied.Time = storedAt(last)
+	}
+	s.advance(b.Through)
+	s.unread = b.Pending
+	return s.makeRoom(ctx)
+}
+
+// advance moves the applied position forward.
+func (s *session) advance(through uint64) {
+	s.applied.Sequence = max(s.applied.Sequence, through)
+	s.progress(s.applied.Sequence)
+}
+
+func (s *session) applyPiece(ctx context.Context, p piece) error {
+	alone := s.overlay.isEmpty()
+	s.overlay.begin()
+	began := time.Now()
+	err := s.instance.Apply(ctx, p.records, s.overlay)
+	s.countBatch(p.count, time.Since(began), err != nil, s.instance.MemoryBytes())
+	if err != nil {
+		s.overlay.rollback()
+		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, alone: alone}
+	}
+	s.events += uint64(p.count)
+	s.applied.Time = storedAt(p.last)
+	s.advance(p.last.Sequence)
+	return nil
+}
+
+// makeRoom cuts the window when the next batch might not fit into it. At half of
+// what a transaction holds there is room for another batch as large.
+func (s *session) makeRoom(ctx context.Context) error {
+	if s.overlay.fill() < 0.5 {
+		return nil
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	return s.cut(ctx, s.memoryDue())
+}
+
+// pick returns the records that are the projection's own, with their declared
+// keys. Without filter and key that is the batch itself.
+func (s *session) pick(records []byte) ([]byte, error) {
+	if s.spec.Filter == nil && s.spec.KeyOf == nil {
+		return records, nil
+	}
+	s.picked = s.picked[:0]
+	for len(records) > 0 {
+		e, rest, err := abi.Next(records)
+		if err != nil {
+			return nil, err
+		}
+		records = rest
+		if s.spec.Filter != nil && !s.spec.Filter(e.Subject) {
+			continue
+		}
+		if s.spec.KeyOf != nil {
+			e.Key = s.spec.KeyOf(e)
+		}
+		s.picked = e.Append(s.picked)
+	}
+	return s.picked, nil
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gnomon/sdk/abi"
+)
+
+// Spec says what a projection is: its module, where its events come from, and the
+// bounds it runs in.
+type Spec struct {
+	Name     string
+	Module   Module
+	Settings []byte // for the guest, as JSON
+
+	Stream   string
+	Subjects []string // as configured; Filter is made of them
+	Key      string   // as configured; KeyOf is made of it
+	Start    Start
+
+	// Filter tells whether an event is the projection's by its subject; nil: all are.
+	Filter func(subject []byte) bool
+	// KeyOf returns the declared key of an event, valid until its next call; nil:
+	// none is declared.
+	KeyOf func(e abi.Record) []byte
+
+	Batch  ReadLimit     // of one call of the guest
+	Memory uint64        // limit of the guest's memory, bytes
+	Window time.Duration // longest time between two commits while catching up
+	Cache  int           // bytes of state kept in memory
+
+	MemorySnapshots MemoryPolicy
+	Pins            PinPolicy
+	Log             GuestLog
+}
+
+// MemoryPolicy says when the memory of a guest that keeps state there is stored.
+type MemoryPolicy struct {
+	Events uint64        // after so many events
+	Every  time.Duration // or so long, when there were events
+	Keep   int           // so many are kept, at least 1
+}
+
+// PinPolicy bounds the named snapshots of a projection.
+type PinPolicy struct {
+	Max    int           // so many at once
+	MaxAge time.Duration // older ones are dropped; 0: never
+}
+
+// Start says where in its stream a new projection begins.
+type Start struct {
+	New      bool      // after the last event
+	Sequence uint64    // at this sequence; 0 or 1: at the first event
+	Time     time.Time // at the first event stored at or after it, when not zero
+}
+
+func (s Start) String() string {
+	switch {
+	case s.New:
+		return "new"
+	case !s.Time.IsZero():
+		return s.Time.UTC().Format(time.RFC3339Nano)
+	case s.Sequence > 1:
+		return fmt.Sprint(s.Sequence)
+	}
+	return "first"
+}
+
+// Generation identifies what a projection's state is a function of, beside the
+// events: module, settings and source. A change of any of them needs another
+// keyspace.
+func (s *Spec) Generation() string {
+	id := struct {
+		Module, Settings, Stream string
+		Subjects                 []string
+		Key, Start               string
+	}{s.Module.Digest(), string(s.Settings), s.Stream, s.Subjects, s.Key, s.Start.String()}
+	b, err := json.Marshal(id)
+	if err != nil {
+		panic(err) // strings only
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

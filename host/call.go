@@ -1,0 +1,96 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// call is one call of a guest's function: what the guest may see during it, and
+// what went wrong. It is the context of the call, so that a function that the
+// guest imports finds it without a look-up.
+type call struct {
+	context.Context
+	in   *instance
+	name string // of the export that was called
+
+	batch    []byte       // only in apply
+	state    engine.State // only in apply
+	tooSmall int          // size of a buffer that the batch did not fit in
+
+	cause uint32 // index of the last event that emitted
+	emits int    // of that event
+
+	blobs [][]byte // written by snapshot, or to be read by restore
+	read  int      // of blobs
+	size  uint64   // of blobs written, in bytes
+
+	said    string // the text of fail
+	event   int    // the index of fail, or -1
+	refused string // the last limit that a function of the host refused
+	err     error  // ended the call
+}
+
+// explain returns what is known of a failure, the guest's own words first.
+func (c *call) explain(otherwise string) string {
+	s := otherwise
+	if c.said != "" {
+		s = c.said
+	}
+	if c.refused != "" {
+		s += " (after " + c.refused + ")"
+	}
+	return s
+}
+
+// warnRefused logs a refusal that did not make the guest fail, for most guests
+// that go on after one have overlooked it.
+func (c *call) warnRefused() {
+	if c.refused != "" && c.in.log != nil {
+		c.in.log.Line(int(abi.LevelWarn), "went on after "+c.refused)
+	}
+}
+
+// end ends the call: the guest does not run on.
+func (c *call) end(err error) {
+	c.err = err
+	panic(err)
+}
+
+func (c *call) endGuest(kind engine.GuestErrorKind, format string, args ...any) {
+	c.end(&engine.GuestError{Call: c.name, Kind: kind, Text: fmt.Sprintf(format, args...), Event: c.event})
+}
+
+// refuse remembers a limit that the guest ran into and returns the code it gets.
+func (c *call) refuse(code int32, format string, args ...any) uint64 {
+	c.refused = fmt.Sprintf(format, args...)
+	return result(code)
+}
+
+// bytes returns a part of the guest's memory. It is valid until the guest runs on.
+func (c *call) bytes(m api.Module, what string, ptr, length uint64) []byte {
+	b, ok := m.Memory().Read(uint32(ptr), uint32(length))
+	if !ok {
+		c.endGuest(engine.GuestPointer, "%s: %d bytes at %d, memory has %d", what, uint32(length), uint32(ptr), m.Memory().Size())
+	}
+	return b
+}
+
+// give copies b to a guest's buffer when it fits, and returns its length. The
+// buffer is checked either way: a bad one is the guest's error.
+func (c *call) give(m api.Module, what string, b []byte, ptr, capacity uint64) uint64 {
+	buf := c.bytes(m, what, ptr, capacity)
+	if len(b) <= len(buf) {
+		copy(buf, b)
+	}
+	return uint64(uint32(len(b)))
+}
+
+func result(code int32) uint64 { return uint64(uint32(code)) }
+
+// wide is a result code of the one function whose result has 64 bits.
+func wide(code int32) uint64 { return uint64(int64(code)) }

@@ -1,0 +1,184 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// functions maps the name of a function to its type.
+type functions map[string]Signature
+
+func contract(list []abi.Func) functions {
+	m := make(functions, len(list))
+	for _, f := range list {
+		m[f.Name] = Signature{f.Params, f.Results}
+	}
+	return m
+}
+
+var (
+	contractImports = contract(abi.Imports())
+	contractExports = contract(abi.Exports())
+)
+
+// check holds a module against the contract: every import must be offered and
+// every export that the host calls must have the expected type. wasi are the
+// functions of the system interface.
+func check(b *Binary, wasi functions) error {
+	for _, i := range b.Imports {
+		if err := checkImport(i, wasi); err != nil {
+			return err
+		}
+	}
+	if err := checkExports(b); err != nil {
+		return err
+	}
+	if b.Memories != 1 {
+		return fmt.Errorf("declares %d memories: a projection has one, exported as %q", b.Memories, abi.ExportMemory)
+	}
+	return nil
+}
+
+func checkImport(i Import, wasi functions) error {
+	name := i.Module + "." + i.Name
+	if i.Kind != kindFunc {
+		return fmt.Errorf("imports the %s %s: only functions can be imported", kindName(i.Kind), name)
+	}
+	var offered functions
+	switch {
+	case i.Module == abi.Module:
+		offered = contractImports
+	case i.Module == abi.WASI:
+		offered = wasi
+	case strings.HasPrefix(i.Module, "projection_v"):
+		return fmt.Errorf("imports %s: this engine offers %s; rebuild the module with an SDK for it", name, abi.Module)
+	default:
+		return fmt.Errorf("imports %s, which nothing offers: a projection may import from %s and %s%s", name, abi.Module, abi.WASI, importHint(i))
+	}
+	want, ok := offered[i.Name]
+	if !ok {
+		return fmt.Errorf("imports %s with type %s, which is not in %s; it has %s", name, i.Type, i.Module, offered.names())
+	}
+	if !want.equal(i.Type) {
+		return fmt.Errorf("imports %s with type %s: the expected type is %s", name, i.Type, want)
+	}
+	return nil
+}
+
+// importHint says what to do about imports that toolchains add by default.
+func importHint(i Import) string {
+	switch i.Module + "." + i.Name {
+	case "env.abort":
+		return " (AssemblyScript: build with --use abort=, or import the SDK's abort)"
+	case "gojs.runtime.wasmExit", "go.runtime.wasmExit":
+		return " (Go: build with GOOS=wasip1, not GOOS=js)"
+	}
+	if i.Module == "gojs" {
+		return " (Go: build with GOOS=wasip1, not GOOS=js)"
+	}
+	return ""
+}
+
+func checkExports(b *Binary) error {
+	exports := map[string]Export{}
+	for _, e := range b.Exports {
+		exports[e.Name] = e
+		want, known := contractExports[e.Name]
+		if !known {
+			continue
+		}
+		if e.Kind != kindFunc {
+			return fmt.Errorf("exports %s as a %s: the expected type is %s", e.Name, kindName(e.Kind), want)
+		}
+		if !want.equal(e.Type) {
+			return fmt.Errorf("exports %s with type %s: the expected type is %s", e.Name, e.Type, want)
+		}
+	}
+	if e, ok := exports[abi.ExportMemory]; !ok || e.Kind != kindMemory {
+		return fmt.Errorf("does not export its memory: a memory named %q is required", abi.ExportMemory)
+	}
+	if _, ok := exports[abi.ExportApply]; !ok {
+		return fmt.Errorf("does not export %s, type %s, which is required%s", abi.ExportApply, contractExports[abi.ExportApply], commandHint(exports))
+	}
+	_, save := exports[abi.ExportSnapshot]
+	_, restore := exports[abi.ExportRestore]
+	if save != restore {
+		return fmt.Errorf("exports only one of %s and %s: a projection that keeps state in its memory needs both", abi.ExportSnapshot, abi.ExportRestore)
+	}
+	return nil
+}
+
+func commandHint(exports map[string]Export) string {
+	if _, ok := exports["_start"]; ok {
+		return ": it exports _start, so it was built as a command; build a reactor (Go: -buildmode=c-shared, C: -mexec-model=reactor)"
+	}
+	return ""
+}
+
+// traits tells what a runner must know of a module that passed check.
+func (b *Binary) traits() engine.Traits {
+	return engine.Traits{
+		Memory: slices.ContainsFunc(b.Exports, func(e Export) bool { return e.Name == abi.ExportSnapshot }),
+		Emits: slices.ContainsFunc(b.Imports, func(i Import) bool {
+			return i.Module == abi.Module && i.Name == abi.ImportEmit
+		}),
+	}
+}
+
+// String writes a type as in the text format's shorthand: (i32, i32) -> i32.
+func (s Signature) String() string {
+	results := typeNames(s.Results)
+	if len(s.Results) != 1 {
+		results = "(" + results + ")"
+	}
+	return "(" + typeNames(s.Params) + ") -> " + results
+}
+
+func (s Signature) equal(t Signature) bool {
+	return slices.Equal(s.Params, t.Params) && slices.Equal(s.Results, t.Results)
+}
+
+func (f functions) names() string {
+	names := make([]string, 0, len(f))
+	for n := range f {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func typeNames(types []abi.ValueType) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = typeName(t)
+	}
+	return strings.Join(names, ", ")
+}
+
+func typeName(t abi.ValueType) string {
+	switch t {
+	case abi.I32:
+		return "i32"
+	case abi.I64:
+		return "i64"
+	case 0x7d:
+		return "f32"
+	case 0x7c:
+		return "f64"
+	case 0x7b:
+		return "v128"
+	case 0x70:
+		return "funcref"
+	case 0x6f:
+		return "externref"
+	}
+	return fmt.Sprintf("type 0x%02x", byte(t))
+}
+
+func kindName(kind byte) string {
+	return [...]string{"function", "table", "memory", "global"}[min(kind, 3)]
+}

@@ -1,0 +1,196 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// Host compiles modules and runs them. It is safe for concurrent use. There is
+// one for a process: wazero 1.12 miscompiles modules shared between runtimes.
+type Host struct {
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache // nil when nothing is kept; closed after runtime
+	wasi     functions
+	compiler bool
+}
+
+// Options are what a Host is made with.
+type Options struct {
+	// CacheDir is a private directory for compiled code, which is run as it is
+	// found. Empty: nothing is kept between processes.
+	CacheDir string
+}
+
+// Limits bound one module.
+type Limits struct {
+	ModuleBytes int64  // of the file
+	Memory      uint64 // of the linear memory at its start, in bytes
+}
+
+// New makes a host. It fails when CacheDir cannot be used.
+func New(ctx context.Context, o Options) (*Host, error) {
+	h := &Host{}
+	if o.CacheDir != "" {
+		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
+		if err != nil {
+			return nil, fmt.Errorf("open compilation cache %s: %w", o.CacheDir, err)
+		}
+		h.cache = cache
+	}
+	h.runtime, h.compiler = newRuntime(ctx, h.cache)
+	if err := h.offer(ctx); err != nil {
+		h.Close(ctx)
+		return nil, err
+	}
+	return h, nil
+}
+
+// newRuntime prefers the compiler and falls back to the interpreter where
+// executable memory cannot be had, for which wazero panics.
+func newRuntime(ctx context.Context, cache wazero.CompilationCache) (r wazero.Runtime, compiler bool) {
+	defer func() {
+		if recover() != nil {
+			r, compiler = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(wazero.NewRuntimeConfigInterpreter(), nil)), false
+		}
+	}()
+	return wazero.NewRuntimeWithConfig(ctx, runtimeConfig(wazero.NewRuntimeConfigCompiler(), cache)), true
+}
+
+func runtimeConfig(c wazero.RuntimeConfig, cache wazero.CompilationCache) wazero.RuntimeConfig {
+	// Names in stack traces come from the name section; DWARF would only cost memory.
+	c = c.WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
+	if cache != nil {
+		c = c.WithCompilationCache(cache)
+	}
+	return c
+}
+
+// offer instantiates what guests import.
+func (h *Host) offer(ctx context.Context) error {
+	if err := offerContract(ctx, h.runtime); err != nil {
+		return fmt.Errorf("offer %s: %w", abi.Module, err)
+	}
+	wasi, err := wasi_snapshot_preview1.NewBuilder(h.runtime).Compile(ctx)
+	if err != nil {
+		return fmt.Errorf("compile %s: %w", abi.WASI, err)
+	}
+	h.wasi = functions{}
+	for name, f := range wasi.ExportedFunctions() {
+		h.wasi[name] = Signature{valueTypes(f.ParamTypes()), valueTypes(f.ResultTypes())}
+	}
+	if _, err := h.runtime.InstantiateModule(ctx, wasi, wazero.NewModuleConfig()); err != nil {
+		return fmt.Errorf("offer %s: %w", abi.WASI, err)
+	}
+	return nil
+}
+
+func valueTypes(types []api.ValueType) []abi.ValueType {
+	out := make([]abi.ValueType, len(types))
+	for i, t := range types {
+		out[i] = abi.ValueType(t)
+	}
+	return out
+}
+
+// Compiler reports whether modules are compiled. When not, they are interpreted,
+// some seventy times slower, because the system refuses executable memory.
+func (h *Host) Compiler() bool { return h.compiler }
+
+// Close ends every instance and frees all compiled code.
+func (h *Host) Close(ctx context.Context) error {
+	err := h.runtime.Close(ctx)
+	if h.cache != nil {
+		err = firstError(err, h.cache.Close(ctx))
+	}
+	return err
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check holds a module against the contract without compiling it.
+func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
+	if l.ModuleBytes > 0 && int64(len(module)) > l.ModuleBytes {
+		return nil, fmt.Errorf("has %d bytes: the limit is %d (projection.limits.module)", len(module), l.ModuleBytes)
+	}
+	b, err := Inspect(module)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(b, h.wasi); err != nil {
+		return nil, err
+	}
+	if need := b.MinPages * pageSize; l.Memory > 0 && need > l.Memory {
+		return nil, fmt.Errorf("needs %d bytes of memory to start: the limit is %d (projection.limits.memory)", need, l.Memory)
+	}
+	return b, nil
+}
+
+// Load checks and compiles a module. Errors read as the continuation of its name.
+func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, error) {
+	b, err := h.Check(module, l)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := h.runtime.CompileModule(ctx, module)
+	if err != nil {
+		return nil, fmt.Errorf("is not valid WebAssembly: %w", err)
+	}
+	sum := sha256.Sum256(module)
+	return &Module{host: h, compiled: compiled, binary: b, digest: hex.EncodeToString(sum[:])}, nil
+}
+
+// Module is a compiled module. It implements engine.Module.
+type Module struct {
+	host     *Host
+	compiled wazero.CompiledModule
+	binary   *Binary
+	digest   string
+}
+
+var _ engine.Module = (*Module)(nil)
+
+// Digest implements engine.Module.
+func (m *Module) Digest() string { return m.digest }
+
+// Traits implements engine.Module.
+func (m *Module) Traits() engine.Traits { return m.binary.traits() }
+
+// Binary describes the module.
+func (m *Module) Binary() *Binary { return m.binary }
+
+// Warnings lists, as sentences, what a module imports or exports that will not do
+// what its author may expect.
+func (m *Module) Warnings() []string {
+	var w []string
+	for _, i := range m.binary.Imports {
+		if text, ok := stubbed[i.Name]; ok && i.Module == abi.WASI {
+			w = append(w, i.Module+"."+i.Name+": "+text)
+		}
+	}
+	for _, e := range m.binary.Exports {
+		if slices.Contains([]string{abi.ExportQuery, abi.ExportMigrate, abi.ExportUpcast}, e.Name) {
+			w = append(w, "export "+e.Name+": this version does not call it")
+		}
+	}
+	return w
+}
+
+// Close frees the compiled code. Instances must be closed before.
+func (m *Module) Close(ctx context.Context) error { return m.compiled.Close(ctx) }

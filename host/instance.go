@@ -1,0 +1,139 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// instance is one running copy of a module. It implements engine.Instance.
+type instance struct {
+	module   api.Module
+	settings []byte
+	log      engine.GuestLog
+	limit    uint64 // of memory and of a snapshot, in bytes
+
+	apply, snapshot, restore api.Function // snapshot and restore are nil when not exported
+
+	stack [1]uint64 // for CallWithStack: no export of the contract needs more
+	call  call      // the call under way
+}
+
+// Instantiate implements engine.Module.
+func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+	in := &instance{settings: c.Settings, log: c.Log, limit: c.Memory}
+	if len(in.settings) == 0 {
+		in.settings = []byte("{}")
+	}
+	in.call = call{Context: ctx, in: in, name: "start"}
+	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory(c.Memory))
+	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(c.Log))
+	if err != nil {
+		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: trapText(err), Event: -1}
+	}
+	in.module = module
+	in.apply = module.ExportedFunction(abi.ExportApply)
+	in.snapshot = module.ExportedFunction(abi.ExportSnapshot)
+	in.restore = module.ExportedFunction(abi.ExportRestore)
+	if err := in.initialize(ctx); err != nil {
+		in.Close(ctx)
+		return nil, err
+	}
+	return in, nil
+}
+
+// initialize runs the optional exports that come before any batch.
+func (in *instance) initialize(ctx context.Context) error {
+	if f := in.module.ExportedFunction(abi.ExportInitialize); f != nil {
+		if err := in.run(f, call{Context: ctx, name: abi.ExportInitialize}, false); err != nil {
+			return err
+		}
+	}
+	if f := in.module.ExportedFunction(abi.ExportInit); f != nil {
+		return in.run(f, call{Context: ctx, name: abi.ExportInit}, true)
+	}
+	return nil
+}
+
+// Apply implements engine.Instance.
+func (in *instance) Apply(ctx context.Context, records []byte, st engine.State) error {
+	return in.run(in.apply, call{Context: ctx, name: abi.ExportApply, batch: records, state: st}, true)
+}
+
+// Snapshot implements engine.Instance.
+func (in *instance) Snapshot(ctx context.Context) ([][]byte, error) {
+	if in.snapshot == nil {
+		return nil, errors.New("module exports no snapshot")
+	}
+	if err := in.run(in.snapshot, call{Context: ctx, name: abi.ExportSnapshot}, true); err != nil {
+		return nil, err
+	}
+	return in.call.blobs, nil
+}
+
+// Restore implements engine.Instance.
+func (in *instance) Restore(ctx context.Context, blobs [][]byte) error {
+	if in.restore == nil {
+		return errors.New("module exports no restore")
+	}
+	return in.run(in.restore, call{Context: ctx, name: abi.ExportRestore, blobs: blobs}, true)
+}
+
+// MemoryBytes implements engine.Instance.
+func (in *instance) MemoryBytes() uint64 { return uint64(in.module.Memory().Size()) }
+
+// Close implements engine.Instance.
+func (in *instance) Close(ctx context.Context) error { return in.module.Close(ctx) }
+
+// run calls a function of the guest. The first failure counts: the host's own,
+// which may have ended the call, before a trap, before the guest's result.
+func (in *instance) run(f api.Function, c call, result bool) error {
+	in.call = c
+	in.call.in = in
+	in.call.event = -1
+	in.stack[0] = 0
+	err := f.CallWithStack(&in.call, in.stack[:])
+	if in.call.err != nil {
+		return in.call.err
+	}
+	if err != nil {
+		return &engine.GuestError{Call: c.name, Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: in.call.event}
+	}
+	code := int32(in.stack[0])
+	if result && (code != 0 || in.call.tooSmall > 0) {
+		return in.refusal(code)
+	}
+	in.call.warnRefused()
+	return nil
+}
+
+// refusal is the error for a guest that returned a code other than zero, or one
+// that did not notice that the batch was larger than its buffer.
+func (in *instance) refusal(code int32) error {
+	c := &in.call
+	e := &engine.GuestError{Call: c.name, Kind: engine.GuestRefused, Event: c.event}
+	if c.tooSmall > 0 && c.said == "" {
+		e.Kind, e.Have, e.Need = engine.GuestBuffer, c.tooSmall, len(c.batch)
+		return e
+	}
+	e.Text = c.explain(fmt.Sprintf("code %d", code))
+	return e
+}
+
+// trapText is a trap in one line: the reason, without the wasm stack trace.
+func trapText(err error) string {
+	var exit *sys.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Sprintf("exited with code %d", exit.ExitCode())
+	}
+	reason, _, _ := strings.Cut(err.Error(), "\n")
+	return strings.TrimSuffix(strings.TrimPrefix(reason, "wasm error: "), " (recovered by wazero)")
+}

@@ -1,0 +1,34 @@
+package host
+
+import "github.com/tetratelabs/wazero/experimental"
+
+// limitedMemory allocates linear memories that refuse to grow past a limit: the
+// guest then sees memory.grow fail, as the specification lets it.
+type limitedMemory uint64 // bytes
+
+func (l limitedMemory) Allocate(capacity, _ uint64) experimental.LinearMemory {
+	return &linearMemory{limit: uint64(l), buf: make([]byte, 0, min(capacity, uint64(l)))}
+}
+
+type linearMemory struct {
+	limit uint64
+	buf   []byte
+}
+
+// Reallocate grows the memory, by at least a quarter so that a guest which grows
+// page by page does not copy it each time. Bytes beyond the length are zero: they
+// were never handed out.
+func (m *linearMemory) Reallocate(size uint64) []byte {
+	if size > m.limit {
+		return nil
+	}
+	if size > uint64(cap(m.buf)) {
+		grown := make([]byte, size, min(m.limit, max(size, uint64(cap(m.buf))/4*5)))
+		copy(grown, m.buf)
+		m.buf = grown
+	}
+	m.buf = m.buf[:size]
+	return m.buf
+}
+
+func (m *linearMemory) Free() { m.buf = nil }
