@@ -1,0 +1,144 @@
+// Command engine runs event-sourcing projections, written in any language that
+// compiles to WebAssembly, over NATS JetStream. It is the only package that
+// imports everything: flags, wiring, and one file for each subcommand.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of every command.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitDiffers = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run runs one command and returns its exit code. Tests run the program through it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	printError(stderr, err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "engine",
+		Short: "Run event-sourcing projections, written in any Wasm language, over NATS JetStream",
+		Long: `Gnomon runs projections over NATS JetStream. A projection is a WebAssembly module
+that is handed the events of a stream, in order, and writes keys and values.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef(c, "%w", err) })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run:"},
+		&cobra.Group{ID: "events", Title: "Events:"},
+		&cobra.Group{ID: "read", Title: "Read:"},
+		&cobra.Group{ID: "tools", Title: "Tools:"},
+	)
+	root.AddCommand(
+		inGroup("run", runCommand(), pauseCommand(), resumeCommand())...)
+	root.AddCommand(inGroup("events", importCommand(), publishCommand())...)
+	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), snapshotCommand())...)
+	root.AddCommand(inGroup("tools", checkCommand(), inspectCommand(), versionCommand())...)
+	return root
+}
+
+func inGroup(id string, commands ...*cobra.Command) []*cobra.Command {
+	for _, c := range commands {
+		c.GroupID = id
+		c.Args = asUsage(c.Args)
+	}
+	return commands
+}
+
+// usageError is a wrong call of a command.
+type usageError struct {
+	err     error
+	command string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(c *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...), c.CommandPath()}
+}
+
+// asUsage makes wrong numbers of arguments errors of usage.
+func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if check == nil {
+			check = cobra.NoArgs
+			if c.HasSubCommands() {
+				return nil
+			}
+		}
+		if err := check(c, args); err != nil {
+			return usagef(c, "%w", err)
+		}
+		return nil
+	}
+}
+
+// hinted is an error with the way out of it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// withHint adds a way out to an error.
+func withHint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// printError prints an error in one line, and below it what to do.
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "engine: %v\n", err)
+	var usage *usageError
+	var h *hinted
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "hint: see %s --help\n", usage.command)
+	case errors.As(err, &h):
+		fmt.Fprintf(w, "hint: %s\n", h.hint)
+	}
+}
