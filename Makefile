@@ -1,0 +1,59 @@
+# Everything here needs Go, make and git only.
+#
+#   make run     build, start the engine on config.toml, import the shipped log, show what to try
+#   make test    vet, staticcheck, and every test with the race detector
+#   make build   bin/engine and build/plugins/*.wasm
+
+GO      ?= go
+# In a guest neither symbols nor paths of the build machine are of use.
+GOGUEST  = GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w'
+
+EXAMPLES    = examples/wasm-projections
+GO_EXAMPLES = repo-files process-map sessions
+PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
+
+.PHONY: all build engine plugins run test soak fuzz clean
+
+all: build
+
+build: engine plugins
+
+engine:
+	@$(GO) build -trimpath -o bin/engine ./cmd/engine
+
+plugins: $(PLUGINS)
+
+# The Go toolchain knows best what has changed, so these are always asked for.
+.PHONY: $(GO_EXAMPLES:%=build/plugins/%.wasm)
+$(GO_EXAMPLES:%=build/plugins/%.wasm): build/plugins/%.wasm:
+	@mkdir -p build/plugins
+	@$(GOGUEST) -o $@ ./$(EXAMPLES)/$*
+
+build/plugins/count.wasm: $(EXAMPLES)/count/count.wasm
+	@mkdir -p build/plugins
+	@cp $< $@
+
+run: build
+	@bin/engine run --config config.toml
+
+test: build
+	@test -z "$$(gofmt -l cmd engine host plugins sdk examples internal)" || { gofmt -l cmd engine host plugins sdk examples internal; echo 'gofmt: the files above need formatting'; exit 1; }
+	$(GO) vet ./...
+	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/...
+	$(GO) tool staticcheck ./...
+	$(GO) test -race -timeout 12m ./...
+
+# Longer runs of the crash tests: more rounds, the large logs.
+soak: build
+	GNOMON_SOAK=1 $(GO) test -timeout 60m -count=1 ./...
+
+# Every fuzz target for a minute.
+FUZZTIME ?= 60s
+fuzz:
+	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | cut -d' ' -f2); do \
+	    echo "$$target $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$target || exit 1; \
+	  done; done
+
+clean:
+	rm -rf bin build

@@ -1,0 +1,99 @@
+package gnomon
+
+import (
+	"errors"
+	"strconv"
+
+	"gnomon/sdk/abi"
+	"gnomon/sdk/go/internal/boundary"
+)
+
+// Handler applies one event to the state. An error, or a panic, takes back
+// everything that the event wrote; what happens then is the projection's on_error.
+type Handler func(ev Event, st State) error
+
+// OnEvent registers the projection's handler. Call it once, from an init function.
+func OnEvent(h Handler) {
+	if projection.handle != nil {
+		panic("gnomon: OnEvent is called twice: a module is one projection")
+	}
+	projection.handle = h
+}
+
+// OnInit registers a function that runs once in every instance, before anything
+// else. It may read settings and prepare variables of the program; it has no
+// state. When it fails, the projection does not start.
+func OnInit(prepare func() error) {
+	if projection.prepare != nil {
+		panic("gnomon: OnInit is called twice")
+	}
+	projection.prepare = prepare
+}
+
+// projection is what the program registered, and the memory that its calls share.
+var projection struct {
+	handle  Handler
+	prepare func() error
+
+	batch  []byte     // grown to the largest batch so far, never shrunk
+	record abi.Record // the event being handled; aliases batch
+	index  int32      // its place in the batch
+}
+
+// batchUnit is what the batch buffer is a multiple of, in bytes.
+const batchUnit = 64 << 10
+
+var errNoHandler = errors.New("no handler: call gnomon.OnEvent from an init function of package main")
+
+func initialize() int32 {
+	event := boundary.NoEvent
+	return boundary.Step(&event, func() error {
+		if projection.handle == nil {
+			return errNoHandler
+		}
+		if projection.prepare == nil {
+			return nil
+		}
+		return projection.prepare()
+	})
+}
+
+func apply() int32 { return boundary.Step(&projection.index, applyBatch) }
+
+func applyBatch() error {
+	p := &projection
+	p.index = boundary.NoEvent
+	if p.handle == nil {
+		return errNoHandler
+	}
+	batch, err := readBatch()
+	if err != nil {
+		return err
+	}
+	for len(batch) > 0 {
+		p.index++
+		if p.record, batch, err = abi.Next(batch); err != nil {
+			return err
+		}
+		if err = p.handle(Event{&p.record}, State{}); err != nil {
+			return err
+		}
+	}
+	p.index = boundary.NoEvent
+	return nil
+}
+
+// readBatch returns the batch, which is valid until the next call.
+func readBatch() ([]byte, error) {
+	for {
+		n := int(boundary.BatchRead(projection.batch))
+		switch {
+		case n < 0:
+			return nil, errors.New("batch_read returned code " + strconv.Itoa(n))
+		case n <= len(projection.batch):
+			return projection.batch[:n], nil
+		}
+		projection.batch = nil // may be collected before its successor is made
+		projection.batch = make([]byte, (n+n/4+batchUnit-1)/batchUnit*batchUnit)
+	}
+}

@@ -1,0 +1,164 @@
+package gnomon
+
+import (
+	"errors"
+	"math"
+
+	"gnomon/sdk/abi"
+	"gnomon/sdk/go/internal/boundary"
+)
+
+// State is the projection's keyspace as the handler sees it: what was committed,
+// and what this and earlier events wrote. Keys are any bytes, up to 64,000, and not
+// empty; values are any bytes, up to 1 MiB. It can be used only while the handler
+// runs. Errors name the key.
+type State struct{}
+
+// KeyError is the error of a use of the state.
+type KeyError struct {
+	Op  string // get, put, delete or scan
+	Key string
+	Err error
+}
+
+func (e *KeyError) Error() string { return e.Op + " " + quoteKey(e.Key) + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+var errScanning = errors.New("the state cannot be written during a scan: collect the keys, and write after it")
+
+// shared is the memory that uses of the state share, and whether a scan is under way.
+var shared struct {
+	value    []byte // of the last Get
+	page     []byte // of a scan; nil while one is under way
+	scanning int    // scans under way
+}
+
+// Get returns a key's value and whether it is present. The value is valid until
+// the next call of Get, Load or Update.
+func (State) Get(key string) (value []byte, ok bool, err error) {
+	for {
+		n := boundary.StateGet(key, shared.value)
+		switch {
+		case n == abi.NotFound:
+			return nil, false, nil
+		case n < 0:
+			return nil, false, keyError("get", key, n)
+		case int(n) <= len(shared.value):
+			return shared.value[:n:n], true, nil
+		}
+		shared.value = make([]byte, max(2*int(n), 1<<10))
+	}
+}
+
+// Put sets a key's value. Both are copied.
+func (State) Put(key string, value []byte) error {
+	if shared.scanning > 0 {
+		return &KeyError{"put", key, errScanning}
+	}
+	if code := boundary.StatePut(key, value); code < 0 {
+		return keyError("put", key, code)
+	}
+	return nil
+}
+
+// Delete removes a key. It may be absent.
+func (State) Delete(key string) error {
+	if shared.scanning > 0 {
+		return &KeyError{"delete", key, errScanning}
+	}
+	if code := boundary.StateDelete(key); code < 0 {
+		return keyError("delete", key, code)
+	}
+	return nil
+}
+
+// Scan calls visit for each key that has the prefix and is greater than after, in
+// the order of their bytes, until visit returns false. An empty after begins with
+// the first. The value is valid during the call. visit may read the state, not
+// write it.
+func (State) Scan(prefix, after string, visit func(key string, value []byte) bool) error {
+	page := shared.page
+	shared.page = nil
+	shared.scanning++
+	defer func() {
+		shared.page = page
+		shared.scanning--
+	}()
+	for {
+		r := boundary.StateScan(prefix, after, 0, page)
+		if r == int64(abi.TooLarge) && len(page) < maxEntry {
+			page = make([]byte, nextPage(len(page)))
+			continue
+		}
+		if r < 0 {
+			return keyError("scan", prefix, int32(r))
+		}
+		if r == 0 {
+			return nil
+		}
+		last, more := visitPage(page[:uint32(r)], visit)
+		if !more {
+			return nil
+		}
+		after = last
+	}
+}
+
+const (
+	firstPage = 16 << 10                         // bytes
+	maxEntry  = abi.MaxValue + abi.MaxKey + 4096 // bytes, enough for any entry
+)
+
+func nextPage(n int) int {
+	if n < firstPage {
+		return firstPage
+	}
+	return maxEntry
+}
+
+// visitPage visits the entries {u32 klen, u32 vlen, key, value}* of a page. It
+// returns the last key and whether to go on.
+func visitPage(page []byte, visit func(key string, value []byte) bool) (last string, more bool) {
+	for len(page) > 0 {
+		k, v := load32(page), load32(page[4:])
+		last = string(page[8 : 8+k])
+		if !visit(last, page[8+k:8+k+v:8+k+v]) {
+			return last, false
+		}
+		page = page[8+k+v:]
+	}
+	return last, true
+}
+
+func load32(b []byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
+func keyError(op, key string, code int32) error {
+	return &KeyError{op, key, boundary.CodeError(code)}
+}
+
+// Emit stages an event that is published once the events up to this one are
+// committed. Headers are pairs of name and value. It can be used only while the
+// handler runs.
+//
+// This version of the engine refuses modules that use it, because it does not
+// publish yet.
+func Emit(subject string, data []byte, headers ...string) error {
+	var encoded []byte
+	for i := 0; i+1 < len(headers); i += 2 {
+		var ok bool
+		if encoded, ok = abi.AppendHeader(encoded, headers[i], headers[i+1]); !ok {
+			return &KeyError{"emit", subject, errors.New("a header is longer than 65535 bytes")}
+		}
+	}
+	if len(data) > math.MaxInt32 {
+		return &KeyError{"emit", subject, boundary.CodeError(abi.TooLarge)}
+	}
+	if code := boundary.Emit(uint32(projection.index), subject, encoded, data); code < 0 {
+		return keyError("emit", subject, code)
+	}
+	return nil
+}
