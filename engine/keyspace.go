@@ -34,6 +34,8 @@ type Checkpoint struct {
 // is what the guest saw when it wrote the snapshot.
 type Memory struct {
 	Version Version `json:"version"`
+	First   Version `json:"first"` // of the commits that wrote its rows, ahead of Version
+	Rows    int     `json:"rows"`
 	Blobs   int     `json:"blobs"`
 	Bytes   int64   `json:"bytes"`
 	SHA256  string  `json:"sha256"`
@@ -53,8 +55,10 @@ type Commit struct {
 	Writes     []Write    // at most one for a key
 	Emits      []Emit
 	// Memory, when not nil, are the blobs of a memory snapshot taken at this
-	// version. The keyspace stores them ahead of the commit and adds them, as the
-	// newest, to the checkpoint's Memories, of which it keeps KeepMemories.
+	// sequence. The keyspace stores them in commits of their own, from the
+	// checkpoint's Version on, commits the checkpoint after them, and adds the
+	// snapshot, as the newest, to the checkpoint's Memories, of which it keeps
+	// KeepMemories.
 	Memory       [][]byte
 	KeepMemories int
 }

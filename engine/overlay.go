@@ -68,8 +68,10 @@ type undo struct {
 	created bool // the batch made the item, without looking the key up
 }
 
-// itemOverhead is about what an item weighs beside its key and value, in bytes.
-const itemOverhead = 200
+const (
+	itemOverhead  = 200 // about what an item takes of memory beside its key and value, in bytes
+	writeOverhead = 32  // and at most what it takes of a transaction
+)
 
 func (it *item) weight() int { return itemOverhead + len(it.key) + len(it.value) }
 
@@ -157,7 +159,7 @@ func (o *overlay) replace(it *item, value []byte) {
 	if it.dirty {
 		o.bytes += len(value) - len(it.value)
 	} else {
-		o.bytes += itemOverhead + len(it.key) + len(value)
+		o.bytes += writeOverhead + len(it.key) + len(value)
 		o.dirty = append(o.dirty, it)
 		it.dirty = true
 		o.sorted.insert(it)
@@ -168,7 +170,7 @@ func (o *overlay) replace(it *item, value []byte) {
 // Emit implements State.
 func (o *overlay) Emit(e Emit) error {
 	o.emits = append(o.emits, e)
-	o.bytes += itemOverhead + len(e.Subject) + len(e.Headers) + len(e.Data)
+	o.bytes += writeOverhead + len(e.Subject) + len(e.Headers) + len(e.Data)
 	return o.fits()
 }
 

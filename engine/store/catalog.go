@@ -1,0 +1,107 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"gnomon/engine"
+)
+
+const catalogFile = "catalog.json"
+
+// Catalog keeps what operators decide, in one small file that is replaced whole
+// at every change. It implements engine.Catalog.
+type Catalog struct {
+	dir string
+
+	mu   sync.Mutex
+	file catalogContent
+}
+
+var _ engine.Catalog = (*Catalog)(nil)
+
+type catalogContent struct {
+	Format      int                             `json:"format"`
+	Engine      string                          `json:"engine"` // random; tells data directories apart
+	Projections map[string]engine.CatalogRecord `json:"projections"`
+}
+
+// openCatalog reads a catalog, and writes an empty one when there is none.
+func openCatalog(dir string) (*Catalog, error) {
+	c := &Catalog{dir: dir}
+	err := c.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		c.file = catalogContent{Format: Format, Engine: rand.Text(), Projections: map[string]engine.CatalogRecord{}}
+		err = writeJSON(filepath.Join(dir, catalogFile), c.file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Catalog) read() error {
+	path := filepath.Join(c.dir, catalogFile)
+	if err := readJSON(path, &c.file); err != nil {
+		return err
+	}
+	if c.file.Format > Format {
+		return fmt.Errorf("%s is of format %d, this engine knows up to %d: use the newer engine that wrote it", path, c.file.Format, Format)
+	}
+	if c.file.Projections == nil {
+		c.file.Projections = map[string]engine.CatalogRecord{}
+	}
+	return nil
+}
+
+func (c *Catalog) id() string { return c.file.Engine }
+
+// Projection implements engine.Catalog.
+func (c *Catalog) Projection(name string) engine.CatalogRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.file.Projections[name]
+	r.Generations = slices.Clone(r.Generations)
+	r.Snapshots = slices.Clone(r.Snapshots)
+	return r
+}
+
+// Update implements engine.Catalog.
+func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+	r := c.Projection(name)
+	before, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := fn(&r); err != nil {
+		return err
+	}
+	after, err := json.Marshal(r)
+	if err != nil || string(after) == string(before) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.file
+	next.Projections = maps.Clone(c.file.Projections)
+	next.Projections[name] = r
+	if err := writeJSON(filepath.Join(c.dir, catalogFile), next); err != nil {
+		return fmt.Errorf("write catalog: %w", err)
+	}
+	c.file = next
+	return nil
+}
+
+// Names implements engine.Catalog.
+func (c *Catalog) Names() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.file.Projections))
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"gnomon/engine"
+)
+
+// Commit implements engine.Keyspace.
+func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint, error) {
+	ck := c.Checkpoint
+	var dropped []engine.Memory
+	if c.Memory != nil {
+		m, at, err := k.writeMemory(ck.Version, c.Memory)
+		if err != nil {
+			return ck, fmt.Errorf("write memory snapshot: %w", err)
+		}
+		ck.Version, m.Version = at, at
+		kept := max(c.KeepMemories, 1)
+		all := append([]engine.Memory{m}, ck.Memories...)
+		ck.Memories, dropped = all[:min(kept, len(all))], all[min(kept, len(all)):]
+	}
+	if err := k.commit(ck, c); err != nil {
+		return ck, err
+	}
+	k.mu.Lock()
+	// Applying again what was applied before does not take the newest one back.
+	if ck.Version > k.latest.Version {
+		k.latest = ck
+	}
+	k.mu.Unlock()
+	return ck, k.dropMemories(ck.Version, dropped)
+}
+
+func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
+	tx := k.db.NewTransactionAt(uint64(ck.Version), true)
+	defer tx.Discard()
+	err := fill(tx, ck, c, k.run())
+	if err == nil {
+		err = tx.CommitAt(uint64(ck.Version), nil)
+	}
+	if errors.Is(err, badger.ErrTxnTooBig) {
+		return fmt.Errorf("commit of %d writes does not fit one transaction: %w", len(c.Writes), err)
+	}
+	return err
+}
+
+func (k *Keyspace) run() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.identity.Run
+}
+
+func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error {
+	for _, w := range c.Writes {
+		var err error
+		if w.Delete {
+			err = deleteValue(tx, []byte(w.Key), w.OldSize)
+		} else {
+			err = putValue(tx, []byte(w.Key), w.Value, w.OldSize)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, e := range c.Emits {
+		b, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		key := outboxKey(e)
+		if err := tx.Set(key, seal(key, kindInline, b)); err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(checkpointRow{Checkpoint: ck, Run: run})
+	if err != nil {
+		return err
+	}
+	return tx.Set(checkpointKey, seal(checkpointKey, kindInline, b))
+}
+
+// writeMemory writes the rows of a memory snapshot, each in a commit of its own
+// from version v on, and returns the manifest and the version to commit it at.
+// Until then nothing refers to them.
+func (k *Keyspace) writeMemory(v engine.Version, blobs [][]byte) (m engine.Memory, at engine.Version, err error) {
+	// The rows carry the version that they begin at, by which they are found.
+	w := &memoryWriter{keyspace: k, first: v, at: v, sum: sha256.New()}
+	for _, b := range blobs {
+		w.write(binary.LittleEndian.AppendUint32(nil, uint32(len(b))))
+		w.write(b)
+		m.Bytes += int64(len(b))
+	}
+	w.flush()
+	m.Blobs, m.First, m.Rows = len(blobs), v, w.rows
+	m.SHA256 = hex.EncodeToString(w.sum.Sum(nil))
+	return m, w.at, w.err
+}
+
+// memoryWriter cuts a stream of bytes into rows.
+type memoryWriter struct {
+	keyspace *Keyspace
+	first    engine.Version
+	at       engine.Version // of the next commit
+	rows     int
+	buf      []byte
+	sum      hash.Hash
+	err      error
+}
+
+func (w *memoryWriter) write(b []byte) {
+	w.sum.Write(b)
+	for len(b) > 0 && w.err == nil {
+		n := min(len(b), chunkSize-len(w.buf))
+		w.buf = append(w.buf, b[:n]...)
+		if b = b[n:]; len(w.buf) == chunkSize {
+			w.flush()
+		}
+	}
+}
+
+func (w *memoryWriter) flush() {
+	if len(w.buf) == 0 || w.err != nil {
+		return
+	}
+	tx := w.keyspace.db.NewTransactionAt(uint64(w.at), true)
+	defer tx.Discard()
+	key := memoryKey(w.first, w.rows)
+	if w.err = tx.Set(key, seal(key, kindInline, w.buf)); w.err == nil {
+		w.err = tx.CommitAt(uint64(w.at), nil)
+	}
+	w.buf = w.buf[:0]
+	w.rows++
+	w.at++
+}
+
+// Memory implements engine.Keyspace.
+func (k *Keyspace) Memory(m engine.Memory) (blobs [][]byte, err error) {
+	defer recoverDamage(&err)
+	tx := k.db.NewTransactionAt(uint64(m.Version), false)
+	defer tx.Discard()
+	var stream []byte
+	for i := range m.Rows {
+		if stream, err = appendRow(tx, stream, memoryKey(m.First, i)); err != nil {
+			return nil, err
+		}
+	}
+	if sum := sha256.Sum256(stream); hex.EncodeToString(sum[:]) != m.SHA256 {
+		return nil, fmt.Errorf("memory snapshot at %d: SHA-256 does not match: %w", m.Version.Sequence(), engine.ErrCorrupt)
+	}
+	blobs = make([][]byte, 0, m.Blobs)
+	for len(stream) >= 4 {
+		n := int(binary.LittleEndian.Uint32(stream))
+		blobs = append(blobs, stream[4:4+n:4+n])
+		stream = stream[4+n:]
+	}
+	return blobs, nil
+}
+
+// dropMemories deletes the rows of memory snapshots that no checkpoint from v on
+// lists.
+func (k *Keyspace) dropMemories(v engine.Version, memories []engine.Memory) error {
+	for _, m := range memories {
+		tx := k.db.NewTransactionAt(uint64(v), true)
+		defer tx.Discard()
+		for i := range m.Rows {
+			if err := tx.Delete(memoryKey(m.First, i)); err != nil {
+				return fmt.Errorf("drop memory snapshot at %d: %w", m.Version.Sequence(), err)
+			}
+		}
+		if err := tx.CommitAt(uint64(v), nil); err != nil {
+			return fmt.Errorf("drop memory snapshot at %d: %w", m.Version.Sequence(), err)
+		}
+	}
+	return nil
+}

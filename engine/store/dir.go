@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/gofrs/flock"
+
+	"gnomon/engine"
+)
+
+// Dir is a data directory that this process has for itself. It implements
+// engine.Store.
+type Dir struct {
+	path    string
+	lock    *flock.Flock
+	catalog *Catalog
+	log     *slog.Logger
+
+	mu     sync.Mutex // guards closed
+	closed bool
+}
+
+var _ engine.Store = (*Dir)(nil)
+
+// OpenDir takes a data directory, and creates it when it is absent. It fails with
+// a *LockedError when another process has it.
+func OpenDir(path string, log *slog.Logger) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
+	}
+	l, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	catalog, err := openCatalog(path)
+	if err != nil {
+		return nil, errors.Join(err, l.Unlock())
+	}
+	return &Dir{path: path, lock: l, catalog: catalog, log: log}, nil
+}
+
+// Catalog returns the directory's catalog.
+func (d *Dir) Catalog() *Catalog { return d.catalog }
+
+// ServeAt notes the address that this process serves HTTP on, so that commands
+// find it.
+func (d *Dir) ServeAt(address string) error {
+	h := readHolder(d.path)
+	h.HTTP = address
+	return noteHolder(d.path, h)
+}
+
+// Open implements engine.Store.
+func (d *Dir) Open(_ context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+	dir := keyspaceDir(d.path, projection, generation)
+	id, err := readIdentity(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !create {
+			return nil, fmt.Errorf("%w: %s/%s", engine.ErrNoKeyspace, projection, generation)
+		}
+		id, err = d.create(dir, projection, generation)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
+	}
+	k, err := openKeyspace(dir, id, d.log.With("projection", projection, "generation", generation))
+	if err != nil {
+		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
+	}
+	return k, nil
+}
+
+func keyspaceDir(data, projection, generation string) string {
+	return filepath.Join(data, "projections", projection, generation)
+}
+
+// create makes an empty keyspace. A database without an identity is not one of
+// ours, or lost it: it is left alone.
+func (d *Dir) create(dir, projection, generation string) (identity, error) {
+	if _, err := os.Stat(filepath.Join(dir, "db")); err == nil {
+		return identity{}, fmt.Errorf("%s holds a database, but its identity file %s is missing: %w", dir, identityFile, engine.ErrCorrupt)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "db"), 0o700); err != nil {
+		return identity{}, err
+	}
+	id := identity{Format: Format, Engine: d.catalog.id(), Projection: projection, Generation: generation, Boot: bootID(), Run: 1}
+	if err := id.write(dir); err != nil {
+		return id, err
+	}
+	return id, syncPath(filepath.Dir(dir))
+}
+
+// Close gives the directory back. Keyspaces must be closed before.
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	return d.lock.Unlock()
+}

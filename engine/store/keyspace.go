@@ -1,0 +1,326 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"gnomon/engine"
+)
+
+const (
+	memTable   = 16 << 20 // bytes: bounds a transaction to 15 % of it
+	blockCache = 8 << 20  // bytes
+)
+
+// Keyspace is a Badger database with its identity file. It implements
+// engine.Keyspace.
+type Keyspace struct {
+	dir      string
+	db       *badger.DB
+	readOnly bool
+
+	mu       sync.Mutex // guards what follows
+	identity identity
+	latest   engine.Checkpoint      // the newest committed
+	holds    map[engine.Version]int // versions that views and pins keep, with their numbers
+	horizon  engine.Version         // versions below it may be gone
+
+	closing sync.Once
+	closed  error
+}
+
+var _ engine.Keyspace = (*Keyspace)(nil)
+
+// options are Badger's, measured with many small keyspaces side by side. Reads
+// are mostly served by the runner's own cache, so Badger's are small.
+func dbOptions(dir string) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithMemTableSize(memTable).
+		WithNumMemtables(2).
+		WithBlockCacheSize(blockCache).
+		WithIndexCacheSize(0).
+		WithCompression(options.None).
+		WithNumCompactors(2).
+		WithNumLevelZeroTables(2).
+		WithNumLevelZeroTablesStall(8).
+		WithNumVersionsToKeep(1).
+		WithDetectConflicts(false). // there is one writer
+		WithSyncWrites(false).      // Sync makes commits durable
+		WithValueThreshold(1 << 20). // larger than any row: values stay in the tree
+		WithValueLogFileSize(1 << 20).
+		WithMetricsEnabled(false)
+}
+
+// openKeyspace opens the database beside an identity.
+func openKeyspace(dir string, id identity, log *slog.Logger) (*Keyspace, error) {
+	k := &Keyspace{dir: dir, identity: id, holds: map[engine.Version]int{}}
+	if err := k.guardEmpty(); err != nil {
+		return nil, err
+	}
+	db, err := badger.OpenManaged(dbOptions(k.dbDir()).WithLogger(badgerLog{log}))
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", k.dbDir(), err)
+	}
+	k.db = db
+	if err := k.findLatest(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	k.identity.Boot, k.identity.Clean = bootID(), false
+	if err := k.identity.write(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("write identity: %w", err), db.Close())
+	}
+	return k, nil
+}
+
+func (k *Keyspace) dbDir() string { return filepath.Join(k.dir, "db") }
+
+// guardEmpty refuses a database that lost its manifest: Badger would open it as
+// an empty one and delete its tables.
+func (k *Keyspace) guardEmpty() error {
+	if k.identity.Durable == 0 {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(k.dbDir(), badger.ManifestFilename)); err != nil {
+		return fmt.Errorf("database %s holds commits up to %d, but its manifest is missing: %w", k.dbDir(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
+	}
+	return nil
+}
+
+// findLatest finds the checkpoint to go on from. After a crash of the machine it is
+// the durable one, and a new run begins: what an earlier run left above it is not
+// to be trusted, now or at the next start.
+func (k *Keyspace) findLatest() error {
+	if !k.identity.machineRan() {
+		k.identity.Run++
+	}
+	ck, err := k.newestTrusted()
+	if err != nil {
+		return fmt.Errorf("read last checkpoint: %w", err)
+	}
+	if ck.Version < k.identity.Durable {
+		return fmt.Errorf("database %s ends at %d, but commits up to %d were on disk: %w", k.dbDir(), ck.Version.Sequence(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
+	}
+	k.latest = ck
+	return nil
+}
+
+// newestTrusted returns the newest checkpoint that this run wrote or that is
+// durable; the zero one when there is none.
+func (k *Keyspace) newestTrusted() (ck engine.Checkpoint, err error) {
+	defer recoverDamage(&err)
+	tx := k.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	o := badger.DefaultIteratorOptions
+	o.AllVersions, o.PrefetchValues = true, false
+	it := tx.NewKeyIterator(checkpointKey, o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		row, err := readCheckpoint(it.Item())
+		durable := engine.Version(it.Item().Version()) <= k.identity.Durable
+		if err != nil && durable {
+			return ck, err
+		}
+		if err == nil && (durable || row.Run == k.identity.Run) {
+			return row.Checkpoint, nil
+		}
+	}
+	return ck, nil
+}
+
+// checkpointRow is a checkpoint as it is stored.
+type checkpointRow struct {
+	engine.Checkpoint
+	Run int `json:"run"` // see identity
+}
+
+func readCheckpoint(item *badger.Item) (row checkpointRow, err error) {
+	err = item.Value(func(b []byte) error {
+		_, payload, err := open(checkpointKey, b)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(payload, &row)
+	})
+	row.Version = engine.Version(item.Version())
+	return row, err
+}
+
+// Latest implements engine.Keyspace.
+func (k *Keyspace) Latest() (engine.Checkpoint, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.latest.Version == 0 {
+		return engine.Checkpoint{}, engine.ErrNoCheckpoint
+	}
+	return k.latest, nil
+}
+
+// Checkpoint implements engine.Keyspace.
+func (k *Keyspace) Checkpoint(v engine.Version) (ck engine.Checkpoint, err error) {
+	if v == 0 {
+		return ck, engine.ErrNoCheckpoint
+	}
+	tx := k.db.NewTransactionAt(uint64(v), false)
+	defer tx.Discard()
+	item, err := tx.Get(checkpointKey)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return ck, engine.ErrNoCheckpoint
+	}
+	if err != nil {
+		return ck, fmt.Errorf("read checkpoint at %d: %w", v.Sequence(), err)
+	}
+	row, err := readCheckpoint(item)
+	return row.Checkpoint, err
+}
+
+// Limit implements engine.Keyspace. A quarter is left for what comes with the
+// writes: parts of large values, the checkpoint.
+func (k *Keyspace) Limit() engine.TxLimit {
+	return engine.TxLimit{Writes: int(k.db.MaxBatchCount()) / 4 * 3, Bytes: int(k.db.MaxBatchSize()) / 4 * 3}
+}
+
+// hold keeps a version readable.
+func (k *Keyspace) hold(v engine.Version) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if v < k.horizon {
+		return fmt.Errorf("sequence %d is no longer kept: the oldest is %d", v.Sequence(), k.horizon.Sequence())
+	}
+	k.holds[v]++
+	return nil
+}
+
+func (k *Keyspace) unhold(v engine.Version) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds[v]--; k.holds[v] <= 0 {
+		delete(k.holds, v)
+	}
+}
+
+// Pin implements engine.Keyspace.
+func (k *Keyspace) Pin(v engine.Version) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.holds[v]++
+}
+
+// Unpin implements engine.Keyspace.
+func (k *Keyspace) Unpin(v engine.Version) { k.unhold(v) }
+
+// advanceHorizon lets Badger drop versions that nobody can ask for any more.
+func (k *Keyspace) advanceHorizon() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h := min(k.latest.Version, k.identity.Durable)
+	for v := range k.holds {
+		h = min(h, v)
+	}
+	if n := len(k.latest.Memories); n > 0 {
+		h = min(h, k.latest.Memories[n-1].Version)
+	}
+	if h > k.horizon {
+		k.horizon = h
+		k.db.SetDiscardTs(uint64(h))
+	}
+}
+
+// Durable implements engine.Keyspace.
+func (k *Keyspace) Durable() engine.Version {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.identity.Durable
+}
+
+// Sync implements engine.Keyspace.
+func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
+	k.mu.Lock()
+	at, durable := k.latest.Version, k.identity.Durable
+	k.mu.Unlock()
+	if at == durable {
+		return at, nil
+	}
+	if err := k.syncFiles(); err != nil {
+		return durable, fmt.Errorf("sync %s: %w", k.dir, err)
+	}
+	if err := k.noteDurable(at, false); err != nil {
+		return durable, err
+	}
+	k.advanceHorizon()
+	return at, nil
+}
+
+// syncFiles syncs the logs of all memory tables. Badger's Sync leaves out those
+// that are full but not yet written as a table.
+func (k *Keyspace) syncFiles() error {
+	logs, err := filepath.Glob(filepath.Join(k.dbDir(), "*.mem"))
+	if err != nil {
+		return err
+	}
+	errs := []error{k.db.Sync()}
+	for _, path := range logs {
+		errs = append(errs, syncPath(path))
+	}
+	return errors.Join(append(errs, syncPath(k.dbDir()))...)
+}
+
+func (k *Keyspace) noteDurable(v engine.Version, clean bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := k.identity
+	id.Durable, id.Clean = v, clean
+	if err := id.write(k.dir); err != nil {
+		return fmt.Errorf("note durable position: %w", err)
+	}
+	k.identity = id
+	return nil
+}
+
+// DiskBytes implements engine.Keyspace.
+func (k *Keyspace) DiskBytes() int64 { return diskBytes(k.dir) }
+
+// Close implements engine.Keyspace.
+func (k *Keyspace) Close() error {
+	k.closing.Do(func() {
+		if k.readOnly {
+			k.closed = k.db.Close()
+			return
+		}
+		_, err := k.Sync(context.Background())
+		closed := k.db.Close()
+		if err == nil && closed == nil {
+			k.mu.Lock()
+			at := k.latest.Version
+			k.mu.Unlock()
+			err = k.noteDurable(at, true)
+		}
+		k.closed = errors.Join(err, closed)
+	})
+	return k.closed
+}
+
+// badgerLog passes Badger's warnings and errors on.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error("badger: " + trim(f, a)) }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn("badger: " + trim(f, a)) }
+func (l badgerLog) Infof(string, ...any)        {}
+func (l badgerLog) Debugf(string, ...any)       {}
+
+func trim(format string, args []any) string {
+	s := fmt.Sprintf(format, args...)
+	for len(s) > 0 && s[len(s)-1] == '\n' {
+		s = s[:len(s)-1]
+	}
+	return s
+}
