@@ -22,6 +22,17 @@ func (b *Batch) Append(e *abi.Record) {
 	b.Through = e.Sequence
 }
 
+// AppendParts appends an event by its parts, without making a record of them first.
+func (b *Batch) AppendParts(sequence uint64, timeNs int64, subject string, headers, data []byte) {
+	b.last = len(b.Records)
+	b.Records, _ = abi.AppendHead(b.Records, sequence, timeNs, len(subject), len(headers), len(data), 0)
+	b.Records = append(b.Records, subject...)
+	b.Records = append(b.Records, headers...)
+	b.Records = abi.Pad(append(b.Records, data...))
+	b.Count++
+	b.Through = sequence
+}
+
 // Last returns the last event; ok is false when the batch holds none.
 func (b *Batch) Last() (e abi.Record, ok bool) {
 	if b.Count == 0 {

@@ -54,8 +54,8 @@ func dbOptions(dir string) badger.Options {
 		WithNumLevelZeroTables(2).
 		WithNumLevelZeroTablesStall(8).
 		WithNumVersionsToKeep(1).
-		WithDetectConflicts(false). // there is one writer
-		WithSyncWrites(false).      // Sync makes commits durable
+		WithDetectConflicts(false).  // there is one writer
+		WithSyncWrites(false).       // Sync makes commits durable
 		WithValueThreshold(1 << 20). // larger than any row: values stay in the tree
 		WithValueLogFileSize(1 << 20).
 		WithMetricsEnabled(false)

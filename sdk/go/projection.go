@@ -2,7 +2,7 @@ package gnomon
 
 import (
 	"errors"
-	"strconv"
+	"fmt"
 
 	"gnomon/sdk/abi"
 	"gnomon/sdk/go/internal/boundary"
@@ -39,9 +39,6 @@ var projection struct {
 	record abi.Record // the event being handled; aliases batch
 	index  int32      // its place in the batch
 }
-
-// batchUnit is what the batch buffer is a multiple of, in bytes.
-const batchUnit = 64 << 10
 
 var errNoHandler = errors.New("no handler: call gnomon.OnEvent from an init function of package main")
 
@@ -84,16 +81,11 @@ func applyBatch() error {
 }
 
 // readBatch returns the batch, which is valid until the next call.
-func readBatch() ([]byte, error) {
-	for {
-		n := int(boundary.BatchRead(projection.batch))
-		switch {
-		case n < 0:
-			return nil, errors.New("batch_read returned code " + strconv.Itoa(n))
-		case n <= len(projection.batch):
-			return projection.batch[:n], nil
-		}
-		projection.batch = nil // may be collected before its successor is made
-		projection.batch = make([]byte, (n+n/4+batchUnit-1)/batchUnit*batchUnit)
+func readBatch() (batch []byte, err error) {
+	buf, n := boundary.Fill(projection.batch, boundary.BatchRead)
+	if n < 0 {
+		return nil, fmt.Errorf("read batch: %w", boundary.CodeError(n))
 	}
+	projection.batch = buf
+	return buf[:n], nil
 }

@@ -2,7 +2,7 @@ package gnomon
 
 import (
 	"errors"
-	"math"
+	"strconv"
 
 	"gnomon/sdk/abi"
 	"gnomon/sdk/go/internal/boundary"
@@ -21,10 +21,19 @@ type KeyError struct {
 	Err error
 }
 
-func (e *KeyError) Error() string { return e.Op + " " + quoteKey(e.Key) + ": " + e.Err.Error() }
+func (e *KeyError) Error() string {
+	key := e.Key
+	if len(key) > shownKey {
+		key = key[:shownKey] + "…"
+	}
+	return e.Op + " " + strconv.Quote(key) + ": " + e.Err.Error()
+}
 
 // Unwrap returns the reason.
 func (e *KeyError) Unwrap() error { return e.Err }
+
+// shownKey is how much of a key an error shows, in bytes.
+const shownKey = 100
 
 var errScanning = errors.New("the state cannot be written during a scan: collect the keys, and write after it")
 
@@ -138,27 +147,4 @@ func load32(b []byte) uint32 {
 
 func keyError(op, key string, code int32) error {
 	return &KeyError{op, key, boundary.CodeError(code)}
-}
-
-// Emit stages an event that is published once the events up to this one are
-// committed. Headers are pairs of name and value. It can be used only while the
-// handler runs.
-//
-// This version of the engine refuses modules that use it, because it does not
-// publish yet.
-func Emit(subject string, data []byte, headers ...string) error {
-	var encoded []byte
-	for i := 0; i+1 < len(headers); i += 2 {
-		var ok bool
-		if encoded, ok = abi.AppendHeader(encoded, headers[i], headers[i+1]); !ok {
-			return &KeyError{"emit", subject, errors.New("a header is longer than 65535 bytes")}
-		}
-	}
-	if len(data) > math.MaxInt32 {
-		return &KeyError{"emit", subject, boundary.CodeError(abi.TooLarge)}
-	}
-	if code := boundary.Emit(uint32(projection.index), subject, encoded, data); code < 0 {
-		return keyError("emit", subject, code)
-	}
-	return nil
 }

@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Embedded is the URL that stands for a server inside the process.
+const Embedded = "embedded"
+
+// Config says how to reach NATS. At most one way to authenticate is set.
+type Config struct {
+	URL     string // Embedded, or one or more nats:// URLs separated by commas
+	Context string // name of a nats CLI context, instead of a URL
+
+	Credentials string // path of a .creds file
+	NKey        string // path of a file with an nkey seed
+	User        string
+	Password    string
+	Token       string
+	InboxPrefix string // empty: the client's default
+	TLS         TLS
+
+	Server Server // for Embedded
+	Log    *slog.Logger
+}
+
+// TLS are the paths and settings of an encrypted connection.
+type TLS struct {
+	CA, Cert, Key string
+	First         bool // the server expects TLS before its greeting
+}
+
+// Server are the settings of the embedded server.
+type Server struct {
+	Dir          string        // where its files go
+	Listen       string        // host:port; empty: no port
+	SyncInterval time.Duration // between two syncs of its files; 0: every write is synced
+}
+
+// Broker is a connection to NATS, and the embedded server if there is one.
+type Broker struct {
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	server *server.Server // nil for an external one
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	last error // that the connection reported by itself
+
+	closing sync.Once
+}
+
+// Open connects. An embedded server is ready when it returns; an external one need
+// not be: the connection is then made as soon as it can be, and until then requests
+// fail. Wrong credentials fail at once.
+func Open(ctx context.Context, c Config) (*Broker, error) {
+	b := &Broker{log: c.Log}
+	options, url, err := b.options(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.URL == Embedded && c.Context == "" {
+		if b.server, err = startServer(c.Server, c.Log); err != nil {
+			return nil, err
+		}
+		options, url = append(options, nats.InProcessServer(b.server)), ""
+	}
+	if b.conn, err = nats.Connect(url, options...); err != nil {
+		b.stopServer()
+		return nil, connectError(c, err)
+	}
+	if b.js, err = jetstream.New(b.conn); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	if err := b.checkAuthorized(); err != nil {
+		b.Close()
+		return nil, connectError(c, err)
+	}
+	return b, nil
+}
+
+// checkAuthorized gives an external server a moment to refuse the credentials,
+// which a connection that is retried would take for a passing failure.
+func (b *Broker) checkAuthorized() error {
+	if b.conn.IsConnected() {
+		return nil
+	}
+	deadline := time.NewTimer(2 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := b.lastError()
+		switch {
+		case b.conn.IsConnected():
+			return nil
+		case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), b.conn.IsClosed():
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			b.log.Warn("NATS does not answer yet, trying on", "error", err)
+			return nil
+		}
+	}
+}
+
+// connectError explains why there is no connection. Neither URL nor secrets show.
+func connectError(c Config, err error) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		return fmt.Errorf("connect to NATS: %w: check credentials, nkey, user or token in [nats]", err)
+	}
+	if c.Context != "" {
+		return fmt.Errorf("connect to NATS by context %q: %w", c.Context, err)
+	}
+	return fmt.Errorf("connect to NATS: %w", err)
+}
+
+// JetStream returns the connection's JetStream.
+func (b *Broker) JetStream() jetstream.JetStream { return b.js }
+
+// ClientURL is where other programs reach the embedded server; empty when they
+// cannot.
+func (b *Broker) ClientURL() string {
+	if b.server == nil || b.server.Addr() == nil {
+		return ""
+	}
+	return b.server.ClientURL()
+}
+
+// Explain adds to an error of a request what the connection reported meanwhile: a
+// request that lacks a permission only times out, the refusal comes on its own.
+func (b *Broker) Explain(err error) error {
+	last := b.lastError()
+	switch {
+	case err == nil:
+		return nil
+	case !b.conn.IsConnected() && last != nil:
+		return fmt.Errorf("%w (%w: %w)", err, nats.ErrDisconnected, last)
+	case !b.conn.IsConnected():
+		return fmt.Errorf("%w (%w)", err, nats.ErrDisconnected)
+	case errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation):
+		return fmt.Errorf("%w (%w)", err, last)
+	}
+	return err
+}
+
+func (b *Broker) lastError() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last != nil {
+		return b.last
+	}
+	if b.conn != nil {
+		return b.conn.LastError()
+	}
+	return nil
+}
+
+// note keeps an error that the connection reported by itself.
+func (b *Broker) note(what string, err error) {
+	b.mu.Lock()
+	b.last = err
+	b.mu.Unlock()
+	if err != nil {
+		b.log.Warn(what, "error", err)
+	}
+}
+
+// Close closes the connection and stops the embedded server, and waits for it. It
+// may be called more than once.
+func (b *Broker) Close() {
+	b.closing.Do(func() {
+		if b.conn != nil {
+			b.conn.Close()
+		}
+		b.stopServer()
+	})
+}

@@ -1,0 +1,3 @@
+// Package broker connects to NATS, or runs a NATS server inside the process, and
+// declares streams and publishes into them (nats.go, nats-server).
+package broker

@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// options are those of the connection, and the URL to connect to.
+func (b *Broker) options(c Config) ([]nats.Option, string, error) {
+	if c.Context != "" {
+		var err error
+		if c, err = withContext(c); err != nil {
+			return nil, "", err
+		}
+	}
+	o := []nats.Option{
+		nats.Name("gnomon"),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.CustomReconnectDelay(reconnectDelay),
+		nats.IgnoreAuthErrorAbort(), // credentials are rotated while the engine runs
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.note("NATS reports", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.note("NATS connection lost", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.note("", err) }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			b.note("", nil)
+			b.log.Info("NATS connection is back")
+		}),
+	}
+	auth, err := authentication(c)
+	if err != nil {
+		return nil, "", err
+	}
+	o = append(o, auth...)
+	if c.InboxPrefix != "" {
+		o = append(o, nats.CustomInboxPrefix(c.InboxPrefix))
+	}
+	return append(o, encryption(c.TLS)...), c.URL, nil
+}
+
+// reconnectDelay grows from 100 ms to 5 s.
+func reconnectDelay(attempts int) time.Duration {
+	return min(100*time.Millisecond<<min(attempts, 6), 5*time.Second)
+}
+
+func authentication(c Config) ([]nats.Option, error) {
+	switch {
+	case c.Credentials != "":
+		if err := readable("credentials", c.Credentials); err != nil {
+			return nil, err
+		}
+		return []nats.Option{nats.UserCredentials(c.Credentials)}, nil
+	case c.NKey != "":
+		o, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("read nats.nkey %s: %w", c.NKey, err)
+		}
+		return []nats.Option{o}, nil
+	case c.User != "":
+		return []nats.Option{nats.UserInfo(c.User, c.Password)}, nil
+	case c.Token != "":
+		return []nats.Option{nats.Token(c.Token)}, nil
+	}
+	return nil, nil
+}
+
+func encryption(t TLS) []nats.Option {
+	var o []nats.Option
+	if t.CA != "" {
+		o = append(o, nats.RootCAs(t.CA))
+	}
+	if t.Cert != "" {
+		o = append(o, nats.ClientCert(t.Cert, t.Key))
+	}
+	if t.First {
+		o = append(o, nats.TLSHandshakeFirst())
+	}
+	return o
+}
+
+func readable(key, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read nats.%s: %w", key, err)
+	}
+	return f.Close()
+}
+
+// cliContext is the part of a context of the nats CLI that a client needs.
+type cliContext struct {
+	URL         string `json:"url"`
+	Token       string `json:"token"`
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	Creds       string `json:"creds"`
+	NKey        string `json:"nkey"`
+	Cert        string `json:"cert"`
+	Key         string `json:"key"`
+	CA          string `json:"ca"`
+	InboxPrefix string `json:"inbox_prefix"`
+	TLSFirst    bool   `json:"tls_first"`
+}
+
+// withContext fills in a configuration from a context of the nats CLI, which keeps
+// them in the user's configuration folder.
+func withContext(c Config) (Config, error) {
+	dir := os.Getenv("XDG_CONFIG_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return c, fmt.Errorf("find nats context %q: %w", c.Context, err)
+		}
+		dir = filepath.Join(home, ".config")
+	}
+	path := filepath.Join(dir, "nats", "context", c.Context+".json")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("nats context %q: there is no %s; list the contexts with: nats context ls", c.Context, path)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read nats context %q: %w", c.Context, err)
+	}
+	var x cliContext
+	if err := json.Unmarshal(b, &x); err != nil {
+		return c, fmt.Errorf("read nats context %q: %s: %w", c.Context, path, err)
+	}
+	c.URL = x.URL
+	if c.URL == "" {
+		c.URL = nats.DefaultURL
+	}
+	c.Token, c.User, c.Password = x.Token, x.User, x.Password
+	c.Credentials, c.NKey = home(x.Creds), home(x.NKey)
+	c.InboxPrefix = x.InboxPrefix
+	c.TLS = TLS{CA: home(x.CA), Cert: home(x.Cert), Key: home(x.Key), First: x.TLSFirst}
+	return c, nil
+}
+
+// home expands a leading ~ as the nats CLI does.
+func home(path string) string {
+	rest, ok := strings.CutPrefix(path, "~/")
+	if !ok {
+		return path
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	return filepath.Join(dir, rest)
+}

@@ -1,0 +1,137 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// requestTimeout bounds one request to the server.
+const requestTimeout = 5 * time.Second
+
+// Source reads streams of one JetStream. It implements engine.Source.
+type Source struct {
+	js jetstream.JetStream
+	// explain adds to an error what the connection knows about it.
+	explain func(error) error
+}
+
+var _ engine.Source = (*Source)(nil)
+
+// New makes a source.
+func New(js jetstream.JetStream, explain func(error) error) *Source {
+	return &Source{js: js, explain: explain}
+}
+
+// ErrUnusable says that a stream is not a log that a projection can be built, and
+// rebuilt, from. It is wrapped with the reason and the way out.
+var ErrUnusable = errors.New("stream cannot be projected")
+
+// Stream implements engine.Source. It also fails with ErrUnusable.
+func (s *Source) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, name)
+	if err != nil {
+		return engine.StreamInfo{}, s.failed(fmt.Sprintf("ask for stream %s", name), err)
+	}
+	info := stream.CachedInfo()
+	if err := usable(info.Config); err != nil {
+		return engine.StreamInfo{}, err
+	}
+	return describe(info), nil
+}
+
+func describe(info *jetstream.StreamInfo) engine.StreamInfo {
+	st := info.State
+	return engine.StreamInfo{
+		Name: info.Config.Name, Subjects: info.Config.Subjects, Created: info.Created,
+		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, LastTime: st.LastTime,
+	}
+}
+
+// usable refuses streams that lose events by design.
+func usable(c jetstream.StreamConfig) error {
+	switch {
+	case c.Retention == jetstream.WorkQueuePolicy:
+		return fmt.Errorf("%w: %s has work-queue retention, which deletes an event once it is acknowledged; source it into a stream with retention limits and project that one", ErrUnusable, c.Name)
+	case c.Retention == jetstream.InterestPolicy:
+		return fmt.Errorf("%w: %s has interest retention, which keeps only what a consumer still waits for; use a stream with retention limits", ErrUnusable, c.Name)
+	case c.MaxMsgsPerSubject > 0:
+		return fmt.Errorf("%w: %s keeps only %d event(s) for each subject (max_msgs_per_subject), so it is not a log; set that to -1", ErrUnusable, c.Name, c.MaxMsgsPerSubject)
+	}
+	return nil
+}
+
+// Event implements engine.Source.
+func (s *Source) Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	st, err := s.js.Stream(ctx, stream)
+	if err != nil {
+		return abi.Record{}, s.failed(fmt.Sprintf("ask for stream %s", stream), err)
+	}
+	m, err := st.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return abi.Record{}, fmt.Errorf("%w: %d in stream %s", engine.ErrNoEvent, sequence, stream)
+	}
+	if err != nil {
+		return abi.Record{}, s.failed(fmt.Sprintf("get event %d of stream %s", sequence, stream), err)
+	}
+	return abi.Record{
+		Sequence: m.Sequence, TimeNs: m.Time.UnixNano(), Subject: []byte(m.Subject),
+		Headers: appendHeaders(nil, m.Header), Data: m.Data,
+	}, nil
+}
+
+// SequenceAt implements engine.Source.
+func (s *Source) SequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error) {
+	info, err := s.Stream(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	if info.Events == 0 || t.After(info.LastTime) {
+		return info.Last + 1, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return 0, s.failed(fmt.Sprintf("find %s in stream %s", t.Format(time.RFC3339), stream), err)
+	}
+	defer s.js.DeleteConsumer(context.WithoutCancel(ctx), stream, c.CachedInfo().Name)
+	m, err := c.Next(jetstream.FetchMaxWait(requestTimeout))
+	if err != nil {
+		return 0, s.failed(fmt.Sprintf("find %s in stream %s", t.Format(time.RFC3339), stream), err)
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return 0, fmt.Errorf("find %s in stream %s: %w", t.Format(time.RFC3339), stream, err)
+	}
+	return meta.Sequence.Stream, nil
+}
+
+// failed wraps an error of a request, as one of the engine's where it is one.
+func (s *Source) failed(what string, err error) error {
+	err = s.explain(err)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("%s: the server has JetStream switched off: %w", what, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
+		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected):
+		return fmt.Errorf("%s: %w: %w", what, engine.ErrSourceDown, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
