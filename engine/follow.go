@@ -58,6 +58,8 @@ func (s *session) follow(ctx context.Context) error {
 	s.streamLast(info.Last)
 	if s.applied.Sequence < info.Last {
 		s.enter(CatchingUp, "", "")
+	} else {
+		s.enter(Live, "", "")
 	}
 	return s.pump(ctx, reader)
 }

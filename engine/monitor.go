@@ -286,13 +286,14 @@ func (m *monitor) stopped() error {
 	return nil
 }
 
-// reached reports whether a sequence is committed and the runner stands there: with
-// memory to restore, it may stand behind what was published before.
+// reached reports whether a sequence is committed, the stream's history was
+// checked, and the runner stands there: with memory to restore, it may stand behind
+// what was published before.
 func (m *monitor) reached(sequence uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := m.published.Position.Sequence
-	return m.published.Version > 0 && at >= sequence && m.applied >= at
+	return m.state != Starting && m.published.Version > 0 && at >= sequence && m.applied >= at
 }
 
 // StoppedError says that a projection does not go on by itself.
