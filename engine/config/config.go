@@ -1,0 +1,164 @@
+// Package config reads the configuration (BurntSushi/toml): one TOML file, and
+// those that come with modules, into a Config with every default filled in.
+// Decoding is strict: a key that is not known, also by its case, is an error that
+// names file, line and the nearest key. config.toml in the root is the manual.
+package config
+
+import (
+	"encoding/json"
+	"time"
+
+	"gnomon/engine"
+)
+
+// Config is a whole configuration.
+type Config struct {
+	DataDir     string       `toml:"data_dir"`
+	Log         Log          `toml:"log"`
+	HTTP        HTTP         `toml:"http"`
+	NATS        NATS         `toml:"nats"`
+	Streams     []Stream     `toml:"stream"`
+	Plugins     Plugins      `toml:"plugins"`
+	Projections []Projection `toml:"projection"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+// HTTP says where state is read.
+type HTTP struct {
+	Listen    string `toml:"listen"`
+	TokenFile string `toml:"token_file"`
+	Token     string `toml:"-"` // content of TokenFile
+}
+
+// NATS says where events come from.
+type NATS struct {
+	URL         string   `toml:"url"`
+	Context     string   `toml:"context"`
+	Credentials string   `toml:"credentials"`
+	NKey        string   `toml:"nkey"`
+	User        string   `toml:"user"`
+	Password    string   `toml:"password"`
+	Token       string   `toml:"token"`
+	InboxPrefix string   `toml:"inbox_prefix"`
+	TLS         TLS      `toml:"tls"`
+	Embedded    Embedded `toml:"embedded"`
+}
+
+// TLS are the files of an encrypted connection.
+type TLS struct {
+	CA    string `toml:"ca"`
+	Cert  string `toml:"cert"`
+	Key   string `toml:"key"`
+	First bool   `toml:"first"`
+}
+
+// Embedded are settings of the server inside the process.
+type Embedded struct {
+	Listen       string   `toml:"listen"`
+	SyncInterval Duration `toml:"sync_interval"`
+}
+
+// Stream declares a stream.
+type Stream struct {
+	Name            string   `toml:"name"`
+	Subjects        []string `toml:"subjects"`
+	Storage         string   `toml:"storage"`
+	MaxAge          Duration `toml:"max_age"`
+	MaxBytes        Size     `toml:"max_bytes"`
+	DuplicateWindow Duration `toml:"duplicate_window"`
+	Replicas        int      `toml:"replicas"`
+	Seed            string   `toml:"seed"`
+}
+
+// Plugins says where modules are.
+type Plugins struct {
+	Dir string `toml:"dir"`
+}
+
+// Projection declares a projection.
+type Projection struct {
+	Name       string         `toml:"name"`
+	Module     string         `toml:"module"`
+	Stream     string         `toml:"stream"`
+	Subjects   []string       `toml:"subjects"`
+	Start      Start          `toml:"start"`
+	Key        string         `toml:"key"`
+	OnError    string         `toml:"on_error"`
+	Settings   map[string]any `toml:"settings"`
+	Limits     Limits         `toml:"limits"`
+	Checkpoint Checkpoint     `toml:"checkpoint"`
+	Snapshots  Snapshots      `toml:"snapshots"`
+
+	SettingsJSON []byte `toml:"-"` // Settings, with sorted keys
+	Origin       string `toml:"-"` // the file that declares it
+}
+
+// Limits bound a projection.
+type Limits struct {
+	Memory      Size `toml:"memory"`
+	Module      Size `toml:"module"`
+	BatchEvents int  `toml:"batch_events"`
+	BatchBytes  Size `toml:"batch_bytes"`
+	LogLines    int  `toml:"log_lines_per_second"`
+}
+
+// Checkpoint says how often state is committed.
+type Checkpoint struct {
+	Window Duration `toml:"window"`
+	Cache  Size     `toml:"cache"`
+}
+
+// Snapshots are policies of the two kinds of snapshot: of a guest's memory, and
+// the named ones.
+type Snapshots struct {
+	EveryEvents int      `toml:"every_events"`
+	Every       Duration `toml:"every"`
+	Keep        int      `toml:"keep"`
+	Pins        int      `toml:"pins"`
+	PinMaxAge   Duration `toml:"pin_max_age"`
+}
+
+// Default returns the configuration of an empty file.
+func Default() Config {
+	return Config{
+		DataDir: "data",
+		Log:     Log{Level: "info", Format: "auto"},
+		HTTP:    HTTP{Listen: "127.0.0.1:7780"},
+		NATS:    NATS{URL: "embedded", Embedded: Embedded{SyncInterval: Duration(time.Second)}},
+		Plugins: Plugins{Dir: "plugins.d"},
+	}
+}
+
+// DefaultStream returns the settings of a stream that declares none.
+func DefaultStream() Stream {
+	return Stream{Storage: "file", DuplicateWindow: Duration(2 * time.Minute), Replicas: 1}
+}
+
+// DefaultProjection returns the settings of a projection that declares none.
+func DefaultProjection() Projection {
+	return Projection{
+		OnError:    "halt",
+		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100},
+		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
+		Snapshots: Snapshots{
+			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,
+			Pins: 16, PinMaxAge: Duration(30 * 24 * time.Hour),
+		},
+	}
+}
+
+// Start is where a new projection begins: "first", "new", a sequence or a time.
+type Start struct{ engine.Start }
+
+// settingsJSON makes JSON of a settings table. Map keys come out sorted.
+func settingsJSON(settings map[string]any) ([]byte, error) {
+	if len(settings) == 0 {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(settings)
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Error is a mistake in a configuration file.
+type Error struct {
+	File string
+	Line int // from 1; 0 when it cannot be told
+	Text string
+}
+
+func (e *Error) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
+	}
+	return fmt.Sprintf("%s: %s", e.File, e.Text)
+}
+
+// Load reads a configuration file and those beside the modules that it names.
+// Relative paths in it are relative to its own folder. Mistakes are *Errors.
+func Load(path string) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("configuration %s does not exist: name it with --config, or copy the commented config.toml from the project", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c, doc, err := parse(path, b, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	c.resolve(filepath.Dir(path))
+	if err := c.addModuleFiles(); err != nil {
+		return nil, err
+	}
+	if err := c.validate(doc); err != nil {
+		return nil, err
+	}
+	return c, c.readToken()
+}
+
+// Parse reads a configuration from bytes, without files beside modules. Env looks
+// up environment variables.
+func Parse(name string, b []byte, env func(string) (string, bool)) (*Config, error) {
+	c, doc, err := parse(name, b, env)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.validate(doc)
+}
+
+func parse(name string, b []byte, env func(string) (string, bool)) (*Config, *document, error) {
+	c := Default()
+	doc, err := decode(name, b, env, &c)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range c.Projections {
+		c.Projections[i].Origin = name
+	}
+	return &c, doc, nil
+}
+
+// moduleFile is a file beside a module: one projection.
+type moduleFile struct {
+	Projection Projection `toml:"projection"`
+}
+
+// addModuleFiles adds the projections of the NAME.toml files in the folder of
+// modules. Name and module need not be given there.
+func (c *Config) addModuleFiles() error {
+	files, err := filepath.Glob(filepath.Join(c.Plugins.Dir, "*.toml"))
+	if err != nil {
+		return fmt.Errorf("list %s: %w", c.Plugins.Dir, err)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read configuration beside a module: %w", err)
+		}
+		m := moduleFile{Projection: DefaultProjection()}
+		if _, err := decode(path, b, os.LookupEnv, &m); err != nil {
+			return err
+		}
+		base := strings.TrimSuffix(filepath.Base(path), ".toml")
+		if m.Projection.Name == "" {
+			m.Projection.Name = base
+		}
+		if m.Projection.Module == "" {
+			m.Projection.Module = base + ".wasm"
+		}
+		m.Projection.Origin = path
+		c.Projections = append(c.Projections, m.Projection)
+	}
+	return nil
+}
+
+// resolve makes paths relative to the folder of the configuration.
+func (c *Config) resolve(dir string) {
+	for _, p := range []*string{&c.DataDir, &c.Plugins.Dir, &c.HTTP.TokenFile, &c.NATS.Credentials, &c.NATS.NKey, &c.NATS.TLS.CA, &c.NATS.TLS.Cert, &c.NATS.TLS.Key} {
+		*p = below(dir, *p)
+	}
+	for i := range c.Streams {
+		c.Streams[i].Seed = below(dir, c.Streams[i].Seed)
+	}
+}
+
+func below(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// readToken reads the token of the HTTP side.
+func (c *Config) readToken() error {
+	if c.HTTP.TokenFile == "" {
+		return nil
+	}
+	b, err := os.ReadFile(c.HTTP.TokenFile)
+	if err != nil {
+		return fmt.Errorf("read http.token_file: %w", err)
+	}
+	if c.HTTP.Token = strings.TrimSpace(string(b)); len(c.HTTP.Token) < 16 {
+		return fmt.Errorf("http.token_file %s: the token has %d characters, at least 16 are needed; make one with: openssl rand -hex 32", c.HTTP.TokenFile, len(c.HTTP.Token))
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"math"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"gnomon/engine"
+)
+
+var (
+	projectionName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+	streamName     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+	keySpec        = regexp.MustCompile(`^(subject:[1-9][0-9]{0,2}|header:.+|json:.+)?$`)
+)
+
+// validate checks what the types cannot say. Errors are *Errors.
+func (c *Config) validate(d *document) error {
+	v := &validator{document: d}
+	v.oneOf(path{"log", "level"}, c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf(path{"log", "format"}, c.Log.Format, "auto", "text", "json")
+	v.require(path{"data_dir"}, c.DataDir != "", "data_dir is empty: name a folder")
+	v.http(c.HTTP)
+	v.nats(c.NATS)
+	streams := map[string]Stream{}
+	for i, s := range c.Streams {
+		p := path{"stream"}.element(i)
+		_, twice := streams[s.Name]
+		v.require(p, !twice, "stream %q is declared twice", s.Name)
+		streams[s.Name] = s
+		v.stream(p, s)
+	}
+	origins := map[string]string{}
+	for i := range c.Projections {
+		pr := &c.Projections[i]
+		p := path{"projection"}.element(i)
+		if pr.Origin != "" && pr.Origin != d.name {
+			v.document = &document{name: pr.Origin} // beside its module
+		}
+		other, twice := origins[pr.Name]
+		v.require(p, !twice, "projection %q is declared twice, also in %s", pr.Name, other)
+		origins[pr.Name] = pr.Origin
+		v.projection(p, pr, streams)
+	}
+	return v.err
+}
+
+// validator keeps the first mistake.
+type validator struct {
+	*document
+	err error
+}
+
+func (v *validator) require(p path, ok bool, format string, args ...any) {
+	if !ok && v.err == nil {
+		v.err = v.mistake(p, format, args...)
+	}
+}
+
+func (v *validator) oneOf(p path, value string, allowed ...string) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	v.require(p, false, "%s is %q: use one of %s", p.key(), value, strings.Join(allowed, ", "))
+}
+
+func (v *validator) between(p path, value, lo, hi int64) {
+	v.require(p, value >= lo && value <= hi, "%s is %d: it must be between %d and %d", p.key(), value, lo, hi)
+}
+
+func (v *validator) size(p path, value, lo, hi Size) {
+	v.require(p, value >= lo && value <= hi, "%s is %s: it must be between %s and %s", p.key(), value, lo, hi)
+}
+
+func (v *validator) http(h HTTP) {
+	if h.Listen == "" {
+		return
+	}
+	p := path{"http", "listen"}
+	host, port, err := net.SplitHostPort(h.Listen)
+	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)
+	_, perr := strconv.ParseUint(port, 10, 16)
+	v.require(p, err != nil || perr == nil, "http.listen is %q: %q is no port", h.Listen, port)
+	v.require(p, err != nil || loopback(host) || h.TokenFile != "",
+		"http.listen is %q, which others can reach: set http.token_file, or listen on 127.0.0.1", h.Listen)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (v *validator) nats(n NATS) {
+	embedded := n.URL == "embedded" && n.Context == ""
+	v.require(path{"nats", "url"}, n.URL != "" || n.Context != "", "nats.url is empty: use \"embedded\", or the URL of a server")
+	v.require(path{"nats", "context"}, n.Context == "" || n.URL == "embedded" || n.URL == "", "nats.context and nats.url are both set: use one of them")
+	v.require(path{"nats", "url"}, embedded || n.Context != "" || strings.Contains(n.URL, "://"), "nats.url is %q: use \"embedded\", or a URL such as \"nats://localhost:4222\"", n.URL)
+	ways := 0
+	for _, set := range []string{n.Credentials, n.NKey, n.User, n.Token} {
+		if set != "" {
+			ways++
+		}
+	}
+	v.require(path{"nats"}, ways <= 1, "nats has more than one of credentials, nkey, user and token: use one of them")
+	v.require(path{"nats"}, ways == 0 || !embedded, "nats.url is \"embedded\": credentials, nkey, user and token belong to an external server")
+	v.require(path{"nats", "tls", "cert"}, (n.TLS.Cert == "") == (n.TLS.Key == ""), "nats.tls.cert and nats.tls.key come together")
+	for key, file := range map[string]string{"credentials": n.Credentials, "nkey": n.NKey, "tls.ca": n.TLS.CA, "tls.cert": n.TLS.Cert, "tls.key": n.TLS.Key} {
+		if file != "" {
+			_, err := os.Stat(file)
+			v.require(append(path{"nats"}, strings.Split(key, ".")...), err == nil, "nats.%s: %v", key, err)
+		}
+	}
+	if n.Embedded.Listen != "" {
+		_, _, err := net.SplitHostPort(n.Embedded.Listen)
+		v.require(path{"nats", "embedded", "listen"}, err == nil, "nats.embedded.listen is %q: use HOST:PORT, such as \"127.0.0.1:4222\"", n.Embedded.Listen)
+	}
+}
+
+func (v *validator) stream(p path, s Stream) {
+	v.require(p.add("name"), streamName.MatchString(s.Name), "stream name %q: use letters, digits, - and _", s.Name)
+	for _, subject := range s.Subjects {
+		err := engine.CheckFilter(subject)
+		v.require(p.add("subjects"), err == nil, "stream %s: %v", s.Name, err)
+	}
+	v.oneOf(p.add("storage"), s.Storage, "file", "memory")
+	v.between(p.add("replicas"), int64(s.Replicas), 1, 5)
+	if s.Seed != "" {
+		v.require(p.add("seed"), len(s.Subjects) > 0, "stream %s has a seed but no subjects", s.Name)
+	}
+}
+
+func (v *validator) projection(p path, pr *Projection, streams map[string]Stream) {
+	v.require(p.add("name"), projectionName.MatchString(pr.Name), "projection name %q: use 1 to 64 of a-z, 0-9 and -", pr.Name)
+	v.require(p.add("module"), pr.Module != "", "projection %s names no module: module = \"FILE.wasm\", relative to plugins.dir", pr.Name)
+	v.require(p.add("stream"), pr.Stream != "", "projection %s names no stream: stream = \"NAME\"", pr.Name)
+	v.require(p.add("stream"), pr.Stream == "" || streamName.MatchString(pr.Stream), "projection %s: stream name %q: use letters, digits, - and _", pr.Name, pr.Stream)
+	v.filters(p.add("subjects"), pr, streams[pr.Stream].Subjects)
+	v.require(p.add("key"), keySpec.MatchString(pr.Key), "projection %s: key %q: use subject:N, header:NAME or json:PATH", pr.Name, pr.Key)
+	v.oneOf(p.add("on_error"), pr.OnError, "halt", "skip", "dead-letter", "quarantine")
+	v.require(p.add("on_error"), pr.OnError == "halt", "projection %s: on_error = %q is not available in this version: use \"halt\"", pr.Name, pr.OnError)
+	v.limits(p, pr)
+	var err error
+	pr.SettingsJSON, err = settingsJSON(pr.Settings)
+	v.require(p.add("settings"), err == nil, "projection %s: settings cannot be handed to the module as JSON: %v", pr.Name, err)
+}
+
+func (v *validator) filters(p path, pr *Projection, stream []string) {
+	for i, f := range pr.Subjects {
+		err := engine.CheckFilter(f)
+		v.require(p, err == nil, "projection %s: %v", pr.Name, err)
+		for _, g := range pr.Subjects[:i] {
+			v.require(p, !engine.FiltersOverlap(f, g), "projection %s: subjects %q and %q overlap: leave one out", pr.Name, g, f)
+		}
+		within := len(stream) == 0
+		for _, s := range stream {
+			within = within || engine.FiltersOverlap(f, s)
+		}
+		v.require(p, within, "projection %s: subject %q is not in stream %s, which has %s", pr.Name, f, pr.Stream, strings.Join(stream, ", "))
+	}
+}
+
+func (v *validator) limits(p path, pr *Projection) {
+	l := p.add("limits")
+	v.size(l.add("memory"), pr.Limits.Memory, 64<<10, 4<<30)
+	v.size(l.add("module"), pr.Limits.Module, 1, 1<<30)
+	v.between(l.add("batch_events"), int64(pr.Limits.BatchEvents), 1, 1<<20)
+	v.size(l.add("batch_bytes"), pr.Limits.BatchBytes, 1, 256<<20)
+	v.between(l.add("log_lines_per_second"), int64(pr.Limits.LogLines), 0, 1_000_000)
+	v.size(p.add("checkpoint").add("cache"), pr.Checkpoint.Cache, 0, 64<<30)
+	s := p.add("snapshots")
+	v.between(s.add("every_events"), int64(pr.Snapshots.EveryEvents), 1, math.MaxInt64)
+	v.between(s.add("keep"), int64(pr.Snapshots.Keep), 1, 100)
+	v.between(s.add("pins"), int64(pr.Snapshots.Pins), 0, 1000)
+}

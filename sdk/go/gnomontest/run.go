@@ -1,0 +1,175 @@
+package gnomontest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"gnomon/sdk/go/internal/boundary"
+)
+
+// Options say how a projection is run.
+type Options struct {
+	Settings string // the settings table as JSON; empty: none
+	Batch    int    // events in a batch; 0: one
+	// Restart is after how many batches the instance is replaced by a fresh one,
+	// which is given the memory of the old one back; 0: never.
+	Restart int
+}
+
+// Result is what a projection made of its events.
+type Result struct {
+	State   map[string]string
+	Memory  [][]byte // the snapshot of a projection with memory, in blobs; nil without
+	Logged  []string // "info: text"
+	Emitted []Emitted
+}
+
+// Emitted is an event that the projection emitted.
+type Emitted struct {
+	Sequence uint64 // of the event that caused it
+	Subject  string
+	Data     string
+}
+
+// Keys returns the keys with a prefix in the order of their bytes.
+func (r *Result) Keys(prefix string) []string {
+	var keys []string
+	for k := range r.State {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Failure is the error of a projection that failed.
+type Failure struct {
+	Call     string // init, apply, snapshot or restore
+	Sequence uint64 // of the event that it is about, 0 when of none
+	Text     string // the error's, or the panic's
+}
+
+func (f *Failure) Error() string {
+	if f.Sequence == 0 {
+		return f.Call + ": " + f.Text
+	}
+	return fmt.Sprintf("event %d: %s", f.Sequence, f.Text)
+}
+
+// running serialises runs: there is one projection in a program.
+var running sync.Mutex
+
+// Run runs the program's projection over events, from nothing. When it fails the
+// error is a *Failure, and the result is the state before the batch that failed.
+// Each run begins with what OnInit prepares; variables that nothing prepares, and
+// that are not part of a snapshot, keep what an earlier run left in them.
+func Run(events []Event, o Options) (*Result, error) {
+	running.Lock()
+	defer running.Unlock()
+	r := &run{host: newHost(o.Settings), guest: boundary.Guest}
+	boundary.Current = r.host
+	defer func() { boundary.Current = nil }()
+	err := r.all(events, o)
+	return r.result(), err
+}
+
+type run struct {
+	host  *host
+	guest boundary.Exports
+}
+
+var errNoProjection = errors.New("this program has no projection: call gnomon.OnEvent from an init function of the package under test")
+
+func (r *run) all(events []Event, o Options) error {
+	if r.guest.Apply == nil {
+		return errNoProjection
+	}
+	if err := r.start(pristine); err != nil {
+		return err
+	}
+	if pristine == nil && r.guest.Snapshot != nil {
+		pristine = append([][]byte{}, r.host.blobs...)
+	}
+	if err := r.events(events, o); err != nil {
+		return err
+	}
+	return r.snapshot()
+}
+
+// pristine is the memory before the first event of the first run.
+var pristine [][]byte
+
+// start makes a fresh instance, with memory when there is some, and takes its
+// snapshot.
+func (r *run) start(memory [][]byte) error {
+	if err := r.call("init", r.guest.Init); err != nil {
+		return err
+	}
+	if r.guest.Restore == nil {
+		return nil
+	}
+	if memory != nil {
+		r.host.blobs, r.host.read = memory, 0
+		if err := r.call("restore", r.guest.Restore); err != nil {
+			return err
+		}
+	}
+	return r.snapshot()
+}
+
+func (r *run) snapshot() error {
+	if r.guest.Snapshot == nil {
+		return nil
+	}
+	r.host.blobs = nil
+	return r.call("snapshot", r.guest.Snapshot)
+}
+
+func (r *run) events(events []Event, o Options) error {
+	size := max(o.Batch, 1)
+	sequence := uint64(0)
+	for batches := 1; len(events) > 0; batches++ {
+		batch := events[:min(size, len(events))]
+		events = events[len(batch):]
+		if err := r.host.fill(batch, &sequence); err != nil {
+			return err
+		}
+		if err := r.call("apply", r.guest.Apply); err != nil {
+			r.host.rollBack()
+			return err
+		}
+		r.host.commit()
+		if o.Restart > 0 && batches%o.Restart == 0 {
+			if err := r.restart(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) restart() error {
+	if err := r.snapshot(); err != nil {
+		return err
+	}
+	return r.start(r.host.blobs)
+}
+
+func (r *run) call(name string, export func() int32) error {
+	r.host.begin(name)
+	code := export()
+	if code == 0 {
+		return nil
+	}
+	return &Failure{Call: name, Sequence: r.host.failedAt(), Text: r.host.said}
+}
+
+func (r *run) result() *Result {
+	h := r.host
+	return &Result{State: maps.Clone(h.state), Memory: h.blobs, Logged: h.logged, Emitted: h.emitted}
+}
