@@ -11,23 +11,26 @@ func AppendQuoted[T ~string | ~[]byte](dst []byte, text T) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
+		run := i
+		for i < len(text) && plainText[text[i]] {
+			i++
+		}
+		if dst = append(dst, text[run:i]...); i == len(text) {
+			break
+		}
+		switch c := text[i]; {
 		case c >= utf8.RuneSelf:
 			r, n := utf8.DecodeRune([]byte(text[i:min(i+utf8.UTFMax, len(text))]))
 			dst = utf8.AppendRune(dst, r)
-			i += n
-			continue
+			i += n - 1
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
 		case c == '\n':
 			dst = append(dst, '\\', 'n')
 		case c == '\t':
 			dst = append(dst, '\\', 't')
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
-			dst = append(dst, c)
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
 		i++
 	}

@@ -2,102 +2,104 @@ package gnomon
 
 import "time"
 
-// parseTime reads an RFC 3339 time without allocating, in UTC. Digits beyond
-// nanoseconds are cut off. A leap second is the second after it.
+// parseTime reads an RFC 3339 time, in UTC. Digits beyond nanoseconds are cut off.
+// A leap second is the second after it. In a module it is several times faster
+// than time.Parse, which also allocates a zone.
 func parseTime(b []byte) (t time.Time, ok bool) {
-	p := timeParser{b: b, ok: true}
-	year := p.number(4)
-	p.one("-")
-	month := p.number(2)
-	p.one("-")
-	day := p.number(2)
-	p.one("Tt ")
-	hour := p.number(2)
-	p.one(":")
-	minute := p.number(2)
-	p.one(":")
-	second := p.number(2)
-	nanos := p.fraction()
-	offset := p.offset()
-	if !p.ok || len(p.b) > 0 || hour > 23 || minute > 59 || second > 60 {
+	const seconds = len("2006-01-02T15:04:05")
+	if len(b) <= seconds || b[4] != '-' || b[7] != '-' || b[13] != ':' || b[16] != ':' {
 		return t, false
 	}
-	t = time.Date(year, time.Month(month), day, hour, minute, second-offset, nanos, time.UTC)
-	midnight := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	// A day that does not exist comes out as another one.
-	return t, midnight.Day() == day && midnight.Month() == time.Month(month)
-}
-
-type timeParser struct {
-	b  []byte // what is left
-	ok bool
-}
-
-// number takes n digits.
-func (p *timeParser) number(n int) int {
-	if len(p.b) < n {
-		p.ok = false
-		return 0
+	if c := b[10]; c != 'T' && c != 't' && c != ' ' {
+		return t, false
 	}
-	v := 0
-	for _, c := range p.b[:n] {
-		if c < '0' || c > '9' {
-			p.ok = false
+	year := two(b)*100 + two(b[2:])
+	month, day := two(b[5:]), two(b[8:])
+	hour, minute, second := two(b[11:]), two(b[14:]), two(b[17:])
+	if year < 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
+		return t, false
+	}
+	if hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
+		return t, false
+	}
+	nanos, rest := parseFraction(b[seconds:])
+	offset, ok := parseOffset(rest)
+	if !ok {
+		return t, false
+	}
+	unix := days(year, month, day)*86_400 + int64(hour*3600+minute*60+second-offset)
+	return time.Unix(unix, nanos).UTC(), true
+}
+
+// two is the number that two digits say. It is so negative that no sum becomes
+// positive when they are not digits.
+func two(b []byte) int {
+	tens, ones := b[0]-'0', b[1]-'0'
+	if tens > 9 || ones > 9 {
+		return -1_000_000
+	}
+	return int(tens)*10 + int(ones)
+}
+
+// parseFraction takes a fraction of a second, if there is one. What it leaves is no
+// zone when the fraction has no digit.
+func parseFraction(b []byte) (nanos int64, rest []byte) {
+	if b[0] != '.' {
+		return 0, b
+	}
+	unit := int64(100_000_000)
+	i := 1
+	for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
+		nanos += int64(b[i]-'0') * unit
+		unit /= 10
+	}
+	if i == 1 {
+		return 0, nil
+	}
+	return nanos, b[i:]
+}
+
+// parseOffset reads a zone as seconds east of UTC.
+func parseOffset(b []byte) (seconds int, ok bool) {
+	if len(b) == 1 {
+		return 0, b[0] == 'Z' || b[0] == 'z'
+	}
+	if len(b) != len("+07:00") || b[3] != ':' || (b[0] != '+' && b[0] != '-') {
+		return 0, false
+	}
+	hours, minutes := two(b[1:]), two(b[4:])
+	if hours < 0 || hours > 23 || minutes < 0 || minutes > 59 {
+		return 0, false
+	}
+	seconds = (hours*60 + minutes) * 60
+	if b[0] == '-' {
+		seconds = -seconds
+	}
+	return seconds, true
+}
+
+func daysIn(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
 		}
-		v = v*10 + int(c-'0')
+		return 28
 	}
-	p.b = p.b[n:]
-	return v
+	return 31
 }
 
-// one takes one byte out of a set, and returns it.
-func (p *timeParser) one(set string) byte {
-	if len(p.b) > 0 {
-		for i := range len(set) {
-			if c := p.b[0]; c == set[i] {
-				p.b = p.b[1:]
-				return c
-			}
-		}
+// days counts the days from 1970-01-01 to a date of the Gregorian calendar. Years
+// begin in March here, so that the leap day is a year's last.
+func days(year, month, day int) int64 {
+	if month < 3 {
+		year--
+		month += 12
 	}
-	p.ok = false
-	return 0
-}
-
-// fraction takes a fraction of a second, if there is one, in nanoseconds.
-func (p *timeParser) fraction() int {
-	if len(p.b) == 0 || p.b[0] != '.' {
-		return 0
+	if year < 0 { // January and February of the year 0
+		return days(year+400, month, day) - 146_097
 	}
-	p.b = p.b[1:]
-	v, digits := 0, 0
-	for ; len(p.b) > 0 && p.b[0] >= '0' && p.b[0] <= '9'; p.b = p.b[1:] {
-		if digits < 9 {
-			v = v*10 + int(p.b[0]-'0')
-		}
-		digits++
-	}
-	p.ok = p.ok && digits > 0
-	for ; digits < 9; digits++ {
-		v *= 10
-	}
-	return v
-}
-
-// offset takes the zone, as seconds east of UTC.
-func (p *timeParser) offset() int {
-	sign := p.one("Zz+-")
-	if sign != '+' && sign != '-' {
-		return 0
-	}
-	hours := p.number(2)
-	p.one(":")
-	minutes := p.number(2)
-	if hours > 23 || minutes > 59 {
-		p.ok = false
-	}
-	if sign == '-' {
-		return -(hours*60 + minutes) * 60
-	}
-	return (hours*60 + minutes) * 60
+	return int64(365*year+year/4-year/100+year/400) + int64((153*(month-3)+2)/5+day-1) - 719_468
 }

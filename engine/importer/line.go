@@ -1,0 +1,105 @@
+package importer
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"gnomon/engine"
+)
+
+// Event is an event to append, with the attributes of CloudEvents.
+type Event struct {
+	Subject string
+	ID      string
+	Type    string
+	Time    string // RFC 3339, as it was written
+	Source  string
+	Data    []byte
+}
+
+// DefaultSource is the source of events that name none.
+const DefaultSource = "gnomon/import"
+
+// line is the form of an event in a file.
+type line struct {
+	Subject    string          `json:"subject"`
+	ID         string          `json:"id"`
+	Type       string          `json:"type"`
+	Time       string          `json:"time"`
+	Source     string          `json:"source"`
+	Data       json.RawMessage `json:"data"`
+	DataBase64 *string         `json:"data_base64"`
+}
+
+// Parse reads one event. Subject, id, type and time are required; data is any JSON
+// and is kept byte for byte; data_base64 stands for bytes of any kind.
+func Parse(text []byte) (Event, error) {
+	if !utf8.Valid(text) {
+		return Event{}, errors.New("not valid UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	var l line
+	if err := d.Decode(&l); err != nil {
+		return Event{}, fmt.Errorf("not an event: %w", err)
+	}
+	if d.More() {
+		return Event{}, errors.New("more than one JSON value on the line")
+	}
+	return l.event()
+}
+
+func (l line) event() (Event, error) {
+	e := Event{Subject: l.Subject, ID: l.ID, Type: l.Type, Time: l.Time, Source: l.Source, Data: l.Data}
+	if e.Source == "" {
+		e.Source = DefaultSource
+	}
+	for _, f := range []struct{ name, value string }{{"subject", l.Subject}, {"id", l.ID}, {"type", l.Type}, {"time", l.Time}} {
+		if f.value == "" {
+			return e, fmt.Errorf("%q is missing or empty", f.name)
+		}
+	}
+	if err := engine.CheckSubject(l.Subject); err != nil {
+		return e, err
+	}
+	if _, err := time.Parse(time.RFC3339, l.Time); err != nil {
+		return e, fmt.Errorf("time %q is not RFC 3339, such as 2026-01-31T12:00:00Z", l.Time)
+	}
+	for _, f := range []struct{ name, value string }{{"id", e.ID}, {"type", e.Type}, {"source", e.Source}} {
+		if !headerValue(f.value) {
+			return e, fmt.Errorf("%s %.80q cannot be a header: it has line breaks, or spaces around it", f.name, f.value)
+		}
+	}
+	if l.DataBase64 != nil {
+		if l.Data != nil {
+			return e, errors.New("data and data_base64 are both given")
+		}
+		b, err := base64.StdEncoding.DecodeString(*l.DataBase64)
+		if err != nil {
+			return e, fmt.Errorf("data_base64: %w", err)
+		}
+		e.Data = b
+	}
+	return e, nil
+}
+
+// headerValue reports whether a text arrives as it is when it is sent as a header.
+func headerValue(s string) bool {
+	return !bytes.ContainsAny([]byte(s), "\r\n\x00") && s == string(bytes.TrimSpace([]byte(s)))
+}
+
+// Headers are the event's attributes as headers: those of CloudEvents in binary
+// mode, and the id by which the server drops duplicates.
+func (e Event) Headers() map[string][]string {
+	return map[string][]string{
+		"ce-id": {e.ID}, "ce-type": {e.Type}, "ce-time": {e.Time}, "ce-source": {e.Source}, "ce-specversion": {"1.0"},
+		idHeader: {e.ID},
+	}
+}
+
+const idHeader = "Nats-Msg-Id"

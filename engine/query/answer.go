@@ -1,0 +1,112 @@
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+)
+
+// answer writes JSON.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // the client is gone
+}
+
+// problem writes an error.
+func problem(w http.ResponseWriter, status int, code, detail, hint string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Del("ETag")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(wire.Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Hint: hint,
+	})
+}
+
+// failed writes an error of the engine or the appender.
+func failed(w http.ResponseWriter, err error) {
+	for _, known := range []struct {
+		err    error
+		status int
+		code   string
+		hint   string
+	}{
+		{engine.ErrNoProjection, http.StatusNotFound, wire.CodeNoProjection, "GET /v1/projections lists them"},
+		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
+		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},
+		{engine.ErrSnapshotExists, http.StatusConflict, wire.CodeSnapshotExists, ""},
+		{engine.ErrTooManySnapshots, http.StatusConflict, wire.CodeTooManySnapshot, ""},
+		{engine.ErrCorrupt, http.StatusInternalServerError, wire.CodeCorrupt, "run: engine inspect --verify DATA_DIR"},
+		{ErrWrongSequence, http.StatusConflict, wire.CodeWrongSequence, "read the subject's last event, decide again, and publish with its sequence"},
+		{ErrBadEvent, http.StatusBadRequest, wire.CodeBadRequest, ""},
+	} {
+		if errors.Is(err, known.err) {
+			problem(w, known.status, known.code, err.Error(), known.hint)
+			return
+		}
+	}
+	problem(w, http.StatusInternalServerError, wire.CodeInternal, err.Error(), "see the engine's log")
+}
+
+func bad(w http.ResponseWriter, format string, args ...any) {
+	problem(w, http.StatusBadRequest, wire.CodeBadRequest, fmt.Sprintf(format, args...), "")
+}
+
+// later are parameters of the contract that this version does not answer yet: to
+// leave them unheeded would be a wrong answer.
+var later = []string{"at", "min_seq", "wait"}
+
+// parameters reads the query of a request and refuses what is not known.
+func parameters(w http.ResponseWriter, r *http.Request, known ...string) (url.Values, bool) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		bad(w, "query: %v", err)
+		return nil, false
+	}
+	for name, values := range q {
+		switch {
+		case slices.Contains(later, name):
+			problem(w, http.StatusNotImplemented, wire.CodeNotAvailable, "parameter "+name+" is not available in this version", "leave it out: reads are of the present")
+			return nil, false
+		case !slices.Contains(known, name):
+			bad(w, "parameter %q is not known; there are: %s", name, strings.Join(known, ", "))
+			return nil, false
+		case len(values) > 1:
+			bad(w, "parameter %q is given %d times", name, len(values))
+			return nil, false
+		}
+	}
+	return q, true
+}
+
+// asOf sets the headers that say what an answer reflects. It returns false when
+// the client has that answer already, and was told so.
+func asOf(w http.ResponseWriter, r *http.Request, reading *engine.Reading, state engine.RunnerState) bool {
+	p := reading.Checkpoint.Position
+	h := w.Header()
+	h.Set("Gnomon-As-Of-Seq", strconv.FormatUint(p.Sequence, 10))
+	if !p.Time.IsZero() {
+		h.Set("Gnomon-As-Of-Time", p.Time.UTC().Format(time.RFC3339Nano))
+	}
+	h.Set("Gnomon-Generation", reading.Generation)
+	h.Set("Gnomon-State", string(state))
+	tag := fmt.Sprintf(`"%s-%d"`, reading.Generation, reading.Checkpoint.Version)
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "no-cache")
+	if slices.Contains(strings.Split(strings.ReplaceAll(r.Header.Get("If-None-Match"), " ", ""), ","), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,214 @@
+// Package client asks a running engine over HTTP (net/http).
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+)
+
+// Client asks one engine. It is safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  http.Client
+}
+
+// New makes a client of the engine at a URL such as http://127.0.0.1:7780. Token
+// may be empty.
+func New(base, token string) (*Client, error) {
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("server %q is no URL such as http://127.0.0.1:7780", base)
+	}
+	return &Client{base: strings.TrimSuffix(base, "/"), token: token}, nil
+}
+
+// ErrUnreachable says that no engine answers. It is wrapped with the URL.
+var ErrUnreachable = errors.New("no engine answers")
+
+// Projections returns the status of all projections.
+func (c *Client) Projections(ctx context.Context) ([]engine.Status, error) {
+	var p wire.Projections
+	err := c.get(ctx, "/v1/projections", &p)
+	return p.Projections, err
+}
+
+// Projection returns the status of one.
+func (c *Client) Projection(ctx context.Context, name string) (engine.Status, error) {
+	var s engine.Status
+	err := c.get(ctx, "/v1/projections/"+escape(name), &s)
+	return s, err
+}
+
+// Get returns one key.
+func (c *Client) Get(ctx context.Context, projection string, key []byte) (wire.Get, error) {
+	var g wire.Get
+	err := c.get(ctx, "/v1/projections/"+escape(projection)+"/state/"+escape(string(key)), &g)
+	return g, err
+}
+
+// Scan calls fn for every key with a prefix, in order, all as of one sequence. A
+// limit of 0 is none.
+func (c *Client) Scan(ctx context.Context, projection string, prefix []byte, limit int, fn func(wire.Row) error) error {
+	q := url.Values{"prefix": {string(prefix)}}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	req, err := c.request(ctx, http.MethodGet, "/v1/projections/"+escape(projection)+"/state?"+q.Encode(), "", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/x-ndjson")
+	res, err := c.send(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	d := json.NewDecoder(bufio.NewReaderSize(res.Body, 64<<10))
+	rows := 0
+	for {
+		var row wire.Row
+		if err := d.Decode(&row); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("scan of %s was cut off after %d keys: %w", projection, rows, err)
+		}
+		rows++
+		if err := fn(row); err != nil {
+			return err
+		}
+	}
+	if want := res.Trailer.Get("Gnomon-Rows"); want != strconv.Itoa(rows) {
+		return fmt.Errorf("scan of %s was cut off: %d keys came, the engine counts %q", projection, rows, want)
+	}
+	return nil
+}
+
+// Snapshots lists named snapshots.
+func (c *Client) Snapshots(ctx context.Context, projection string) ([]engine.Snapshot, error) {
+	var s wire.Snapshots
+	err := c.get(ctx, "/v1/projections/"+escape(projection)+"/snapshots", &s)
+	return s.Snapshots, err
+}
+
+// CreateSnapshot takes a named snapshot.
+func (c *Client) CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error) {
+	var s engine.Snapshot
+	err := c.post(ctx, "/v1/projections/"+escape(projection)+"/snapshots", wire.NewSnapshot{Name: name}, &s)
+	return s, err
+}
+
+// Act does a verb, such as pause, and returns the status after it.
+func (c *Client) Act(ctx context.Context, projection, verb string) (engine.Status, error) {
+	var s engine.Status
+	err := c.post(ctx, "/v1/projections/"+escape(projection)+"/"+verb, struct{}{}, &s)
+	return s, err
+}
+
+// Import appends events given as JSON Lines.
+func (c *Client) Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
+	var done wire.Imported
+	req, err := c.request(ctx, http.MethodPost, "/v1/streams/"+escape(stream)+"/events", "application/x-ndjson", lines)
+	if err != nil {
+		return done, err
+	}
+	return done, c.do(req, &done)
+}
+
+// Publish appends one event.
+func (c *Client) Publish(ctx context.Context, stream string, e wire.NewEvent) (wire.Appended, error) {
+	var done wire.Appended
+	err := c.post(ctx, "/v1/streams/"+escape(stream)+"/events", e, &done)
+	return done, err
+}
+
+func (c *Client) get(ctx context.Context, path string, v any) error {
+	req, err := c.request(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return err
+	}
+	return c.do(req, v)
+}
+
+func (c *Client) post(ctx context.Context, path string, ask, v any) error {
+	b, err := json.Marshal(ask)
+	if err != nil {
+		return err
+	}
+	req, err := c.request(ctx, http.MethodPost, path, "application/json", bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	return c.do(req, v)
+}
+
+func (c *Client) request(ctx context.Context, method, path, kind string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+func (c *Client) do(req *http.Request, v any) error {
+	res, err := c.send(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
+		return fmt.Errorf("answer of %s: %w", c.base, err)
+	}
+	return nil
+}
+
+// send sends a request and makes errors of problems: *wire.Problem.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	res, err := c.http.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%w at %s", ErrUnreachable, c.base)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", c.base, err)
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	var p wire.Problem
+	if json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&p) != nil || p.Code == "" {
+		return nil, fmt.Errorf("ask %s: it answers %s, which is no engine's answer", c.base, res.Status)
+	}
+	return nil, &p
+}
+
+// escape encodes a part of a path, so that nothing on the way takes it for more
+// than that: url.PathEscape leaves dots alone, and paths with ".." are cleaned.
+func escape(s string) string {
+	if strings.Trim(s, ".") == "" {
+		return strings.Repeat("%2E", len(s))
+	}
+	return url.PathEscape(s)
+}

@@ -1,0 +1,17 @@
+// Package query is the way out for state: HTTP, health and metrics (net/http,
+// Prometheus). Package wire holds the forms of its answers, package client asks for
+// them.
+//
+//	GET  /v1/projections                             status of all
+//	GET  /v1/projections/{p}                         status of one
+//	GET  /v1/projections/{p}/state/{key}             one key
+//	GET  /v1/projections/{p}/state?prefix=&after=&limit=   a page of keys
+//	GET  /v1/projections/{p}/snapshots               named snapshots
+//	POST /v1/projections/{p}/snapshots               take one: {"name":"…"}
+//	POST /v1/projections/{p}/pause, resume
+//	POST /v1/streams/{s}/events                      append events
+//	GET  /healthz, /readyz, /metrics
+//
+// Answers about state carry the sequence that they reflect. Errors are
+// application/problem+json with a stable code; see Problem in package wire.
+package query

@@ -1,0 +1,241 @@
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+)
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	ok, reasons := s.engine.Ready()
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
+	}
+	answer(w, status, map[string]any{"ready": ok, "reasons": append([]string{}, reasons...)})
+}
+
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, `Gnomon: projections over NATS JetStream
+
+GET  /v1/projections                                    status of all projections
+GET  /v1/projections/NAME                               status of one
+GET  /v1/projections/NAME/state/KEY                     one key
+GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
+GET  /v1/projections/NAME/snapshots                     named snapshots
+POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
+POST /v1/projections/NAME/pause | resume
+POST /v1/streams/NAME/events                            append events
+GET  /healthz, /readyz, /metrics
+`)
+}
+
+func (s *Server) projections(w http.ResponseWriter, r *http.Request) {
+	if _, ok := parameters(w, r); ok {
+		answer(w, http.StatusOK, wire.Projections{Projections: s.engine.Projections()})
+	}
+}
+
+// projection routes what is below /v1/projections/. The path is taken apart as it
+// came, so that a key keeps its slashes, dots and any other bytes.
+func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
+	rest := strings.TrimPrefix(r.URL.EscapedPath(), "/v1/projections/")
+	escaped, below, _ := strings.Cut(rest, "/")
+	name, err := url.PathUnescape(escaped)
+	if err != nil {
+		bad(w, "name of the projection: %v", err)
+		return
+	}
+	verb, key, hasKey := strings.Cut(below, "/")
+	switch {
+	case verb == "state" && hasKey:
+		s.get(w, r, name, key)
+	case hasKey:
+		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
+	case verb == "":
+		s.status(w, r, name)
+	case verb == "state":
+		s.scan(w, r, name)
+	case verb == "snapshots":
+		s.snapshots(w, r, name)
+	case verb == "pause":
+		s.act(w, r, name, s.engine.Pause)
+	case verb == "resume":
+		s.act(w, r, name, s.engine.Resume)
+	default:
+		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
+	}
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request, name string) {
+	if !allowed(w, r, http.MethodGet) {
+		return
+	}
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	st, err := s.engine.Status(name)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	answer(w, http.StatusOK, st)
+}
+
+// reading opens what a request reads, and sets the headers of its answer. It
+// returns nil when the request is answered already.
+func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string) *engine.Reading {
+	st, err := s.engine.Status(name)
+	if err != nil {
+		failed(w, err)
+		return nil
+	}
+	reading, err := s.engine.Read(name)
+	if err != nil {
+		failed(w, err)
+		return nil
+	}
+	if !asOf(w, r, reading, st.State) {
+		reading.Close()
+		return nil
+	}
+	return reading
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey string) {
+	if !allowed(w, r, http.MethodGet) {
+		return
+	}
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	key, err := url.PathUnescape(escapedKey)
+	if err != nil {
+		bad(w, "key: %v", err)
+		return
+	}
+	reading := s.reading(w, r, name)
+	if reading == nil {
+		return
+	}
+	defer reading.Close()
+	value, ok, err := reading.Get([]byte(key))
+	switch {
+	case err != nil:
+		failed(w, err)
+	case !ok:
+		problem(w, http.StatusNotFound, wire.CodeNoKey, fmt.Sprintf("projection %s has no key %.200q as of %d", name, key, reading.Checkpoint.Position.Sequence), "")
+	default:
+		answer(w, http.StatusOK, wire.Get{Projection: name, Row: wire.Row{Key: []byte(key), Value: value}, AsOf: wire.Of(reading.Checkpoint)})
+	}
+}
+
+func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, name string) {
+	if !allowed(w, r, http.MethodGet, http.MethodPost) {
+		return
+	}
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	if r.Method != http.MethodPost {
+		list, err := s.engine.Snapshots(name)
+		if err != nil {
+			failed(w, err)
+			return
+		}
+		answer(w, http.StatusOK, wire.Snapshots{Snapshots: append([]engine.Snapshot{}, list...)})
+		return
+	}
+	var ask wire.NewSnapshot
+	if !body(w, r, &ask) {
+		return
+	}
+	snapshot, err := s.engine.CreateSnapshot(r.Context(), name, ask.Name)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	answer(w, http.StatusCreated, snapshot)
+}
+
+// act answers a verb with the status after it.
+func (s *Server) act(w http.ResponseWriter, r *http.Request, name string, verb func(string) error) {
+	if !allowed(w, r, http.MethodPost) {
+		return
+	}
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	if err := verb(name); err != nil {
+		failed(w, err)
+		return
+	}
+	st, err := s.engine.Status(name)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	answer(w, http.StatusOK, st)
+}
+
+// append takes one event as JSON, or many as JSON Lines.
+func (s *Server) append(w http.ResponseWriter, r *http.Request) {
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	stream := r.PathValue("stream")
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch kind {
+	case "application/x-ndjson":
+		done, err := s.appender.Import(r.Context(), stream, r.Body)
+		if err != nil {
+			failed(w, fmt.Errorf("%w (%d imported, %d there already)", err, done.Imported, done.Duplicates))
+			return
+		}
+		answer(w, http.StatusOK, done)
+	case "application/json":
+		var e wire.NewEvent
+		if !body(w, r, &e) {
+			return
+		}
+		done, err := s.appender.Publish(r.Context(), stream, e)
+		if err != nil {
+			failed(w, err)
+			return
+		}
+		answer(w, http.StatusCreated, done)
+	default:
+		problem(w, http.StatusUnsupportedMediaType, wire.CodeBadRequest, "Content-Type is "+r.Header.Get("Content-Type"), "use application/json for one event, application/x-ndjson for lines")
+	}
+}
+
+// maxEvent bounds the body of one event: what a server takes by default, as base64.
+const maxEvent = 2 * maxBody
+
+// body reads a JSON body strictly.
+func body(w http.ResponseWriter, r *http.Request, v any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxEvent))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		problem(w, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit), "")
+	case err != nil:
+		bad(w, "body: %v", err)
+	}
+	return err == nil
+}

@@ -1,0 +1,88 @@
+package query
+
+import (
+	"net/http"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gnomon/engine"
+)
+
+// metric is a number of a projection's status.
+type metric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(engine.Status) float64
+}
+
+func projectionMetric(name, help string, kind prometheus.ValueType, value func(engine.Status) float64) metric {
+	return metric{prometheus.NewDesc("gnomon_projection_"+name, help, []string{"projection", "stream"}, nil), kind, value}
+}
+
+var (
+	gauge   = prometheus.GaugeValue
+	counter = prometheus.CounterValue
+
+	projectionMetrics = []metric{
+		projectionMetric("position", "Stream sequence that the served state reflects.", gauge, func(s engine.Status) float64 { return float64(s.Position) }),
+		projectionMetric("stream_last_sequence", "Last sequence of the stream, as the server said.", gauge, func(s engine.Status) float64 { return float64(s.StreamLast) }),
+		projectionMetric("behind", "Sequences between the served state and the end of the stream.", gauge, func(s engine.Status) float64 { return float64(s.Behind) }),
+		projectionMetric("durable_position", "Stream sequence that survives a crash of the machine.", gauge, func(s engine.Status) float64 { return float64(s.Durable) }),
+		projectionMetric("keys", "Keys of the state.", gauge, func(s engine.Status) float64 { return float64(s.Keys) }),
+		projectionMetric("state_bytes", "Bytes of keys and values of the state.", gauge, func(s engine.Status) float64 { return float64(s.Bytes) }),
+		projectionMetric("disk_bytes", "Bytes that the keyspace takes of the disk.", gauge, func(s engine.Status) float64 { return float64(s.DiskBytes) }),
+		projectionMetric("guest_memory_bytes", "Bytes of the module's linear memory.", gauge, func(s engine.Status) float64 { return float64(s.Memory) }),
+		projectionMetric("events_applied_total", "Events handed to the module and applied.", counter, func(s engine.Status) float64 { return float64(s.Events) }),
+		projectionMetric("commits_total", "Commits of state and position.", counter, func(s engine.Status) float64 { return float64(s.Commits) }),
+		projectionMetric("failures_total", "Batches that were rolled back.", counter, func(s engine.Status) float64 { return float64(s.Failures) }),
+		projectionMetric("apply_seconds_total", "Time spent in the module.", counter, func(s engine.Status) float64 { return s.Apply.Seconds() }),
+	}
+	stateDesc = prometheus.NewDesc("gnomon_projection_state", "1 for the state that the projection is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)
+
+	states = []engine.RunnerState{engine.Starting, engine.CatchingUp, engine.Live, engine.Paused, engine.Halted, engine.Diverged, engine.Stalled}
+)
+
+// collector reads the status of every projection when it is scraped.
+type collector struct{ engine Engine }
+
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range projectionMetrics {
+		ch <- m.desc
+	}
+	ch <- stateDesc
+}
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.engine.Projections() {
+		for _, m := range projectionMetrics {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s), s.Projection, s.Stream)
+		}
+		for _, state := range states {
+			is := 0.0
+			if s.State == state {
+				is = 1
+			}
+			ch <- prometheus.MustNewConstMetric(stateDesc, gauge, is, s.Projection, s.Stream, string(state))
+		}
+	}
+}
+
+// newRegistry makes a registry of everything that the engine measures.
+func newRegistry(e Engine, version string) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collector{e}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gnomon_build_info", Help: "1, with the versions as labels.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	r.MustRegister(build)
+	return r
+}
+
+func metricsHandler(e Engine, version string) http.Handler {
+	return promhttp.HandlerFor(newRegistry(e, version), promhttp.HandlerOpts{})
+}

@@ -1,0 +1,190 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+)
+
+// Engine is what is read. engine.Engine implements it.
+type Engine interface {
+	Projections() []engine.Status
+	Status(projection string) (engine.Status, error)
+	Read(projection string) (*engine.Reading, error)
+	Ready() (ok bool, reasons []string)
+	Pause(projection string) error
+	Resume(projection string) error
+	CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error)
+	Snapshots(projection string) ([]engine.Snapshot, error)
+}
+
+// Appender appends to streams.
+type Appender interface {
+	// Import appends events given as JSON Lines.
+	Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error)
+	// Publish appends one event. It fails with ErrWrongSequence when an expectation
+	// does not hold.
+	Publish(ctx context.Context, stream string, e wire.NewEvent) (wire.Appended, error)
+}
+
+// Errors of an Appender.
+var (
+	// ErrWrongSequence says that a subject's last sequence is not the expected one.
+	ErrWrongSequence = errors.New("wrong last sequence")
+	// ErrBadEvent says that an event cannot be appended as it is.
+	ErrBadEvent = errors.New("bad event")
+)
+
+// Options are the parts of a Server.
+type Options struct {
+	Engine   Engine
+	Appender Appender
+	Token    string // that clients must send; empty: none
+	Version  string // of the engine
+	Log      *slog.Logger
+}
+
+// Server answers HTTP requests.
+type Server struct {
+	engine   Engine
+	appender Appender
+	token    [32]byte // hash of the token
+	guarded  bool     // there is a token
+	log      *slog.Logger
+	http     http.Server
+}
+
+const (
+	maxHeaders  = 64 << 10
+	maxBody     = 1 << 20 // of a request that is not an import
+	drainPeriod = 5 * time.Second
+)
+
+// New makes a server. Serve starts it.
+func New(o Options) *Server {
+	s := &Server{engine: o.Engine, appender: o.Appender, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", metricsHandler(o.Engine, o.Version))
+	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
+	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
+	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
+	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.append, http.MethodPost))
+	mux.HandleFunc("/{$}", s.method(index, http.MethodGet))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
+	})
+	s.http = http.Server{
+		Handler:           s.guard(mux),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
+
+// Serve answers requests until Close.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close lets requests under way end, for a while, and stops.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainPeriod)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		return s.http.Close()
+	}
+	return nil
+}
+
+// guard stands before every request: panics, who asks, and by which name. Paths
+// below a projection are routed here, before ServeMux cleans them: a key may be
+// any bytes.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recoverPanic(w, r)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		switch {
+		case s.guarded && !s.authorized(r) && r.URL.Path != "/healthz":
+			w.Header().Set("WWW-Authenticate", `Bearer realm="gnomon"`)
+			problem(w, http.StatusUnauthorized, wire.CodeUnauthorized, "a token is required", "send it as Authorization: Bearer TOKEN; the CLI takes it from GNOMON_TOKEN")
+		case !s.guarded && !localHost(r.Host):
+			problem(w, http.StatusForbidden, wire.CodeForbiddenHost, "the host "+r.Host+" is not this machine", "use localhost or a loopback address, or configure a token")
+		case strings.HasPrefix(r.URL.EscapedPath(), "/v1/projections/"):
+			s.projection(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p) // ends the connection, as the handler wants
+	default:
+		s.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+		problem(w, http.StatusInternalServerError, wire.CodeInternal, "the engine failed on this request", "see its log")
+	}
+}
+
+// authorized compares hashes, which takes the same time whatever the token.
+func (s *Server) authorized(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	sum := sha256.Sum256([]byte(token))
+	return ok && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
+}
+
+// localHost reports whether a request names this machine itself: a page of another
+// site cannot, even when its name was made to resolve to here.
+func localHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+}
+
+// method lets only some methods through. HEAD goes with GET.
+func (s *Server) method(next http.HandlerFunc, methods ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if allowed(w, r, methods...) {
+			next(w, r)
+		}
+	}
+}
+
+func allowed(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	for _, m := range methods {
+		if r.Method == m || r.Method == http.MethodHead && m == http.MethodGet {
+			return true
+		}
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	}
+	problem(w, http.StatusMethodNotAllowed, wire.CodeBadMethod, r.Method+" is not for "+r.URL.Path, "use "+strings.Join(methods, " or "))
+	return false
+}

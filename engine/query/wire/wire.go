@@ -1,0 +1,228 @@
+// Package wire holds the forms in which state is printed: by the server, and by
+// the commands that read a data directory themselves.
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"gnomon/engine"
+)
+
+// Get is the answer for one key.
+type Get struct {
+	Projection string
+	Row
+	AsOf
+}
+
+// AsOf says what an answer reflects.
+type AsOf struct {
+	Sequence uint64
+	Time     time.Time // of the last event; zero when there was none
+}
+
+// Of returns what a reading reflects.
+func Of(c engine.Checkpoint) AsOf {
+	return AsOf{Sequence: c.Position.Sequence, Time: c.Position.Time}
+}
+
+// Row is a key with its value. In JSON a key that is UTF-8 is "key", other bytes
+// are "key_b64"; a value that is JSON is "value", other bytes are "value_b64".
+type Row struct {
+	Key, Value []byte
+}
+
+type rowJSON struct {
+	Key      *string         `json:"key,omitempty"`
+	KeyB64   []byte          `json:"key_b64,omitempty"`
+	Value    json.RawMessage `json:"value,omitempty"`
+	ValueB64 *[]byte         `json:"value_b64,omitempty"`
+}
+
+func (r Row) form() rowJSON {
+	var f rowJSON
+	if utf8.Valid(r.Key) {
+		s := string(r.Key)
+		f.Key = &s
+	} else {
+		f.KeyB64 = r.Key
+	}
+	if IsJSON(r.Value) {
+		f.Value = r.Value
+	} else {
+		value := r.Value
+		if value == nil {
+			value = []byte{}
+		}
+		f.ValueB64 = &value
+	}
+	return f
+}
+
+// IsJSON reports whether bytes are printed as JSON: one valid value, in UTF-8.
+func IsJSON(b []byte) bool { return utf8.Valid(b) && json.Valid(b) }
+
+// MarshalJSON implements json.Marshaler.
+func (r Row) MarshalJSON() ([]byte, error) { return Marshal(r.form()) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Row) UnmarshalJSON(b []byte) error {
+	var f rowJSON
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	r.Key, r.Value = f.KeyB64, f.Value
+	if f.Key != nil {
+		r.Key = []byte(*f.Key)
+	}
+	if f.ValueB64 != nil {
+		r.Value = *f.ValueB64
+	}
+	return nil
+}
+
+type getJSON struct {
+	Projection string `json:"projection"`
+	rowJSON
+	AsOfSeq  uint64     `json:"as_of_seq"`
+	AsOfTime *time.Time `json:"as_of_time"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (g Get) MarshalJSON() ([]byte, error) {
+	return Marshal(getJSON{g.Projection, g.form(), g.Sequence, timeOrNil(g.Time)})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (g *Get) UnmarshalJSON(b []byte) error {
+	var f getJSON
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	g.Projection, g.Sequence = f.Projection, f.AsOfSeq
+	if f.AsOfTime != nil {
+		g.Time = *f.AsOfTime
+	}
+	return json.Unmarshal(b, &g.Row)
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// Marshal is json.Marshal without escapes for HTML, so that a value is printed as
+// it was stored.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Page is a page of keys, in key order. Next, or NextB64 when it is not UTF-8, is
+// the key to ask for more after; without either there is no more.
+type Page struct {
+	Projection string     `json:"projection"`
+	Items      []Row      `json:"items"`
+	Next       *string    `json:"next,omitempty"`
+	NextB64    []byte     `json:"next_b64,omitempty"`
+	AsOfSeq    uint64     `json:"as_of_seq"`
+	AsOfTime   *time.Time `json:"as_of_time"`
+}
+
+// MakePage makes a page; next is nil when there is no more.
+func MakePage(projection string, items []Row, next []byte, at AsOf) Page {
+	p := Page{Projection: projection, Items: items, AsOfSeq: at.Sequence, AsOfTime: timeOrNil(at.Time)}
+	switch {
+	case next == nil:
+	case utf8.Valid(next):
+		s := string(next)
+		p.Next = &s
+	default:
+		p.NextB64 = next
+	}
+	return p
+}
+
+// Projections is the status of all projections.
+type Projections struct {
+	Projections []engine.Status `json:"projections"`
+}
+
+// Snapshots are the named snapshots of a projection.
+type Snapshots struct {
+	Snapshots []engine.Snapshot `json:"snapshots"`
+}
+
+// NewSnapshot asks for a snapshot.
+type NewSnapshot struct {
+	Name string `json:"name"`
+}
+
+// Imported is what became of events that were appended as lines.
+type Imported struct {
+	Imported   int    `json:"imported"`
+	Duplicates int    `json:"duplicates"`
+	Last       uint64 `json:"last_seq"`
+}
+
+// NewEvent asks to append one event.
+type NewEvent struct {
+	Subject string          `json:"subject"`
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type,omitempty"`
+	Time    string          `json:"time,omitempty"`
+	Source  string          `json:"source,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	DataB64 []byte          `json:"data_b64,omitempty"`
+	// ExpectLast is the last sequence that the subject must have; 0: none.
+	ExpectLast *uint64 `json:"expect_last_subject_seq,omitempty"`
+}
+
+// Appended is where an event was stored.
+type Appended struct {
+	Stream    string `json:"stream"`
+	Sequence  uint64 `json:"seq"`
+	Duplicate bool   `json:"duplicate"`
+}
+
+// Problem is an error, as application/problem+json (RFC 9457).
+type Problem struct {
+	Type   string `json:"type"` // always about:blank
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"` // stable
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+// Codes of problems.
+const (
+	CodeNoProjection    = "no-such-projection"
+	CodeNoKey           = "no-such-key"
+	CodeNotReady        = "not-ready"
+	CodeBadRequest      = "bad-request"
+	CodeNotAvailable    = "not-available"
+	CodeUnauthorized    = "unauthorized"
+	CodeForbiddenHost   = "forbidden-host"
+	CodeTooLarge        = "too-large"
+	CodeNotFound        = "not-found"
+	CodeBadMethod       = "method-not-allowed"
+	CodeSnapshotExists  = "snapshot-exists"
+	CodeTooManySnapshot = "too-many-snapshots"
+	CodeWrongSequence   = "wrong-last-sequence"
+	CodeCorrupt         = "corrupt"
+	CodeInternal        = "internal"
+)
