@@ -17,6 +17,7 @@ const (
 	Halted     RunnerState = "halted"      // stopped at an event or by an error, which Reason names
 	Diverged   RunnerState = "diverged"    // the stream is not the one that was read before, or lost events unread
 	Stalled    RunnerState = "stalled"     // is behind and gets no events; the reader is being made anew
+	Offline    RunnerState = "offline"     // is not run: its files are read
 )
 
 // Serves reports whether the state of a projection in this state is served as

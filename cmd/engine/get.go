@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine/query/wire"
+)
+
+func getCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:   "get NAME KEY",
+		Short: "Print the value of a key",
+		Long: `Get prints a value as it is. With --json it prints
+  {"projection","key","value","as_of_seq","as_of_time"}
+where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b64".`,
+		Example: "  engine get repo-files total\n" +
+			"  engine get process-map \"$(printf 'activity\\tfile_added')\" --json",
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.read(c, func(r reader) error {
+				g, err := r.Get(c.Context(), args[0], []byte(args[1]))
+				if err != nil {
+					return err
+				}
+				if f.json {
+					return printJSON(c.OutOrStdout(), g)
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", g.Value)
+				return err
+			})
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func scanCommand() *cobra.Command {
+	var f readFlags
+	var prefix string
+	var limit int
+	c := &cobra.Command{
+		Use:   "scan NAME",
+		Short: "Print keys and values, in key order",
+		Long: `Scan prints every key with its value, all as of one sequence: a tab between them,
+and what is not printable quoted. With --json it prints {"key","value"} on each line, with
+"value_b64" for a value that is no JSON and "key_b64" for a key that is no UTF-8.`,
+		Example: "  engine scan repo-files --prefix author\n" +
+			"  engine scan process-map --json | head",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			out := bufio.NewWriter(c.OutOrStdout())
+			err := f.read(c, func(r reader) error {
+				return r.Scan(c.Context(), args[0], []byte(prefix), limit, func(row wire.Row) error {
+					if f.json {
+						return printJSON(out, row)
+					}
+					return printRow(out, row)
+				})
+			})
+			if ferr := out.Flush(); err == nil {
+				err = ferr
+			}
+			return err
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&prefix, "prefix", "", "only keys that begin with it")
+	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	return c
+}
+
+func printRow(w io.Writer, r wire.Row) error {
+	_, err := fmt.Fprintf(w, "%s\t%s\n", readable(r.Key), readable(r.Value))
+	return err
+}
+
+// readable is text as it is, and anything else quoted.
+func readable(b []byte) string {
+	if !utf8.Valid(b) {
+		return strconv.Quote(string(b))
+	}
+	for _, c := range string(b) {
+		if !unicode.IsPrint(c) {
+			return strconv.Quote(string(b))
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine/config"
+	"gnomon/engine/importer"
+)
+
+// configFlag adds --config.
+func configFlag(c *cobra.Command, path *string) {
+	c.Flags().StringVar(path, "config", "config.toml", "configuration file")
+}
+
+func importCommand() *cobra.Command {
+	var configPath, stream string
+	var skipBad bool
+	c := &cobra.Command{
+		Use:   "import --stream S FILE…",
+		Short: "Append events from JSON Lines to a stream",
+		Long: `Import appends events to a stream, in the order of their lines. A line is
+  {"subject":"a.b","id":"unique","type":"paid","time":"2026-01-31T12:00:00Z","data":{}}
+with an optional "source", and "data_base64" instead of "data" for bytes that are no
+JSON. FILE may be compressed with gzip, or - for standard input. The event has the
+headers of CloudEvents in binary mode, and data as its body, byte for byte.
+
+An import can be interrupted and repeated: ids that the stream holds are left out.
+It works while an engine runs on the configuration, and while none does.`,
+		Example: "  engine import --stream GITLOG examples/wasm-projections/data/gitlog.jsonl.gz\n" +
+			"  tail -f events.jsonl | engine import --stream EVENTS -",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, files []string) error {
+			if stream == "" {
+				return usagef(c, "--stream is missing")
+			}
+			cfg, err := config.Load(configPath)
+			if err != nil {
+				return err
+			}
+			return importFiles(c, cfg, stream, files, skipBad)
+		},
+	}
+	configFlag(c, &configPath)
+	c.Flags().StringVar(&stream, "stream", "", "stream to append to")
+	c.Flags().BoolVar(&skipBad, "skip-bad", false, "report bad lines and go on, instead of stopping at the first")
+	return c
+}
+
+func importFiles(c *cobra.Command, cfg *config.Config, stream string, files []string, skipBad bool) (err error) {
+	t, err := openTarget(c.Context(), cfg, quietLog(c.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	sink, err := t.sink(c.Context(), stream)
+	if err != nil {
+		return err
+	}
+	im := &fileImport{sink: sink, stdin: c.InOrStdin(), stderr: c.ErrOrStderr(), skipBad: skipBad}
+	for _, file := range files {
+		if err = im.file(c.Context(), file); err != nil {
+			break
+		}
+	}
+	n := sink.Counts()
+	fmt.Fprintf(c.OutOrStdout(), "%s: %d events imported, %d were there already", stream, n.Imported, n.Duplicates)
+	if n.Last > 0 {
+		fmt.Fprintf(c.OutOrStdout(), ", the last one is %d", n.Last)
+	}
+	fmt.Fprintln(c.OutOrStdout())
+	if err == nil && im.bad > 0 {
+		err = fmt.Errorf("%d bad lines were left out", im.bad)
+	}
+	return importHint(err)
+}
+
+func importHint(err error) error {
+	var line *importer.LineError
+	if errors.As(err, &line) {
+		return withHint(err, "everything before that line is imported; mend it and import the file again, or leave bad lines out with --skip-bad")
+	}
+	return err
+}
+
+// fileImport imports files one after the other.
+type fileImport struct {
+	sink    importer.Sink
+	stdin   io.Reader
+	stderr  io.Writer
+	skipBad bool
+	bad     int // lines left out
+}
+
+func (im *fileImport) file(ctx context.Context, name string) error {
+	in, total := im.stdin, int64(-1)
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if total, err = countLines(name); err != nil {
+			return err
+		}
+		in = f
+	}
+	p := newProgress(im.stderr, "import "+name, total)
+	defer p.Finish()
+	lines := int64(0)
+	o := importer.Options{Progress: func(int64) { lines++; p.Set(lines) }}
+	if im.skipBad {
+		o.Bad = func(e *importer.LineError) error {
+			im.bad++
+			fmt.Fprintf(im.stderr, "left out: %v\n", e)
+			return nil
+		}
+	}
+	return importer.Import(ctx, name, in, im.sink, o)
+}
+
+// countLines reads a file once, for a progress that knows its end.
+func countLines(name string) (int64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var r io.Reader = bufio.NewReader(f)
+	if magic, _ := r.(*bufio.Reader).Peek(2); string(magic) == "\x1f\x8b" {
+		if r, err = gzip.NewReader(r); err != nil {
+			return 0, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	n, buf := int64(0), make([]byte, 64<<10)
+	for {
+		k, err := r.Read(buf)
+		for _, c := range buf[:k] {
+			if c == '\n' {
+				n++
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+	"gnomon/engine/config"
+	"gnomon/engine/importer"
+)
+
+func runCommand() *cobra.Command {
+	var configPath string
+	var once bool
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the configured projections",
+		Long: `Run opens the configured NATS server, checks and loads the modules, catches every
+projection up and keeps it in step, until it is interrupted. State is served over HTTP.
+With --once it stops when every projection has reached the end that its stream had at the start,
+and serves nothing.`,
+		Example: "  engine run --config config.toml\n  engine run --once",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(configPath)
+			if err != nil {
+				return err
+			}
+			r := &runner{config: cfg, once: once, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), log: newLog(c.ErrOrStderr(), cfg.Log)}
+			return r.run(c.Context())
+		},
+	}
+	configFlag(c, &configPath)
+	c.Flags().BoolVar(&once, "once", false, "stop when every projection has caught up")
+	return c
+}
+
+// runner runs a node for a person who watches.
+type runner struct {
+	config         *config.Config
+	once           bool
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	node           *node
+}
+
+func (r *runner) run(ctx context.Context) (err error) {
+	if r.node, err = openNode(ctx, r.config, r.log, !r.once); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.node.Close()) }()
+	if err := r.seed(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
+	if !r.once {
+		if err := r.node.serve(); err != nil {
+			return err
+		}
+	}
+	r.node.engine.Start(ctx)
+	if err := r.catchUp(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
+	if err := r.report(); err != nil || r.once {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(r.stdout, "\nstopping: what was applied is committed")
+	case err := <-r.node.served:
+		r.node.served <- nil
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// interrupted is nil for an error that came about because the user ended the run.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || err == nil) {
+		return nil
+	}
+	return err
+}
+
+// seed imports the files that streams declare for their first time.
+func (r *runner) seed(ctx context.Context) error {
+	for _, s := range r.config.Streams {
+		if s.Seed == "" {
+			continue
+		}
+		info, err := r.node.source.Stream(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		if info.Last > 0 {
+			continue
+		}
+		fmt.Fprintf(r.stdout, "stream %s is empty: importing %s\n", s.Name, s.Seed)
+		sink, err := importer.OpenStream(ctx, r.node.broker.JetStream(), s.Name)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		im := &fileImport{sink: sink, stderr: r.stderr}
+		if err := im.file(ctx, s.Seed); err != nil {
+			return importHint(err)
+		}
+		n := sink.Counts().Imported
+		fmt.Fprintf(r.stdout, "stream %s: %d events imported, %.0f events/s\n", s.Name, n, float64(n)/time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// catchUp waits until every projection has caught up, and shows how far it is. A
+// projection that stops holds up neither the others nor, unless once, the run.
+func (r *runner) catchUp(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- r.node.engine.AwaitEnd(ctx) }()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	var p progress
+	for {
+		select {
+		case err := <-done:
+			if p != nil {
+				p.Finish()
+			}
+			return r.caughtUp(err)
+		case <-tick.C:
+			n, total := r.sum()
+			if p == nil && n < total {
+				p = newProgress(r.stderr, "catch up", total)
+			}
+			if p != nil {
+				p.Set(n)
+			}
+		}
+	}
+}
+
+func (r *runner) caughtUp(err error) error {
+	var stopped *engine.StoppedError
+	if !errors.As(err, &stopped) {
+		return err
+	}
+	if r.once {
+		return withHint(err, "%s", stopped.Hint)
+	}
+	r.log.Error("not all projections caught up", "error", err)
+	return nil
+}
+
+// sum adds up what all projections have applied, and have to, since they started.
+func (r *runner) sum() (n, total int64) {
+	for _, s := range r.node.engine.Projections() {
+		n += int64(s.Applied - min(s.Start, s.Applied))
+		total += int64(s.StreamLast - min(s.Start, s.StreamLast))
+	}
+	return n, total
+}
+
+// report prints how it stands, and what to try.
+func (r *runner) report() error {
+	all := r.node.engine.Projections()
+	for _, s := range all {
+		switch {
+		case s.Start > 0 && s.Events == 0:
+			fmt.Fprintf(r.stdout, "%s goes on at %d, nothing is new\n", s.Projection, s.Start)
+		case s.Start > 0:
+			fmt.Fprintf(r.stdout, "%s went on after %d\n", s.Projection, s.Start)
+		}
+	}
+	fmt.Fprintln(r.stdout)
+	if err := printTable(r.stdout, all); err != nil {
+		return err
+	}
+	for _, s := range all {
+		printReason(r.stdout, s)
+	}
+	if r.once || r.node.listener == nil {
+		return nil
+	}
+	base := "http://" + r.node.listener.Addr().String()
+	fmt.Fprintf(r.stdout, "\nServing on %s. Try:\n  curl -s %s/v1/projections\n", base, base)
+	for _, s := range all {
+		if key, ok := r.sampleKey(s.Projection); ok {
+			fmt.Fprintf(r.stdout, "  curl -s '%s/v1/projections/%s/state/%s'\n", base, s.Projection, url.PathEscape(key))
+			fmt.Fprintf(r.stdout, "  bin/engine get %s %s%s\n", s.Projection, shellWord(key), serverFlag(base))
+		}
+	}
+	fmt.Fprintln(r.stdout, "Ctrl-C stops; the next run goes on from here.")
+	return nil
+}
+
+func serverFlag(base string) string {
+	if base == defaultServer {
+		return ""
+	}
+	return " --server " + base
+}
+
+// sampleKey is a key that a reader can try.
+func (r *runner) sampleKey(projection string) (key string, ok bool) {
+	reading, err := r.node.engine.Read(projection)
+	if err != nil {
+		return "", false
+	}
+	defer reading.Close()
+	err = reading.Scan(nil, nil, func(k, _ []byte) bool {
+		key, ok = string(k), true
+		return false
+	})
+	return key, ok && err == nil
+}
+
+// shellWord quotes a key for a shell, tabs and all.
+func shellWord(s string) string {
+	if r := readable([]byte(s)); r != s {
+		return "$'" + r[1:len(r)-1] + "'"
+	}
+	return "'" + s + "'"
+}

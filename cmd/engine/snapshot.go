@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+)
+
+func snapshotCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "snapshot",
+		Short: "Take and list named snapshots of a projection's state",
+		Long: `A snapshot pins a version of a projection's state under a name. It is instant, for
+nothing is copied; it costs the disk that every later version of a changed key takes.`,
+		Example: "  engine snapshot create repo-files before-upgrade\n  engine snapshot list repo-files",
+	}
+	c.AddCommand(snapshotCreateCommand(), snapshotListCommand())
+	return c
+}
+
+func snapshotCreateCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:     "create NAME SNAPSHOT",
+		Short:   "Pin what a projection serves now, under a name",
+		Example: "  engine snapshot create repo-files before-upgrade",
+		Args:    asUsage(cobra.ExactArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			s, err := cl.CreateSnapshot(c.Context(), args[0], args[1])
+			if err != nil {
+				return explain(err)
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), s)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s at %d: %d keys, digest %s\n", s.Name, s.Sequence, s.Keys, s.Digest)
+			return nil
+		},
+	}
+	f.addServer(c)
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func snapshotListCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:     "list NAME",
+		Short:   "List a projection's snapshots",
+		Example: "  engine snapshot list repo-files --json",
+		Args:    asUsage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.read(c, func(r reader) error {
+				list, err := r.Snapshots(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if f.json {
+					return printJSON(c.OutOrStdout(), map[string][]engine.Snapshot{"snapshots": append([]engine.Snapshot{}, list...)})
+				}
+				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
+				fmt.Fprintln(t, "SNAPSHOT\tSEQUENCE\tTAKEN\tKEYS\tBYTES\tDIGEST")
+				for _, s := range list {
+					fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%s\n", s.Name, s.Sequence, s.Created.Format("2006-01-02 15:04:05 MST"), s.Keys, s.Bytes, s.Digest)
+				}
+				return t.Flush()
+			})
+		},
+	}
+	f.add(c)
+	return c
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+)
+
+func statusCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Print what each projection is doing, and how far it is",
+		Long: `Status prints a line for each projection, or everything known of one. With --json it
+prints {"projections":[…]}, or the one. Position is the sequence that is served, durable the one that
+survives a crash of the machine.`,
+		Example: "  engine status\n  engine status repo-files --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.read(c, func(r reader) error {
+				all, err := r.Projections(c.Context())
+				if err != nil {
+					return err
+				}
+				if len(args) == 0 {
+					return printStatuses(c.OutOrStdout(), all, f.json)
+				}
+				for _, s := range all {
+					if s.Projection == args[0] {
+						return printStatus(c.OutOrStdout(), s, f.json)
+					}
+				}
+				return fmt.Errorf("%w: %q", engine.ErrNoProjection, args[0])
+			})
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, map[string][]engine.Status{"projections": append([]engine.Status{}, all...)})
+	}
+	if err := printTable(w, all); err != nil {
+		return err
+	}
+	for _, s := range all {
+		printReason(w, s)
+	}
+	return nil
+}
+
+// printTable prints a line for each projection.
+func printTable(w io.Writer, all []engine.Status) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "PROJECTION\tSTATE\tPOSITION\tBEHIND\tKEYS\tEVENTS/S")
+	for _, s := range all {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.0f\n", s.Projection, s.State, s.Position, s.Behind, s.Keys, s.Rate)
+	}
+	return t.Flush()
+}
+
+func printReason(w io.Writer, s engine.Status) {
+	if s.Reason != "" {
+		fmt.Fprintf(w, "%s is %s: %s\n", s.Projection, s.State, s.Reason)
+	}
+	if s.Hint != "" {
+		fmt.Fprintf(w, "  hint: %s\n", s.Hint)
+	}
+}
+
+func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, s)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name string, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("projection", "%s", s.Projection)
+	row("state", "%s", s.State)
+	row("stream", "%s, up to %d", s.Stream, s.StreamLast)
+	row("position", "%d (durable %d), %d behind", s.Position, s.Durable, s.Behind)
+	if !s.PositionTime.IsZero() {
+		row("as of", "%s", s.PositionTime.Format("2006-01-02 15:04:05.000 MST"))
+	}
+	row("state holds", "%d keys, %d bytes, %d on disk", s.Keys, s.Bytes, s.DiskBytes)
+	row("digest", "%s", s.Digest)
+	row("applied", "%d events, %d commits, %d failed batches since start", s.Events, s.Commits, s.Failures)
+	row("generation", "%s", s.Generation)
+	if s.Building != "" {
+		row("building", "%s", s.Building)
+	}
+	row("module", "%s", s.Module)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	printReason(w, s)
+	return nil
+}
+
+func pauseCommand() *cobra.Command {
+	return verbCommand("pause", "Stop a projection until it is resumed, also across restarts")
+}
+
+func resumeCommand() *cobra.Command {
+	return verbCommand("resume", "Let a paused projection go on")
+}
+
+// verbCommand is a command that does a verb at a running engine.
+func verbCommand(verb, short string) *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:     verb + " NAME",
+		Short:   short,
+		Example: "  engine " + verb + " repo-files",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			s, err := cl.Act(c.Context(), args[0], verb)
+			if err != nil {
+				return explain(err)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: %sd at %d\n", s.Projection, verb, s.Position)
+			return nil
+		},
+	}
+	f.addServer(c)
+	return c
+}

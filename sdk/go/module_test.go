@@ -1,0 +1,70 @@
+package gnomon_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"gnomon/host"
+	"gnomon/sdk/abi"
+)
+
+// build compiles a projection of testdata as authors do.
+func build(t *testing.T, name string) *host.Binary {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), name+".wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./testdata/"+name)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", name, err, text)
+	}
+	module, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := host.Inspect(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A module asks its host for what it uses, and offers what it has: the engine
+// decides by that what it needs.
+func TestModulesImportWhatTheyUse(t *testing.T) {
+	always := []string{abi.ImportBatchRead, abi.ImportFail}
+	for _, m := range []struct {
+		name             string
+		imports, exports []string
+	}{
+		{"plain", []string{abi.ImportStatePut}, nil},
+		{"emits", []string{abi.ImportEmit}, nil},
+		{"remembers", []string{abi.ImportBlobRead, abi.ImportBlobWrite}, []string{abi.ExportSnapshot, abi.ExportRestore}},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			b := build(t, m.name)
+			var imports, exports []string
+			for _, i := range b.Imports {
+				if i.Module == abi.Module {
+					imports = append(imports, i.Name)
+				}
+			}
+			for _, e := range b.Exports {
+				exports = append(exports, e.Name)
+			}
+			same(t, "imports", imports, append(m.imports, always...))
+			same(t, "exports", exports, append(m.exports, abi.ExportMemory, abi.ExportInitialize, abi.ExportInit, abi.ExportApply))
+		})
+	}
+}
+
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s are %q, want %q", what, got, want)
+	}
+}
