@@ -103,15 +103,18 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 }
 
 // commitIfDue cuts a window: at the head of the stream as soon as the last one is
-// committed, behind it when the window has been open long enough.
+// committed, behind it when the window has been open long enough, and when the
+// guest's memory is to be stored.
 func (s *session) commitIfDue(ctx context.Context) error {
-	if s.inFlight || s.applied.Sequence == s.cutAt {
+	if s.inFlight {
 		return nil
 	}
-	if s.unread > 0 && time.Since(s.cutTime) < s.spec.Window {
+	memory := s.memoryDue()
+	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || time.Since(s.cutTime) >= s.spec.Window)
+	if !fresh && !memory {
 		return nil
 	}
-	return s.cut(ctx, s.memoryDue())
+	return s.cut(ctx, memory)
 }
 
 func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) error {

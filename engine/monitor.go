@@ -28,15 +28,15 @@ type monitor struct {
 	events, commits, failures uint64
 	apply                     time.Duration
 	memory                    uint64
-	began                     time.Time
 	rate                      rateMeter
+	catchUp                   catchUp
 
 	paused bool
 	cancel context.CancelCauseFunc // of the session under way
 }
 
 func newMonitor() monitor {
-	return monitor{state: Starting, since: time.Now(), changed: make(chan struct{}), began: time.Now()}
+	return monitor{state: Starting, since: time.Now(), changed: make(chan struct{})}
 }
 
 // notifyLocked wakes those who wait for a change.
@@ -54,6 +54,7 @@ func (m *monitor) enter(s RunnerState, reason, hint string) {
 	}
 	if m.state != s {
 		m.since = time.Now()
+		m.catchUp.enter(s, m.events)
 	}
 	m.state, m.reason, m.hint = s, reason, hint
 	m.notifyLocked()
@@ -236,7 +237,7 @@ func (m *monitor) report(s *Status) {
 	s.Applied, s.Committed = m.applied, m.published.Position.Sequence
 	s.StreamLast = max(s.StreamLast, m.last)
 	s.Events, s.Commits, s.Failures = m.events, m.commits, m.failures
-	s.Rate = m.rate.perSecond(time.Now())
+	s.Rate, s.CatchUpRate = m.rate.perSecond(time.Now()), m.catchUp.rate
 	s.Apply, s.Memory = m.apply, m.memory
 	if m.started != nil {
 		s.Start = *m.started
@@ -303,3 +304,21 @@ type StoppedError struct {
 }
 
 func (e *StoppedError) Error() string { return string(e.State) + ": " + e.Reason }
+
+// catchUp measures how fast a runner was while it last caught up.
+type catchUp struct {
+	began time.Time
+	from  uint64 // events applied before
+	rate  float64
+}
+
+// enter notes that the runner enters a state with so many events applied.
+func (c *catchUp) enter(s RunnerState, events uint64) {
+	switch {
+	case s == CatchingUp:
+		c.began, c.from = time.Now(), events
+	case s == Live && !c.began.IsZero():
+		c.rate = float64(events-c.from) / max(time.Since(c.began).Seconds(), 1e-3)
+		c.began = time.Time{}
+	}
+}

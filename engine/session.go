@@ -169,8 +169,9 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 func (s *session) close(ctx context.Context, sound bool) error {
 	ctx = context.WithoutCancel(ctx)
 	err := s.settle()
-	if !s.broken && s.applied.Sequence > s.cutAt {
-		if err = s.cut(ctx, sound && s.events > s.memoryAt.events); err == nil {
+	memory := sound && s.spec.Module.Traits().Memory && s.events > s.memoryAt.events
+	if !s.broken && (s.applied.Sequence > s.cutAt || memory) {
+		if err = s.cut(ctx, memory); err == nil {
 			err = s.settle()
 		}
 	}
@@ -205,7 +206,7 @@ func (s *session) landed(r commitResult) error {
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
 	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep}
-	if memory && s.spec.Module.Traits().Memory {
+	if memory {
 		blobs, err := s.instance.Snapshot(ctx)
 		if err != nil {
 			return fmt.Errorf("snapshot memory at %d: %w", s.applied.Sequence, err)
@@ -222,6 +223,9 @@ func (s *session) cut(ctx context.Context, memory bool) error {
 
 // memoryDue tells whether the policy asks for a snapshot of the guest's memory.
 func (s *session) memoryDue() bool {
+	if !s.spec.Module.Traits().Memory {
+		return false
+	}
 	p := s.spec.MemorySnapshots
 	fresh := s.events - s.memoryAt.events
 	return fresh > 0 && (fresh >= p.Events || time.Since(s.memoryAt.time) >= p.Every)

@@ -49,13 +49,14 @@ type Status struct {
 	DiskBytes int64  `json:"disk_bytes"`
 	Digest    Digest `json:"digest"`
 
-	Events   uint64        `json:"events_applied"` // since the engine started
-	Commits  uint64        `json:"commits"`        // since the engine started
-	Failures uint64        `json:"failures"`       // batches rolled back since the engine started
-	Rate     float64       `json:"events_per_second"`
-	Apply    time.Duration `json:"apply_ns"`       // spent in the guest since the engine started
-	Memory   uint64        `json:"memory_bytes"`   // of the guest
-	Start    uint64        `json:"started_at_seq"` // position when the engine started
+	Events      uint64        `json:"events_applied"` // since the engine started
+	Commits     uint64        `json:"commits"`        // since the engine started
+	Failures    uint64        `json:"failures"`       // batches rolled back since the engine started
+	Rate        float64       `json:"events_per_second"`
+	CatchUpRate float64       `json:"catch_up_events_per_second"` // when it last caught up
+	Apply       time.Duration `json:"apply_ns"`                   // spent in the guest since the engine started
+	Memory      uint64        `json:"memory_bytes"`               // of the guest
+	Start       uint64        `json:"started_at_seq"`             // position when the engine started
 }
 
 // Errors of an Engine.

@@ -177,7 +177,7 @@ func (r *runner) report() error {
 		}
 	}
 	fmt.Fprintln(r.stdout)
-	if err := printTable(r.stdout, all); err != nil {
+	if err := printTable(r.stdout, all, func(s engine.Status) float64 { return s.CatchUpRate }); err != nil {
 		return err
 	}
 	for _, s := range all {

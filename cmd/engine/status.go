@@ -46,7 +46,7 @@ func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, map[string][]engine.Status{"projections": append([]engine.Status{}, all...)})
 	}
-	if err := printTable(w, all); err != nil {
+	if err := printTable(w, all, func(s engine.Status) float64 { return s.Rate }); err != nil {
 		return err
 	}
 	for _, s := range all {
@@ -55,12 +55,12 @@ func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
 	return nil
 }
 
-// printTable prints a line for each projection.
-func printTable(w io.Writer, all []engine.Status) error {
+// printTable prints a line for each projection. Rate is in events per second.
+func printTable(w io.Writer, all []engine.Status, rate func(engine.Status) float64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "PROJECTION\tSTATE\tPOSITION\tBEHIND\tKEYS\tEVENTS/S")
 	for _, s := range all {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.0f\n", s.Projection, s.State, s.Position, s.Behind, s.Keys, s.Rate)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.0f\n", s.Projection, s.State, s.Position, s.Behind, s.Keys, rate(s))
 	}
 	return t.Flush()
 }

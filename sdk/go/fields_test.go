@@ -56,7 +56,7 @@ func TestBrokenJSONIsRefused(t *testing.T) {
 		"", "null", "[]", `"a"`, "{", `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{a:1}`, `{"a" 1}`, `{"a":1}x`, `{"a":"x}`, `{"a":01}`,
 		`{"a":-}`, `{"a":1.}`, `{"a":1e}`, `{"a":.5}`, `{"a":tru}`, `{"a":[1,]}`, `{"a":[1}`, `{"a":{"b":1]}`, `{"a":"\x"}`, `{"a":"\u12g4"}`, "{\"a\":\"\n\"}",
 		`{"a":1 "b":2}`, `{"a":[`, `{"a":"\`, `{,}`,
-		`{"a":` + strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1) + `}`,
+		`{"a":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`,
 	} {
 		if _, err := f.Read([]byte(data)); err == nil {
 			t.Errorf("%.40s was read without an error", data)

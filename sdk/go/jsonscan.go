@@ -161,13 +161,13 @@ func (s *scanner) begin() (kind Kind, whole bool, err error) {
 
 // enter takes the bracket that opens an array or object, and the first name.
 func (s *scanner) enter(closing byte) (empty bool, err error) {
+	if len(s.open)+2 > maxDepth { // this one, and the object around all
+		return false, s.errorf("arrays and objects nest too deep: the limit is " + strconv.Itoa(maxDepth))
+	}
 	s.pos++
 	if s.next() == closing {
 		s.pos++
 		return true, nil
-	}
-	if len(s.open) == maxDepth {
-		return false, s.errorf("arrays and objects nest too deep: the limit is " + strconv.Itoa(maxDepth))
 	}
 	s.open = append(s.open, closing)
 	if closing == '}' {

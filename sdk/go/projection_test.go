@@ -39,6 +39,8 @@ func subjects(names ...string) (events []gnomontest.Event) {
 	return events
 }
 
+var none map[string]int
+
 // An error or a panic names its event, and takes back the batch it came in.
 func TestFailureNamesItsEvent(t *testing.T) {
 	for what, c := range map[string]struct {
@@ -49,7 +51,7 @@ func TestFailureNamesItsEvent(t *testing.T) {
 		"panic":         {func() error { panic("impossible") }, "panic: impossible (projection_test.go:"},
 		"panic, error":  {func() error { panic(errors.New("odd")) }, "panic: odd (projection_test.go:"},
 		"out of bounds": {func() error { var s []int; _ = s[len(s)]; return nil }, "panic: runtime error: index out of range [0] with length 0 (projection_test.go:"},
-		"nil map":       {func() error { var m map[string]int; m["a"] = 1; return nil }, "panic: assignment to entry in nil map (projection_test.go:"},
+		"nil map":       {func() error { none["a"] = 1; return nil }, "panic: assignment to entry in nil map (projection_test.go:"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			got, err := run(t, func(ev gnomon.Event, st gnomon.State) error {

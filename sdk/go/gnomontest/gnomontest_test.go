@@ -1,0 +1,96 @@
+package gnomontest_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	gnomon "gnomon/sdk/go"
+	"gnomon/sdk/go/gnomontest"
+)
+
+// The projection of these tests counts the events of each subject; careless makes
+// it count in a variable, which no snapshot saves.
+var (
+	careless bool
+	counted  int
+)
+
+func init() {
+	gnomon.OnInit(func() error { counted = 0; return nil })
+	gnomon.OnEvent(func(ev gnomon.Event, st gnomon.State) error {
+		if careless {
+			counted++
+			return gnomon.Store(st, "n", counted)
+		}
+		return gnomon.Update(st, ev.Subject(), func(n *int) error { *n++; return nil })
+	})
+}
+
+const lines = `{"subject":"a","id":"1","type":"t","time":"2026-03-01T10:00:00Z","data":{"x": 1}}
+
+{"subject":"b","data":"text"}
+`
+
+func TestParseLog(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write([]byte(lines))
+	z.Close()
+	for what, log := range map[string]string{"plain": lines, "compressed": packed.String(), "no last newline": strings.TrimSpace(lines)} {
+		events, err := gnomontest.ParseLog(strings.NewReader(log))
+		if err != nil || len(events) != 2 || string(events[0].Data) != `{"x": 1}` || events[1].Subject != "b" {
+			t.Errorf("%s: %v, error %v", what, events, err)
+		}
+	}
+	_, err := gnomontest.ParseLog(strings.NewReader(lines + "{"))
+	if err == nil || !strings.HasPrefix(err.Error(), "line 4: ") {
+		t.Errorf("error = %v, want one that names line 4", err)
+	}
+}
+
+func TestRunStartsFromNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.jsonl")
+	if err := os.WriteFile(path, []byte(lines+lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	events := gnomontest.ReadLog(t, path)
+	for range 2 {
+		got, err := gnomontest.Run(events, gnomontest.Options{Batch: 3})
+		if err != nil || got.State["a"] != "2" || got.State["b"] != "2" || len(got.State) != 2 {
+			t.Errorf("state = %v, error %v; want two of each subject", got.State, err)
+		}
+	}
+}
+
+// complaints collects what a check says, instead of failing the test.
+type complaints struct {
+	testing.TB
+	text []string
+}
+
+func (c *complaints) Helper() {}
+
+func (c *complaints) Errorf(format string, args ...any) {
+	c.text = append(c.text, fmt.Sprintf(format, args...))
+}
+
+func TestInvarianceFindsForgottenState(t *testing.T) {
+	events := make([]gnomontest.Event, 100)
+	for i := range events {
+		events[i].Subject = "a"
+	}
+	gnomontest.CheckInvariance(t, events, gnomontest.Options{})
+
+	careless = true
+	defer func() { careless = false }()
+	c := &complaints{TB: t}
+	gnomontest.CheckInvariance(c, events, gnomontest.Options{})
+	if len(c.text) == 0 || !strings.Contains(c.text[0], `key "n" is "`) {
+		t.Errorf("complaints = %q, want that key n differs", c.text)
+	}
+}
