@@ -31,12 +31,11 @@ func TestSharedLogs(t *testing.T) {
 	if dir == "" {
 		dir = filepath.FromSlash("../../../../shared/data")
 	}
-	names := []string{"receipt", "receipt.bytime", "bpic2012"}
-	if testing.Short() {
-		names = names[:2]
-	}
-	for _, name := range names {
+	for _, name := range []string{"receipt", "receipt.bytime", "bpic2012"} {
 		t.Run(name, func(t *testing.T) {
+			if name == "bpic2012" && os.Getenv("GNOMON_SOAK") == "" {
+				t.Skip("the log has 262,200 events: set GNOMON_SOAK=1")
+			}
 			log := filepath.Join(dir, "events", name+".jsonl.gz")
 			if _, err := os.Stat(log); err != nil {
 				t.Skipf("the log is not here, set GNOMON_SHARED_DATA to the directory that holds events/ and expected/: %v", err)
@@ -47,7 +46,7 @@ func TestSharedLogs(t *testing.T) {
 }
 
 func TestInvariance(t *testing.T) {
-	events := gnomontest.ReadLog(t, filepath.Join(shipped, "cars.jsonl.gz"))
+	events := gnomontest.ReadLog(t, filepath.Join(shipped, "cars.jsonl.gz"))[:4000]
 	gnomontest.CheckInvariance(t, events, gnomontest.Options{})
 }
 

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process that is killed at any moment loses nothing and applies nothing twice:
+// after all kills the state is that of a run that was left alone.
+func TestKilledAtAnyMoment(t *testing.T) {
+	log, subjects, rounds := "bpic2012", "bpic2012.>", 8
+	if _, err := os.Stat(sharedData()); err != nil {
+		log, subjects = "gitlog", "gitlog.>"
+	}
+	if os.Getenv("GNOMON_SOAK") != "" {
+		rounds = 100
+	}
+	projections := projection("process-map", "process-map.wasm") +
+		projection("sessions", "sessions.wasm", "[projection.snapshots]", "every_events = 5000", "[projection.settings]", `field = "resource"`, `gap = "30m"`)
+	calm := newHome(t, subjects, projections)
+	calm.importLog(logFile(t, log))
+	wild := newHome(t, subjects, projections)
+	if err := os.CopyFS(wild.data()+"/nats", os.DirFS(calm.data()+"/nats")); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	calm.runOnce()
+	whole := time.Since(began)
+
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	killed := 0
+	for range rounds {
+		// Each run gets a part of the time that all of it takes.
+		if wild.runAndKill(time.Duration(rnd.Int64N(int64(whole)))/time.Duration(rounds/2) + 50*time.Millisecond) {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Error("no run was killed before it was done")
+	}
+	wild.runOnce()
+	for name, want := range calm.digests() {
+		if got := wild.digests()[name]; got != want {
+			t.Errorf("%s: digest after %d kills is %s, want %s", name, killed, got, want)
+		}
+	}
+}
+
+// runAndKill starts a real process, kills it after a while, and reports whether it
+// was still running.
+func (h *home) runAndKill(after time.Duration) bool {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), after)
+	defer cancel()
+	c := exec.CommandContext(ctx, "engine", "run", "--config", h.config, "--once") // killed with SIGKILL
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if err == nil {
+		return false
+	}
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		h.t.Fatalf("engine run: %v\n%s", err, out)
+	}
+	return true
+}
+
+// digests verifies every keyspace and returns what it amounts to.
+func (h *home) digests() map[string]string {
+	h.t.Helper()
+	var all struct{ Keyspaces []inspected }
+	if err := json.Unmarshal([]byte(h.engine("inspect", "--json", "--verify", h.data())), &all); err != nil {
+		h.t.Fatal(err)
+	}
+	digests := map[string]string{}
+	for _, in := range all.Keyspaces {
+		digests[in.Projection] = in.Digest.String()
+	}
+	return digests
+}
