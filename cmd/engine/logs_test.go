@@ -28,6 +28,9 @@ var logs = []struct{ name, subjects string }{
 func TestProcessMapOnRealLogs(t *testing.T) {
 	for _, log := range logs {
 		t.Run(log.name, func(t *testing.T) {
+			if testing.Short() && log.name == "bpic2012" {
+				t.Skip("the largest log is left out of short runs")
+			}
 			file := logFile(t, log.name)
 			want := expectedProcessMap(t, log.name)
 			var projections string

@@ -96,7 +96,24 @@ func newHome(t *testing.T, subjects, projections string) *home {
 	if err := os.WriteFile(h.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	h.shareCache()
 	return h
+}
+
+// shareCache lets all homes use one cache of compiled modules: compiling takes
+// seconds, and with the race detector ten times that.
+func (h *home) shareCache() {
+	h.t.Helper()
+	if err := os.Mkdir(h.data(), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	cache := filepath.Join(exampleModules(h.t), "cache")
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Symlink(cache, filepath.Join(h.data(), "cache")); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // projection declares a projection over the stream of newHome.

@@ -1,0 +1,166 @@
+// Package archtest states who may import whom, and fails the build otherwise.
+package archtest
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "gnomon/"
+
+// guarded lists, for each dependency worth fencing in, the packages that may import
+// it. Adapters are fenced so that one can be replaced in one place.
+var guarded = map[string][]string{
+	"github.com/tetratelabs/wazero":       {"host"},
+	"github.com/nats-io/nats-server":      {"engine/broker"},
+	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer"},
+	"github.com/dgraph-io/badger":         {"engine/store"},
+	"github.com/gofrs/flock":              {"engine/store"},
+	"github.com/BurntSushi/toml":          {"engine/config"},
+	"github.com/agnivade/levenshtein":     {"engine/config"},
+	"github.com/dustin/go-humanize":       {"engine/config", "cmd/engine"},
+	"github.com/tidwall/gjson":            {"engine/fields"},
+	"github.com/prometheus/client_golang": {"engine/query"},
+	"github.com/spf13/cobra":              {"cmd/engine"},
+	"github.com/schollz/progressbar":      {"cmd/engine"},
+	"golang.org/x/term":                   {"cmd/engine"},
+}
+
+// domain is what every adapter may import. Adapters never import each other; only
+// cmd/engine, which wires them, and tests are free.
+var domain = []string{"engine", "sdk/abi"}
+
+// allowed lists the other imports within this module that a package may have.
+// Packages below an adapter belong to it.
+var allowed = map[string][]string{
+	"sdk/abi":                  {},
+	"sdk/go":                   {"sdk/abi", "sdk/go/internal/boundary"},
+	"sdk/go/memory":            {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
+	"sdk/go/gnomontest":        {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
+	"sdk/go/internal/boundary": {"sdk/abi"},
+	"engine":                   {"sdk/abi"},
+	"engine/query":             append([]string{"engine/query/wire"}, domain...),
+	"engine/query/client":      append([]string{"engine/query/wire"}, domain...),
+	"plugins":                  {},
+}
+
+// standardOnly lists packages that import nothing from outside this module and the
+// standard library; sdk/abi does not even import that.
+var standardOnly = []string{"engine", "sdk/abi", "sdk/go", "sdk/go/memory", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins"}
+
+// maxLines bounds a file: a longer one has more than one subject.
+const maxLines = 500
+
+// file is a Go file that is not a test.
+type file struct {
+	path, pkg string
+	lines     int
+	syntax    *ast.File
+}
+
+func files(t *testing.T) []file {
+	t.Helper()
+	root := os.DirFS("../..")
+	var all []file
+	err := fs.WalkDir(root, ".", func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.Name() == "testdata" {
+			return fs.SkipDir
+		}
+		if err != nil || d.IsDir() || !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+			return err
+		}
+		src, err := fs.ReadFile(root, p)
+		if err != nil {
+			return err
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), p, src, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		all = append(all, file{path: p, pkg: path.Dir(p), lines: bytes.Count(src, []byte("\n")), syntax: syntax})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d files found: this test looks in the wrong place", len(all))
+	}
+	return all
+}
+
+func (f file) imports() []string {
+	var all []string
+	for _, spec := range f.syntax.Imports {
+		imp, _ := strconv.Unquote(spec.Path.Value)
+		all = append(all, imp)
+	}
+	return all
+}
+
+// free packages wire, test or demonstrate.
+func free(pkg string) bool {
+	return pkg == "cmd/engine" || strings.HasPrefix(pkg, "examples/") || strings.HasPrefix(pkg, "internal/") || pkg == "engine/enginetest"
+}
+
+// Adapters import the domain, never each other.
+func TestImportsWithinTheModule(t *testing.T) {
+	for _, f := range files(t) {
+		may, ruled := allowed[f.pkg]
+		if !ruled {
+			may = domain
+		}
+		for _, imp := range f.imports() {
+			own, inModule := strings.CutPrefix(imp, module)
+			if inModule && !free(f.pkg) && !slices.Contains(may, own) {
+				t.Errorf("%s imports %s: %s may import only %v", f.path, own, f.pkg, may)
+			}
+		}
+	}
+}
+
+// Each dependency is imported by the packages that it was chosen for.
+func TestGuardedDependencies(t *testing.T) {
+	for _, f := range files(t) {
+		for _, imp := range f.imports() {
+			outside := strings.Contains(strings.Split(imp, "/")[0], ".")
+			if outside && slices.Contains(standardOnly, f.pkg) {
+				t.Errorf("%s imports %s: %s uses the standard library only", f.path, imp, f.pkg)
+			}
+			if f.pkg == "sdk/abi" {
+				t.Errorf("%s imports %s: sdk/abi imports nothing", f.path, imp)
+			}
+			for dependency, may := range guarded {
+				test := strings.HasPrefix(f.pkg, "internal/testutil")
+				if strings.HasPrefix(imp, dependency) && !slices.Contains(may, f.pkg) && !test {
+					t.Errorf("%s imports %s: only %v may", f.path, imp, may)
+				}
+			}
+		}
+	}
+}
+
+// Every package says what it is for, and no file has outgrown its subject.
+func TestPackagesAreLegible(t *testing.T) {
+	documented := map[string]bool{}
+	for _, f := range files(t) {
+		documented[f.pkg] = documented[f.pkg] || f.syntax.Doc != nil
+		if f.lines > maxLines {
+			t.Errorf("%s has %d lines, more than %d: does it still have one subject?", f.path, f.lines, maxLines)
+		}
+	}
+	for pkg, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no comment that says what it is for", pkg)
+		}
+	}
+}
