@@ -27,8 +27,11 @@ func parseReply(reply string) (m meta, ok bool) {
 		return m, false
 	}
 	skip := 3
-	if strings.Count(rest, ".") >= 8 {
+	switch dots := strings.Count(rest, "."); {
+	case dots >= 8:
 		skip = 5
+	case dots != 6:
+		return m, false
 	}
 	for range skip {
 		if _, rest, ok = strings.Cut(rest, "."); !ok {

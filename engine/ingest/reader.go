@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/sdk/abi"
 )
 
 const (
@@ -92,20 +93,21 @@ func (r *reader) receive(m jetstream.Msg) {
 	} else if meta.consumerSeq != r.received+1 {
 		r.endLocked(fmt.Errorf("event %d of the consumer came after %d", meta.consumerSeq, r.received))
 	}
-	for r.full(len(m.Data())) && r.err == nil && !r.closed {
+	r.headers = appendHeaders(r.headers[:0], m.Headers())
+	size := abi.RecordSize(len(m.Subject()), len(r.headers), len(m.Data()), 0)
+	for r.full(size) && r.err == nil && !r.closed {
 		r.room.Wait()
 	}
 	if r.err != nil || r.closed {
 		return
 	}
 	r.received = meta.consumerSeq
-	r.headers = appendHeaders(r.headers[:0], m.Headers())
 	r.filling.AppendParts(meta.streamSeq, meta.timeNs, m.Subject(), r.headers, m.Data())
 	r.filling.Pending = meta.pending
 	r.signal()
 }
 
-// full reports whether an event of a size has to wait for the next batch.
+// full reports whether a record of a size has to wait for the next batch.
 func (r *reader) full(size int) bool {
 	b := r.filling
 	return b.Count > 0 && (b.Count >= r.limit.Events || len(b.Records)+size > r.limit.Bytes)

@@ -51,6 +51,9 @@ func (s *Source) Stream(ctx context.Context, name string) (engine.StreamInfo, er
 
 func describe(info *jetstream.StreamInfo) engine.StreamInfo {
 	st := info.State
+	if st.Msgs == 0 { // a new stream says 0
+		st.FirstSeq = st.LastSeq + 1
+	}
 	return engine.StreamInfo{
 		Name: info.Config.Name, Subjects: info.Config.Subjects, Created: info.Created,
 		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, LastTime: st.LastTime,

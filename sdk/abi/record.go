@@ -35,7 +35,13 @@ const ErrTruncated = Error("abi: record reaches past the end of its batch")
 
 // Size returns the length of the record in a batch, padding included.
 func (r *Record) Size() int {
-	return align8(HeaderSize + len(r.Subject) + len(r.Headers) + len(r.Data) + len(r.Key))
+	return RecordSize(len(r.Subject), len(r.Headers), len(r.Data), len(r.Key))
+}
+
+// RecordSize returns the length of a record whose fields have the given lengths,
+// padding included.
+func RecordSize(subject, headers, data, key int) int {
+	return align8(HeaderSize + subject + headers + data + key)
 }
 
 // Append appends the record to a batch.
@@ -52,7 +58,7 @@ func (r *Record) Append(dst []byte) []byte {
 // lengths, and returns the record's size. The caller appends subject, headers,
 // data and key, in that order, and then calls Pad.
 func AppendHead(dst []byte, seq uint64, timeNs int64, subject, headers, data, key int) ([]byte, int) {
-	size := align8(HeaderSize + subject + headers + data + key)
+	size := RecordSize(subject, headers, data, key)
 	dst = append32(dst, uint32(size))
 	dst = append32(dst, 0)
 	dst = append64(dst, seq)

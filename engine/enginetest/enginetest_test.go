@@ -1,0 +1,21 @@
+package enginetest_test
+
+import (
+	"testing"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+)
+
+// The fakes keep the contracts that the real adapters keep.
+func TestFakes(t *testing.T) {
+	t.Run("Keyspace", func(t *testing.T) {
+		enginetest.TestKeyspace(t, func(*testing.T) func() engine.Keyspace {
+			ks := enginetest.NewKeyspace()
+			return func() engine.Keyspace { return ks }
+		})
+	})
+	t.Run("Source", func(t *testing.T) {
+		enginetest.TestSource(t, func(*testing.T) enginetest.Backend { return new(enginetest.Server) })
+	})
+}

@@ -1,0 +1,132 @@
+package enginetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// Module is a module whose guest is written in Go and runs without a sandbox.
+type Module struct {
+	Name string                // its digest is made of it
+	New  func() Guest          // makes the guest of a fresh instance
+	Open func(settings []byte) // when not nil, is told the settings of each instance
+	// Buffer is the size of the guest's batch buffer in bytes; 0: as large as needed.
+	Buffer int
+	// Emits says that the module imports emit.
+	Emits bool
+}
+
+// Guest handles events one by one. An error made by Refuse is the guest's own; any
+// other one is passed on as the host's.
+type Guest interface {
+	Event(e abi.Record, st engine.State) error
+}
+
+// Rememberer is a guest that keeps state in its own memory.
+type Rememberer interface {
+	Guest
+	Snapshot() [][]byte
+	Restore(blobs [][]byte) error
+}
+
+// Func is a guest without memory.
+type Func func(e abi.Record, st engine.State) error
+
+// Event implements Guest.
+func (f Func) Event(e abi.Record, st engine.State) error { return f(e, st) }
+
+// FuncModule makes a module of one function.
+func FuncModule(name string, f Func) *Module {
+	return &Module{Name: name, New: func() Guest { return f }}
+}
+
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// Refuse is the error of a guest that will not have an event.
+func Refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
+// Digest implements engine.Module.
+func (m *Module) Digest() string {
+	sum := sha256.Sum256([]byte(m.Name))
+	return hex.EncodeToString(sum[:])
+}
+
+// Traits implements engine.Module.
+func (m *Module) Traits() engine.Traits {
+	_, remembers := m.New().(Rememberer)
+	return engine.Traits{Memory: remembers, Emits: m.Emits}
+}
+
+// Instantiate implements engine.Module.
+func (m *Module) Instantiate(_ context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+	if m.Open != nil {
+		m.Open(c.Settings)
+	}
+	return &instance{module: m, guest: m.New()}, nil
+}
+
+type instance struct {
+	module *Module
+	guest  Guest
+	failed bool // an instance that failed must not be used again
+}
+
+var errUsedAfterFailure = errors.New("instance used after it had failed")
+
+// Apply implements engine.Instance.
+func (in *instance) Apply(_ context.Context, records []byte, st engine.State) error {
+	if in.failed {
+		return errUsedAfterFailure
+	}
+	if b := in.module.Buffer; b > 0 && len(records) > b {
+		in.failed = true
+		return &engine.GuestError{Call: "apply", Kind: engine.GuestBuffer, Event: -1, Have: b, Need: len(records)}
+	}
+	for i := 0; len(records) > 0; i++ {
+		e, rest, err := abi.Next(records)
+		if err == nil {
+			err = in.guest.Event(e, st)
+		}
+		if err != nil {
+			in.failed = true
+			return asGuest(err, i)
+		}
+		records = rest
+	}
+	return nil
+}
+
+func asGuest(err error, event int) error {
+	var r refusal
+	if errors.As(err, &r) {
+		return &engine.GuestError{Call: "apply", Kind: engine.GuestRefused, Text: string(r), Event: event}
+	}
+	return err
+}
+
+// Snapshot implements engine.Instance.
+func (in *instance) Snapshot(context.Context) ([][]byte, error) {
+	if in.failed {
+		return nil, errUsedAfterFailure
+	}
+	return in.guest.(Rememberer).Snapshot(), nil
+}
+
+// Restore implements engine.Instance.
+func (in *instance) Restore(_ context.Context, blobs [][]byte) error {
+	return in.guest.(Rememberer).Restore(blobs)
+}
+
+// MemoryBytes implements engine.Instance.
+func (in *instance) MemoryBytes() uint64 { return 0 }
+
+// Close implements engine.Instance.
+func (in *instance) Close(context.Context) error { return nil }

@@ -1,0 +1,235 @@
+package enginetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"gnomon/engine"
+)
+
+// Keyspace keeps every version of a state in memory. Its methods may be called
+// concurrently.
+type Keyspace struct {
+	// Refuse, when not nil, is asked before each commit; its error becomes that of
+	// the commit.
+	Refuse func(engine.Commit) error
+	// Max is what a commit can hold; zero: a thousand keys, a mebibyte.
+	Max engine.TxLimit
+
+	mu          sync.Mutex
+	checkpoints []engine.Checkpoint // oldest first
+	rows        map[string][]revision
+	memories    map[engine.Version][][]byte
+	pins        map[engine.Version]int
+	durable     engine.Version
+	views       atomic.Int64
+}
+
+type revision struct {
+	version engine.Version
+	value   []byte
+	present bool
+}
+
+// NewKeyspace makes an empty keyspace.
+func NewKeyspace() *Keyspace {
+	return &Keyspace{rows: map[string][]revision{}, memories: map[engine.Version][][]byte{}, pins: map[engine.Version]int{}}
+}
+
+// Checkpoint implements engine.Keyspace.
+func (k *Keyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range slices.Backward(k.checkpoints) {
+		if c.Version <= v {
+			return c, nil
+		}
+	}
+	return engine.Checkpoint{}, engine.ErrNoCheckpoint
+}
+
+// Latest implements engine.Keyspace.
+func (k *Keyspace) Latest() (engine.Checkpoint, error) { return k.Checkpoint(^engine.Version(0)) }
+
+// Commit implements engine.Keyspace.
+func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.Refuse != nil {
+		if err := k.Refuse(c); err != nil {
+			return engine.Checkpoint{}, err
+		}
+	}
+	ck := c.Checkpoint
+	for _, w := range c.Writes {
+		k.rows[w.Key] = insert(k.rows[w.Key], revision{ck.Version, bytes.Clone(w.Value), !w.Delete}, revision.at)
+	}
+	if c.Memory != nil {
+		ck.Memories = k.remember(ck, c.Memory, c.KeepMemories)
+	}
+	k.checkpoints = insert(k.checkpoints, ck, func(c engine.Checkpoint) engine.Version { return c.Version })
+	return ck, nil
+}
+
+func (r revision) at() engine.Version { return r.version }
+
+// insert puts x in its place by version, instead of one of the same version: a
+// runner that went back commits again what it had committed before.
+func insert[T any](all []T, x T, version func(T) engine.Version) []T {
+	i, found := slices.BinarySearchFunc(all, version(x), func(y T, v engine.Version) int { return cmp.Compare(version(y), v) })
+	if found {
+		all[i] = x
+		return all
+	}
+	return slices.Insert(all, i, x)
+}
+
+// remember stores a memory snapshot and lists those that are kept.
+func (k *Keyspace) remember(ck engine.Checkpoint, blobs [][]byte, keep int) []engine.Memory {
+	h, size := sha256.New(), int64(0)
+	for _, b := range blobs {
+		h.Write(b)
+		size += int64(len(b))
+	}
+	m := engine.Memory{Version: ck.Version, First: ck.Version, Rows: len(blobs), Blobs: len(blobs), Bytes: size, SHA256: hex.EncodeToString(h.Sum(nil))}
+	k.memories[ck.Version] = blobs
+	all := append([]engine.Memory{m}, ck.Memories...)
+	return all[:min(len(all), keep)]
+}
+
+// DamageMemory makes the memory snapshot of a version unreadable.
+func (k *Keyspace) DamageMemory(v engine.Version) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.memories, v)
+}
+
+// Memory implements engine.Keyspace.
+func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	blobs, ok := k.memories[m.Version]
+	if !ok {
+		return nil, fmt.Errorf("memory snapshot at %d: %w", m.Version.Sequence(), engine.ErrCorrupt)
+	}
+	return blobs, nil
+}
+
+// Sync implements engine.Keyspace.
+func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n := len(k.checkpoints); n > 0 {
+		k.durable = k.checkpoints[n-1].Version
+	}
+	return k.durable, nil
+}
+
+// Durable implements engine.Keyspace.
+func (k *Keyspace) Durable() engine.Version {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.durable
+}
+
+// Pin implements engine.Keyspace.
+func (k *Keyspace) Pin(v engine.Version) { k.countPin(v, 1) }
+
+// Unpin implements engine.Keyspace.
+func (k *Keyspace) Unpin(v engine.Version) { k.countPin(v, -1) }
+
+func (k *Keyspace) countPin(v engine.Version, by int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pins[v] += by; k.pins[v] == 0 {
+		delete(k.pins, v)
+	}
+}
+
+// Pins lists the pinned versions, lowest first.
+func (k *Keyspace) Pins() []engine.Version {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Sorted(maps.Keys(k.pins))
+}
+
+// Limit implements engine.Keyspace.
+func (k *Keyspace) Limit() engine.TxLimit {
+	if k.Max == (engine.TxLimit{}) {
+		return engine.TxLimit{Writes: 1000, Bytes: 1 << 20}
+	}
+	return k.Max
+}
+
+// DiskBytes implements engine.Keyspace.
+func (k *Keyspace) DiskBytes() int64 { return 0 }
+
+// OpenViews is how many views have not been closed.
+func (k *Keyspace) OpenViews() int64 { return k.views.Load() }
+
+// Close implements engine.Keyspace.
+func (k *Keyspace) Close() error {
+	if n := k.views.Load(); n != 0 {
+		return fmt.Errorf("%d views are open", n)
+	}
+	return nil
+}
+
+// View implements engine.Keyspace.
+func (k *Keyspace) View(v engine.Version) (engine.View, error) {
+	k.views.Add(1)
+	return &view{keyspace: k, version: v}, nil
+}
+
+type view struct {
+	keyspace *Keyspace
+	version  engine.Version
+	closed   atomic.Bool
+}
+
+func (v *view) Version() engine.Version { return v.version }
+
+func (v *view) Get(key []byte) ([]byte, bool, error) {
+	v.keyspace.mu.Lock()
+	defer v.keyspace.mu.Unlock()
+	value, ok := v.getLocked(string(key))
+	return bytes.Clone(value), ok, nil
+}
+
+func (v *view) getLocked(key string) ([]byte, bool) {
+	for _, r := range slices.Backward(v.keyspace.rows[key]) {
+		if r.version <= v.version {
+			return r.value, r.present
+		}
+	}
+	return nil, false
+}
+
+func (v *view) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	v.keyspace.mu.Lock()
+	defer v.keyspace.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(v.keyspace.rows)) {
+		if !strings.HasPrefix(key, string(prefix)) || len(after) > 0 && key <= string(after) {
+			continue
+		}
+		if value, ok := v.getLocked(key); ok && !fn([]byte(key), value) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (v *view) Close() {
+	if !v.closed.Swap(true) {
+		v.keyspace.views.Add(-1)
+	}
+}

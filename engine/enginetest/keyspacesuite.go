@@ -1,0 +1,417 @@
+package enginetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+)
+
+// TestKeyspace checks what every engine.Keyspace must do. For each of its subjects
+// it asks for a new bench: a function that opens one keyspace, which holds what was
+// committed when it was open before.
+func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Keyspace)) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, func() engine.Keyspace)
+	}{
+		{"a new one has no checkpoint", newHasNone},
+		{"a commit is found as it was made", commitIsFound},
+		{"views stay at their version", viewsStay},
+		{"scans see prefix, order and end", scans},
+		{"it agrees with a map at every version", agreesWithMap},
+		{"memory snapshots come back, the last few", memories},
+		{"durable follows sync", durable},
+		{"commits may go back and pass over older ones", goesBack},
+		{"pinned versions stay readable", pinned},
+		{"values of any size come back", sizes},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, bench(t)) })
+	}
+}
+
+// commit commits writes at a sequence, on top of the newest checkpoint.
+func commit(t *testing.T, ks engine.Keyspace, sequence uint64, writes ...engine.Write) engine.Checkpoint {
+	t.Helper()
+	return commitWhole(t, ks, engine.Commit{Checkpoint: checkpointAt(t, ks, sequence), Writes: writes})
+}
+
+func commitWhole(t *testing.T, ks engine.Keyspace, c engine.Commit) engine.Checkpoint {
+	t.Helper()
+	c.Checkpoint.Keys = countAfter(t, ks, c.Writes)
+	stored, err := ks.Commit(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// countAfter is how many keys there are after writes on top of the newest
+// checkpoint: keyspaces may use the count to notice what is missing.
+func countAfter(t *testing.T, ks engine.Keyspace, writes []engine.Write) int64 {
+	t.Helper()
+	keys := map[string]string{}
+	if last, err := ks.Latest(); err == nil {
+		view := viewAt(t, ks, last.Version)
+		keys = content(t, view)
+		view.Close()
+	}
+	for _, w := range writes {
+		if keys[w.Key] = ""; w.Delete {
+			delete(keys, w.Key)
+		}
+	}
+	return int64(len(keys))
+}
+
+// checkpointAt is a checkpoint for a sequence that follows the newest one.
+func checkpointAt(t *testing.T, ks engine.Keyspace, sequence uint64) engine.Checkpoint {
+	t.Helper()
+	last, err := ks.Latest()
+	if err != nil && !errors.Is(err, engine.ErrNoCheckpoint) {
+		t.Fatal(err)
+	}
+	created := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	last.Version = last.Version.Next(sequence)
+	last.Position = engine.Position{Stream: "S", Created: created, Sequence: sequence, Time: created.Add(time.Duration(sequence)), Module: "m"}
+	last.Bytes, last.Digest = int64(2*sequence), engine.Digest{byte(sequence), 7}
+	last.Anchors = []engine.Anchor{{Sequence: sequence, Time: created, Subject: "e.x", Hash: "0011223344556677"}}
+	return last
+}
+
+func put(key, value string) engine.Write { return engine.Write{Key: key, Value: []byte(value)} }
+
+func viewAt(t *testing.T, ks engine.Keyspace, v engine.Version) engine.View {
+	t.Helper()
+	view, err := ks.View(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
+}
+
+// content reads everything that a view shows, by Scan, and checks it by Get.
+func content(t *testing.T, v engine.View) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	if err := v.Scan(nil, nil, func(key, value []byte) bool { all[string(key)] = string(value); return true }); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range all {
+		if got, ok, err := v.Get([]byte(key)); err != nil || !ok || string(got) != want {
+			t.Fatalf("key %q: Get says %d bytes, %v, %v, and Scan %d bytes", key, len(got), ok, err, len(want))
+		}
+	}
+	return all
+}
+
+func newHasNone(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	defer ks.Close()
+	if _, err := ks.Latest(); !errors.Is(err, engine.ErrNoCheckpoint) {
+		t.Errorf("Latest: %v", err)
+	}
+	if _, err := ks.Checkpoint(engine.VersionAt(10)); !errors.Is(err, engine.ErrNoCheckpoint) {
+		t.Errorf("Checkpoint: %v", err)
+	}
+	if limit := ks.Limit(); limit.Writes < 1 || limit.Bytes < 1 {
+		t.Errorf("limit %+v", limit)
+	}
+}
+
+func commitIsFound(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	first := commit(t, ks, 3, put("a", "1"))
+	second := commit(t, ks, 9, put("a", "2"))
+	again := commit(t, ks, 9, put("a", "3"))
+	for v, want := range map[engine.Version]engine.Checkpoint{
+		first.Version: first, second.Version - 1: first, second.Version: second, again.Version: again, engine.VersionAt(100): again,
+	} {
+		if got, err := ks.Checkpoint(v); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("checkpoint at %d is %+v, %v, want %+v", v, got, err, want)
+		}
+	}
+	if _, err := ks.Checkpoint(first.Version - 1); !errors.Is(err, engine.ErrNoCheckpoint) {
+		t.Errorf("before the first: %v", err)
+	}
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ks = open()
+	defer ks.Close()
+	if got, err := ks.Latest(); err != nil || !reflect.DeepEqual(got, again) {
+		t.Errorf("after opening again the latest is %+v, %v, want %+v", got, err, again)
+	}
+}
+
+func viewsStay(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	defer ks.Close()
+	a := commit(t, ks, 1, put("k", "old"), put("gone", "x"))
+	view := viewAt(t, ks, a.Version)
+	defer view.Close()
+	commit(t, ks, 2, put("k", "new"), put("more", "y"), engine.Write{Key: "gone", Delete: true, OldSize: 1})
+	if got, want := content(t, view), (map[string]string{"k": "old", "gone": "x"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	now := viewAt(t, ks, engine.VersionAt(3))
+	defer now.Close()
+	if got, want := content(t, now), (map[string]string{"k": "new", "more": "y"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, ok, err := now.Get([]byte("absent")); ok || err != nil {
+		t.Errorf("absent key: %v, %v", ok, err)
+	}
+}
+
+func scans(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	defer ks.Close()
+	keys := []string{"\x00", "a", "a\x00", "a\xff", "a\xff\xff", "b", "ba", "\xff", "\xff\xff"}
+	var writes []engine.Write
+	for _, k := range keys {
+		writes = append(writes, put(k, "v"+k))
+	}
+	view := viewAt(t, ks, commit(t, ks, 1, writes...).Version)
+	defer view.Close()
+	for _, c := range []struct{ prefix, after string }{
+		{"", ""}, {"a", ""}, {"a", "a"}, {"a\xff", ""}, {"\xff", ""}, {"\xff", "\xff"}, {"", "a\xff"}, {"b", "a"}, {"a", "b"}, {"c", ""},
+	} {
+		var want []string
+		for _, k := range keys {
+			if strings.HasPrefix(k, c.prefix) && (c.after == "" || k > c.after) {
+				want = append(want, k)
+			}
+		}
+		slices.Sort(want)
+		for stop := 1; stop <= len(want)+1; stop++ {
+			var got []string
+			err := view.Scan([]byte(c.prefix), []byte(c.after), func(key, value []byte) bool {
+				if string(value) != "v"+string(key) {
+					t.Errorf("key %q has value %q", key, value)
+				}
+				got = append(got, string(key))
+				return len(got) < stop
+			})
+			if first := want[:min(stop, len(want))]; err != nil || !slices.Equal(got, first) {
+				t.Errorf("prefix %q after %q: %q, %v, want %q", c.prefix, c.after, got, err, first)
+			}
+		}
+	}
+}
+
+func agreesWithMap(t *testing.T, open func() engine.Keyspace) {
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	ks := open()
+	defer func() { ks.Close() }()
+	state := map[string]string{}
+	history := map[engine.Version]map[string]string{}
+	for seq := uint64(1); seq <= 60; seq++ {
+		changed := map[string]engine.Write{}
+		for range rnd.IntN(8) {
+			key := fmt.Sprintf("k%d", rnd.IntN(20))
+			value := strings.Repeat("x", rnd.IntN(200)) + fmt.Sprint(seq)
+			w := engine.Write{Key: key, Value: []byte(value), Delete: rnd.IntN(3) == 0, OldSize: len(state[key])}
+			if _, twice := changed[key]; twice {
+				continue
+			}
+			changed[key] = w
+			if state[key] = value; w.Delete {
+				delete(state, key)
+			}
+		}
+		var writes []engine.Write
+		for _, w := range changed {
+			writes = append(writes, w)
+		}
+		copied := map[string]string{}
+		for k, v := range state {
+			copied[k] = v
+		}
+		history[commit(t, ks, seq, writes...).Version] = copied
+		if rnd.IntN(20) == 0 {
+			if err := ks.Close(); err != nil {
+				t.Fatal(err)
+			}
+			ks = open()
+			history = map[engine.Version]map[string]string{} // older versions need not be readable
+			view := viewAt(t, ks, engine.VersionAt(seq+1))
+			if got := content(t, view); !reflect.DeepEqual(got, state) {
+				t.Fatalf("seed %d: opened again at %d: %v, want %v", seed, seq, got, state)
+			}
+			view.Close()
+		}
+		for v := range history {
+			ks.Pin(v)
+		}
+	}
+	for v, want := range history {
+		view := viewAt(t, ks, v)
+		if got := content(t, view); !reflect.DeepEqual(got, want) {
+			t.Errorf("seed %d: at %d: %v, want %v", seed, v.Sequence(), got, want)
+		}
+		view.Close()
+	}
+}
+
+func memories(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	blobs := func(n uint64) [][]byte {
+		return [][]byte{bytes.Repeat([]byte{byte(n)}, 300_000), {}, []byte(fmt.Sprint(n))}
+	}
+	for n := uint64(1); n <= 4; n++ {
+		commitWhole(t, ks, engine.Commit{Checkpoint: checkpointAt(t, ks, 2*n), Memory: blobs(n), KeepMemories: 2})
+		commit(t, ks, 2*n+1, put("k", fmt.Sprint(n)))
+	}
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ks = open()
+	defer ks.Close()
+	latest, err := ks.Latest()
+	if err != nil || len(latest.Memories) != 2 {
+		t.Fatalf("memories %+v, %v, want the last 2", latest.Memories, err)
+	}
+	for i, n := range []uint64{4, 3} {
+		m := latest.Memories[i]
+		if m.Version.Sequence() != 2*n {
+			t.Errorf("memory %d is of sequence %d, want %d", i, m.Version.Sequence(), 2*n)
+		}
+		if got, err := ks.Memory(m); err != nil || !reflect.DeepEqual(got, blobs(n)) {
+			t.Errorf("memory of %d: %d blobs, %v", 2*n, len(got), err)
+		}
+		at, err := ks.Checkpoint(m.Version)
+		if err != nil || at.Position.Sequence != 2*n {
+			t.Errorf("checkpoint of the memory: %+v, %v", at, err)
+		}
+		// What the guest saw when it wrote its memory is still readable.
+		view := viewAt(t, ks, m.Version)
+		if got, want := content(t, view), (map[string]string{"k": fmt.Sprint(n - 1)}); !reflect.DeepEqual(got, want) {
+			t.Errorf("state at the memory of %d: %v, want %v", 2*n, got, want)
+		}
+		view.Close()
+	}
+}
+
+func durable(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	defer ks.Close()
+	a := commit(t, ks, 5, put("k", "v"))
+	if got, err := ks.Sync(context.Background()); err != nil || got != a.Version || ks.Durable() != a.Version {
+		t.Errorf("after Sync durable is %d (%d), %v, want %d", got, ks.Durable(), err, a.Version)
+	}
+	b := commit(t, ks, 6, put("k", "w"))
+	if got := ks.Durable(); got > b.Version || got < a.Version {
+		t.Errorf("durable is %d, committed %d", got, b.Version)
+	}
+	if got, err := ks.Sync(context.Background()); err != nil || got != b.Version {
+		t.Errorf("after Sync durable is %d, %v, want %d", got, err, b.Version)
+	}
+}
+
+// A runner that goes back to an older checkpoint commits again, at other versions,
+// what lies between: every version that it passes is exact.
+func goesBack(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	defer ks.Close()
+	// Event n sets key n%5 to n, and event 7 deletes key 1.
+	stateAt := func(seq uint64) map[string]string {
+		state := map[string]string{}
+		for n := uint64(1); n <= seq; n++ {
+			if state[fmt.Sprint(n%5)] = fmt.Sprint(n); n == 7 {
+				delete(state, "1")
+			}
+		}
+		return state
+	}
+	run := func(from engine.Checkpoint, sequences ...uint64) engine.Checkpoint {
+		for _, seq := range sequences {
+			touched, state := map[string]bool{}, stateAt(seq)
+			for n := from.Position.Sequence + 1; n <= seq; n++ {
+				touched[fmt.Sprint(n%5)] = true
+				touched["1"] = touched["1"] || n == 7
+			}
+			c := engine.Commit{Checkpoint: engine.Checkpoint{Version: from.Version.Next(seq), Position: engine.Position{Stream: "S", Sequence: seq}, Keys: int64(len(state))}}
+			for key := range touched {
+				value, present := state[key]
+				c.Writes = append(c.Writes, engine.Write{Key: key, Value: []byte(value), Delete: !present})
+			}
+			stored, err := ks.Commit(context.Background(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			view := viewAt(t, ks, stored.Version)
+			if got, want := content(t, view), stateAt(seq); !reflect.DeepEqual(got, want) {
+				t.Errorf("at %d: %v, want %v", seq, got, want)
+			}
+			view.Close()
+			from = stored
+		}
+		return from
+	}
+	old := run(engine.Checkpoint{}, 2, 3)
+	run(old, 5, 8, 8, 12)
+	last := run(old, 4, 6, 7, 8, 12, 14)
+	if got, err := ks.Latest(); err != nil || got.Version != last.Version {
+		t.Errorf("latest is %d, %v, want %d", got.Version, err, last.Version)
+	}
+}
+
+func pinned(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	defer ks.Close()
+	a := commit(t, ks, 1, put("k", "pinned"))
+	ks.Pin(a.Version)
+	for seq := uint64(2); seq < 50; seq++ {
+		commit(t, ks, seq, put("k", fmt.Sprint(seq)))
+	}
+	view := viewAt(t, ks, a.Version)
+	if got := content(t, view)["k"]; got != "pinned" {
+		t.Errorf("the pinned version shows %q", got)
+	}
+	view.Close()
+	ks.Unpin(a.Version)
+}
+
+func sizes(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	want := map[string]string{"": "empty key"}
+	var writes []engine.Write
+	for _, n := range []int{0, 1, 100, 65_535, 65_536, 65_537, 500_000} {
+		want[fmt.Sprintf("size %d", n)] = strings.Repeat("ab", n)[:n]
+	}
+	for _, n := range []int{1, 1000, 60_000} {
+		want[strings.Repeat("k", n)] = "long key"
+	}
+	delete(want, "") // a key has at least one byte
+	for k, v := range want {
+		writes = append(writes, put(k, v))
+	}
+	for i, w := range writes {
+		commit(t, ks, uint64(i+1), w)
+	}
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ks = open()
+	defer ks.Close()
+	view := viewAt(t, ks, engine.VersionAt(100))
+	defer view.Close()
+	if got := content(t, view); !reflect.DeepEqual(got, want) {
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("key of %d bytes: value of %d bytes, want %d", len(k), len(got[k]), len(v))
+			}
+		}
+		t.Errorf("%d keys, want %d", len(got), len(want))
+	}
+}

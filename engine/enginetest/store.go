@@ -1,0 +1,74 @@
+package enginetest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"gnomon/engine"
+)
+
+// Store keeps keyspaces in memory. They outlive their Close, so that a second
+// engine on the same Store goes on where the first one stopped.
+type Store struct {
+	mu        sync.Mutex
+	keyspaces map[string]*Keyspace
+}
+
+// Open implements engine.Store.
+func (s *Store) Open(_ context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := projection + "/" + generation
+	if s.keyspaces == nil {
+		s.keyspaces = map[string]*Keyspace{}
+	}
+	if s.keyspaces[name] == nil {
+		if !create {
+			return nil, engine.ErrNoKeyspace
+		}
+		s.keyspaces[name] = NewKeyspace()
+	}
+	return s.keyspaces[name], nil
+}
+
+// Catalog keeps records in memory.
+type Catalog struct {
+	mu      sync.Mutex
+	records map[string]engine.CatalogRecord
+}
+
+// Projection implements engine.Catalog.
+func (c *Catalog) Projection(name string) engine.CatalogRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return copyRecord(c.records[name])
+}
+
+// Update implements engine.Catalog.
+func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := copyRecord(c.records[name])
+	if err := fn(&r); err != nil {
+		return err
+	}
+	if c.records == nil {
+		c.records = map[string]engine.CatalogRecord{}
+	}
+	c.records[name] = r
+	return nil
+}
+
+// Names implements engine.Catalog.
+func (c *Catalog) Names() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.records))
+}
+
+func copyRecord(r engine.CatalogRecord) engine.CatalogRecord {
+	r.Generations, r.Snapshots = slices.Clone(r.Generations), slices.Clone(r.Snapshots)
+	return r
+}

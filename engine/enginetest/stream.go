@@ -1,0 +1,279 @@
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// Server is a Source in memory, with faults to order. The zero value is ready; its
+// methods may be called concurrently.
+type Server struct {
+	mu      sync.Mutex
+	streams map[string]*stream
+	readers map[*reader]bool
+	down    error
+	silent  bool
+}
+
+type stream struct {
+	info   engine.StreamInfo
+	events map[uint64]abi.Record
+}
+
+// Create makes a stream, in place of an older one of that name.
+func (s *Server) Create(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams == nil {
+		s.streams, s.readers = map[string]*stream{}, map[*reader]bool{}
+	}
+	s.streams[name] = &stream{
+		info:   engine.StreamInfo{Name: name, Subjects: []string{"e.>"}, Created: time.Now().UTC(), First: 1},
+		events: map[uint64]abi.Record{},
+	}
+	s.loseLocked("stream removed")
+}
+
+// Append stores an event and returns its sequence.
+func (s *Server) Append(name, subject string, data []byte) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[name]
+	now := time.Now()
+	st.info.Last++
+	st.info.Events++
+	st.info.LastTime = now.UTC()
+	st.events[st.info.Last] = abi.Record{Sequence: st.info.Last, TimeNs: now.UnixNano(), Subject: []byte(subject), Data: data}
+	for r := range s.readers {
+		r.signal()
+	}
+	return st.info.Last
+}
+
+// Delete removes one event.
+func (s *Server) Delete(name string, sequence uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[name]
+	if _, ok := st.events[sequence]; ok {
+		delete(st.events, sequence)
+		st.info.Events--
+	}
+	for st.info.First <= st.info.Last && st.events[st.info.First].Sequence == 0 {
+		st.info.First++
+	}
+}
+
+// Purge removes every event before a sequence.
+func (s *Server) Purge(name string, before uint64) {
+	s.mu.Lock()
+	first := s.streams[name].info.First
+	s.mu.Unlock()
+	for ; first < before; first++ {
+		s.Delete(name, first)
+	}
+}
+
+// Rewind makes a stream lose everything after a sequence, as a restored backup
+// does: the numbers are given again.
+func (s *Server) Rewind(name string, last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[name]
+	for ; st.info.Last > last; st.info.Last-- {
+		delete(st.events, st.info.Last)
+	}
+	st.info.Events = uint64(len(st.events))
+	s.loseLocked("server restarted")
+}
+
+// LoseReaders makes every reader fail.
+func (s *Server) LoseReaders() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loseLocked("consumer deleted")
+}
+
+func (s *Server) loseLocked(why string) {
+	for r := range s.readers {
+		r.lost = fmt.Errorf("%w: %s", engine.ErrReaderLost, why)
+		r.signal()
+	}
+}
+
+// SetDown makes every request fail, until it is called with false. Readers that
+// are open are lost.
+func (s *Server) SetDown(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = nil
+	if down {
+		s.down = fmt.Errorf("%w: connection refused", engine.ErrSourceDown)
+		s.loseLocked("connection lost")
+	}
+}
+
+// SetSilent makes readers yield nothing although there is more, until it is called
+// with false.
+func (s *Server) SetSilent(silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = silent
+	for r := range s.readers {
+		r.signal()
+	}
+}
+
+// stream returns a stream, or why there is none. The lock is held.
+func (s *Server) streamLocked(name string) (*stream, error) {
+	if s.down != nil {
+		return nil, s.down
+	}
+	if st := s.streams[name]; st != nil {
+		return st, nil
+	}
+	return nil, fmt.Errorf("%w: %s", engine.ErrNoStream, name)
+}
+
+// Stream implements engine.Source.
+func (s *Server) Stream(_ context.Context, name string) (engine.StreamInfo, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.streamLocked(name)
+	if err != nil {
+		return engine.StreamInfo{}, err
+	}
+	return st.info, nil
+}
+
+// Event implements engine.Source.
+func (s *Server) Event(_ context.Context, name string, sequence uint64) (abi.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.streamLocked(name)
+	if err != nil {
+		return abi.Record{}, err
+	}
+	e, ok := st.events[sequence]
+	if !ok {
+		return e, fmt.Errorf("%w: %d", engine.ErrNoEvent, sequence)
+	}
+	return e, nil
+}
+
+// SequenceAt implements engine.Source.
+func (s *Server) SequenceAt(_ context.Context, name string, t time.Time) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.streamLocked(name)
+	if err != nil {
+		return 0, err
+	}
+	for seq := st.info.First; seq <= st.info.Last; seq++ {
+		if e, ok := st.events[seq]; ok && e.TimeNs >= t.UnixNano() {
+			return seq, nil
+		}
+	}
+	return st.info.Last + 1, nil
+}
+
+// Read implements engine.Source.
+func (s *Server) Read(_ context.Context, name string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.streamLocked(name)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{server: s, stream: st, next: from, limit: limit, ready: make(chan struct{}, 1)}
+	s.readers[r] = true
+	r.signal()
+	return r, nil
+}
+
+type reader struct {
+	server *Server
+	stream *stream
+	next   uint64
+	limit  engine.ReadLimit
+	ready  chan struct{}
+	lost   error
+	batch  engine.Batch
+}
+
+func (r *reader) signal() {
+	select {
+	case r.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Ready implements engine.Reader.
+func (r *reader) Ready() <-chan struct{} { return r.ready }
+
+// Take implements engine.Reader.
+func (r *reader) Take() (*engine.Batch, error) {
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	if r.lost != nil {
+		return nil, r.lost
+	}
+	if r.server.silent {
+		return nil, nil
+	}
+	r.batch.Reset()
+	for ; r.next <= r.stream.info.Last && r.batch.Count < r.limit.Events; r.next++ {
+		e, ok := r.stream.events[r.next]
+		if !ok {
+			continue
+		}
+		if r.batch.Count > 0 && len(r.batch.Records)+e.Size() > r.limit.Bytes {
+			break
+		}
+		r.batch.Append(&e)
+	}
+	if r.batch.Count == 0 {
+		return nil, nil
+	}
+	r.batch.Pending = r.pendingLocked()
+	if r.batch.Pending > 0 {
+		r.signal()
+	}
+	return &r.batch, nil
+}
+
+func (r *reader) pendingLocked() (n uint64) {
+	for seq := r.next; seq <= r.stream.info.Last; seq++ {
+		if _, ok := r.stream.events[seq]; ok {
+			n++
+		}
+	}
+	return n
+}
+
+// CaughtUp implements engine.Reader.
+func (r *reader) CaughtUp(context.Context) (uint64, error) {
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	switch {
+	case r.lost != nil:
+		return 0, r.lost
+	case r.server.down != nil:
+		return 0, r.server.down
+	case r.pendingLocked() > 0:
+		return 0, nil
+	}
+	return r.stream.info.Last, nil
+}
+
+// Close implements engine.Reader.
+func (r *reader) Close() {
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	delete(r.server.readers, r)
+}

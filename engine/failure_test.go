@@ -1,0 +1,328 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
+)
+
+// A guest that fails at an event halts its projection right there: everything
+// before is committed and read, whatever batch the event came in.
+func TestHaltsAtTheEvent(t *testing.T) {
+	for _, events := range []int{1, 3, 100} {
+		t.Run(fmt.Sprint(events, " events in a batch"), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(20)
+				poison := enginetest.FuncModule("poison", func(e abi.Record, st engine.State) error {
+					if err := ledger(e, st); err != nil || e.Sequence != 13 {
+						return err
+					}
+					return enginetest.Refuse("thirteen is unlucky")
+				})
+				e := b.start(spec(poison, func(s *engine.Spec) { s.Batch.Events = events }))
+				s := e.awaitState(engine.Halted)
+				if want := "event 13: apply returned an error: thirteen is unlucky"; s.Reason != want || s.Hint == "" {
+					t.Errorf("reason %q, want %q; hint %q", s.Reason, want, s.Hint)
+				}
+				if s.Position != 12 || s.Failures == 0 {
+					t.Errorf("status %+v", s)
+				}
+				e.wantLedger(1, 12)
+				if ready, reasons := e.Ready(); ready || !strings.Contains(reasons[0], "halted at 12 of 20") {
+					t.Errorf("ready %v, %v", ready, reasons)
+				}
+			})
+		})
+	}
+}
+
+// A halted projection is tried anew after a pause, and a mended one goes on from
+// the state before.
+func TestTriesAgainAfterAPause(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		broken := true
+		e := b.start(spec(enginetest.FuncModule("mended", func(e abi.Record, st engine.State) error {
+			if broken && e.Sequence == 4 {
+				return enginetest.Refuse("not yet")
+			}
+			return ledger(e, st)
+		})))
+		e.awaitState(engine.Halted)
+		e.pause()
+		e.awaitState(engine.Paused)
+		broken = false
+		e.resume()
+		e.awaitLive(10)
+		e.wantLedger(1, 10)
+	})
+}
+
+func (r *running) pause() {
+	r.t.Helper()
+	if err := r.Pause("p"); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *running) resume() {
+	r.t.Helper()
+	if err := r.Resume("p"); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// A paused projection stands still, is read, stays paused across a restart, and
+// goes on when it is resumed.
+func TestPause(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(5)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(5)
+		e.pause()
+		e.pause()
+		s := e.awaitState(engine.Paused)
+		if s.Reason == "" || s.Hint == "" {
+			t.Errorf("status %+v", s)
+		}
+		b.append(5)
+		e.wantLedger(1, 5)
+		s = e.await("the stream's end", func(s engine.Status) bool { return s.StreamLast == 10 })
+		if s.Behind != 5 {
+			t.Errorf("behind %d", s.Behind)
+		}
+		e.stop()
+
+		e = b.start(spec(ledgerModule))
+		e.awaitState(engine.Paused)
+		if err := e.AwaitEnd(t.Context()); err == nil || !strings.Contains(err.Error(), "paused") {
+			t.Errorf("AwaitEnd: %v", err)
+		}
+		e.resume()
+		e.awaitLive(10)
+		e.wantLedger(1, 10)
+	})
+}
+
+// wide is a guest that writes some keys for each event.
+func wide(keys int) *enginetest.Module {
+	return enginetest.FuncModule(fmt.Sprint("wide", keys), func(e abi.Record, st engine.State) error {
+		for i := range keys {
+			if err := st.Put(fmt.Appendf(nil, "%d/%d", e.Sequence, i), []byte("v")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Events whose writes do not fit one commit together are committed in parts; one
+// that does not fit alone halts, and the limit is named.
+func TestCommitLimit(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(50)
+		s := spec(wide(7))
+		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		e := b.start(s)
+		e.awaitLive(50)
+		if state, _ := e.content(); len(state) != 350 {
+			t.Errorf("%d keys, want 350", len(state))
+		}
+	})
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(3)
+		s := spec(wide(41))
+		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		e := b.start(s)
+		got := e.awaitState(engine.Halted)
+		if !strings.HasPrefix(got.Reason, "event 1: ") || !strings.Contains(got.Reason, "the limit is 40 keys or 1048576 bytes") {
+			t.Errorf("reason %q", got.Reason)
+		}
+		if got.Position != 0 || got.Keys != 0 {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// limit sets what a commit of a projection's keyspace can hold.
+func (b *bench) limit(s engine.Spec, limit engine.TxLimit) { b.keyspace(s).Max = limit }
+
+func (b *bench) keyspace(s engine.Spec) *enginetest.Keyspace {
+	b.t.Helper()
+	ks, err := b.store.Open(b.t.Context(), s.Name, s.Generation(), true)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return ks.(*enginetest.Keyspace)
+}
+
+// A guest with a small buffer gets its batches cut to it; an event that is larger
+// than the buffer halts, with both sizes.
+func TestSmallBuffer(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(100)
+		small := ledgerModuleAs("small")
+		small.Buffer = 150
+		e := b.start(spec(small))
+		e.awaitLive(100)
+		e.wantLedger(1, 100)
+		if s := e.status(); s.Failures != 1 {
+			t.Errorf("%d batches were rolled back to learn the size, want 1", s.Failures)
+		}
+		b.server.Append(streamName, "e.large", make([]byte, 500))
+		s := e.awaitState(engine.Halted)
+		if !strings.HasPrefix(s.Reason, "event 101: ") || !strings.Contains(s.Reason, "150 bytes for an event of") {
+			t.Errorf("reason %q", s.Reason)
+		}
+		e.wantLedger(1, 100)
+	})
+}
+
+// A commit that fails halts the projection; nothing of what came after it is
+// committed, and nothing is lost once commits work again.
+func TestCommitFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		s := spec(ledgerModule)
+		full := false
+		b.keyspace(s).Refuse = func(engine.Commit) error {
+			if full {
+				return errors.New("no space left on device")
+			}
+			return nil
+		}
+		e := b.start(s)
+		e.awaitLive(10)
+		full = true
+		b.append(10)
+		got := e.awaitState(engine.Halted)
+		if !strings.HasPrefix(got.Reason, "commit at ") || !strings.Contains(got.Reason, "no space left") || got.Hint == "" {
+			t.Errorf("status %+v", got)
+		}
+		e.wantLedger(1, 10)
+		full = false
+		e.pause()
+		e.awaitState(engine.Paused)
+		e.resume()
+		e.awaitLive(20)
+		e.wantLedger(1, 20)
+	})
+}
+
+// An engine that starts while the server is away waits for it, serves what it has,
+// and goes on when the server is back.
+func TestServerAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.server.SetDown(true)
+		e := b.start(spec(ledgerModule))
+		s := e.await("a reason", func(s engine.Status) bool { return s.Reason != "" })
+		if s.State != engine.Starting || !strings.Contains(s.Reason, "unreachable") {
+			t.Errorf("status %+v", s)
+		}
+		if _, err := e.Read("p"); !errors.Is(err, engine.ErrNotReady) {
+			t.Errorf("Read: %v", err)
+		}
+		b.server.SetDown(false)
+		b.append(10)
+		e.awaitLive(10)
+
+		b.server.SetDown(true)
+		s = e.await("not live", func(s engine.Status) bool { return s.State != engine.Live })
+		if s.State != engine.CatchingUp || !strings.Contains(s.Reason, "unreachable") && !strings.Contains(s.Reason, "connection lost") {
+			t.Errorf("status %+v", s)
+		}
+		e.wantLedger(1, 10)
+		b.append(10)
+		time.Sleep(10 * time.Minute) // of the bubble
+		b.server.SetDown(false)
+		s = e.awaitLive(20)
+		if s.Reason != "" {
+			t.Errorf("reason %q stays", s.Reason)
+		}
+		e.wantLedger(1, 20)
+	})
+}
+
+// A stream that does not exist yet is waited for.
+func TestStreamMissing(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		e := b.start(spec(ledgerModule, func(s *engine.Spec) { s.Stream = "LATER" }))
+		s := e.await("a reason", func(s engine.Status) bool { return s.Reason != "" })
+		if s.State != engine.Starting || !strings.Contains(s.Reason, "stream not found: LATER") {
+			t.Errorf("status %+v", s)
+		}
+		b.server.Create("LATER")
+		b.server.Append("LATER", "e.x", nil)
+		e.awaitLive(1)
+	})
+}
+
+// A reader that is lost is made anew at the next event, as often as it takes.
+func TestReaderLost(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(100)
+		e := b.start(spec(ledgerModule, func(s *engine.Spec) { s.Batch.Events = 3 }))
+		for n := uint64(100); n < 200; n += 10 {
+			b.server.LoseReaders()
+			b.append(10)
+			e.awaitLive(n + 10)
+		}
+		e.wantLedger(1, 200)
+	})
+}
+
+// A reader that is silent although there is more is called stalled, and replaced.
+func TestStalled(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(10)
+		b.server.SetSilent(true)
+		b.append(1)
+		began := time.Now()
+		s := e.awaitState(engine.Stalled)
+		if waited := time.Since(began); waited > 2*time.Minute {
+			t.Errorf("noticed after %s", waited)
+		}
+		if !strings.Contains(s.Reason, "after 10") || s.Hint == "" || s.Behind != 1 {
+			t.Errorf("status %+v", s)
+		}
+		if ready, _ := e.Ready(); ready {
+			t.Error("ready while stalled")
+		}
+		b.server.SetSilent(false)
+		e.awaitLive(11)
+		e.wantLedger(1, 11)
+	})
+}
+
+// Events that were deleted are passed over, at the end of the stream too.
+func TestDeletedEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		for _, seq := range []uint64{3, 4, 19, 20} {
+			b.server.Delete(streamName, seq)
+		}
+		e := b.start(spec(ledgerModule))
+		s := e.awaitLive(20)
+		if s.Behind != 0 {
+			t.Errorf("behind %d", s.Behind)
+		}
+		e.wantLedger(1, 20, 3, 4, 19, 20)
+		if err := e.AwaitEnd(t.Context()); err != nil {
+			t.Error(err)
+		}
+		// The anchor of what was read last may be deleted too.
+		b.server.Delete(streamName, 18)
+		b.server.LoseReaders()
+		b.append(1)
+		e.awaitLive(21)
+		e.wantLedger(1, 21, 3, 4, 19, 20)
+	})
+}

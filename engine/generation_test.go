@@ -1,0 +1,155 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
+)
+
+// A changed projection is built beside the one that is read, which is never
+// emptied and never goes back; when it has caught up it takes over, and stays.
+func TestChangedProjectionTakesOver(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(50)
+		e := b.start(spec(ledgerModule))
+		former := e.awaitLive(50).Generation
+		e.stop()
+		b.append(50)
+
+		gate := make(chan struct{})
+		changed := enginetest.FuncModule("changed", func(e abi.Record, st engine.State) error {
+			if e.Sequence == 30 {
+				<-gate
+			}
+			if err := st.Put([]byte("changed"), []byte("yes")); err != nil {
+				return err
+			}
+			return ledger(e, st)
+		})
+		s := spec(changed, func(s *engine.Spec) { s.Batch.Events = 10 })
+		e = b.start(s)
+		got := e.await("events applied", func(s engine.Status) bool { return s.Applied >= 20 })
+		if got.Position != 50 || got.Generation != former || got.Building != s.Generation() {
+			t.Errorf("while the new one is built: %+v", got)
+		}
+		e.wantLedger(1, 50)
+		if ready, _ := e.Ready(); ready {
+			t.Error("ready though the new one is not read yet")
+		}
+		close(gate)
+		e.await("the new one", func(s engine.Status) bool {
+			if s.Position < 50 {
+				t.Errorf("what is read went back to %d", s.Position)
+			}
+			return s.Building == ""
+		})
+		e.wantLedger(1, 100)
+		if state, _ := e.content(); state["changed"] != "yes" {
+			t.Error("the new generation is not read")
+		}
+		e.stop()
+		e = b.start(s)
+		if got := e.awaitLive(100); got.Generation != s.Generation() || got.Events != 0 {
+			t.Errorf("after a restart: %+v", got)
+		}
+		record := b.catalog.Projection("p")
+		if len(record.Generations) != 2 || record.Generations[0].Retired.IsZero() || !record.Generations[1].Retired.IsZero() {
+			t.Errorf("catalog %+v", record)
+		}
+	})
+}
+
+// One that is taken back before it took over leaves nothing behind for readers.
+func TestChangeTakenBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(20)
+		e.stop()
+		never := enginetest.FuncModule("never", func(abi.Record, engine.State) error { return enginetest.Refuse("never") })
+		e = b.start(spec(never))
+		s := e.awaitState(engine.Halted)
+		if s.Position != 20 || s.Building == "" {
+			t.Errorf("status %+v", s)
+		}
+		e.wantLedger(1, 20)
+		e.stop()
+		b.append(5)
+		e = b.start(spec(ledgerModule))
+		if s := e.awaitLive(25); s.Events != 5 || s.Building != "" {
+			t.Errorf("status %+v", s)
+		}
+		e.wantLedger(1, 25)
+	})
+}
+
+// What a projection's state is a function of makes its generation; bounds and
+// policies do not.
+func TestGenerationIdentity(t *testing.T) {
+	base := spec(ledgerModule)
+	same := spec(ledgerModuleAs("ledger"), func(s *engine.Spec) { s.Batch.Events, s.Window, s.Cache = 1, time.Minute, 7 })
+	if base.Generation() != same.Generation() {
+		t.Error("bounds make another generation")
+	}
+	for what, change := range map[string]func(s *engine.Spec){
+		"module":   func(s *engine.Spec) { s.Module = ledgerModuleAs("other") },
+		"settings": func(s *engine.Spec) { s.Settings = []byte(`{"a":1}`) },
+		"stream":   func(s *engine.Spec) { s.Stream = "T" },
+		"subjects": func(s *engine.Spec) { s.Subjects = []string{"a.>"} },
+		"key":      func(s *engine.Spec) { s.Key = "subject:1" },
+		"start":    func(s *engine.Spec) { s.Start = engine.Start{New: true} },
+	} {
+		changed := spec(ledgerModule, change)
+		if changed.Generation() == base.Generation() {
+			t.Errorf("another %s makes no other generation", what)
+		}
+	}
+}
+
+// A projection whose lease is lost stops, committed, and goes on when it has the
+// lease again.
+func TestLease(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		leases := &turnstile{free: make(chan chan struct{})}
+		b.leaser = leases
+		e := b.start(spec(ledgerModule))
+		b.append(5)
+		if s := e.status(); s.Applied != 0 {
+			t.Errorf("applied %d without a lease", s.Applied)
+		}
+		lost := make(chan struct{})
+		leases.free <- lost
+		e.awaitLive(5)
+		close(lost)
+		time.Sleep(time.Minute) // of the bubble
+		b.append(5)
+		time.Sleep(time.Minute)
+		e.wantLedger(1, 5)
+		leases.free <- make(chan struct{})
+		e.awaitLive(10)
+		e.wantLedger(1, 10)
+	})
+}
+
+// turnstile gives a lease for each channel that it gets, and takes it back when
+// the channel is closed.
+type turnstile struct{ free chan chan struct{} }
+
+func (l *turnstile) Acquire(ctx context.Context, _ string) (engine.Lease, error) {
+	select {
+	case lost := <-l.free:
+		return lease(lost), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type lease chan struct{}
+
+func (l lease) Token() uint64         { return 1 }
+func (l lease) Lost() <-chan struct{} { return l }
+func (l lease) Release()              {}

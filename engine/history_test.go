@@ -1,0 +1,84 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+
+	"gnomon/engine"
+)
+
+// A stream that is no longer the one that was read is noticed before anything is
+// applied, whether the engine runs or is started later; the reason shows both
+// facts, the hint the ways out, and what was applied before is still read.
+func TestDivergedStream(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(b *bench)
+		want   string
+	}{
+		{"recreated and shorter", func(b *bench) { b.server.Create(streamName); b.append(5) }, "stream S was created at"},
+		{"recreated and longer", func(b *bench) { b.server.Create(streamName); b.append(50) }, "stream S was created at"},
+		{"lost its tail", func(b *bench) { b.server.Rewind(streamName, 15) }, "stream S ends at sequence 15, but events up to 20 were applied"},
+		{"numbers used again", func(b *bench) { b.server.Rewind(streamName, 15); b.append(30) }, "stream S holds another event at sequence 20 than was applied"},
+		{"events lost unread", func(b *bench) { b.append(10); b.server.Purge(streamName, 26) }, "stream S begins at sequence 26, but 21 is the next to apply: 5 sequences were removed"},
+	} {
+		t.Run(c.name+" between two runs", func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(20)
+				e := b.start(spec(ledgerModule))
+				e.awaitLive(20)
+				e.stop()
+				c.change(b)
+				e = b.start(spec(ledgerModule))
+				e.wantDiverged(c.want)
+			})
+		})
+		t.Run(c.name+" during a run", func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(20)
+				e := b.start(spec(ledgerModule))
+				e.awaitLive(20)
+				b.server.SetDown(true)
+				c.change(b)
+				b.server.SetDown(false)
+				e.wantDiverged(c.want)
+			})
+		})
+	}
+}
+
+func (r *running) wantDiverged(reason string) {
+	r.t.Helper()
+	s := r.awaitState(engine.Diverged)
+	if !strings.HasPrefix(s.Reason, reason) {
+		r.t.Errorf("reason %q, want %q", s.Reason, reason)
+	}
+	if !strings.Contains(s.Hint, "restore") || !strings.Contains(s.Hint, "rebuild") {
+		r.t.Errorf("hint %q names no way out", s.Hint)
+	}
+	if s.Position != 20 {
+		r.t.Errorf("position %d, want 20", s.Position)
+	}
+	r.wantLedger(1, 20)
+	if ready, _ := r.Ready(); ready {
+		r.t.Error("ready though the stream diverged")
+	}
+}
+
+// A stream that was trimmed of what was read, or of what nobody had read when the
+// projection was new, is still the same stream.
+func TestTrimmedStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		b.server.Purge(streamName, 6)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(20)
+		e.wantLedger(6, 20)
+		e.stop()
+		b.server.Purge(streamName, 21)
+		b.append(5)
+		e = b.start(spec(ledgerModule))
+		e.awaitLive(25)
+		e.wantLedger(6, 25)
+	})
+}

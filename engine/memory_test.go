@@ -1,0 +1,204 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
+)
+
+// rememberer counts its events in its own memory, and writes the count down for
+// each of them: an event that is missing, or counted twice, shows.
+type rememberer struct{ count int }
+
+func (r *rememberer) Event(e abi.Record, st engine.State) error {
+	r.count++
+	if err := st.Put(fmt.Appendf(nil, "count/%d", e.Sequence), []byte(strconv.Itoa(r.count))); err != nil {
+		return err
+	}
+	return ledger(e, st)
+}
+
+func (r *rememberer) Snapshot() [][]byte { return [][]byte{[]byte(strconv.Itoa(r.count)), {}} }
+
+func (r *rememberer) Restore(blobs [][]byte) (err error) {
+	if len(blobs) != 2 {
+		return fmt.Errorf("%d blobs", len(blobs))
+	}
+	r.count, err = strconv.Atoi(string(blobs[0]))
+	return err
+}
+
+func remembers() *enginetest.Module {
+	return &enginetest.Module{Name: "remembers", New: func() enginetest.Guest { return new(rememberer) }}
+}
+
+// wantCounts checks the ledger and what the guest remembered at each event.
+func (r *running) wantCounts(to uint64) {
+	r.t.Helper()
+	r.wantLedger(1, to)
+	state, _ := r.content()
+	for seq := uint64(1); seq <= to; seq++ {
+		if got := state[fmt.Sprintf("count/%d", seq)]; got != fmt.Sprint(seq) {
+			r.t.Fatalf("at event %d the guest remembered %s", seq, got)
+		}
+	}
+}
+
+// A guest's memory survives restarts: those in good order, and those that find only
+// an older snapshot of it, after which the events since then are applied again.
+func TestMemorySurvives(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(25)
+		e := b.start(spec(remembers()))
+		e.awaitLive(25)
+		e.stop()
+		e = b.start(spec(remembers()))
+		s := e.awaitLive(25)
+		if s.Start != 25 || s.Events != 0 {
+			t.Errorf("after a restart in good order it went on at %d and applied %d", s.Start, s.Events)
+		}
+		e.wantCounts(25)
+		b.append(5)
+		e.awaitLive(30)
+		e.wantCounts(30)
+	})
+}
+
+// A failed batch leaves the memory half changed: the newest snapshot is restored
+// and the events since then are applied again, while what is read never goes back.
+func TestMemoryAfterFailure(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(17)
+		poison := remembers()
+		broken := true
+		poison.New = func() enginetest.Guest { return &moody{broken: &broken} }
+		e := b.start(spec(poison))
+		e.awaitLive(17)
+		b.append(10)
+		s := e.awaitState(engine.Halted)
+		if s.Position != 20 || !strings.HasPrefix(s.Reason, "event 21: ") {
+			t.Errorf("status %+v", s)
+		}
+		e.wantCounts(20)
+		broken = false
+		e.pause()
+		e.awaitState(engine.Paused)
+		seen := s.Position
+		e.resume()
+		e.await("live at 27", func(s engine.Status) bool {
+			if s.Position < seen {
+				t.Errorf("what is read went back from %d to %d", seen, s.Position)
+			}
+			seen = s.Position
+			return s.State == engine.Live && s.Position == 27
+		})
+		e.wantCounts(27)
+	})
+}
+
+// moody refuses event 21 while it is broken.
+type moody struct {
+	rememberer
+	broken *bool
+}
+
+func (m *moody) Event(e abi.Record, st engine.State) error {
+	if err := m.rememberer.Event(e, st); err != nil || e.Sequence != 21 || !*m.broken {
+		return err
+	}
+	return enginetest.Refuse("not in the mood")
+}
+
+// When the newest snapshot of a memory is damaged an older one is used; when none
+// can be read the projection halts and says so.
+func TestMemoryDamaged(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s := spec(remembers())
+		e := b.start(s)
+		for n := uint64(1); n <= 4; n++ {
+			b.append(12)
+			e.awaitLive(12 * n)
+		}
+		e.stop()
+		ks := b.keyspace(s)
+		ck, err := ks.Latest()
+		if err != nil || len(ck.Memories) != 2 {
+			t.Fatalf("%+v, %v: want two memory snapshots", ck.Memories, err)
+		}
+		ks.DamageMemory(ck.Memories[0].Version)
+		e = b.start(s)
+		e.awaitLive(48)
+		if s := e.status(); s.Events != 48-ck.Memories[1].Version.Sequence() {
+			t.Errorf("applied %d again, from %d on", s.Events, ck.Memories[1].Version.Sequence())
+		}
+		e.wantCounts(48)
+		e.stop()
+
+		if ck, err = ks.Latest(); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range ck.Memories {
+			ks.DamageMemory(m.Version)
+		}
+		e = b.start(s)
+		got := e.awaitState(engine.Halted)
+		if !strings.Contains(got.Reason, engine.ErrCorrupt.Error()) || !strings.Contains(got.Hint, "inspect --verify") {
+			t.Errorf("status %+v", got)
+		}
+		e.wantLedger(1, 48)
+	})
+}
+
+// Memory is stored as often as the policy asks for, by events and by time, but not
+// when nothing happened.
+func TestMemoryPolicy(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s := spec(remembers(), func(s *engine.Spec) {
+			s.MemorySnapshots = engine.MemoryPolicy{Events: 10, Every: time.Hour, Keep: 100}
+		})
+		e := b.start(s)
+		e.awaitLive(0)
+		stored := func() (sequences []uint64) {
+			ck, err := b.keyspace(s).Latest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range ck.Memories {
+				sequences = append(sequences, m.Version.Sequence())
+			}
+			return sequences
+		}
+		for n := uint64(1); n <= 25; n++ { // one by one, as they come to a live one
+			b.append(1)
+			e.awaitLive(n)
+		}
+		if got := fmt.Sprint(stored()); got != "[20 10 0]" {
+			t.Errorf("memory was stored at %s, want [20 10 0]", got)
+		}
+		time.Sleep(3 * time.Hour) // of the bubble
+		if got := fmt.Sprint(stored()); got != "[25 20 10 0]" {
+			t.Errorf("memory was stored at %s, want [25 20 10 0]", got)
+		}
+	})
+}
+
+// An error of the state that the guest runs into is not the guest's.
+func TestStateFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(3)
+		e := b.start(spec(enginetest.FuncModule("unlucky", func(e abi.Record, st engine.State) error {
+			return errors.New("read key: input/output error")
+		})))
+		s := e.awaitState(engine.Halted)
+		if !strings.Contains(s.Reason, "input/output error") || strings.Contains(s.Reason, "apply") {
+			t.Errorf("reason %q", s.Reason)
+		}
+	})
+}

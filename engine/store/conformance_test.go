@@ -1,0 +1,30 @@
+package store_test
+
+import (
+	"io"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/engine/store"
+)
+
+// A keyspace in Badger keeps the contract.
+func TestKeyspaceContract(t *testing.T) {
+	enginetest.TestKeyspace(t, func(t *testing.T) func() engine.Keyspace {
+		dir, err := store.OpenDir(filepath.Join(t.TempDir(), "data"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { dir.Close() })
+		return func() engine.Keyspace {
+			ks, err := dir.Open(t.Context(), "p", "g", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ks
+		}
+	})
+}
