@@ -21,6 +21,7 @@ func TestDivergedStream(t *testing.T) {
 		{"lost its tail", func(b *bench) { b.server.Rewind(streamName, 15) }, "stream S ends at sequence 15, but events up to 20 were applied"},
 		{"numbers used again", func(b *bench) { b.server.Rewind(streamName, 15); b.append(30) }, "stream S holds another event at sequence 20 than was applied"},
 		{"events lost unread", func(b *bench) { b.append(10); b.server.Purge(streamName, 26) }, "stream S begins at sequence 26, but 21 is the next to apply: 5 sequences were removed"},
+		{"one event lost unread", func(b *bench) { b.append(10); b.server.Purge(streamName, 22) }, "stream S begins at sequence 22, but 21 is the next to apply: 1 sequences were removed"},
 	} {
 		t.Run(c.name+" between two runs", func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {

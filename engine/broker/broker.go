@@ -2,9 +2,11 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -64,7 +66,7 @@ type Broker struct {
 // fail. Wrong credentials fail at once.
 func Open(ctx context.Context, c Config) (*Broker, error) {
 	b := &Broker{log: c.Log}
-	options, url, err := b.options(c)
+	options, address, err := b.options(c)
 	if err != nil {
 		return nil, err
 	}
@@ -72,9 +74,9 @@ func Open(ctx context.Context, c Config) (*Broker, error) {
 		if b.server, err = startServer(c.Server, c.Log); err != nil {
 			return nil, err
 		}
-		options, url = append(options, nats.InProcessServer(b.server)), ""
+		options, address = append(options, nats.InProcessServer(b.server)), ""
 	}
-	if b.conn, err = nats.Connect(url, options...); err != nil {
+	if b.conn, err = nats.Connect(address, options...); err != nil {
 		b.stopServer()
 		return nil, connectError(c, err)
 	}
@@ -89,8 +91,9 @@ func Open(ctx context.Context, c Config) (*Broker, error) {
 	return b, nil
 }
 
-// checkAuthorized gives an external server a moment to refuse the credentials,
-// which a connection that is retried would take for a passing failure.
+// checkAuthorized gives an external server a moment to refuse the credentials, or to
+// be refused by its certificate, which a connection that is retried would take for a
+// passing failure.
 func (b *Broker) checkAuthorized() error {
 	if b.conn.IsConnected() {
 		return nil
@@ -104,7 +107,7 @@ func (b *Broker) checkAuthorized() error {
 		switch {
 		case b.conn.IsConnected():
 			return nil
-		case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), b.conn.IsClosed():
+		case unauthorized(err), untrusted(err), b.conn.IsClosed():
 			return err
 		}
 		select {
@@ -116,15 +119,32 @@ func (b *Broker) checkAuthorized() error {
 	}
 }
 
+func unauthorized(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired)
+}
+
+func untrusted(err error) bool {
+	var v *tls.CertificateVerificationError
+	return errors.As(err, &v)
+}
+
 // connectError explains why there is no connection. Neither URL nor secrets show.
 func connectError(c Config, err error) error {
-	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
-		return fmt.Errorf("connect to NATS: %w: check credentials, nkey, user or token in [nats]", err)
+	var bad *url.Error
+	if errors.As(err, &bad) { // it cites the URL, which may hold a password
+		err = fmt.Errorf("the URL cannot be read: %w", bad.Err)
 	}
+	by, check := "", "credentials, nkey, user or token in [nats]"
 	if c.Context != "" {
-		return fmt.Errorf("connect to NATS by context %q: %w", c.Context, err)
+		by, check = fmt.Sprintf(" by context %q", c.Context), "the credentials that it names"
 	}
-	return fmt.Errorf("connect to NATS: %w", err)
+	switch {
+	case unauthorized(err):
+		return fmt.Errorf("connect to NATS%s: %w: check %s", by, err, check)
+	case untrusted(err):
+		return fmt.Errorf("connect to NATS%s: %w: nats.tls.ca names the file with the certificate of the server's authority", by, err)
+	}
+	return fmt.Errorf("connect to NATS%s: %w", by, err)
 }
 
 // JetStream returns the connection's JetStream.

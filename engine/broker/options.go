@@ -54,10 +54,7 @@ func reconnectDelay(attempts int) time.Duration {
 func authentication(c Config) ([]nats.Option, error) {
 	switch {
 	case c.Credentials != "":
-		if err := readable("credentials", c.Credentials); err != nil {
-			return nil, err
-		}
-		return []nats.Option{nats.UserCredentials(c.Credentials)}, nil
+		return credentials(c.Credentials)
 	case c.NKey != "":
 		o, err := nats.NkeyOptionFromSeed(c.NKey)
 		if err != nil {
@@ -86,12 +83,22 @@ func encryption(t TLS) []nats.Option {
 	return o
 }
 
-func readable(key, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("read nats.%s: %w", key, err)
+// credentials reads a file once now: the client reads it for every connection, and
+// would retry over a file that is no good.
+func credentials(path string) ([]nats.Option, error) {
+	option := nats.UserCredentials(path)
+	var try nats.Options
+	err := option(&try)
+	if err == nil {
+		_, err = try.UserJWT()
 	}
-	return f.Close()
+	if err == nil {
+		_, err = try.SignatureCB(nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read nats.credentials %s: %w", path, err)
+	}
+	return []nats.Option{option}, nil
 }
 
 // cliContext is the part of a context of the nats CLI that a client needs.

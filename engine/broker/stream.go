@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,7 +115,8 @@ func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplica
 	if e.ExpectLast != nil {
 		o = append(o, jetstream.WithExpectLastSequencePerSubject(*e.ExpectLast))
 	}
-	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: e.Subject, Header: e.Headers, Data: e.Data}, o...)
+	// The client adds headers of its own.
+	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: e.Subject, Header: maps.Clone(e.Headers), Data: e.Data}, o...)
 	if err != nil {
 		return 0, false, publishError(e, b.Explain(err))
 	}

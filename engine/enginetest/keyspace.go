@@ -20,7 +20,7 @@ import (
 // concurrently.
 type Keyspace struct {
 	// Refuse, when not nil, is asked before each commit; its error becomes that of
-	// the commit.
+	// the commit. It may wait.
 	Refuse func(engine.Commit) error
 	// Max is what a commit can hold; zero: a thousand keys, a mebibyte.
 	Max engine.TxLimit
@@ -62,13 +62,13 @@ func (k *Keyspace) Latest() (engine.Checkpoint, error) { return k.Checkpoint(^en
 
 // Commit implements engine.Keyspace.
 func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.Refuse != nil {
 		if err := k.Refuse(c); err != nil {
 			return engine.Checkpoint{}, err
 		}
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	ck := c.Checkpoint
 	for _, w := range c.Writes {
 		k.rows[w.Key] = insert(k.rows[w.Key], revision{ck.Version, bytes.Clone(w.Value), !w.Delete}, revision.at)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
@@ -17,9 +18,11 @@ const (
 	// pullEvents is how many events are asked for ahead: measured as the best for a
 	// consumer without acknowledgements.
 	pullEvents = 5000
-	// pullBytes bounds what they may weigh in this process. It exceeds the largest
-	// message that a server takes by default.
+	// pullBytes bounds what they may weigh in this process, unless the server takes
+	// larger messages.
 	pullBytes = 16 << 20
+	// pullExtra is more than a message's subjects add to its payload.
+	pullExtra = 64 << 10
 	// heartbeat is how often the server is to say that it is there; two missed ones
 	// lose the reader.
 	heartbeat = 5 * time.Second
@@ -36,6 +39,7 @@ type reader struct {
 	consume  jetstream.ConsumeContext
 	limit    engine.ReadLimit
 	ready    chan struct{} // of capacity 1
+	broken   chan nats.Status
 
 	mu       sync.Mutex
 	room     sync.Cond     // there is room in filling, or the reader has ended
@@ -43,6 +47,7 @@ type reader struct {
 	taken    *engine.Batch // the runner's until its next Take
 	headers  []byte        // buffer
 	received uint64        // consumer sequence of the last event
+	last     uint64        // stream sequence of the last event; before the first, that before the start
 	err      error         // why the reader ended
 	closed   bool
 }
@@ -50,36 +55,80 @@ type reader struct {
 // Read implements engine.Source. It refuses to begin after the stream's next event:
 // the server would wait in silence.
 func (s *Source) Read(ctx context.Context, stream string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
-	info, err := s.Stream(ctx, stream)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	st, err := s.stream(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
-	if from > info.Last+1 {
-		return nil, fmt.Errorf("stream %s ends at %d, reading cannot begin at %d", stream, info.Last, from)
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
-		Description: "gnomon", Metadata: map[string]string{"gnomon.from": fmt.Sprint(from)},
-	})
-	if err != nil {
-		return nil, s.failed(fmt.Sprintf("create consumer of stream %s", stream), err)
+	if last := st.CachedInfo().State.LastSeq; from > last+1 {
+		return nil, fmt.Errorf("stream %s ends at %d, reading cannot begin at %d", stream, last, from)
 	}
 	r := &reader{
-		source: s, stream: stream, consumer: c, limit: limit, ready: make(chan struct{}, 1),
-		filling: &engine.Batch{}, taken: &engine.Batch{},
+		source: s, stream: stream, limit: limit, ready: make(chan struct{}, 1),
+		filling: &engine.Batch{}, taken: &engine.Batch{}, last: max(from, 1) - 1,
 	}
 	r.room.L = &r.mu
-	r.consume, err = c.Consume(r.receive,
-		jetstream.PullMaxMessagesWithBytesLimit(pullEvents, pullBytes),
+	if err := r.takeDisguised(ctx, st); err != nil {
+		return nil, err
+	}
+	r.broken = s.js.Conn().StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	if err := r.start(ctx); err != nil {
+		s.js.Conn().RemoveStatusListener(r.broken)
+		return nil, err
+	}
+	go r.watch()
+	return r, nil
+}
+
+// watch ends the reader when the connection breaks. What was on its way then is
+// lost, the server does not send it again, and at the end of a stream no later event
+// would show that.
+func (r *reader) watch() {
+	if _, ok := <-r.broken; ok {
+		r.trouble(nats.ErrDisconnected)
+	}
+}
+
+// takeDisguised takes the first events as long as they look like a message of the
+// server. The client does not hand these on, so that a reader that meets one later
+// is lost; the next one begins with it.
+func (r *reader) takeDisguised(ctx context.Context, stream jetstream.Stream) error {
+	for {
+		m, err := r.source.next(ctx, stream, r.last+1)
+		if err != nil || m == nil || !likeStatus(m) {
+			return err
+		}
+		e := record(m)
+		if r.full(e.Size()) {
+			return nil
+		}
+		r.filling.Append(&e)
+		r.last = e.Sequence
+		r.signal()
+	}
+}
+
+// start creates the consumer, for what follows the last event.
+func (r *reader) start(ctx context.Context) (err error) {
+	s := r.source
+	r.consumer, err = s.js.CreateConsumer(ctx, r.stream, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.last + 1,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
+		Description: "gnomon", Metadata: map[string]string{"gnomon.from": fmt.Sprint(r.last + 1)},
+	})
+	if err != nil {
+		return s.failed(fmt.Sprintf("create consumer of stream %s", r.stream), err)
+	}
+	r.filling.Pending = r.consumer.CachedInfo().NumPending
+	r.consume, err = r.consumer.Consume(r.receive,
+		jetstream.PullMaxMessagesWithBytesLimit(pullEvents, max(pullBytes, int(s.js.Conn().MaxPayload())+pullExtra)),
 		jetstream.PullHeartbeat(heartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { r.trouble(err) }))
 	if err != nil {
-		return nil, s.failed(fmt.Sprintf("consume stream %s", stream), err)
+		return s.failed(fmt.Sprintf("consume stream %s", r.stream), err)
 	}
-	return r, nil
+	return nil
 }
 
 // receive takes one event from the consumer's goroutine, and holds that up while
@@ -101,7 +150,7 @@ func (r *reader) receive(m jetstream.Msg) {
 	if r.err != nil || r.closed {
 		return
 	}
-	r.received = meta.consumerSeq
+	r.received, r.last = meta.consumerSeq, meta.streamSeq
 	r.filling.AppendParts(meta.streamSeq, meta.timeNs, m.Subject(), r.headers, m.Data())
 	r.filling.Pending = meta.pending
 	r.signal()
@@ -159,27 +208,43 @@ func (r *reader) Take() (*engine.Batch, error) {
 }
 
 // CaughtUp implements engine.Reader. The stream is asked first: what it held then
-// was delivered if the consumer, asked after it, has nothing more.
+// has been taken, or is gone, if it holds nothing between the last event taken and
+// there. What the consumer says to be pending does not tell: the server counts an
+// event there only a moment after it has stored it.
 func (r *reader) CaughtUp(ctx context.Context) (uint64, error) {
-	stream, err := r.source.Stream(ctx, r.stream)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := r.source.stream(ctx, r.stream)
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	info, err := r.consumer.Info(ctx)
-	if err != nil {
+	if _, err := r.consumer.Info(ctx); err != nil {
 		return 0, fmt.Errorf("%w: %w", engine.ErrReaderLost, r.source.failed("ask for consumer", err))
 	}
+	taken, err := r.position()
+	if err != nil || taken == 0 {
+		return 0, err
+	}
+	last := stream.CachedInfo().State.LastSeq
+	if taken > last {
+		return last, nil
+	}
+	m, err := r.source.next(ctx, stream, taken)
+	if err != nil || m != nil && m.Sequence <= last {
+		return 0, err
+	}
+	return last, nil
+}
+
+// position is the sequence after the last event, all up to which are taken; 0 when
+// some are not.
+func (r *reader) position() (uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
+	if r.err != nil || r.filling.Count > 0 {
 		return 0, r.err
 	}
-	if info.NumPending > 0 || info.Delivered.Consumer != r.received || r.filling.Count > 0 {
-		return 0, nil
-	}
-	return stream.Last, nil
+	return r.last + 1, nil
 }
 
 // Close implements engine.Reader.
@@ -192,6 +257,7 @@ func (r *reader) Close() {
 	if closed {
 		return
 	}
+	r.source.js.Conn().RemoveStatusListener(r.broken)
 	r.consume.Stop()
 	<-r.consume.Closed()
 	// The server removes the consumer by itself when nobody uses it; this is only

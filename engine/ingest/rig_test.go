@@ -71,7 +71,7 @@ func (r *rig) publish(m *nats.Msg) {
 func (r *rig) fill(first, last int) {
 	r.t.Helper()
 	for n := first; n <= last; n++ {
-		if _, err := r.js.PublishAsync("s.n", fmt.Append(nil, n)); err != nil {
+		if _, err := r.js.PublishAsync("s.n", fmt.Append(nil, n), jetstream.WithStallWait(patience)); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -105,6 +105,20 @@ func take(t *testing.T, reader engine.Reader) (*engine.Batch, error) {
 		}
 		if b, err := reader.Take(); b != nil || err != nil {
 			return b, err
+		}
+	}
+}
+
+// waitUntil waits for a condition.
+func waitUntil(t *testing.T, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(patience); !condition(); {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatal("what the test waits for does not come")
 		}
 	}
 }

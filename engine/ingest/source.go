@@ -38,15 +38,27 @@ var ErrUnusable = errors.New("stream cannot be projected")
 func (s *Source) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	stream, err := s.js.Stream(ctx, name)
+	stream, err := s.stream(ctx, name)
 	if err != nil {
-		return engine.StreamInfo{}, s.failed(fmt.Sprintf("ask for stream %s", name), err)
-	}
-	info := stream.CachedInfo()
-	if err := usable(info.Config); err != nil {
 		return engine.StreamInfo{}, err
 	}
-	return describe(info), nil
+	return describe(stream.CachedInfo()), nil
+}
+
+// stream asks for a stream, and refuses one that is unusable.
+func (s *Source) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, name)
+	if err != nil {
+		return nil, s.failed(fmt.Sprintf("ask for stream %s", name), err)
+	}
+	c := &stream.CachedInfo().Config
+	if err := usable(*c); err != nil {
+		return nil, err
+	}
+	// Makes the client get events from the stream's leader. Other replicas may lack
+	// an event that was read before, and answer with headers that are not its own.
+	c.AllowDirect = false
+	return stream, nil
 }
 
 func describe(info *jetstream.StreamInfo) engine.StreamInfo {
@@ -77,9 +89,9 @@ func usable(c jetstream.StreamConfig) error {
 func (s *Source) Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	st, err := s.js.Stream(ctx, stream)
+	st, err := s.stream(ctx, stream)
 	if err != nil {
-		return abi.Record{}, s.failed(fmt.Sprintf("ask for stream %s", stream), err)
+		return abi.Record{}, err
 	}
 	m, err := st.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -88,10 +100,27 @@ func (s *Source) Event(ctx context.Context, stream string, sequence uint64) (abi
 	if err != nil {
 		return abi.Record{}, s.failed(fmt.Sprintf("get event %d of stream %s", sequence, stream), err)
 	}
+	return record(m), nil
+}
+
+func record(m *jetstream.RawStreamMsg) abi.Record {
 	return abi.Record{
 		Sequence: m.Sequence, TimeNs: m.Time.UnixNano(), Subject: []byte(m.Subject),
 		Headers: appendHeaders(nil, m.Header), Data: m.Data,
-	}, nil
+	}
+}
+
+// next returns the first event that a stream holds at or after a sequence; nil when
+// there is none.
+func (s *Source) next(ctx context.Context, stream jetstream.Stream, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	m, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(">"))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.failed(fmt.Sprintf("get the event after %d of stream %s", sequence-1, stream.CachedInfo().Config.Name), err)
+	}
+	return m, nil
 }
 
 // SequenceAt implements engine.Source.
@@ -113,6 +142,9 @@ func (s *Source) SequenceAt(ctx context.Context, stream string, t time.Time) (ui
 		return 0, s.failed(fmt.Sprintf("find %s in stream %s", t.Format(time.RFC3339), stream), err)
 	}
 	defer s.js.DeleteConsumer(context.WithoutCancel(ctx), stream, c.CachedInfo().Name)
+	if c.CachedInfo().NumPending == 0 { // what was stored since then is deleted
+		return info.Last + 1, nil
+	}
 	m, err := c.Next(jetstream.FetchMaxWait(requestTimeout))
 	if err != nil {
 		return 0, s.failed(fmt.Sprintf("find %s in stream %s", t.Format(time.RFC3339), stream), err)
@@ -132,7 +164,9 @@ func (s *Source) failed(what string, err error) error {
 		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%s: the server has JetStream switched off: %w", what, err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
+	case errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%s: %w: JetStream is switched off there, or not ready yet: %w", what, engine.ErrSourceDown, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),
 		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected):
 		return fmt.Errorf("%s: %w: %w", what, engine.ErrSourceDown, err)
 	}

@@ -21,7 +21,9 @@ const catalogFile = "catalog.json"
 type Catalog struct {
 	dir string
 
-	mu   sync.Mutex
+	updating sync.Mutex // held while a record is read, changed and written
+
+	mu   sync.Mutex // guards file
 	file catalogContent
 }
 
@@ -48,12 +50,8 @@ func openCatalog(dir string) (*Catalog, error) {
 }
 
 func (c *Catalog) read() error {
-	path := filepath.Join(c.dir, catalogFile)
-	if err := readJSON(path, &c.file); err != nil {
+	if err := readJSON(filepath.Join(c.dir, catalogFile), &c.file); err != nil {
 		return err
-	}
-	if c.file.Format > Format {
-		return fmt.Errorf("%s is of format %d, this engine knows up to %d: use the newer engine that wrote it", path, c.file.Format, Format)
 	}
 	if c.file.Projections == nil {
 		c.file.Projections = map[string]engine.CatalogRecord{}
@@ -73,8 +71,10 @@ func (c *Catalog) Projection(name string) engine.CatalogRecord {
 	return r
 }
 
-// Update implements engine.Catalog.
+// Update implements engine.Catalog. Fn may read the catalog, not update it.
 func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+	c.updating.Lock()
+	defer c.updating.Unlock()
 	r := c.Projection(name)
 	before, err := json.Marshal(r)
 	if err != nil {

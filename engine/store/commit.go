@@ -29,6 +29,9 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 		all := append([]engine.Memory{m}, ck.Memories...)
 		ck.Memories, dropped = all[:min(kept, len(all))], all[min(kept, len(all)):]
 	}
+	if err := k.passLeftovers(ck.Version); err != nil {
+		return ck, err
+	}
 	if err := k.commit(ck, c); err != nil {
 		return ck, err
 	}

@@ -36,9 +36,6 @@ const identityFile = "keyspace.json"
 func readIdentity(dir string) (identity, error) {
 	var id identity
 	err := readJSON(filepath.Join(dir, identityFile), &id)
-	if err == nil && id.Format > Format {
-		err = fmt.Errorf("%s is of format %d, this engine knows up to %d: use the newer engine that wrote it", dir, id.Format, Format)
-	}
 	return id, err
 }
 
@@ -58,10 +55,23 @@ var bootID = func() string {
 // that what was committed but not synced still is in the system's cache or on disk.
 func (id identity) machineRan() bool { return id.Clean || id.Boot != "" && id.Boot == bootID() }
 
+// readJSON reads a file of ours. What a newer format has in it is not looked at.
 func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
+	}
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return fmt.Errorf("%s: %v: %w", path, err, engine.ErrCorrupt)
+	}
+	switch {
+	case head.Format > Format:
+		return fmt.Errorf("%s is of format %d, this engine knows up to %d: use the newer engine that wrote it", path, head.Format, Format)
+	case head.Format < 1:
+		return fmt.Errorf("%s does not say its format: %w", path, engine.ErrCorrupt)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()

@@ -35,6 +35,8 @@ type Keyspace struct {
 	holds    map[engine.Version]int // versions that views and pins keep, with their numbers
 	horizon  engine.Version         // versions below it may be gone
 
+	left []leftover // of Commit alone, in the order of their versions
+
 	closing sync.Once
 	closed  error
 }
@@ -64,16 +66,19 @@ func dbOptions(dir string) badger.Options {
 // openKeyspace opens the database beside an identity.
 func openKeyspace(dir string, id identity, log *slog.Logger) (*Keyspace, error) {
 	k := &Keyspace{dir: dir, identity: id, holds: map[engine.Version]int{}}
-	if err := k.guardEmpty(); err != nil {
+	if err := k.guard(); err != nil {
 		return nil, err
 	}
-	db, err := badger.OpenManaged(dbOptions(k.dbDir()).WithLogger(badgerLog{log}))
+	db, err := openDB(k.dbDir(), dbOptions(k.dbDir()).WithLogger(badgerLog{log}))
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", k.dbDir(), err)
+		return nil, err
 	}
 	k.db = db
 	if err := k.findLatest(); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if err := k.findLeftovers(); err != nil {
+		return nil, errors.Join(fmt.Errorf("look for unfinished commits: %w", err), db.Close())
 	}
 	k.identity.Boot, k.identity.Clean = bootID(), false
 	if err := k.identity.write(dir); err != nil {
@@ -82,18 +87,26 @@ func openKeyspace(dir string, id identity, log *slog.Logger) (*Keyspace, error) 
 	return k, nil
 }
 
+// openDB opens a database; name is what errors call it.
+func openDB(name string, o badger.Options) (*badger.DB, error) {
+	db, err := badger.OpenManaged(o)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %s", name, oneLine(err))
+	}
+	return db, nil
+}
+
 func (k *Keyspace) dbDir() string { return filepath.Join(k.dir, "db") }
 
-// guardEmpty refuses a database that lost its manifest: Badger would open it as
-// an empty one and delete its tables.
-func (k *Keyspace) guardEmpty() error {
-	if k.identity.Durable == 0 {
-		return nil
+// guard refuses a database that Badger would harm or be harmed by. One that lost
+// its manifest it would open as an empty one, and delete its tables.
+func (k *Keyspace) guard() error {
+	if k.identity.Durable > 0 {
+		if _, err := os.Stat(filepath.Join(k.dbDir(), badger.ManifestFilename)); err != nil {
+			return fmt.Errorf("database %s holds commits up to %d, but its manifest is missing: %w", k.dbDir(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(k.dbDir(), badger.ManifestFilename)); err != nil {
-		return fmt.Errorf("database %s holds commits up to %d, but its manifest is missing: %w", k.dbDir(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
-	}
-	return nil
+	return checkTables(k.dbDir(), k.identity.Clean)
 }
 
 // findLatest finds the checkpoint to go on from. After a crash of the machine it is

@@ -42,12 +42,22 @@ func lock(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
 	}
 	if !ok {
-		return nil, &LockedError{Dir: dir, Holder: readHolder(dir)}
+		return nil, &LockedError{Dir: dir, Holder: holder(l, dir)}
 	}
 	if err := noteHolder(dir, Holder{PID: os.Getpid(), Started: time.Now().UTC()}); err != nil {
 		return nil, errors.Join(err, l.Unlock())
 	}
 	return l, nil
+}
+
+// holder is who keeps others from locking a data directory. Those who only read it
+// leave no note: the one that is there is of an engine that has ended.
+func holder(l *flock.Flock, dir string) Holder {
+	if shared, err := l.TryRLock(); err == nil && shared {
+		l.Unlock()
+		return Holder{}
+	}
+	return readHolder(dir)
 }
 
 // lockShared keeps others from taking a data directory for themselves alone. It

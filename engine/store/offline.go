@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/gofrs/flock"
 
 	"gnomon/engine"
@@ -85,7 +85,7 @@ func (c *copyKeyspace) DiskBytes() int64 { return diskBytes(c.Keyspace.dir) }
 // writing would change it.
 func openCopy(dir string, id identity, log *slog.Logger) (engine.Keyspace, error) {
 	k := &Keyspace{dir: dir, identity: id, readOnly: true, holds: map[engine.Version]int{}}
-	if err := k.guardEmpty(); err != nil {
+	if err := k.guard(); err != nil {
 		return nil, err
 	}
 	tmp, err := os.MkdirTemp("", "gnomon-offline-")
@@ -95,9 +95,9 @@ func openCopy(dir string, id identity, log *slog.Logger) (engine.Keyspace, error
 	if err := linkFiles(k.dbDir(), tmp); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(tmp))
 	}
-	k.db, err = badger.OpenManaged(dbOptions(tmp).WithNumCompactors(0).WithLogger(badgerLog{log}))
+	k.db, err = openDB(k.dbDir(), dbOptions(tmp).WithNumCompactors(0).WithLogger(badgerLog{log}))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", k.dbDir(), err), os.RemoveAll(tmp))
+		return nil, errors.Join(err, os.RemoveAll(tmp))
 	}
 	if err := k.findLatest(); err != nil {
 		return nil, errors.Join(err, k.db.Close(), os.RemoveAll(tmp))
@@ -157,11 +157,13 @@ type sparseWriter struct {
 	off int64
 }
 
+// zeros is a block of them.
+var zeros [4096]byte
+
 func (w *sparseWriter) Write(p []byte) (int, error) {
-	const block = 4096
-	for i := 0; i < len(p); i += block {
-		part := p[i:min(i+block, len(p))]
-		if !allZero(part) {
+	for i := 0; i < len(p); i += len(zeros) {
+		part := p[i:min(i+len(zeros), len(p))]
+		if !bytes.Equal(part, zeros[:len(part)]) {
 			if _, err := w.f.WriteAt(part, w.off+int64(i)); err != nil {
 				return i, err
 			}
@@ -169,13 +171,4 @@ func (w *sparseWriter) Write(p []byte) (int, error) {
 	}
 	w.off += int64(len(p))
 	return len(p), nil
-}
-
-func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -21,6 +21,9 @@ const (
 	kindChunked = 1 // payload: u32 size of the value; its parts are in chunk rows
 )
 
+// memoryPrefix begins the keys of the rows of memory snapshots.
+const memoryPrefix = 'b'
+
 const rowHeader = 5 // kind, CRC-32C
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -41,7 +44,7 @@ func outboxKey(e engine.Emit) []byte {
 }
 
 func memoryKey(v engine.Version, index int) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{'b'}, uint64(v))
+	k := binary.BigEndian.AppendUint64([]byte{memoryPrefix}, uint64(v))
 	return binary.BigEndian.AppendUint32(k, uint32(index))
 }
 

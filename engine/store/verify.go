@@ -47,11 +47,11 @@ func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
 }
 
 // verifyTables has Badger check the checksums of its tables, and makes an error of
-// its panics.
+// its panics: damage that came after they were opened may not show yet.
 func (k *Keyspace) verifyTables() (err error) {
 	defer recoverDamage(&err)
 	if err := k.db.VerifyChecksum(); err != nil {
-		return fmt.Errorf("tables of %s: %v: %w", k.dbDir(), err, engine.ErrCorrupt)
+		return fmt.Errorf("tables of %s: %s: %w", k.dbDir(), oneLine(err), engine.ErrCorrupt)
 	}
 	return nil
 }
