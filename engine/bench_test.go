@@ -206,7 +206,8 @@ func (r *running) wantLedger(from, to uint64, except ...uint64) {
 func TestFollowsTheStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(250)
-		e := b.start(spec(ledgerModule))
+		// At the end of the stream commits do not wait for the window.
+		e := b.start(spec(ledgerModule, func(s *engine.Spec) { s.Window = 1000 * time.Hour }))
 		e.awaitLive(250)
 		e.wantLedger(1, 250)
 		b.append(5)

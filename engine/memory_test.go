@@ -90,7 +90,7 @@ func TestMemoryAfterFailure(t *testing.T) {
 				}
 			}}
 		}
-		e = b.start(spec(poison, func(s *engine.Spec) { s.Batch.Events = 1 }))
+		e = b.start(spec(poison, func(s *engine.Spec) { s.Batch.Events, s.MemorySnapshots.Events = 1, 7 }))
 		e.awaitLive(17)
 		b.append(10)
 		s := e.awaitState(engine.Halted)

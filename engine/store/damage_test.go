@@ -105,6 +105,7 @@ func flip(t *testing.T, path string, at int, bit uint) {
 // A flipped bit in a table is found when the keyspace is opened: no read ever
 // takes a key that it cannot find for one that is absent.
 func TestFlippedBitInTable(t *testing.T) {
+	t.Parallel()
 	dir, _ := tables(t)
 	paths, err := filepath.Glob(filepath.Join(dbPath(dir), "*.sst"))
 	if err != nil || len(paths) < 2 {
@@ -136,6 +137,7 @@ func TestFlippedBitInTable(t *testing.T) {
 // A flipped bit or a lost end of any other file of the database of a closed
 // keyspace either does no harm at all or is an error.
 func TestFlippedBitInOtherFiles(t *testing.T) {
+	t.Parallel()
 	dir, want := tables(t)
 	entries, err := os.ReadDir(dbPath(dir))
 	if err != nil {
@@ -150,7 +152,7 @@ func TestFlippedBitInOtherFiles(t *testing.T) {
 			continue
 		}
 		for how, change := range changes {
-			for at := 0; at < min(fileSize(t, filepath.Join(dbPath(dir), e.Name())), 50); at += 7 {
+			for at := 0; at < min(fileSize(t, filepath.Join(dbPath(dir), e.Name())), 50); at += 11 {
 				damaged := copyTree(t, dir)
 				rewrite(t, filepath.Join(dbPath(damaged), e.Name()), func(b []byte) []byte { return change(b, at) })
 				_, got, err := read(t, damaged)
@@ -177,11 +179,12 @@ func fileSize(t *testing.T, path string) int {
 // that were not synced: the state found is one that was committed, or there is an
 // error.
 func TestFlippedBitInLog(t *testing.T) {
+	t.Parallel()
 	const durable, last = 12, 18
 	_, dir := crashed(t, durable, last)
 	r := rand.New(rand.NewPCG(3, 4))
 	refused, shorter := 0, 0
-	for range 20 {
+	for range 16 {
 		damaged := copyTree(t, dir)
 		logs, err := filepath.Glob(filepath.Join(dbPath(damaged), "*.mem"))
 		if err != nil || len(logs) != 1 {
@@ -207,6 +210,7 @@ func TestFlippedBitInLog(t *testing.T) {
 // A table, the manifest or the whole database that is gone is an error that names
 // it, and nothing else is removed.
 func TestLostFiles(t *testing.T) {
+	t.Parallel()
 	dir, _ := tables(t)
 	for _, tc := range []struct{ name, lost string }{
 		{"first table", "db/000001.sst"},
@@ -288,6 +292,7 @@ func files(t *testing.T, dir, ext string) string {
 // A database that was put in the place of another one, empty or older, is not
 // taken for it.
 func TestReplacedDatabase(t *testing.T) {
+	t.Parallel()
 	dir, _ := tables(t)
 	empty := t.TempDir()
 	if err := errors.Join(openKeyspaceOf(t, openDir(t, empty)).Close()); err != nil {
@@ -315,6 +320,7 @@ func TestReplacedDatabase(t *testing.T) {
 // reads and scans alike: the row of another key, a part that is gone, a count that
 // does not fit.
 func TestForgedRows(t *testing.T) {
+	t.Parallel()
 	key := []byte("large")
 	for _, tc := range []struct {
 		name string

@@ -46,6 +46,7 @@ type keyspaceFacts struct {
 // written: by an engine, which can go on from it, and offline. One of its
 // keyspaces was closed, the other is that of a killed process.
 func TestKeptFormat(t *testing.T) {
+	t.Parallel()
 	if *update {
 		keep(t)
 	}

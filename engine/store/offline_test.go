@@ -90,6 +90,7 @@ func makeReadOnly(t *testing.T, dir string) {
 
 // Two readers can read a keyspace at the same time, each with views of its own.
 func TestOfflineTwice(t *testing.T) {
+	t.Parallel()
 	dir, want := tables(t)
 	for range 2 {
 		ks, err := openOffline(t, dir).Open(t.Context(), "p", "g", false)
@@ -104,6 +105,7 @@ func TestOfflineTwice(t *testing.T) {
 
 // A reader makes nothing: what is not there is named in the error.
 func TestOfflineAbsent(t *testing.T) {
+	t.Parallel()
 	dir, _ := tables(t)
 	before := hashTree(t, dir)
 	o := openOffline(t, dir)

@@ -30,6 +30,7 @@ func partsOf(t *testing.T, ks *Keyspace, v engine.Version) (n int) {
 // A value of any size comes back, whatever was stored under its key before, and
 // leaves no part of what it replaces; older versions keep theirs. -1: no value.
 func TestValueSizes(t *testing.T) {
+	t.Parallel()
 	sizes := []int{-1, 0, chunkSize, chunkSize + 1, 3*chunkSize + 77}
 	ks := openKeyspaceOf(t, openDir(t, t.TempDir()))
 	m := model{}
@@ -65,6 +66,7 @@ func TestValueSizes(t *testing.T) {
 // Values in parts are found by reads of their key and by scans of any part of the
 // keyspace alike, after the keyspace was closed and opened too.
 func TestScanOfLargeValues(t *testing.T) {
+	t.Parallel()
 	d := openDir(t, t.TempDir())
 	ks := openKeyspaceOf(t, d)
 	m := model{}
@@ -117,6 +119,7 @@ func TestScanOfLargeValues(t *testing.T) {
 // A commit as large as the keyspace says that one can be is taken, and one that is
 // far larger is refused as a whole, with an error that says so.
 func TestLimit(t *testing.T) {
+	t.Parallel()
 	ks := openKeyspaceOf(t, openDir(t, t.TempDir()))
 	limit := ks.Limit()
 	rows := func(n, bytes int) map[string][]byte {
