@@ -75,7 +75,6 @@ func TestMemorySurvives(t *testing.T) {
 // and the events since then are applied again, while what is read never goes back.
 func TestMemoryAfterFailure(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		b.append(17)
 		poison := remembers()
 		broken := true
 		var e *running
@@ -91,8 +90,7 @@ func TestMemoryAfterFailure(t *testing.T) {
 			}}
 		}
 		e = b.start(spec(poison, func(s *engine.Spec) { s.Batch.Events, s.MemorySnapshots.Events = 1, 7 }))
-		e.awaitLive(17)
-		b.append(10)
+		b.append(27)
 		s := e.awaitState(engine.Halted)
 		if s.Position != 20 || !strings.HasPrefix(s.Reason, "event 21: ") {
 			t.Errorf("status %+v", s)
