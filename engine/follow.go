@@ -125,10 +125,10 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	if b == nil {
 		return nil
 	}
+	s.streamLast(b.Through + b.Pending)
 	if err := s.apply(ctx, b); err != nil {
 		return err
 	}
-	s.streamLast(s.applied.Sequence + s.unread)
 	switch {
 	case s.unread == 0:
 		s.enter(Live, "", "")

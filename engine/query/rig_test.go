@@ -1,0 +1,158 @@
+package query_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/engine/query"
+	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
+	"gnomon/sdk/abi"
+)
+
+// rig is an engine with one projection behind an HTTP server. The projection "p"
+// stores each event's data under the event's subject.
+type rig struct {
+	t        *testing.T
+	nats     *enginetest.Server
+	engine   *engine.Engine
+	appender *appender
+	server   *httptest.Server
+	token    string
+}
+
+var letters = enginetest.FuncModule("letters", func(e abi.Record, st engine.State) error {
+	if string(e.Data) == "poison" {
+		return enginetest.Refuse("poisoned")
+	}
+	return st.Put(e.Subject, e.Data)
+})
+
+// newRig serves a projection that holds the rows given as key and value in turns.
+func newRig(t *testing.T, token string, rows ...string) *rig {
+	t.Helper()
+	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), token: token}
+	r.nats.Create("S")
+	for i := 0; i < len(rows); i += 2 {
+		r.nats.Append("S", rows[i], []byte(rows[i+1]))
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
+	err := r.engine.Add(t.Context(), engine.Spec{
+		Name: "p", Module: letters, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.server = httptest.NewServer(query.New(query.Options{Engine: r.engine, Appender: r.appender, Token: token, Version: "test", Log: log}))
+	t.Cleanup(func() {
+		r.server.Close()
+		if err := r.engine.Close(); err != nil {
+			t.Errorf("close engine: %v", err) // it complains of readings that were not closed
+		}
+	})
+	return r
+}
+
+// start runs the engine and waits until everything is applied.
+func (r *rig) start() *rig {
+	r.t.Helper()
+	r.engine.Start(r.t.Context())
+	if err := r.engine.AwaitEnd(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	return r
+}
+
+// reply is an answer, read.
+type reply struct {
+	*http.Response
+	body string
+}
+
+// ask sends a request with headers given as name and value in turns.
+func (r *rig) ask(method, path, body string, headers ...string) reply {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.server.URL+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return reply{res, string(b)}
+}
+
+func (r *rig) client() *client.Client {
+	r.t.Helper()
+	c, err := client.New(r.server.URL, r.token)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// problem reads an answer that is an error.
+func (a reply) problem(t *testing.T) wire.Problem {
+	t.Helper()
+	var p wire.Problem
+	if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Fatalf("%s is no problem: %v", a, err)
+	}
+	if p.Status != a.StatusCode || p.Title != http.StatusText(a.StatusCode) || p.Type != "about:blank" || p.Code == "" || p.Detail == "" {
+		t.Errorf("%d answers %+v", a.StatusCode, p)
+	}
+	return p
+}
+
+func (a reply) String() string {
+	return fmt.Sprintf("%s %s %q", a.Status, a.Header.Get("Content-Type"), a.body)
+}
+
+// appender notes what it was asked to append.
+type appender struct {
+	stream string
+	lines  string
+	event  wire.NewEvent
+	err    error
+}
+
+func (a *appender) Import(_ context.Context, stream string, lines io.Reader) (wire.Imported, error) {
+	b, err := io.ReadAll(lines)
+	a.stream, a.lines = stream, string(b)
+	if err == nil {
+		err = a.err
+	}
+	return wire.Imported{Imported: bytes.Count(b, []byte("\n")), Duplicates: 1, Last: 42}, err
+}
+
+func (a *appender) Publish(_ context.Context, stream string, e wire.NewEvent) (wire.Appended, error) {
+	a.stream, a.event = stream, e
+	return wire.Appended{Stream: stream, Sequence: 43}, a.err
+}
