@@ -15,18 +15,18 @@ func TestLayout(t *testing.T) {
 	if !ok {
 		t.Fatal("header refused")
 	}
-	r := Record{Sequence: 0x0102030405060708, TimeNs: -2, Subject: []byte("a.b"), Headers: headers, Data: []byte("{}"), Key: []byte("k")}
+	r := Record{Sequence: 0x0102030405060708, TimeNs: -2, Subject: []byte("a.b"), Headers: headers, Data: []byte("{ }"), Key: []byte("k")}
 	got := r.Append([]byte("before: "))
 	want := "before: " +
 		"\x40\x00\x00\x00" + "\x00\x00\x00\x00" + // size 64, flags
 		"\x08\x07\x06\x05\x04\x03\x02\x01" + // sequence
 		"\xfe\xff\xff\xff\xff\xff\xff\xff" + // time
-		"\x03\x00\x00\x00" + "\x0a\x00\x00\x00" + "\x02\x00\x00\x00" + "\x01\x00\x00\x00" + // lengths
-		"a.b" + "\x05\x00\x01\x00ce-id7" + "{}" + "k" + strings.Repeat("\x00", 8)
+		"\x03\x00\x00\x00" + "\x0a\x00\x00\x00" + "\x03\x00\x00\x00" + "\x01\x00\x00\x00" + // lengths
+		"a.b" + "\x05\x00\x01\x00ce-id7" + "{ }" + "k" + strings.Repeat("\x00", 7)
 	if string(got) != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	if r.Size() != 64 || r.Size() != RecordSize(3, 10, 2, 1) {
+	if r.Size() != 64 || r.Size() != RecordSize(3, 10, 3, 1) {
 		t.Errorf("size %d", r.Size())
 	}
 	if off := binary.LittleEndian.Uint32(got[8+OffKeyLen:]); off != 1 {
