@@ -100,7 +100,11 @@ func TestPause(t *testing.T) {
 		e.stop()
 
 		e = b.start(spec(ledgerModule))
-		e.awaitState(engine.Paused)
+		s = e.awaitState(engine.Paused)
+		if s.Position != 5 || s.Hint != "resume it with: engine resume p" {
+			t.Errorf("after a restart: %+v", s)
+		}
+		e.wantLedger(1, 5)
 		if err := e.AwaitEnd(t.Context()); err == nil || !strings.Contains(err.Error(), "paused") {
 			t.Errorf("AwaitEnd: %v", err)
 		}
@@ -307,6 +311,22 @@ func TestStalled(t *testing.T) {
 		b.server.SetSilent(false)
 		e.awaitLive(11)
 		e.wantLedger(1, 11)
+	})
+}
+
+// With nothing to read a projection is live, for as long as it lasts.
+func TestNothingToRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(0)
+		for range 60 {
+			time.Sleep(time.Minute) // of the bubble
+			if s := e.status(); s.State != engine.Live {
+				t.Fatalf("status %+v", s)
+			}
+		}
+		b.append(1)
+		e.awaitLive(1)
 	})
 }
 

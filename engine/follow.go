@@ -142,11 +142,11 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 // idle asks the source where the reader stands when it yields nothing: at the
 // end, though events at the end may have been deleted, or stalled.
 func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) error {
-	through, err := reader.CaughtUp(ctx)
+	through, ok, err := reader.CaughtUp(ctx)
 	if err != nil {
 		return &sourceError{err}
 	}
-	if through > 0 {
+	if ok {
 		s.unread = 0
 		s.advance(through)
 		s.streamLast(through)

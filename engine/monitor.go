@@ -170,8 +170,8 @@ func (m *monitor) pausable(ctx context.Context) (_ context.Context, release func
 }
 
 // awaitResume returns at once when the runner is not paused; otherwise it waits,
-// and returns false when ctx ended first.
-func (m *monitor) awaitResume(ctx context.Context) bool {
+// and returns false when ctx ended first. Hint says how it is resumed.
+func (m *monitor) awaitResume(ctx context.Context, hint string) bool {
 	for {
 		m.mu.Lock()
 		paused, changed := m.paused, m.changed
@@ -180,7 +180,7 @@ func (m *monitor) awaitResume(ctx context.Context) bool {
 			m.leavePaused()
 			return true
 		}
-		m.enter(Paused, "an operator paused it", "resume it with: engine resume NAME")
+		m.enter(Paused, "an operator paused it", hint)
 		if !wait(ctx, changed) {
 			return false
 		}

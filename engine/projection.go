@@ -56,7 +56,24 @@ func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, e
 	if record.Paused {
 		p.runner.Pause()
 	}
+	if err := p.serveStored(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	return p, nil
+}
+
+// serveStored lets readers see what was committed before, whatever keeps the runner
+// from going on: it may be paused, or its server away.
+func (p *projection) serveStored() error {
+	ck, err := p.running.Latest()
+	switch {
+	case errors.Is(err, ErrNoCheckpoint):
+		return nil
+	case err != nil:
+		return fmt.Errorf("open keyspace: %w", err)
+	}
+	p.runner.publish(ck)
+	return nil
 }
 
 // openFormer opens the generation that is read so far. One that holds nothing is

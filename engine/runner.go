@@ -41,7 +41,7 @@ func NewRunner(spec *Spec, src Source, ks Keyspace, log *slog.Logger) *Runner {
 func (r *Runner) Run(ctx context.Context) {
 	wait := firstBackOff
 	for ctx.Err() == nil {
-		if !r.awaitResume(ctx) {
+		if !r.awaitResume(ctx, "resume it with: engine resume "+r.spec.Name) {
 			return
 		}
 		before := r.Published().Version

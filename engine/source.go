@@ -49,9 +49,9 @@ type Reader interface {
 	// wrapped with the reason.
 	Take() (*Batch, error)
 	// CaughtUp asks the server how far the reader is: every event up to the
-	// sequence returned has been taken or is no longer in the stream. It returns 0
+	// sequence returned has been taken or is no longer in the stream. Ok is false
 	// when events are still under way.
-	CaughtUp(ctx context.Context) (through uint64, err error)
+	CaughtUp(ctx context.Context) (through uint64, ok bool, err error)
 	// Close ends the reading and waits for it.
 	Close()
 }

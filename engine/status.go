@@ -30,7 +30,7 @@ type Status struct {
 	State      RunnerState `json:"state"`
 	Reason     string      `json:"reason,omitempty"` // why it is in this state
 	Hint       string      `json:"hint,omitempty"`   // what to do about it
-	Since      time.Time   `json:"since"`            // when it entered the state
+	Since      time.Time   `json:"since,omitzero"`   // when it entered the state
 	Stream     string      `json:"stream"`
 	Generation string      `json:"generation"`         // that is read
 	Building   string      `json:"building,omitempty"` // generation that is being caught up to replace it

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/broker"
@@ -46,6 +47,9 @@ func publish(ctx context.Context, b *broker.Broker, stream string, e wire.NewEve
 	if err := engine.CheckSubject(e.Subject); err != nil {
 		return wire.Appended{}, fmt.Errorf("%w: %w", query.ErrBadEvent, err)
 	}
+	if _, err := time.Parse(time.RFC3339, e.Time); e.Time != "" && err != nil {
+		return wire.Appended{}, fmt.Errorf("%w: time %q is not RFC 3339, such as 2026-01-31T12:00:00Z", query.ErrBadEvent, e.Time)
+	}
 	data := []byte(e.Data)
 	if e.DataB64 != nil {
 		data = e.DataB64
@@ -55,10 +59,15 @@ func publish(ctx context.Context, b *broker.Broker, stream string, e wire.NewEve
 	})
 	var wrong *broker.WrongSequenceError
 	if errors.As(err, &wrong) {
-		return wire.Appended{}, fmt.Errorf("%w: %w", query.ErrWrongSequence, err)
+		return wire.Appended{}, wrongSequence{wrong}
 	}
 	return wire.Appended{Stream: stream, Sequence: seq, Duplicate: duplicate}, err
 }
+
+// wrongSequence is query.ErrWrongSequence in the words of the broker.
+type wrongSequence struct{ *broker.WrongSequenceError }
+
+func (wrongSequence) Is(target error) bool { return target == query.ErrWrongSequence }
 
 func attributes(e wire.NewEvent) map[string][]string {
 	h := map[string][]string{}
@@ -140,68 +149,4 @@ func (t *target) publish(ctx context.Context, stream string, e wire.NewEvent) (w
 		return t.client.Publish(ctx, stream, e)
 	}
 	return publish(ctx, t.broker, stream, e)
-}
-
-// httpSink sends events to a running engine as the lines of one request, which
-// ends with Flush. It implements importer.Sink.
-type httpSink struct {
-	client *client.Client
-	stream string
-	lines  *io.PipeWriter // of the request under way; nil: none is
-	done   chan error     // its result
-	counts importer.Counts
-}
-
-// Append implements importer.Sink.
-func (s *httpSink) Append(ctx context.Context, e importer.Event) error {
-	if s.lines == nil {
-		s.begin(ctx)
-	}
-	if _, err := s.lines.Write(line(e)); err != nil {
-		return s.end()
-	}
-	return nil
-}
-
-func (s *httpSink) begin(ctx context.Context) {
-	r, w := io.Pipe()
-	s.lines, s.done = w, make(chan error, 1)
-	go func() {
-		done, err := s.client.Import(ctx, s.stream, r)
-		r.CloseWithError(errors.Join(io.ErrClosedPipe, err))
-		s.counts.Imported += done.Imported
-		s.counts.Duplicates += done.Duplicates
-		s.counts.Last = max(s.counts.Last, done.Last)
-		s.done <- err
-	}()
-}
-
-// end closes the request and returns its result.
-func (s *httpSink) end() error {
-	if s.lines == nil {
-		return nil
-	}
-	err := s.lines.Close()
-	s.lines = nil
-	return errors.Join(err, <-s.done)
-}
-
-// Flush implements importer.Sink.
-func (s *httpSink) Flush(context.Context) error { return s.end() }
-
-// Counts implements importer.Sink.
-func (s *httpSink) Counts() importer.Counts { return s.counts }
-
-// line writes an event as importer.Parse reads it. Data goes as base64, so that not
-// even its white space changes.
-func line(e importer.Event) []byte {
-	m := map[string]any{"subject": e.Subject, "id": e.ID, "type": e.Type, "time": e.Time, "source": e.Source}
-	if e.Data != nil {
-		m["data_base64"] = e.Data
-	}
-	b, err := wire.Marshal(m)
-	if err != nil {
-		panic(err) // strings and bytes
-	}
-	return append(b, '\n')
 }

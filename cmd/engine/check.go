@@ -5,17 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"gnomon/engine"
+	"gnomon/engine/config"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
 
 func checkCommand() *cobra.Command {
-	var memory string
+	limits := config.DefaultProjection().Limits
+	module, memory := sizeText(limits.Module), sizeText(limits.Memory)
 	c := &cobra.Command{
 		Use:   "check MODULE…",
 		Short: "Hold modules against the contract, compile them and start them once",
@@ -25,42 +28,59 @@ calls its init with empty settings. It changes nothing.`,
 		Example: "  engine check build/plugins/count.wasm",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			limit, err := humanize.ParseBytes(memory)
+			size, err := parseSize(c, "module", module)
 			if err != nil {
-				return usagef(c, "--memory %q: %w", memory, err)
+				return err
 			}
-			return checkModules(c.Context(), c.OutOrStdout(), args, limit)
+			start, err := parseSize(c, "memory", memory)
+			if err != nil {
+				return err
+			}
+			return checkModules(c.Context(), c.OutOrStdout(), args, host.Limits{ModuleBytes: int64(size), Memory: start})
 		},
 	}
-	c.Flags().StringVar(&memory, "memory", "64MiB", "limit of the module's memory")
+	c.Flags().StringVar(&module, "module", module, "limit of the module's file")
+	c.Flags().StringVar(&memory, "memory", memory, "limit of the module's memory")
 	return c
 }
 
-func checkModules(ctx context.Context, w io.Writer, paths []string, memory uint64) error {
+// sizeText writes a size as configurations do.
+func sizeText(s config.Size) string { return strings.ReplaceAll(s.String(), " ", "") }
+
+// parseSize reads the value of a flag, in bytes.
+func parseSize(c *cobra.Command, flag, value string) (uint64, error) {
+	n, err := humanize.ParseBytes(value)
+	if err != nil || n == 0 || n > 4<<30 {
+		return 0, usagef(c, "--%s %q: use a size such as 64MiB, at most 4GiB", flag, value)
+	}
+	return n, nil
+}
+
+func checkModules(ctx context.Context, w io.Writer, paths []string, l host.Limits) error {
 	h, err := host.New(ctx, host.Options{})
 	if err != nil {
 		return err
 	}
 	defer h.Close(ctx)
 	for _, path := range paths {
-		if err := checkModule(ctx, h, w, path, memory); err != nil {
+		if err := checkModule(ctx, h, w, path, l); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
 }
 
-func checkModule(ctx context.Context, h *host.Host, w io.Writer, path string, memory uint64) error {
+func checkModule(ctx context.Context, h *host.Host, w io.Writer, path string, l host.Limits) error {
 	module, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	m, err := h.Load(ctx, module, host.Limits{Memory: memory})
+	m, err := h.Load(ctx, module, l)
 	if err != nil {
 		return err
 	}
 	defer m.Close(ctx)
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Memory: memory})
+	in, err := m.Instantiate(ctx, engine.InstanceConfig{Memory: l.Memory})
 	if err != nil {
 		return withHint(err, "init was called with empty settings; a module that needs some says so there")
 	}

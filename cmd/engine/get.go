@@ -56,6 +56,9 @@ and what is not printable quoted. With --json it prints {"key","value"} on each 
 			"  engine scan process-map --json | head",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if limit < 0 {
+				return usagef(c, "--limit %d: it cannot be negative", limit)
+			}
 			out := bufio.NewWriter(c.OutOrStdout())
 			err := f.read(c, func(r reader) error {
 				return r.Scan(c.Context(), args[0], []byte(prefix), limit, func(row wire.Row) error {

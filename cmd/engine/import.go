@@ -115,7 +115,13 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 	p := newProgress(im.stderr, "import "+name, total)
 	defer p.Finish()
 	lines := int64(0)
-	o := importer.Options{Progress: func(int64) { lines++; p.Set(lines) }}
+	o := importer.Options{Progress: func(int64) {
+		lines++
+		p.Set(lines)
+		if s, ok := im.sink.(*httpSink); ok {
+			s.EndLine()
+		}
+	}}
 	if im.skipBad {
 		o.Bad = func(e *importer.LineError) error {
 			im.bad++
@@ -123,7 +129,7 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	return importer.Import(ctx, name, in, im.sink, o)
+	return inFile(name, importer.Import(ctx, name, in, im.sink, o))
 }
 
 // countLines reads a file once, for a progress that knows its end.

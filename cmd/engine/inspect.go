@@ -27,6 +27,10 @@ exits with 1 when something is damaged.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			r, err := openFiles(args[0], c.ErrOrStderr())
+			var locked *store.LockedError
+			if errors.As(err, &locked) {
+				return withHint(locked, "stop it to inspect its files; engine status asks a running one")
+			}
 			if err != nil {
 				return err
 			}

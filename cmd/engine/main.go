@@ -45,8 +45,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	printError(stderr, err)
 	var usage *usageError
-	if errors.As(err, &usage) {
+	var differs *differsError
+	switch {
+	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &differs):
+		return exitDiffers
 	}
 	return exitFailed
 }
@@ -63,6 +67,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef(c, "%w", err) })
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetUsageTemplate(usageTemplate(root))
+	chooses(root)
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
 		&cobra.Group{ID: "events", Title: "Events:"},
@@ -74,6 +80,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	root.AddCommand(inGroup("events", importCommand(), publishCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", checkCommand(), inspectCommand(), versionCommand())...)
+	checkTopics(root)
 	return root
 }
 
@@ -85,34 +92,10 @@ func inGroup(id string, commands ...*cobra.Command) []*cobra.Command {
 	return commands
 }
 
-// usageError is a wrong call of a command.
-type usageError struct {
-	err     error
-	command string
-}
+// differsError is an error of something that is not as the user expected it.
+type differsError struct{ error }
 
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(c *cobra.Command, format string, args ...any) error {
-	return &usageError{fmt.Errorf(format, args...), c.CommandPath()}
-}
-
-// asUsage makes wrong numbers of arguments errors of usage.
-func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if check == nil {
-			check = cobra.NoArgs
-			if c.HasSubCommands() {
-				return nil
-			}
-		}
-		if err := check(c, args); err != nil {
-			return usagef(c, "%w", err)
-		}
-		return nil
-	}
-}
+func (e *differsError) Unwrap() error { return e.error }
 
 // hinted is an error with the way out of it.
 type hinted struct {

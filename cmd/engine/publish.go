@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/config"
+	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
 )
 
@@ -22,7 +23,8 @@ func publishCommand() *cobra.Command {
 		Short: "Append one event to the stream that stores its subject",
 		Long: `Publish appends one event and prints its stream and sequence. DATA may be - for
 standard input. With --expect-last-subject-seq N it is stored only when the last event of
-that subject has the sequence N; 0: when there is none, which makes the subject unique.`,
+that subject has the sequence N; 0: when there is none, which makes the subject unique.
+It exits with 3 when the sequence is another one: then nothing was stored.`,
 		Example: "  engine publish events.account.42 '{\"amount\":5}'\n" +
 			"  engine publish users.name.ada '{}' --expect-last-subject-seq 0",
 		Args: cobra.ExactArgs(2),
@@ -81,7 +83,7 @@ func publishEvent(c *cobra.Command, cfg *config.Config, stream string, e wire.Ne
 	defer func() { err = errors.Join(err, t.close()) }()
 	done, err := t.publish(c.Context(), stream, e)
 	if err != nil {
-		return err
+		return conflict(explain(err))
 	}
 	if asJSON {
 		return printJSON(c.OutOrStdout(), done)
@@ -92,4 +94,14 @@ func publishEvent(c *cobra.Command, cfg *config.Config, stream string, e wire.Ne
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s %d%s\n", done.Stream, done.Sequence, was)
 	return nil
+}
+
+// conflict tells the error for a sequence that is not the expected one, which callers
+// handle, from others.
+func conflict(err error) error {
+	var p *wire.Problem
+	if errors.Is(err, query.ErrWrongSequence) || errors.As(err, &p) && p.Code == wire.CodeWrongSequence {
+		return withHint(&differsError{err}, "read the subject's last event, decide again, and publish with its sequence")
+	}
+	return err
 }

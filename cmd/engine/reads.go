@@ -37,7 +37,6 @@ func (f *readFlags) add(c *cobra.Command) {
 	f.addServer(c)
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "read the files of an engine that is not running, instead of asking one")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
-	c.MarkFlagsMutuallyExclusive("server", "data-dir")
 }
 
 func (f *readFlags) addServer(c *cobra.Command) {
@@ -69,11 +68,15 @@ func (f *readFlags) read(c *cobra.Command, fn func(reader) error) (err error) {
 	return explain(fn(r))
 }
 
-// explain adds the hint that an error of a running engine comes with.
+// explain adds the hint that an error of a running engine comes with, in the words
+// of the command line.
 func explain(err error) error {
 	var p *wire.Problem
+	isProblem := errors.As(err, &p)
 	switch {
-	case errors.As(err, &p) && p.Hint != "":
+	case errors.Is(err, engine.ErrNoProjection), isProblem && p.Code == wire.CodeNoProjection:
+		return withHint(err, "engine status lists them")
+	case isProblem && p.Hint != "":
 		return withHint(err, "%s", p.Hint)
 	case errors.Is(err, client.ErrUnreachable):
 		return withHint(err, "start one with: engine run; name another with --server, or read its files with --data-dir")
@@ -190,7 +193,11 @@ func (f *files) Scan(ctx context.Context, projection string, prefix []byte, limi
 }
 
 func (f *files) Snapshots(_ context.Context, projection string) ([]engine.Snapshot, error) {
-	return f.dir.Catalog().Projection(projection).Snapshots, nil
+	record := f.dir.Catalog().Projection(projection)
+	if record.Live == "" {
+		return nil, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
+	}
+	return record.Snapshots, nil
 }
 
 // printJSON prints a value as one line.

@@ -52,11 +52,11 @@ type runner struct {
 
 func (r *runner) run(ctx context.Context) (err error) {
 	if r.node, err = openNode(ctx, r.config, r.log, !r.once); err != nil {
-		return err
+		return r.interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, r.node.Close()) }()
 	if err := r.seed(ctx); err != nil {
-		return interrupted(ctx, err)
+		return r.interrupted(ctx, err)
 	}
 	if !r.once {
 		if err := r.node.serve(); err != nil {
@@ -65,7 +65,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}
 	r.node.engine.Start(ctx)
 	if err := r.catchUp(ctx); err != nil {
-		return interrupted(ctx, err)
+		return r.interrupted(ctx, err)
 	}
 	if err := r.report(); err != nil || r.once {
 		return err
@@ -80,12 +80,16 @@ func (r *runner) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// interrupted is nil for an error that came about because the user ended the run.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || err == nil) {
-		return nil
+// interrupted is for an error that may have come about because the user ended the
+// run. That is how a run ends, but not one that was to catch up first.
+func (r *runner) interrupted(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() == nil, !errors.Is(err, context.Canceled):
+		return err
+	case r.once:
+		return errors.New("interrupted before every projection had caught up: what was applied is committed")
 	}
-	return err
+	return nil
 }
 
 // seed imports the files that streams declare for their first time.
@@ -109,7 +113,7 @@ func (r *runner) seed(ctx context.Context) error {
 		began := time.Now()
 		im := &fileImport{sink: sink, stderr: r.stderr}
 		if err := im.file(ctx, s.Seed); err != nil {
-			return importHint(err)
+			return fmt.Errorf("seed of stream %s: %w", s.Name, importHint(err))
 		}
 		n := sink.Counts().Imported
 		fmt.Fprintf(r.stdout, "stream %s: %d events imported, %.0f events/s\n", s.Name, n, float64(n)/time.Since(began).Seconds())

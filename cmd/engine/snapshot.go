@@ -18,6 +18,7 @@ nothing is copied; it costs the disk that every later version of a changed key t
 		Example: "  engine snapshot create repo-files before-upgrade\n  engine snapshot list repo-files",
 	}
 	c.AddCommand(snapshotCreateCommand(), snapshotListCommand())
+	chooses(c)
 	return c
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gnomon/engine"
 )
 
 // StreamSpec declares a stream. Zero values stand for the server's defaults and
@@ -123,10 +125,17 @@ func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplica
 	return ack.Sequence, ack.Duplicate, nil
 }
 
+// streamNotMatch is the server's code for "expected stream does not match" (nats-server,
+// server/errors.json); the client has no name for it.
+const streamNotMatch jetstream.ErrorCode = 10060
+
 func publishError(e Event, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence && e.ExpectLast != nil {
 		return &WrongSequenceError{Subject: e.Subject, Want: *e.ExpectLast, Text: api.Description}
+	}
+	if errors.As(err, &api) && api.ErrorCode == streamNotMatch {
+		return fmt.Errorf("publish %s: %w: stream %s does not store this subject", e.Subject, engine.ErrNoStream, e.Stream)
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Errorf("publish %s: no stream stores this subject: %w", e.Subject, err)

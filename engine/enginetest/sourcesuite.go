@@ -159,11 +159,11 @@ func caughtUp(t *testing.T, r engine.Reader) uint64 {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for {
-		through, err := r.CaughtUp(ctx)
+		through, ok, err := r.CaughtUp(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if through > 0 {
+		if ok {
 			return through
 		}
 		if _, err := r.Take(); err != nil {
@@ -207,6 +207,9 @@ func startsAnywhere(t *testing.T, b Backend) {
 func announced(t *testing.T, b Backend) {
 	fill(b, 0)
 	r := read(t, b, 1, anyBatch)
+	if through := caughtUp(t, r); through != 0 {
+		t.Errorf("in an empty stream it is caught up through %d", through)
+	}
 	for i := 1; i <= 5; i++ {
 		more(b, i, 1)
 		g, err := next(t, r)

@@ -257,18 +257,16 @@ func (r *reader) pendingLocked() (n uint64) {
 }
 
 // CaughtUp implements engine.Reader.
-func (r *reader) CaughtUp(context.Context) (uint64, error) {
+func (r *reader) CaughtUp(context.Context) (through uint64, ok bool, err error) {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
 	switch {
 	case r.lost != nil:
-		return 0, r.lost
+		return 0, false, r.lost
 	case r.server.down != nil:
-		return 0, r.server.down
-	case r.pendingLocked() > 0:
-		return 0, nil
+		return 0, false, r.server.down
 	}
-	return r.stream.info.Last, nil
+	return r.stream.info.Last, r.pendingLocked() == 0, nil
 }
 
 // Close implements engine.Reader.

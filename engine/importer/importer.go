@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -82,6 +83,9 @@ func appendLines(ctx context.Context, file string, lines io.Reader, sink Sink, o
 		}
 	}
 	if err := s.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("line of more than %d bytes", maxLine)
+		}
 		return &LineError{File: file, Line: n + 1, Err: err}
 	}
 	return nil
@@ -93,7 +97,7 @@ type badEvent struct{ error }
 func (b badEvent) Unwrap() error { return b.error }
 
 func appendLine(ctx context.Context, text []byte, sink Sink) error {
-	if len(text) == 0 {
+	if len(bytes.TrimSpace(text)) == 0 {
 		return nil
 	}
 	e, err := Parse(text)

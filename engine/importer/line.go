@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 	"unicode/utf8"
 
@@ -48,7 +49,7 @@ func Parse(text []byte) (Event, error) {
 	if err := d.Decode(&l); err != nil {
 		return Event{}, fmt.Errorf("not an event: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return Event{}, errors.New("more than one JSON value on the line")
 	}
 	return l.event()

@@ -13,8 +13,16 @@ import (
 	"gnomon/engine"
 )
 
-// window is how many events may be on their way to the server at once.
-const window = 2048
+const (
+	// window is how many events may be on their way to the server at once.
+	window = 2048
+	// pull is how many headers are asked for at once.
+	pull = 5000
+	// patience is how long the server may take for the next one.
+	patience = 10 * time.Second
+	// maxHeaders is what a stream takes for all headers of an event.
+	maxHeaders = 1<<16 - 1 // bytes
+)
 
 // Stream appends to a JetStream stream. It implements Sink, for one goroutine.
 type Stream struct {
@@ -24,7 +32,8 @@ type Stream struct {
 	known    map[[16]byte]struct{} // hashes of the ids that the stream holds or was sent
 	pending  []jetstream.PubAckFuture
 	counts   Counts
-	maxBytes int64
+	maxBytes int64 // of an event with its headers
+	maxBy    string
 }
 
 var _ Sink = (*Stream)(nil)
@@ -43,7 +52,10 @@ func OpenStream(ctx context.Context, js jetstream.JetStream, name string) (*Stre
 	info := st.CachedInfo()
 	s := &Stream{
 		js: js, name: name, subjects: info.Config.Subjects,
-		known: make(map[[16]byte]struct{}, info.State.Msgs), maxBytes: js.Conn().MaxPayload(),
+		known: make(map[[16]byte]struct{}, info.State.Msgs), maxBytes: js.Conn().MaxPayload(), maxBy: "max_payload of the server",
+	}
+	if most := int64(info.Config.MaxMsgSize); most > 0 && most < s.maxBytes {
+		s.maxBytes, s.maxBy = most, "max_msg_size of the stream"
 	}
 	if info.State.Msgs > 0 {
 		err = s.readIDs(ctx)
@@ -51,7 +63,9 @@ func OpenStream(ctx context.Context, js jetstream.JetStream, name string) (*Stre
 	return s, err
 }
 
-// readIDs reads the headers of everything in the stream.
+// readIDs reads the headers of everything in the stream, through requests of its
+// own: the client keeps events to itself that look like a message of the server,
+// which without their data is any with a status among the headers.
 func (s *Stream) readIDs(ctx context.Context) error {
 	c, err := s.js.CreateConsumer(ctx, s.name, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
@@ -59,35 +73,54 @@ func (s *Stream) readIDs(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read ids of stream %s: %w", s.name, err)
 	}
-	defer s.js.DeleteConsumer(context.WithoutCancel(ctx), s.name, c.CachedInfo().Name)
-	left := c.CachedInfo().NumPending
-	done := make(chan struct{})
-	consume, err := c.Consume(func(m jetstream.Msg) {
-		if left == 0 {
-			return
-		}
-		if id := m.Headers().Get(idHeader); id != "" {
-			s.known[hashOf(id)] = struct{}{}
-		}
-		if left--; left == 0 {
-			close(done)
-		}
-	}, jetstream.PullMaxMessages(5000))
+	name := c.CachedInfo().Name
+	defer s.js.DeleteConsumer(context.WithoutCancel(ctx), s.name, name)
+	inbox := s.js.Conn().NewInbox()
+	sub, err := s.js.Conn().SubscribeSync(inbox)
 	if err != nil {
 		return fmt.Errorf("read ids of stream %s: %w", s.name, err)
 	}
-	defer func() { consume.Stop(); <-consume.Closed() }()
-	if left == 0 {
-		return nil
+	defer sub.Unsubscribe()
+	_ = sub.SetPendingLimits(-1, -1) // never more than one pull
+	next := jetstream.DefaultAPIPrefix + "CONSUMER.MSG.NEXT." + s.name + "." + name
+	for left := c.CachedInfo().NumPending; left > 0; {
+		n := min(left, pull)
+		if err := s.js.Conn().PublishRequest(next, inbox, fmt.Appendf(nil, `{"batch":%d,"no_wait":true}`, n)); err != nil {
+			return fmt.Errorf("read ids of stream %s: %w", s.name, err)
+		}
+		more, err := s.takeIDs(ctx, sub, n)
+		if err != nil {
+			return fmt.Errorf("read ids of stream %s: %w", s.name, err)
+		}
+		if !more {
+			return nil
+		}
+		left -= n
 	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("read ids of stream %s: %w", s.name, ctx.Err())
-	case <-consume.Closed():
-		return fmt.Errorf("read ids of stream %s: the consumer ended early", s.name)
+	return nil
+}
+
+// takeIDs takes the ids of n events; more is false when the stream has fewer, since
+// some were deleted meanwhile.
+func (s *Stream) takeIDs(ctx context.Context, sub *nats.Subscription, n uint64) (more bool, _ error) {
+	for range n {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		m, err := sub.NextMsgWithContext(ctx)
+		cancel()
+		if err != nil {
+			return false, err
+		}
+		if m.Reply == "" { // the server's word, not an event
+			if status := m.Header.Get("Status"); status != "404" && status != "408" {
+				return false, fmt.Errorf("the server says %s %s", status, m.Header.Get("Description"))
+			}
+			return false, nil
+		}
+		if id := m.Header.Get(idHeader); id != "" {
+			s.known[hashOf(id)] = struct{}{}
+		}
 	}
+	return true, nil
 }
 
 func hashOf(id string) [16]byte {
@@ -121,12 +154,15 @@ func (s *Stream) Append(ctx context.Context, e Event) error {
 
 // check finds out what the server would refuse, or store elsewhere.
 func (s *Stream) check(e Event) error {
-	size := int64(len(e.Data))
+	headers := int64(len("NATS/1.0\r\n") + len("\r\n") + len(jetstream.ExpectedStreamHeader+": \r\n") + len(s.name))
 	for name, values := range e.Headers() {
-		size += int64(len(name) + len(values[0]) + 4)
+		headers += int64(len(name) + len(": \r\n") + len(values[0]))
 	}
-	if size > s.maxBytes {
-		return fmt.Errorf("event of %d bytes with its headers: the server takes %d (max_payload)", size, s.maxBytes)
+	if headers > maxHeaders {
+		return fmt.Errorf("event with %d bytes of headers: a stream takes %d", headers, maxHeaders)
+	}
+	if size := headers + int64(len(e.Data)); size > s.maxBytes {
+		return fmt.Errorf("event of %d bytes with its headers: at most %d are taken (%s)", size, s.maxBytes, s.maxBy)
 	}
 	for _, filter := range s.subjects {
 		if engine.MatchSubject(filter, []byte(e.Subject)) {

@@ -14,11 +14,11 @@ import (
 func awaitCaughtUp(t *testing.T, reader engine.Reader) uint64 {
 	t.Helper()
 	for {
-		through, err := reader.CaughtUp(t.Context())
+		through, ok, err := reader.CaughtUp(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if through > 0 {
+		if ok {
 			return through
 		}
 	}
@@ -54,11 +54,11 @@ func TestCaughtUpWhileEventsAreStored(t *testing.T) {
 			}
 			continue
 		}
-		through, err := reader.CaughtUp(ctx)
+		through, ok, err := reader.CaughtUp(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if through > 0 {
+		if ok {
 			promised = through
 			answers++
 		}
@@ -70,14 +70,14 @@ func TestCaughtUpWhileEventsAreStored(t *testing.T) {
 }
 
 // CaughtUp returns the stream's last sequence at its end, whether that event is
-// there or deleted, and 0 while events wait to be taken.
+// there or deleted, and nothing while events wait to be taken.
 func TestCaughtUp(t *testing.T) {
 	r := newRig(t)
 	r.fill(1, 5)
 	reader := r.open(1, anyLimit)
 	<-reader.Ready()
-	if through, err := reader.CaughtUp(t.Context()); through != 0 || err != nil {
-		t.Errorf("with events to take: %d, %v", through, err)
+	if _, ok, err := reader.CaughtUp(t.Context()); ok || err != nil {
+		t.Errorf("with events to take: %v, %v", ok, err)
 	}
 	b, err := reader.Take()
 	if err != nil {
@@ -121,13 +121,12 @@ func TestCaughtUp(t *testing.T) {
 	}
 }
 
-// The end of a stream that never held anything is not known as a sequence: there is
-// nothing to be caught up with.
+// A reader of a stream that never held anything is at its end.
 func TestCaughtUpOfEmptyStream(t *testing.T) {
 	r := newRig(t)
 	reader := r.open(1, anyLimit)
-	if through, err := reader.CaughtUp(t.Context()); through != 0 || err != nil {
-		t.Errorf("caught up through %d, %v", through, err)
+	if through, ok, err := reader.CaughtUp(t.Context()); through != 0 || !ok || err != nil {
+		t.Errorf("caught up through %d, %v, %v", through, ok, err)
 	}
 	r.fill(1, 1)
 	checkNumbers(t, read(t, reader, 1), 1)

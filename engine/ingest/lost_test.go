@@ -36,7 +36,7 @@ func TestConsumerDeleted(t *testing.T) {
 	events := read(t, reader, 30)
 	r.deleteConsumers()
 	events = append(events, lost(t, reader)...)
-	if _, err := reader.CaughtUp(t.Context()); !errors.Is(err, engine.ErrReaderLost) {
+	if _, _, err := reader.CaughtUp(t.Context()); !errors.Is(err, engine.ErrReaderLost) {
 		t.Errorf("CaughtUp of a lost reader: %v", err)
 	}
 	if b, err := reader.Take(); b != nil || !errors.Is(err, engine.ErrReaderLost) {
@@ -148,7 +148,7 @@ func TestStreamDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost(t, reader)
-	if _, err := reader.CaughtUp(t.Context()); !errors.Is(err, engine.ErrNoStream) && !errors.Is(err, engine.ErrReaderLost) {
+	if _, _, err := reader.CaughtUp(t.Context()); !errors.Is(err, engine.ErrNoStream) && !errors.Is(err, engine.ErrReaderLost) {
 		t.Errorf("CaughtUp: %v", err)
 	}
 	if _, err := r.source.Read(t.Context(), "S", 4, anyLimit); !errors.Is(err, engine.ErrNoStream) {

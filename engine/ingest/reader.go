@@ -211,29 +211,29 @@ func (r *reader) Take() (*engine.Batch, error) {
 // has been taken, or is gone, if it holds nothing between the last event taken and
 // there. What the consumer says to be pending does not tell: the server counts an
 // event there only a moment after it has stored it.
-func (r *reader) CaughtUp(ctx context.Context) (uint64, error) {
+func (r *reader) CaughtUp(ctx context.Context) (through uint64, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	stream, err := r.source.stream(ctx, r.stream)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if _, err := r.consumer.Info(ctx); err != nil {
-		return 0, fmt.Errorf("%w: %w", engine.ErrReaderLost, r.source.failed("ask for consumer", err))
+		return 0, false, fmt.Errorf("%w: %w", engine.ErrReaderLost, r.source.failed("ask for consumer", err))
 	}
 	taken, err := r.position()
 	if err != nil || taken == 0 {
-		return 0, err
+		return 0, false, err
 	}
 	last := stream.CachedInfo().State.LastSeq
 	if taken > last {
-		return last, nil
+		return last, true, nil
 	}
 	m, err := r.source.next(ctx, stream, taken)
 	if err != nil || m != nil && m.Sequence <= last {
-		return 0, err
+		return 0, false, err
 	}
-	return last, nil
+	return last, true, nil
 }
 
 // position is the sequence after the last event, all up to which are taken; 0 when

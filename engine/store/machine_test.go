@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -79,6 +80,14 @@ func TestMachineCrash(t *testing.T) {
 		rebooted(t, "third") // a clean end needs no machine that ran on
 		ks := openKeyspaceOf(t, openDir(t, dir))
 		requireState(t, ks, requireLatest(t, ks, 40).Version, m)
+
+		// That end is over as soon as the keyspace is open again.
+		before := maps.Clone(m)
+		m.commit(t, ks, 41, historyAt(41))
+		dir := copyTree(t, dir)
+		rebooted(t, "fourth")
+		ks = openKeyspaceOf(t, openDir(t, dir))
+		requireState(t, ks, requireLatest(t, ks, 40).Version, before)
 	})
 }
 

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"gnomon/engine"
+	"gnomon/engine/query/client"
+	"gnomon/engine/store"
+)
+
+// The command does what the scripts in testdata/script say, as a user would see it:
+// what it prints, its exit codes, and the files that it leaves behind.
+//
+// Scripts have $PLUGINS, the folder of the example modules; $CACHE, these compiled,
+// for data/cache; $GITLOG, the shipped log; and gitlog.jsonl, its first 50 events; and
+// $BINARY, a key that is no text. Beside testscript's own commands:
+//
+//	exit N COMMAND…    run COMMAND, which must exit with N
+//	refused COMMAND…   run COMMAND, which must exit with 1, print one line that begins
+//	                   with "engine: ", and at most a hint below it, and create nothing
+//	serving [NAME…]    wait until the engine on data serves, and these projections are
+//	                   live, with NAME=N at N at least; sets $GNOMON_SERVER for the
+//	                   commands that follow, and $PID
+//	held               wait until a process has data; sets $PID
+//	without FIELD…     print the JSON lines of stdout without these fields
+//	httpget PATH       print the status and the body of a GET
+//	wasm NAME FILE     write a module of scriptModules to a file
+//	broken NAME REGEXP write such a module to a file in modules; run and check must
+//	                   refuse it, with this end of the line
+func TestScripts(t *testing.T) {
+	plugins := exampleModules(t)
+	cache := compiledExamples(t)
+	gitlog, err := filepath.Abs(logFile(t, "gitlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := firstLines(t, gitlog, 50)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       os.Getenv("GNOMON_UPDATE") != "",
+		RequireUniqueNames:  true,
+		RequireExplicitExec: false,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PLUGINS", plugins)
+			env.Setenv("CACHE", cache)
+			env.Setenv("GITLOG", gitlog)
+			env.Setenv("BINARY", "\xff\xfe")
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			return os.WriteFile(filepath.Join(env.WorkDir, "gitlog.jsonl"), short, 0o600)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exit": scriptExit, "refused": scriptRefused, "serving": scriptServing, "held": scriptHeld,
+			"without": scriptWithout, "httpget": scriptHTTPGet, "wasm": scriptWasm, "broken": scriptBroken,
+		},
+	})
+}
+
+// compiledExamples compiles what scripts use, so that they do not wait for it all
+// at once, and returns the cache.
+func compiledExamples(t *testing.T) string {
+	t.Helper()
+	h := newHome(t, "none", projection("process-map", "process-map.wasm")+projection("count", "count.wasm"))
+	h.runOnce()
+	return filepath.Join(exampleModules(t), "cache")
+}
+
+func scriptExit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit N COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := exitCode(ts, args[1:]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// exitCode runs a command to its end.
+func exitCode(ts *testscript.TestScript, command []string) int {
+	err := ts.Exec(command[0], command[1:]...)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	ts.Fatalf("%v", err)
+	return -1
+}
+
+func scriptRefused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: refused COMMAND…")
+	}
+	before := tree(ts)
+	if got := exitCode(ts, args); got != exitFailed {
+		ts.Fatalf("exit code %d, want %d", got, exitFailed)
+	}
+	made := slices.DeleteFunc(tree(ts), func(file string) bool { return slices.Contains(before, file) })
+	if len(made) > 0 {
+		ts.Fatalf("files were made: %q", made)
+	}
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("stdout is not empty")
+	}
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
+	if !strings.HasPrefix(lines[0], "engine: ") || len(lines) > 2 || len(lines) == 2 && !strings.HasPrefix(lines[1], "hint: ") {
+		ts.Fatalf("stderr is not one line, with a hint below it at most")
+	}
+}
+
+// tree lists the files of a script.
+func tree(ts *testscript.TestScript) []string {
+	var files []string
+	ts.Check(filepath.WalkDir(ts.Getenv("WORK"), func(path string, _ fs.DirEntry, err error) error {
+		files = append(files, path)
+		return err
+	}))
+	return files
+}
+
+func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: serving [NAME[=N]…]")
+	}
+	var holder store.Holder
+	await(ts, "an engine to serve", func(context.Context) bool {
+		holder, _ = store.Running(ts.MkAbs("data"))
+		return holder.HTTP != ""
+	})
+	ts.Setenv("GNOMON_SERVER", "http://"+holder.HTTP)
+	ts.Setenv("PID", strconv.Itoa(holder.PID))
+	cl, err := client.New("http://"+holder.HTTP, ts.Getenv("GNOMON_TOKEN"))
+	ts.Check(err)
+	for _, arg := range args {
+		name, seq, _ := strings.Cut(arg, "=")
+		reached, _ := strconv.ParseUint(seq, 10, 64)
+		await(ts, arg, func(ctx context.Context) bool {
+			s, err := cl.Projection(ctx, name)
+			return err == nil && s.State == engine.Live && s.Position >= max(reached, s.StreamLast)
+		})
+	}
+}
+
+func scriptHeld(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: held")
+	}
+	await(ts, "a process to have the data directory", func(context.Context) bool {
+		holder, running := store.Running(ts.MkAbs("data"))
+		ts.Setenv("PID", strconv.Itoa(holder.PID))
+		return running && holder.PID != 0
+	})
+}
+
+// await asks again and again until a condition holds.
+func await(ts *testscript.TestScript, what string, holds func(context.Context) bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds(ctx) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("waited for %s in vain", what)
+		}
+	}
+}
+
+func scriptWithout(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: without FIELD…")
+	}
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		d := json.NewDecoder(strings.NewReader(line))
+		d.UseNumber()
+		var v any
+		ts.Check(d.Decode(&v))
+		b, err := json.Marshal(removed(v, args))
+		ts.Check(err)
+		fmt.Fprintf(ts.Stdout(), "%s\n", b)
+	}
+}
+
+// removed is a JSON value without some fields, at any depth.
+func removed(v any, fields []string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			if slices.Contains(fields, k) {
+				delete(v, k)
+			} else {
+				v[k] = removed(v[k], fields)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = removed(v[i], fields)
+		}
+	}
+	return v
+}
+
+func scriptHTTPGet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: httpget PATH")
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("GNOMON_SERVER")+args[0], nil)
+	ts.Check(err)
+	if token := ts.Getenv("GNOMON_TOKEN"); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d\n%s", res.StatusCode, body)
+}
+
+// firstLines returns the beginning of a compressed log.
+func firstLines(t *testing.T, log string, n int) []byte {
+	t.Helper()
+	f, err := os.Open(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var head bytes.Buffer
+	for s := bufio.NewScanner(z); n > 0 && s.Scan(); n-- {
+		fmt.Fprintf(&head, "%s\n", s.Bytes())
+	}
+	return head.Bytes()
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// usageError is a wrong call of a command.
+type usageError struct {
+	err     error
+	command string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(c *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...), c.CommandPath()}
+}
+
+// asUsage makes wrong numbers of arguments, and flags that exclude each other, errors
+// of usage.
+func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if check == nil {
+			check = cobra.NoArgs
+			if c.HasSubCommands() {
+				return nil
+			}
+		}
+		if err := check(c, args); err != nil {
+			return usagef(c, "%w", err)
+		}
+		if given(c, "server") && given(c, "data-dir") {
+			return usagef(c, "--server and --data-dir are both set: use one of them")
+		}
+		return nil
+	}
+}
+
+func given(c *cobra.Command, flag string) bool {
+	f := c.Flags().Lookup(flag)
+	return f != nil && f.Changed
+}
+
+// chooses makes a command with subcommands refuse what is none of them: left alone,
+// cobra prints the help and is content.
+func chooses(c *cobra.Command) {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 0:
+			return unknownCommand(c, args[0])
+		case !c.HasParent():
+			return c.Help()
+		}
+		var names []string
+		for _, sub := range c.Commands() {
+			names = append(names, sub.Name())
+		}
+		return usagef(c, "%s needs a command: %s", c.CommandPath(), strings.Join(names, ", "))
+	}
+}
+
+// unknownCommand is the error for a subcommand that there is not.
+func unknownCommand(c *cobra.Command, name string) error {
+	of, near := "", ""
+	if c.HasParent() {
+		of = " of " + c.CommandPath()
+	}
+	c.SuggestionsMinimumDistance = 2
+	if names := c.SuggestionsFor(name); len(names) > 0 {
+		near = fmt.Sprintf(": did you mean %q?", names[0])
+	}
+	return usagef(c, "unknown command %q%s%s", name, of, near)
+}
+
+// checkTopics makes help of something unknown an error of usage.
+func checkTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		panic(err) // was made above
+	}
+	help.Args = func(_ *cobra.Command, args []string) error {
+		c, rest, err := root.Find(args)
+		if err == nil && len(rest) > 0 {
+			err = unknownCommand(c, rest[0])
+		}
+		return err
+	}
+}
+
+// usageTemplate is cobra's without the line that offers a command with subcommands
+// to be used without one.
+func usageTemplate(c *cobra.Command) string {
+	return strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
+}
