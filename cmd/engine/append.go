@@ -27,12 +27,12 @@ var _ query.Appender = (*appender)(nil)
 func (a *appender) Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
 	sink, err := importer.OpenStream(ctx, a.broker.JetStream(), stream)
 	if err != nil {
-		return wire.Imported{}, fmt.Errorf("%w: %w", query.ErrBadEvent, err)
+		return wire.Imported{}, err
 	}
 	err = importer.Import(ctx, "line", lines, sink, importer.Options{})
 	var line *importer.LineError
 	if errors.As(err, &line) {
-		err = fmt.Errorf("%w: %w", query.ErrBadEvent, err)
+		err = &query.LineError{Line: line.Line, Err: line.Err}
 	}
 	return wire.Imported(sink.Counts()), err
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"regexp"
-	"strconv"
 
 	"gnomon/engine/importer"
 	"gnomon/engine/query/client"
@@ -21,23 +19,18 @@ type httpSink struct {
 	lines  *io.PipeWriter // of the request under way; nil: none is
 	done   chan error     // its result
 	counts importer.Counts
-	// Lines of the file that were read before the present one, and lines that were
-	// sent: both, so that the engine counts them as the file does.
-	read, sent int
+	sent   int // lines of the request under way
 }
-
-// EndLine notes that a line of the file was dealt with, whether it held an event or
-// none.
-func (s *httpSink) EndLine() { s.read++ }
 
 // Append implements importer.Sink.
 func (s *httpSink) Append(ctx context.Context, e importer.Event) error {
 	if s.lines == nil {
 		s.begin(ctx)
 	}
-	// Lines that were left out go as empty ones.
-	text := append(bytes.Repeat([]byte("\n"), max(0, s.read-s.sent)), line(e)...)
-	s.sent = s.read + 1
+	// Lines that were left out go as empty ones, so that the engine counts lines as
+	// the file does.
+	text := append(bytes.Repeat([]byte("\n"), max(0, e.Line-1-s.sent)), line(e)...)
+	s.sent = max(e.Line, s.sent+1)
 	if _, err := s.lines.Write(text); err != nil {
 		return s.end()
 	}
@@ -59,7 +52,7 @@ func (s *httpSink) begin(ctx context.Context) {
 
 // end closes the request and returns its result.
 func (s *httpSink) end() error {
-	s.read, s.sent = 0, 0
+	s.sent = 0
 	if s.lines == nil {
 		return nil
 	}
@@ -68,9 +61,6 @@ func (s *httpSink) end() error {
 	return errors.Join(err, s.refused(<-s.done))
 }
 
-// refusal is what an engine says of a line that it does not take.
-var refusal = regexp.MustCompile(`^bad event: line:([0-9]+): (.*) \(([0-9]+) imported, ([0-9]+) there already\)$`)
-
 // refused makes a refusal what it would be without an engine in between: an error of
 // a line, after some that were imported.
 func (s *httpSink) refused(err error) error {
@@ -78,29 +68,15 @@ func (s *httpSink) refused(err error) error {
 	if !errors.As(err, &p) {
 		return err
 	}
-	m := refusal.FindStringSubmatch(p.Detail)
-	if m == nil {
+	if p.Done != nil {
+		s.counts.Imported += p.Done.Imported
+		s.counts.Duplicates += p.Done.Duplicates
+		s.counts.Last = max(s.counts.Last, p.Done.Last)
+	}
+	if p.Line == 0 {
 		return err
 	}
-	number := func(i int) int {
-		n, _ := strconv.Atoi(m[i]) // digits
-		return n
-	}
-	s.counts.Imported += number(3)
-	s.counts.Duplicates += number(4)
-	return &refusedLine{importer.LineError{Line: number(1), Err: errors.New(m[2])}}
-}
-
-// refusedLine is a line that was refused elsewhere, maybe long after it was sent.
-type refusedLine struct{ importer.LineError }
-
-// inFile finds the refused line in an error of importing a file.
-func inFile(file string, err error) error {
-	var r *refusedLine
-	if !errors.As(err, &r) {
-		return err
-	}
-	return &importer.LineError{File: file, Line: r.Line, Err: r.Err}
+	return &importer.LineError{Line: p.Line, Err: errors.New(p.Detail)}
 }
 
 // Flush implements importer.Sink.

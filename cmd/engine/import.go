@@ -118,9 +118,6 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 	o := importer.Options{Progress: func(int64) {
 		lines++
 		p.Set(lines)
-		if s, ok := im.sink.(*httpSink); ok {
-			s.EndLine()
-		}
 	}}
 	if im.skipBad {
 		o.Bad = func(e *importer.LineError) error {
@@ -129,7 +126,7 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	return inFile(name, importer.Import(ctx, name, in, im.sink, o))
+	return importer.Import(ctx, name, in, im.sink, o)
 }
 
 // countLines reads a file once, for a progress that knows its end.

@@ -290,7 +290,7 @@ func TestProgress(t *testing.T) {
 // A stream that does not exist is named.
 func TestNoStream(t *testing.T) {
 	r := newRig(t)
-	if _, err := importer.OpenStream(t.Context(), r.js, "NONE"); err == nil || !strings.Contains(err.Error(), "stream NONE does not exist") {
+	if _, err := importer.OpenStream(t.Context(), r.js, "NONE"); err == nil || !strings.Contains(err.Error(), "stream not found: NONE: declare") {
 		t.Errorf("OpenStream: %v", err)
 	}
 }

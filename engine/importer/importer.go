@@ -17,7 +17,8 @@ const maxLine = 96 << 20 // bytes
 // Sink is where events go, in order.
 type Sink interface {
 	// Append stores an event, or leaves it out when it is there already. It may
-	// return before the event is stored.
+	// return before the event is stored. A sink that finds out about a bad event
+	// later returns a *LineError without a file, then or from Flush.
 	Append(ctx context.Context, e Event) error
 	// Flush waits until everything appended is stored.
 	Flush(ctx context.Context) error
@@ -61,7 +62,16 @@ func Import(ctx context.Context, file string, r io.Reader, sink Sink, o Options)
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	err = appendLines(ctx, file, lines, sink, o, counted)
-	return errors.Join(err, sink.Flush(ctx))
+	return inFile(file, errors.Join(err, sink.Flush(ctx)))
+}
+
+// inFile names the file in an error of a line that the sink found out about.
+func inFile(file string, err error) error {
+	var line *LineError
+	if errors.As(err, &line) && line.File == "" {
+		return &LineError{File: file, Line: line.Line, Err: line.Err}
+	}
+	return err
 }
 
 func appendLines(ctx context.Context, file string, lines io.Reader, sink Sink, o Options, counted *countingReader) error {
@@ -73,7 +83,7 @@ func appendLines(ctx context.Context, file string, lines io.Reader, sink Sink, o
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: interrupted at line %d: %w", file, n, err)
 		}
-		if err := appendLine(ctx, s.Bytes(), sink); err != nil {
+		if err := appendLine(ctx, n, s.Bytes(), sink); err != nil {
 			if err = asBad(file, n, err, o); err != nil {
 				return err
 			}
@@ -82,11 +92,11 @@ func appendLines(ctx context.Context, file string, lines io.Reader, sink Sink, o
 			o.Progress(counted.n)
 		}
 	}
-	if err := s.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = fmt.Errorf("line of more than %d bytes", maxLine)
-		}
-		return &LineError{File: file, Line: n + 1, Err: err}
+	switch err := s.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return &LineError{File: file, Line: n + 1, Err: fmt.Errorf("line of more than %d bytes", maxLine)}
+	case err != nil:
+		return fmt.Errorf("read %s after line %d: %w", file, n, err)
 	}
 	return nil
 }
@@ -96,7 +106,7 @@ type badEvent struct{ error }
 
 func (b badEvent) Unwrap() error { return b.error }
 
-func appendLine(ctx context.Context, text []byte, sink Sink) error {
+func appendLine(ctx context.Context, n int, text []byte, sink Sink) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil
 	}
@@ -104,18 +114,25 @@ func appendLine(ctx context.Context, text []byte, sink Sink) error {
 	if err != nil {
 		return badEvent{err}
 	}
+	e.Line = n
 	return sink.Append(ctx, e)
 }
 
 // asBad hands a bad line to Options.Bad; other errors end the import.
 func asBad(file string, n int, err error, o Options) error {
-	line := &LineError{File: file, Line: n, Err: err}
 	var bad badEvent
-	if errors.As(err, &bad) && o.Bad != nil {
-		line.Err = bad.error
-		return o.Bad(line)
+	var later *LineError
+	switch {
+	case errors.As(err, &later):
+		return later
+	case !errors.As(err, &bad):
+		return fmt.Errorf("%s:%d: %w", file, n, err)
 	}
-	return line
+	line := &LineError{File: file, Line: n, Err: bad.error}
+	if o.Bad == nil {
+		return line
+	}
+	return o.Bad(line)
 }
 
 // openLines undoes gzip when the first bytes say so.

@@ -21,6 +21,7 @@ type Event struct {
 	Time    string // RFC 3339, as it was written
 	Source  string
 	Data    []byte
+	Line    int // of its file, from 1; 0 when it is of none
 }
 
 // DefaultSource is the source of events that name none.
@@ -47,12 +48,24 @@ func Parse(text []byte) (Event, error) {
 	d.DisallowUnknownFields()
 	var l line
 	if err := d.Decode(&l); err != nil {
-		return Event{}, fmt.Errorf("not an event: %w", err)
+		return Event{}, fmt.Errorf("not an event: %w", decodeError(err))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return Event{}, errors.New("more than one JSON value on the line")
 	}
 	return l.event()
+}
+
+// decodeError says what JSON type was wrong where, without the names of Go's types.
+func decodeError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &wrong):
+		return err
+	case wrong.Field == "":
+		return fmt.Errorf("a JSON %s instead of an object", wrong.Value)
+	}
+	return fmt.Errorf("%q is a JSON %s instead of a string", wrong.Field, wrong.Value)
 }
 
 func (l line) event() (Event, error) {

@@ -44,7 +44,7 @@ var _ Sink = (*Stream)(nil)
 func OpenStream(ctx context.Context, js jetstream.JetStream, name string) (*Stream, error) {
 	st, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("stream %s does not exist: declare it in the configuration, with its subjects", name)
+		return nil, fmt.Errorf("%w: %s: declare it in the configuration, with its subjects", engine.ErrNoStream, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", name, err)

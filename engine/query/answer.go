@@ -26,16 +26,35 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 // problem writes an error.
 func problem(w http.ResponseWriter, status int, code, detail, hint string) {
+	writeProblem(w, makeProblem(status, code, detail, hint))
+}
+
+func makeProblem(status int, code, detail, hint string) wire.Problem {
+	return wire.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Hint: hint}
+}
+
+func writeProblem(w http.ResponseWriter, p wire.Problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Del("ETag")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(wire.Problem{
-		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Hint: hint,
-	})
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
 }
 
 // failed writes an error of the engine or the appender.
-func failed(w http.ResponseWriter, err error) {
+func failed(w http.ResponseWriter, err error) { writeProblem(w, problemOf(err)) }
+
+// importFailed writes an error of an import, with what was done before it.
+func importFailed(w http.ResponseWriter, done wire.Imported, err error) {
+	p := problemOf(err)
+	p.Done = &done
+	var line *LineError
+	if errors.As(err, &line) {
+		p.Line, p.Detail = line.Line, line.Err.Error()
+	}
+	writeProblem(w, p)
+}
+
+func problemOf(err error) wire.Problem {
 	for _, known := range []struct {
 		err    error
 		status int
@@ -43,6 +62,7 @@ func failed(w http.ResponseWriter, err error) {
 		hint   string
 	}{
 		{engine.ErrNoProjection, http.StatusNotFound, wire.CodeNoProjection, "GET /v1/projections lists them"},
+		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, ""},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
 		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},
 		{engine.ErrSnapshotExists, http.StatusConflict, wire.CodeSnapshotExists, ""},
@@ -52,11 +72,10 @@ func failed(w http.ResponseWriter, err error) {
 		{ErrBadEvent, http.StatusBadRequest, wire.CodeBadRequest, ""},
 	} {
 		if errors.Is(err, known.err) {
-			problem(w, known.status, known.code, err.Error(), known.hint)
-			return
+			return makeProblem(known.status, known.code, err.Error(), known.hint)
 		}
 	}
-	problem(w, http.StatusInternalServerError, wire.CodeInternal, err.Error(), "see the engine's log")
+	return makeProblem(http.StatusInternalServerError, wire.CodeInternal, err.Error(), "see the engine's log")
 }
 
 func bad(w http.ResponseWriter, format string, args ...any) {

@@ -202,7 +202,7 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 	case "application/x-ndjson":
 		done, err := s.appender.Import(r.Context(), stream, r.Body)
 		if err != nil {
-			failed(w, fmt.Errorf("%w (%d imported, %d there already)", err, done.Imported, done.Duplicates))
+			importFailed(w, done, err)
 			return
 		}
 		answer(w, http.StatusOK, done)

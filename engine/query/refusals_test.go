@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnomon/engine"
 	"gnomon/engine/query"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
@@ -194,10 +195,12 @@ func TestAppend(t *testing.T) {
 		err    error
 		status int
 		code   string
+		line   int
 	}{
-		{fmt.Errorf("%w: subject e.x", query.ErrWrongSequence), 409, wire.CodeWrongSequence},
-		{fmt.Errorf("line 3: %w", query.ErrBadEvent), 400, wire.CodeBadRequest},
-		{errors.New("disk on fire"), 500, wire.CodeInternal},
+		{fmt.Errorf("%w: subject e.x", query.ErrWrongSequence), 409, wire.CodeWrongSequence, 0},
+		{fmt.Errorf("%w: stream S", engine.ErrNoStream), 404, wire.CodeNoStream, 0},
+		{&query.LineError{Line: 3, Err: errors.New("no subject")}, 400, wire.CodeBadRequest, 3},
+		{errors.New("disk on fire"), 500, wire.CodeInternal, 0},
 	} {
 		r.appender.err = k.err
 		_, err := c.Publish(t.Context(), "S", e)
@@ -206,7 +209,7 @@ func TestAppend(t *testing.T) {
 			t.Errorf("publish with %v: %v", k.err, err)
 		}
 		_, err = c.Import(t.Context(), "S", strings.NewReader("{}\n"))
-		if !errors.As(err, &p) || p.Code != k.code || !strings.HasSuffix(p.Detail, "(1 imported, 1 there already)") {
+		if !errors.As(err, &p) || p.Code != k.code || p.Line != k.line || p.Done == nil || *p.Done != (wire.Imported{Imported: 1, Duplicates: 1, Last: 42}) {
 			t.Errorf("import with %v: %v", k.err, err)
 		}
 	}

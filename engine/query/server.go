@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -31,7 +32,8 @@ type Engine interface {
 
 // Appender appends to streams.
 type Appender interface {
-	// Import appends events given as JSON Lines.
+	// Import appends events given as JSON Lines. It fails with a *LineError when one
+	// cannot be appended; everything before it is stored.
 	Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error)
 	// Publish appends one event. It fails with ErrWrongSequence when an expectation
 	// does not hold.
@@ -45,6 +47,16 @@ var (
 	// ErrBadEvent says that an event cannot be appended as it is.
 	ErrBadEvent = errors.New("bad event")
 )
+
+// LineError is a line of an import that cannot be appended. It is an ErrBadEvent.
+type LineError struct {
+	Line int // from 1
+	Err  error
+}
+
+func (e *LineError) Error() string        { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+func (e *LineError) Is(target error) bool { return target == ErrBadEvent }
+func (e *LineError) Unwrap() error        { return e.Err }
 
 // Options are the parts of a Server.
 type Options struct {

@@ -204,6 +204,9 @@ type Problem struct {
 	Code   string `json:"code"` // stable
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"`
+	// For an import: the line that was refused, from 1, and what was done before it.
+	Line int       `json:"line,omitempty"`
+	Done *Imported `json:"done,omitempty"`
 }
 
 func (p *Problem) Error() string { return p.Detail }
@@ -211,6 +214,7 @@ func (p *Problem) Error() string { return p.Detail }
 // Codes of problems.
 const (
 	CodeNoProjection    = "no-such-projection"
+	CodeNoStream        = "no-such-stream"
 	CodeNoKey           = "no-such-key"
 	CodeNotReady        = "not-ready"
 	CodeBadRequest      = "bad-request"
