@@ -30,6 +30,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if err := os.CopyFS(wild.data()+"/nats", os.DirFS(calm.data()+"/nats")); err != nil {
 		t.Fatal(err)
 	}
+	newHome(t, subjects, projections).runOnce() // compiles the modules, for all of them
 	began := time.Now()
 	calm.runOnce()
 	whole := time.Since(began)
@@ -42,12 +43,13 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	killed := 0
 	for range rounds {
-		// Together the runs get about as long as an undisturbed one takes, and each a
-		// moment to start.
-		if wild.runAndKill(start + time.Duration(rnd.Int64N(2*int64(whole)/int64(rounds)))) {
+		// Together the runs get about as long as an undisturbed one takes, and each most
+		// of the time that it needs to start and to stop.
+		if wild.runAndKill(start*3/4 + randUpTo(rnd, start/4+2*whole/time.Duration(rounds))) {
 			killed++
 		}
 	}
+	t.Logf("killed %d of %d runs; undisturbed they take %s, with nothing to do %s", killed, rounds, whole, start)
 	if killed == 0 {
 		t.Error("no run was killed before it was done")
 	}
@@ -57,6 +59,10 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Errorf("%s: digest after %d kills is %s, want %s", name, killed, got, want)
 		}
 	}
+}
+
+func randUpTo(rnd *rand.Rand, n time.Duration) time.Duration {
+	return time.Duration(rnd.Int64N(int64(n)))
 }
 
 // runAndKill starts a real process, kills it after a while, and reports whether it
