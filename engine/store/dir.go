@@ -67,6 +67,9 @@ func (d *Dir) Open(_ context.Context, projection, generation string, create bool
 		}
 		id, err = d.create(dir, projection, generation)
 	}
+	if err == nil && (id.Projection != projection || id.Generation != generation) {
+		err = fmt.Errorf("%s is the keyspace of %s/%s: move it back", dir, id.Projection, id.Generation)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
 	}
