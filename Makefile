@@ -2,6 +2,7 @@
 #
 #   make run     build, start the engine on config.toml, import the shipped log, show what to try
 #   make test    vet, staticcheck, and every test with the race detector
+#   make bench   compare with programs that do the same without the engine
 #   make build   bin/engine and build/plugins/*.wasm
 
 GO      ?= go
@@ -12,7 +13,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins run test soak fuzz clean
+.PHONY: all build engine plugins run test bench soak fuzz clean
 
 all: build
 
@@ -36,17 +37,25 @@ build/plugins/count.wasm: $(EXAMPLES)/count/count.wasm
 run: build
 	@bin/engine run --config config.toml
 
+OURS = cmd engine host plugins sdk examples internal bench
+
 # What -short leaves out runs without the race detector, which makes guests ten
 # times slower: all real logs, and kill -9 on the largest of them.
 LONG = RealLogs|Killed
 
 test: build
-	@test -z "$$(gofmt -l cmd engine host plugins sdk examples internal)" || { gofmt -l cmd engine host plugins sdk examples internal; echo 'gofmt: the files above need formatting'; exit 1; }
+	@test -z "$$(gofmt -l $(OURS))" || { gofmt -l $(OURS); echo 'gofmt: the files above need formatting'; exit 1; }
 	$(GO) vet ./...
 	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/...
 	$(GO) tool staticcheck ./...
 	$(GO) test -race -short -timeout 12m ./...
 	$(GO) test -timeout 12m -run '$(LONG)' ./cmd/engine
+	cd bench && $(GO) vet ./... && $(GO) test ./...
+
+# The engine beside programs that do the same without it, as ratios: see docs/PERFORMANCE.md.
+BENCH ?=
+bench:
+	cd bench && $(GO) build -o ../bin/bench . && ../bin/bench $(BENCH)
 
 # Longer runs of the crash tests: more rounds, the large logs.
 soak: build

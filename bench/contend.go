@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// task is what a contender has to do.
+type task struct {
+	url    string
+	events uint64
+	dir    string // empty, for its state
+	cache  string // for compiled modules
+	guests string // folder of compiled modules
+}
+
+// outcome is what a contender did.
+type outcome struct {
+	Events  uint64        `json:"events"` // applied, by all projections together
+	Took    time.Duration `json:"took_ns"`
+	Sum     int64         `json:"sum"`        // of all balances
+	MaxRSS  int64         `json:"max_rss_kb"` // of the process
+	CPU     time.Duration `json:"cpu_ns"`     // of the process
+	NoState bool          `json:"no_state,omitempty"`
+}
+
+func (o outcome) rate() float64 { return float64(o.Events) / o.Took.Seconds() }
+
+// contender is one way to do the work.
+type contender struct {
+	name string
+	what string
+	// share is the part of the stream that it reads: slow ones read less.
+	share float64
+	run   func(ctx context.Context, t task) (outcome, error)
+}
+
+var contenders = []contender{
+	{"reader", "a consumer that does nothing: AckNone, pulls of 5,000", 1, readOnly},
+	{"native", "by hand with care: AckNone, fields scanned, overlay, a transaction for 4,096 events", 1, nativeScanned},
+	{"native-json", "the same with encoding/json", 1, nativeDecoded},
+	{"ack-each", "durable consumer, explicit ack and a transaction for each event", 0.05, ackEach},
+	{"watermill", "Watermill on NATS, its defaults, a transaction for each event", 0.03, watermillRouter},
+	{"design", "the engine with a native function instead of a sandbox", 1, engineNative},
+	{"engine-wat", "the engine with a guest in WAT", 1, engineGuest("balance.wasm")},
+	{"engine-go", "the engine with a guest in Go, fields by the SDK", 1, engineGuest("balance-go.wasm")},
+	{"engine-8", "the engine with eight projections in WAT over one stream", 0.5, engineEight},
+}
+
+func contenderNames() (names []string) {
+	for _, c := range contenders {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// contend runs one contender in this process and prints its outcome.
+func contend(ctx context.Context, args []string) error {
+	var t task
+	var name string
+	f := flag.NewFlagSet("contend", flag.ContinueOnError)
+	f.StringVar(&name, "name", "", "")
+	f.StringVar(&t.url, "url", "", "")
+	f.Uint64Var(&t.events, "events", 0, "")
+	f.StringVar(&t.dir, "dir", "", "")
+	f.StringVar(&t.cache, "cache", "", "")
+	f.StringVar(&t.guests, "guests", "", "")
+	profile := f.String("cpuprofile", "", "")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	i := slices.Index(contenderNames(), name)
+	if i < 0 {
+		return fmt.Errorf("no contender %q", name)
+	}
+	stop, err := profiled(*profile)
+	if err != nil {
+		return err
+	}
+	o, err := contenders[i].run(ctx, t)
+	stop()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		return err
+	}
+	o.MaxRSS, o.CPU = use.Maxrss, time.Duration(use.Utime.Nano()+use.Stime.Nano())
+	return json.NewEncoder(os.Stdout).Encode(o)
+}
+
+// balanceBytes is a balance as it is stored.
+func balanceBytes(n int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(n)) }
+
+func balanceOf(b []byte) int64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return int64(binary.LittleEndian.Uint64(b))
+}

@@ -1,0 +1,10 @@
+// Command bench compares the engine with programs that do the same without it, side
+// by side in one run: each contender is a process of its own, they take turns, and
+// what is reported are ratios.
+//
+// Every contender does the same work: it reads a file-backed stream of a server in
+// another process from its first event to its last, finds the fields account and
+// amount in each event's JSON, keeps the balance of each account, and has balances
+// and position on disk, synced, when it stops the clock. A contender that gets
+// another sum of all balances than the seed says has failed.
+package main
