@@ -3,8 +3,7 @@ package engine
 import "gnomon/sdk/abi"
 
 // Batch is a run of a stream's events in stream order, laid out as the guest
-// reads them. It belongs to the Reader that returned it and is valid until the
-// reader's next Take.
+// reads them.
 type Batch struct {
 	Records []byte // concatenated records, see sdk/abi
 	Count   int    // of records

@@ -20,7 +20,7 @@ const (
 
 // Engine runs projections. Add them, then Start.
 type Engine struct {
-	source  Source
+	source  *hub
 	store   Store
 	catalog Catalog
 	leaser  Leaser
@@ -48,7 +48,7 @@ func New(o Options) *Engine {
 		o.Leaser = SoleNode{}
 	}
 	return &Engine{
-		source: o.Source, store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log,
+		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log,
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }
@@ -66,6 +66,7 @@ func (e *Engine) Add(ctx context.Context, spec Spec) error {
 		return fmt.Errorf("projection %s: %w", spec.Name, err)
 	}
 	e.projections[spec.Name] = p
+	e.source.expect(spec.Stream)
 	if e.streams[spec.Stream] == nil {
 		e.streams[spec.Stream] = &streamWatch{name: spec.Stream}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -34,6 +35,9 @@ func (s *session) run(ctx context.Context) error {
 		if s.applied.Sequence > before {
 			wait = firstBackOff
 		}
+		if errors.Is(err, errMoved) {
+			continue
+		}
 		s.troubled(err)
 		wait = s.backOff(ctx, wait)
 	}
@@ -56,10 +60,11 @@ func (s *session) follow(ctx context.Context) error {
 	}
 	defer reader.Close()
 	s.streamLast(info.Last)
-	if s.applied.Sequence < info.Last {
-		s.enter(CatchingUp, "", "")
-	} else {
+	switch {
+	case s.applied.Sequence >= info.Last:
 		s.enter(Live, "", "")
+	case s.State() != Stalled: // which ends with the next event
+		s.enter(CatchingUp, "", "")
 	}
 	return s.pump(ctx, reader)
 }
@@ -125,6 +130,7 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	if b == nil {
 		return nil
 	}
+	defer reader.Release(b)
 	s.streamLast(b.Through + b.Pending)
 	if err := s.apply(ctx, b); err != nil {
 		return err
@@ -132,7 +138,7 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	switch {
 	case s.unread == 0:
 		s.enter(Live, "", "")
-	case s.unread > headDistance:
+	case s.unread > headDistance || s.State() == Stalled:
 		s.enter(CatchingUp, "", "")
 	}
 	idle.restart()
@@ -155,7 +161,9 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 	} else if time.Since(idle.last) > stallAfter {
 		s.enter(Stalled, fmt.Sprintf("no event came for %s, though the stream holds more after %d", stallAfter, s.applied.Sequence),
 			"the reader is made anew by itself; if that does not help, look at the server's log and its consumers")
-		return &sourceError{fmt.Errorf("%w: no event for %s", ErrReaderLost, stallAfter)}
+		err := fmt.Errorf("%w: no event for %s", ErrReaderLost, stallAfter)
+		condemn(reader, err)
+		return &sourceError{err}
 	}
 	idle.longer()
 	return nil

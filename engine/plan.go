@@ -23,9 +23,9 @@ type piece struct {
 	last    abi.Record // aliases records
 }
 
-// piece takes the next piece off the front of records. Bytes bounds it when not
-// zero, except that it holds at least one event.
-func (p plan) piece(records []byte, applied uint64, bytes int) (piece, error) {
+// piece takes the next piece off the front of records, within a limit, except that
+// it holds at least one event.
+func (p plan) piece(records []byte, applied uint64, limit ReadLimit) (piece, error) {
 	var out piece
 	limited := applied < p.through
 	for rest := records; len(rest) > 0; {
@@ -34,7 +34,7 @@ func (p plan) piece(records []byte, applied uint64, bytes int) (piece, error) {
 			return out, fmt.Errorf("read batch: %w", err)
 		}
 		used := len(records) - len(after)
-		if out.count > 0 && (bytes > 0 && used > bytes || limited && (out.count == p.events || e.Sequence > p.through)) {
+		if out.count > 0 && (used > limit.Bytes || out.count == limit.Events || limited && (out.count == p.events || e.Sequence > p.through)) {
 			break
 		}
 		if out.count == 0 {

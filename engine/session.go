@@ -238,7 +238,7 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 		return err
 	}
 	for len(records) > 0 {
-		p, err := s.plan.piece(records, s.applied.Sequence, s.bufferLimit)
+		p, err := s.plan.piece(records, s.applied.Sequence, s.callLimit())
 		if err != nil {
 			return err
 		}
@@ -261,6 +261,15 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 	s.advance(b.Through)
 	s.unread = b.Pending
 	return s.makeRoom(ctx)
+}
+
+// callLimit bounds what one call of the guest gets.
+func (s *session) callLimit() ReadLimit {
+	l := s.spec.Batch
+	if s.bufferLimit > 0 {
+		l.Bytes = min(l.Bytes, s.bufferLimit)
+	}
+	return l
 }
 
 // advance moves the applied position forward.

@@ -39,15 +39,18 @@ type Source interface {
 }
 
 // Reader yields a stream's events in order, without gaps and without repeats. It
-// reads ahead, up to one batch. Its methods belong to one goroutine.
+// reads ahead, up to one batch. Take, Release and Close belong to one goroutine at a time;
+// CaughtUp may be called beside Take.
 type Reader interface {
 	// Ready is signalled when Take has events or an error to return. It is never
 	// closed.
 	Ready() <-chan struct{}
 	// Take returns the events read since the last call, or nil when there are
-	// none. The batch is valid until the next call. An error is final: ErrReaderLost,
-	// wrapped with the reason.
+	// none. The batch is the caller's, who does not change it, until Release. An error
+	// is final: ErrReaderLost, wrapped with the reason.
 	Take() (*Batch, error)
+	// Release gives a batch back, whose memory is used again. It may be left out.
+	Release(b *Batch)
 	// CaughtUp asks the server how far the reader is: every event up to the
 	// sequence returned has been taken or is no longer in the stream. Ok is false
 	// when events are still under way.

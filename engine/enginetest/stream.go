@@ -18,6 +18,7 @@ type Server struct {
 	readers map[*reader]bool
 	down    error
 	silent  bool
+	opened  int // readers, ever
 }
 
 type stream struct {
@@ -129,6 +130,13 @@ func (s *Server) SetSilent(silent bool) {
 	}
 }
 
+// Readers tells how many readers were opened, and how many are open.
+func (s *Server) Readers() (opened, open int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened, len(s.readers)
+}
+
 // stream returns a stream, or why there is none. The lock is held.
 func (s *Server) streamLocked(name string) (*stream, error) {
 	if s.down != nil {
@@ -192,6 +200,7 @@ func (s *Server) Read(_ context.Context, name string, from uint64, limit engine.
 	}
 	r := &reader{server: s, stream: st, next: from, limit: limit, ready: make(chan struct{}, 1)}
 	s.readers[r] = true
+	s.opened++
 	r.signal()
 	return r, nil
 }
@@ -203,7 +212,7 @@ type reader struct {
 	limit  engine.ReadLimit
 	ready  chan struct{}
 	lost   error
-	batch  engine.Batch
+	batch  *engine.Batch
 }
 
 func (r *reader) signal() {
@@ -226,7 +235,7 @@ func (r *reader) Take() (*engine.Batch, error) {
 	if r.server.silent {
 		return nil, nil
 	}
-	r.batch.Reset()
+	r.batch = new(engine.Batch)
 	for ; r.next <= r.stream.info.Last && r.batch.Count < r.limit.Events; r.next++ {
 		e, ok := r.stream.events[r.next]
 		if !ok {
@@ -244,7 +253,7 @@ func (r *reader) Take() (*engine.Batch, error) {
 	if r.batch.Pending > 0 {
 		r.signal()
 	}
-	return &r.batch, nil
+	return r.batch, nil
 }
 
 func (r *reader) pendingLocked() (n uint64) {
@@ -255,6 +264,9 @@ func (r *reader) pendingLocked() (n uint64) {
 	}
 	return n
 }
+
+// Release implements engine.Reader.
+func (r *reader) Release(*engine.Batch) {}
 
 // CaughtUp implements engine.Reader.
 func (r *reader) CaughtUp(context.Context) (through uint64, ok bool, err error) {

@@ -26,6 +26,8 @@ const (
 	// heartbeat is how often the server is to say that it is there; two missed ones
 	// lose the reader.
 	heartbeat = 5 * time.Second
+	// keptBatches is how many batches that were given back are kept for use.
+	keptBatches = 16
 	// inactive is how long the server keeps the consumer of an engine that is gone.
 	inactive = 5 * time.Minute
 )
@@ -42,13 +44,13 @@ type reader struct {
 	broken   chan nats.Status
 
 	mu       sync.Mutex
-	room     sync.Cond     // there is room in filling, or the reader has ended
-	filling  *engine.Batch // by the consumer's goroutine
-	taken    *engine.Batch // the runner's until its next Take
-	headers  []byte        // buffer
-	received uint64        // consumer sequence of the last event
-	last     uint64        // stream sequence of the last event; before the first, that before the start
-	err      error         // why the reader ended
+	room     sync.Cond       // there is room in filling, or the reader has ended
+	filling  *engine.Batch   // by the consumer's goroutine
+	free     []*engine.Batch // given back
+	headers  []byte          // buffer
+	received uint64          // consumer sequence of the last event
+	last     uint64          // stream sequence of the last event; before the first, that before the start
+	err      error           // why the reader ended
 	closed   bool
 }
 
@@ -66,7 +68,7 @@ func (s *Source) Read(ctx context.Context, stream string, from uint64, limit eng
 	}
 	r := &reader{
 		source: s, stream: stream, limit: limit, ready: make(chan struct{}, 1),
-		filling: &engine.Batch{}, taken: &engine.Batch{}, last: max(from, 1) - 1,
+		filling: &engine.Batch{}, last: max(from, 1) - 1,
 	}
 	r.room.L = &r.mu
 	if err := r.takeDisguised(ctx, st); err != nil {
@@ -198,13 +200,33 @@ func (r *reader) Take() (*engine.Batch, error) {
 	if r.filling.Count == 0 {
 		return nil, r.err
 	}
-	r.taken.Reset()
-	r.filling, r.taken = r.taken, r.filling
+	taken := r.filling
+	r.filling = r.emptyLocked()
 	r.room.Broadcast()
 	if r.err != nil {
 		r.signal() // the error is for the next Take
 	}
-	return r.taken, nil
+	return taken, nil
+}
+
+func (r *reader) emptyLocked() *engine.Batch {
+	n := len(r.free)
+	if n == 0 {
+		return &engine.Batch{}
+	}
+	b := r.free[n-1]
+	r.free = r.free[:n-1]
+	return b
+}
+
+// Release implements engine.Reader.
+func (r *reader) Release(b *engine.Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.free) < keptBatches {
+		b.Reset()
+		r.free = append(r.free, b)
+	}
 }
 
 // CaughtUp implements engine.Reader. The stream is asked first: what it held then

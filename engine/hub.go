@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// hub is a Source whose readers share: those of one stream that stand close
+// together get their events from one reader of the server, a feed. One that is
+// behind reads by itself until it has caught up with the feed, and one that falls
+// behind leaves it, so that nobody waits long for another.
+type hub struct {
+	Source
+	limit ReadLimit // of a feed; projections cut what they get to their own
+
+	mu      sync.Mutex
+	streams map[string]*sharing
+}
+
+// sharing is the feed of one stream.
+type sharing struct {
+	mu       sync.Mutex // held while a feed is opened
+	feed     *feed      // nil when there is none
+	expected int        // projections of the stream
+	open     int        // readers
+}
+
+// errMoved says that a reader was left behind by those it shared with: a new one
+// opened at the next event goes on at once.
+var errMoved = errors.New("reader was left behind")
+
+// feedLimit is what a feed reads at a time.
+var feedLimit = ReadLimit{Events: 4096, Bytes: 1 << 20}
+
+func newHub(s Source, limit ReadLimit) *hub {
+	return &hub{Source: s, limit: limit, streams: map[string]*sharing{}}
+}
+
+// expect announces a projection of a stream.
+func (h *hub) expect(stream string) {
+	s := h.sharing(stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expected++
+}
+
+func (h *hub) sharing(stream string) *sharing {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.streams[stream] == nil {
+		h.streams[stream] = &sharing{}
+	}
+	return h.streams[stream]
+}
+
+// Read implements Source. Its readers may also fail with errMoved.
+func (h *hub) Read(ctx context.Context, stream string, from uint64, limit ReadLimit) (Reader, error) {
+	s := h.sharing(stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &hubReader{sharing: s, next: from}
+	if r.joinLocked() {
+		s.cameLocked()
+		return r, nil
+	}
+	behind := s.feed != nil && !s.feed.ended()
+	if !behind {
+		limit = h.limit
+	}
+	reader, err := h.Source.Read(ctx, stream, from, limit)
+	if err != nil {
+		return nil, err
+	}
+	if behind {
+		r.alone = reader
+	} else {
+		s.feed = openFeed(reader, from)
+		r.joinLocked()
+	}
+	s.cameLocked()
+	return r, nil
+}
+
+// cameLocked counts a reader. A new feed begins when all who are expected are there.
+func (s *sharing) cameLocked() {
+	if s.open++; s.open >= s.expected {
+		s.feed.begin()
+	}
+}
+
+// hubReader is a reader of its own while it is behind, and then a member of the feed.
+type hubReader struct {
+	sharing *sharing
+	alone   Reader // nil once it is a member
+	*member
+	next uint64 // sequence of the next event, while it is alone
+}
+
+// joinLocked joins the feed when that covers what comes next. The lock is the
+// sharing's.
+func (r *hubReader) joinLocked() bool {
+	if r.sharing.feed == nil {
+		return false
+	}
+	m := r.sharing.feed.join(r.next)
+	if m == nil {
+		return false
+	}
+	r.member = m
+	return true
+}
+
+// Ready implements Reader.
+func (r *hubReader) Ready() <-chan struct{} {
+	if r.alone != nil {
+		return r.alone.Ready()
+	}
+	return r.member.Ready()
+}
+
+// Take implements Reader. A reader that has caught up with the feed goes over to it.
+func (r *hubReader) Take() (*Batch, error) {
+	if r.alone == nil {
+		return r.member.Take()
+	}
+	b, err := r.alone.Take()
+	switch {
+	case b != nil:
+		r.next = b.Through + 1
+	case err == nil && r.goOver():
+		return r.member.Take()
+	}
+	return b, err
+}
+
+func (r *hubReader) goOver() bool {
+	r.sharing.mu.Lock()
+	joined := r.joinLocked()
+	r.sharing.mu.Unlock()
+	if joined {
+		r.alone.Close()
+		r.alone = nil
+	}
+	return joined
+}
+
+// Release implements Reader.
+func (r *hubReader) Release(b *Batch) {
+	if r.alone != nil {
+		r.alone.Release(b)
+	} else {
+		r.member.Release(b)
+	}
+}
+
+// CaughtUp implements Reader.
+func (r *hubReader) CaughtUp(ctx context.Context) (through uint64, ok bool, err error) {
+	if r.alone != nil && !r.goOver() {
+		return r.alone.CaughtUp(ctx)
+	}
+	return r.member.CaughtUp(ctx)
+}
+
+// Close implements Reader. The last member closes the feed.
+func (r *hubReader) Close() {
+	s := r.sharing
+	if r.alone != nil {
+		r.alone.Close()
+		s.mu.Lock()
+		s.open--
+		s.mu.Unlock()
+		return
+	}
+	f := r.feed
+	s.mu.Lock()
+	s.open--
+	last := r.leave()
+	if last && s.feed == f {
+		s.feed = nil
+	}
+	s.mu.Unlock()
+	if last {
+		f.close()
+	}
+}
+
+// condemn makes everyone who shares a reader get another one.
+func condemn(r Reader, err error) {
+	if r, ok := r.(*hubReader); ok && r.alone == nil {
+		r.feed.fail(err)
+	}
+}
