@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // committer commits windows in a goroutine of its own, one at a time, so that the
@@ -26,6 +27,7 @@ type commitResult struct {
 	window     *window
 	checkpoint Checkpoint
 	view       View // of the state after the commit; closed by the receiver
+	took       time.Duration
 	err        error
 }
 
@@ -38,7 +40,9 @@ func startCommitter(ks Keyspace, last Checkpoint) *committer {
 
 func (c *committer) run(last Checkpoint) {
 	for job := range c.jobs {
+		began := time.Now()
 		r := c.commit(last, job)
+		r.took = time.Since(began)
 		if r.err == nil {
 			last = r.checkpoint
 		}

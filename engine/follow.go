@@ -8,6 +8,8 @@ import (
 )
 
 const (
+	// longestWindow is how long slow commits may keep a window open.
+	longestWindow = 10 * time.Second
 	// headDistance is how many events a live projection may be behind for a moment
 	// before it counts as catching up again.
 	headDistance = 10_000
@@ -115,11 +117,17 @@ func (s *session) commitIfDue(ctx context.Context) error {
 		return nil
 	}
 	memory := s.memoryDue()
-	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || time.Since(s.cutTime) >= s.spec.Window)
+	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || time.Since(s.cutTime) >= s.window())
 	if !fresh && !memory {
 		return nil
 	}
 	return s.cut(ctx, memory)
+}
+
+// window is how long a window stays open behind the head: longer when commits are
+// slow, so that they take a twentieth of the time and not all of it.
+func (s *session) window() time.Duration {
+	return max(s.spec.Window, min(20*s.took, longestWindow))
 }
 
 func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) error {

@@ -12,6 +12,7 @@ var errWindowFull = errors.New("commit is full")
 type overlay struct {
 	base  View
 	items map[string]*item
+	last  *item   // that was found last: guests read a key and then write it
 	limit TxLimit // of one commit
 
 	dirty []*item // changed since the last cut
@@ -89,6 +90,7 @@ func (o *overlay) begin() {
 
 // rollback undoes every change since begin.
 func (o *overlay) rollback() {
+	o.last = nil
 	for _, u := range o.undo {
 		it := u.item
 		if u.created {
@@ -110,7 +112,7 @@ func (o *overlay) rollback() {
 
 // Get implements State.
 func (o *overlay) Get(key []byte) ([]byte, bool, error) {
-	if it := o.items[string(key)]; it != nil {
+	if it := o.find(key); it != nil {
 		it.used = true
 		return it.value, it.present, nil
 	}
@@ -126,6 +128,14 @@ func (o *overlay) Get(key []byte) ([]byte, bool, error) {
 	return value, ok, nil
 }
 
+// find returns the item of a key, or nil.
+func (o *overlay) find(key []byte) *item {
+	if o.last == nil || o.last.key != string(key) {
+		o.last = o.items[string(key)]
+	}
+	return o.last
+}
+
 // Put implements State.
 func (o *overlay) Put(key, value []byte) error { return o.change(key, value, true) }
 
@@ -133,7 +143,7 @@ func (o *overlay) Put(key, value []byte) error { return o.change(key, value, tru
 func (o *overlay) Delete(key []byte) error { return o.change(key, nil, false) }
 
 func (o *overlay) change(key, value []byte, present bool) error {
-	it := o.items[string(key)]
+	it := o.find(key)
 	if it == nil {
 		// What it replaces is looked up by the commit, off the guest's path.
 		it = &item{key: string(key)}
@@ -175,7 +185,7 @@ func (o *overlay) Emit(e Emit) error {
 }
 
 func (o *overlay) fits() error {
-	if o.fill() > 1 {
+	if len(o.dirty)+len(o.emits) > o.limit.Writes || o.bytes > o.limit.Bytes {
 		return errWindowFull
 	}
 	return nil
@@ -200,6 +210,7 @@ func (o *overlay) add(it *item) {
 // evict drops clean items that were not used since the last time, until a tenth
 // of the cache is free. The random order in which Go walks a map makes it fair.
 func (o *overlay) evict() {
+	o.last = nil
 	for range 2 { // the second round finds what the first one marked unused
 		for key, it := range o.items {
 			if o.size <= o.sizeLimit-o.sizeLimit/10 {

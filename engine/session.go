@@ -25,10 +25,11 @@ type session struct {
 	// the events that were read.
 	applied  Position
 	anchors  []Anchor
-	cutAt    uint64    // sequence of the last cut
-	cutTime  time.Time // of the last cut
-	unread   uint64    // events that the stream held beyond the last batch
-	memoryAt struct {  // the last snapshot of the guest's memory
+	cutAt    uint64        // sequence of the last cut
+	cutTime  time.Time     // of the last cut
+	took     time.Duration // by the last commit
+	unread   uint64        // events that the stream held beyond the last batch
+	memoryAt struct {      // the last snapshot of the guest's memory
 		events uint64
 		time   time.Time
 	}
@@ -198,6 +199,7 @@ func (s *session) landed(r commitResult) error {
 		s.broken = true
 		return r.err
 	}
+	s.took = r.took
 	s.overlay.committed(r.window, r.view)
 	s.countCommit(r.checkpoint)
 	return nil
@@ -238,9 +240,11 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 		return err
 	}
 	for len(records) > 0 {
-		p, err := s.plan.piece(records, s.applied.Sequence, s.callLimit())
-		if err != nil {
-			return err
+		p, ok := s.whole(b, records)
+		if !ok {
+			if p, err = s.plan.piece(records, s.applied.Sequence, s.callLimit()); err != nil {
+				return err
+			}
 		}
 		if err := s.applyPiece(ctx, p); err != nil {
 			return err
@@ -261,6 +265,18 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 	s.advance(b.Through)
 	s.unread = b.Pending
 	return s.makeRoom(ctx)
+}
+
+// whole is a batch as one piece, when nothing asks for less: then its records need
+// not be looked at.
+func (s *session) whole(b *Batch, records []byte) (p piece, ok bool) {
+	limit := s.callLimit()
+	if len(records) != len(b.Records) || b.Count > limit.Events || len(records) > limit.Bytes || s.applied.Sequence < s.plan.through {
+		return p, false
+	}
+	first, _, err := abi.Next(records)
+	last, ok := b.Last()
+	return piece{records: records, count: b.Count, first: first.Sequence, last: last}, ok && err == nil
 }
 
 // callLimit bounds what one call of the guest gets.
