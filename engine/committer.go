@@ -10,6 +10,7 @@ import (
 // guest runs on meanwhile.
 type committer struct {
 	keyspace Keyspace
+	newest   Version           // of all commits
 	jobs     chan commitJob    // closed by close
 	done     chan commitResult // one for each job
 }
@@ -21,6 +22,7 @@ type commitJob struct {
 	anchors  []Anchor
 	memory   [][]byte // of the guest at this position, or nil
 	keep     int      // memory snapshots
+	since    Version  // that it takes the keyspace back to; 0: none
 }
 
 type commitResult struct {
@@ -31,9 +33,10 @@ type commitResult struct {
 	err        error
 }
 
-// startCommitter starts committing on top of a checkpoint.
-func startCommitter(ks Keyspace, last Checkpoint) *committer {
-	c := &committer{keyspace: ks, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
+// startCommitter starts committing on top of a checkpoint, which is the newest, or an
+// older one that the first job goes back to.
+func startCommitter(ks Keyspace, last Checkpoint, newest Version) *committer {
+	c := &committer{keyspace: ks, newest: newest, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
 	go c.run(last)
 	return c
 }
@@ -60,7 +63,7 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	}
 	defer before.Close()
 	next := last
-	next.Version = last.Version.Next(job.position.Sequence)
+	next.Version = c.newest.Next(job.position.Sequence)
 	next.Position, next.Anchors = job.position, job.anchors
 	if err := job.window.tally(&next, before); err != nil {
 		r.err = fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)
@@ -69,12 +72,13 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	// A commit is never given up half way: it does not heed the end of the engine.
 	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
 		Checkpoint: next, Writes: job.window.writes(), Emits: job.window.emits,
-		Memory: job.memory, KeepMemories: job.keep,
+		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
 	if r.err != nil {
 		r.err = fmt.Errorf("commit at %d: %w", job.position.Sequence, r.err)
 		return r
 	}
+	c.newest = r.checkpoint.Version
 	r.view, r.err = c.keyspace.View(r.checkpoint.Version)
 	return r
 }

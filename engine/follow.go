@@ -47,8 +47,11 @@ func (s *session) run(ctx context.Context) error {
 
 // follow checks the history, opens a reader and pumps its events.
 func (s *session) follow(ctx context.Context) error {
-	h := history{position: s.applied, anchors: s.anchors, fresh: len(s.anchors) == 0 && s.spec.Start.Sequence <= 1}
+	h := s.history()
 	info, err := h.verify(ctx, s.source)
+	if err == nil && s.repeats() {
+		_, err = history{position: s.newest.Position, anchors: s.newest.Anchors}.verify(ctx, s.source)
+	}
 	if err != nil {
 		return asSource(err)
 	}
@@ -69,6 +72,13 @@ func (s *session) follow(ctx context.Context) error {
 		s.enter(CatchingUp, "", "")
 	}
 	return s.pump(ctx, reader)
+}
+
+// history is what was read. It is fresh when nothing ever was, whatever memory was
+// restored.
+func (s *session) history() history {
+	fresh := len(s.anchors) == 0 && len(s.newest.Anchors) == 0 && s.spec.Start.Sequence <= 1
+	return history{position: s.applied, anchors: s.anchors, fresh: fresh}
 }
 
 // asSource marks an error as one of the source, unless it says that the history
@@ -113,11 +123,11 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 // committed, behind it when the window has been open long enough, and when the
 // guest's memory is to be stored.
 func (s *session) commitIfDue(ctx context.Context) error {
-	if s.inFlight {
+	if s.inFlight || s.repeats() {
 		return nil
 	}
 	memory := s.memoryDue()
-	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || time.Since(s.cutTime) >= s.window())
+	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window())
 	if !fresh && !memory {
 		return nil
 	}

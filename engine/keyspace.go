@@ -51,9 +51,14 @@ type Write struct {
 
 // Commit is what becomes durable together.
 type Commit struct {
-	Checkpoint Checkpoint // its Version must be greater than that of the last commit of this runner
+	Checkpoint Checkpoint // its Version must be greater than that of every commit before
 	Writes     []Write    // at most one for a key
 	Emits      []Emit
+	// Since, when not zero, is an older version that the writes are made on top of. What
+	// was changed after it, and Writes does not change, becomes again what it was then.
+	// Views of the commits in between stay as they are. Such a commit may hold more
+	// than Limit.
+	Since Version
 	// Memory, when not nil, are the blobs of a memory snapshot taken at this
 	// sequence. The keyspace stores them in commits of their own, from the
 	// checkpoint's Version on, commits the checkpoint after them, and adds the
@@ -96,9 +101,8 @@ type Keyspace interface {
 	View(v Version) (View, error)
 	// Commit makes a checkpoint and its writes visible, all or nothing, and
 	// returns the checkpoint as stored. A crash of the process after it returned
-	// loses nothing; for a crash of the machine see Sync. Versions above that of the
-	// checkpoint, left from before a restart, are not touched: they are rewritten as
-	// the position passes them, and no view at or below it sees them.
+	// loses nothing; for a crash of the machine see Sync. What a crash left above the
+	// newest checkpoint is never seen.
 	Commit(ctx context.Context, c Commit) (Checkpoint, error)
 	// Memory returns the blobs of a stored memory snapshot, checked against its
 	// SHA-256; ErrCorrupt when they differ.

@@ -163,6 +163,89 @@ func TestMemoryDamaged(t *testing.T) {
 	})
 }
 
+// behindMemory is a stopped projection of 48 events whose newest memory snapshot is an
+// older one, as after a crash.
+func behindMemory(t *testing.T, b *bench) (s engine.Spec, memory uint64) {
+	t.Helper()
+	s = spec(remembers())
+	e := b.start(s)
+	for n := uint64(1); n <= 4; n++ {
+		b.append(12)
+		e.awaitLive(12 * n)
+	}
+	e.stop()
+	ck, err := b.keyspace(s).Latest()
+	if err != nil || len(ck.Memories) != 2 {
+		t.Fatalf("%+v, %v: want two memory snapshots", ck.Memories, err)
+	}
+	b.keyspace(s).DamageMemory(ck.Memories[0].Version)
+	return s, ck.Memories[1].Version.Sequence()
+}
+
+// When events were deleted that have to be applied again the state becomes the one
+// without them: all of it, with its totals, and from one moment to the next.
+func TestDeletedBeforeAppliedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, memory := behindMemory(t, b)
+		b.server.Delete(streamName, memory+2)
+		e := b.start(s)
+		e.await("applied", func(s engine.Status) bool { return s.State == engine.Live && s.Applied == 48 })
+		e.wantLedger(1, 48, memory+2)
+		b.append(2)
+		e.awaitLive(50)
+		e.wantLedger(1, 50, memory+2)
+	})
+}
+
+// When events were trimmed that have to be applied again, the projection says so, and
+// what it served before is still there.
+func TestTrimmedBeforeAppliedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, memory := behindMemory(t, b)
+		b.server.Purge(streamName, memory+3)
+		e := b.start(s)
+		got := e.awaitState(engine.Diverged)
+		if want := fmt.Sprintf("stream S begins at sequence %d, but %d is the next to apply", memory+3, memory+1); !strings.HasPrefix(got.Reason, want) {
+			t.Errorf("reason %q, want %q", got.Reason, want)
+		}
+		e.wantCounts(48)
+	})
+}
+
+// When the stream lost its tail, that is noticed before its events are applied again.
+func TestTailLostBeforeAppliedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, _ := behindMemory(t, b)
+		b.server.Rewind(streamName, 47)
+		e := b.start(s)
+		if got := e.awaitState(engine.Diverged); !strings.Contains(got.Reason, "ends at sequence 47, but events up to 48 were applied") {
+			t.Errorf("reason %q", got.Reason)
+		}
+		e.wantCounts(48)
+	})
+}
+
+// What is applied again may be more than a transaction holds.
+func TestAppliedAgainIsLarge(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s := spec(remembers(), func(s *engine.Spec) { s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: time.Hour, Keep: 2} })
+		b.keyspace(s).Max = engine.TxLimit{Writes: 20, Bytes: 1 << 20}
+		b.append(100)
+		e := b.start(s)
+		e.awaitLive(100)
+		e.stop()
+		ck, err := b.keyspace(s).Latest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.keyspace(s).DamageMemory(ck.Memories[0].Version)
+		b.append(50)
+		e = b.start(s)
+		e.awaitLive(150)
+		e.wantCounts(150)
+	})
+}
+
 // Memory is stored as often as the policy asks for, by events and by time, but not
 // when nothing happened.
 func TestMemoryPolicy(t *testing.T) {

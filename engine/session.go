@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"gnomon/sdk/abi"
@@ -21,6 +22,12 @@ type session struct {
 	inFlight  bool // a window is being committed
 	broken    bool // a commit failed: what was applied after it must not be committed
 
+	// A guest with memory begins at its newest memory snapshot and applies again what
+	// came after that, up to what was committed before. Nothing is committed until it
+	// is there, and then all of it at once, on top of the state at the snapshot.
+	since  Version    // of the snapshot; 0 once that commit is made, and without memory
+	newest Checkpoint // that was committed before
+
 	// applied is how far the overlay reflects the stream; its anchors are those of
 	// the events that were read.
 	applied  Position
@@ -33,9 +40,14 @@ type session struct {
 		events uint64
 		time   time.Time
 	}
-	events uint64 // applied in this session
-	picked []byte // buffer of pick
+	events  uint64 // applied in this session
+	written int    // bytes, since the last memory snapshot
+	picked  []byte // buffer of pick
 }
+
+// repeatBytes bounds what is written between two memory snapshots, all of which is
+// held in memory when it is applied again.
+const repeatBytes = 64 << 20
 
 // batchError is the failure of one call of the guest. Everything before it is
 // applied; the batch itself is rolled back and the instance must not be used.
@@ -71,7 +83,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("instantiate module: %w", err)
 	}
-	s := &session{Runner: r, instance: instance}
+	s := &session{Runner: r, instance: instance, newest: ck}
 	if err := s.restore(ctx, &ck); err != nil {
 		instance.Close(ctx)
 		return nil, err
@@ -82,7 +94,11 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 		return nil, fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err)
 	}
 	s.overlay = newOverlay(base, r.keyspace.Limit(), r.spec.Cache)
-	s.committer = startCommitter(r.keyspace, ck)
+	if ck.Version != s.newest.Version {
+		s.since = ck.Version
+		s.overlay.limit = TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt}
+	}
+	s.committer = startCommitter(r.keyspace, ck, s.newest.Version)
 	s.applied, s.anchors = ck.Position, ck.Anchors
 	s.applied.Module = r.spec.Module.Digest()
 	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
@@ -165,13 +181,18 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 	return fmt.Errorf("no memory snapshot of %d can be read: %w", len(ck.Memories), errors.Join(ErrCorrupt, damaged))
 }
 
+// repeats reports whether events are applied that were applied and committed before.
+func (s *session) repeats() bool {
+	return s.since != 0 && s.applied.Sequence < s.newest.Position.Sequence
+}
+
 // close commits what was applied, unless a commit failed, and releases the
 // instance. Memory of the guest is stored only when it is sound.
 func (s *session) close(ctx context.Context, sound bool) error {
 	ctx = context.WithoutCancel(ctx)
 	err := s.settle()
 	memory := sound && s.spec.Module.Traits().Memory && s.events > s.memoryAt.events
-	if !s.broken && (s.applied.Sequence > s.cutAt || memory) {
+	if !s.broken && !s.repeats() && (s.applied.Sequence > s.cutAt || memory) {
 		if err = s.cut(ctx, memory); err == nil {
 			err = s.settle()
 		}
@@ -207,15 +228,17 @@ func (s *session) landed(r commitResult) error {
 
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
-	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep}
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, since: s.since}
+	s.since, s.overlay.limit = 0, s.keyspace.Limit()
 	if memory {
 		blobs, err := s.instance.Snapshot(ctx)
 		if err != nil {
 			return fmt.Errorf("snapshot memory at %d: %w", s.applied.Sequence, err)
 		}
 		job.memory = append([][]byte{}, blobs...)
-		s.memoryAt.events, s.memoryAt.time = s.events, time.Now()
+		s.memoryAt.events, s.memoryAt.time, s.written = s.events, time.Now(), 0
 	}
+	s.written += s.overlay.bytes
 	job.window = s.overlay.cut()
 	s.inFlight = true
 	s.cutAt, s.cutTime = s.applied.Sequence, time.Now()
@@ -230,7 +253,7 @@ func (s *session) memoryDue() bool {
 	}
 	p := s.spec.MemorySnapshots
 	fresh := s.events - s.memoryAt.events
-	return fresh > 0 && (fresh >= p.Events || time.Since(s.memoryAt.time) >= p.Every)
+	return fresh > 0 && (fresh >= p.Events || s.written >= repeatBytes || time.Since(s.memoryAt.time) >= p.Every)
 }
 
 // apply applies a batch, in as many calls as the guest and the plan ask for.
@@ -313,7 +336,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 // makeRoom cuts the window when the next batch might not fit into it. At half of
 // what a transaction holds there is room for another batch as large.
 func (s *session) makeRoom(ctx context.Context) error {
-	if s.overlay.fill() < 0.5 {
+	if s.overlay.fill() < 0.5 || s.repeats() {
 		return nil
 	}
 	if err := s.settle(); err != nil {

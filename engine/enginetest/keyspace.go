@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -70,27 +69,43 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ck := c.Checkpoint
+	if n := len(k.checkpoints); n > 0 && ck.Version <= k.checkpoints[n-1].Version {
+		return ck, fmt.Errorf("version %d is not greater than %d", ck.Version, k.checkpoints[n-1].Version)
+	}
+	if size := len(c.Writes); c.Since == 0 && size > k.Limit().Writes {
+		return ck, fmt.Errorf("%d writes, more than %d", size, k.Limit().Writes)
+	}
+	if c.Since != 0 {
+		k.takeBackLocked(c.Since, ck.Version)
+	}
 	for _, w := range c.Writes {
-		k.rows[w.Key] = insert(k.rows[w.Key], revision{ck.Version, bytes.Clone(w.Value), !w.Delete}, revision.at)
+		k.setLocked(w.Key, revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
 	}
 	if c.Memory != nil {
 		ck.Memories = k.remember(ck, c.Memory, c.KeepMemories)
 	}
-	k.checkpoints = insert(k.checkpoints, ck, func(c engine.Checkpoint) engine.Version { return c.Version })
+	k.checkpoints = append(k.checkpoints, ck)
 	return ck, nil
 }
 
-func (r revision) at() engine.Version { return r.version }
-
-// insert puts x in its place by version, instead of one of the same version: a
-// runner that went back commits again what it had committed before.
-func insert[T any](all []T, x T, version func(T) engine.Version) []T {
-	i, found := slices.BinarySearchFunc(all, version(x), func(y T, v engine.Version) int { return cmp.Compare(version(y), v) })
-	if found {
-		all[i] = x
-		return all
+// takeBackLocked makes everything changed since a version what it was then.
+func (k *Keyspace) takeBackLocked(since, at engine.Version) {
+	old := view{keyspace: k, version: since}
+	for key, revisions := range k.rows {
+		if revisions[len(revisions)-1].version > since {
+			value, present := old.getLocked(key)
+			k.setLocked(key, revision{at, value, present})
+		}
 	}
-	return slices.Insert(all, i, x)
+}
+
+// setLocked adds a revision, in place of one of the same version.
+func (k *Keyspace) setLocked(key string, r revision) {
+	all := k.rows[key]
+	if n := len(all); n > 0 && all[n-1].version == r.version {
+		all = all[:n-1]
+	}
+	k.rows[key] = append(all, r)
 }
 
 // remember stores a memory snapshot and lists those that are kept.

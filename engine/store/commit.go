@@ -36,15 +36,18 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 		return ck, err
 	}
 	k.mu.Lock()
-	// Applying again what was applied before does not take the newest one back.
-	if ck.Version > k.latest.Version {
-		k.latest = ck
-	}
+	k.latest = ck
 	k.mu.Unlock()
 	return ck, k.dropMemories(ck.Version, dropped)
 }
 
 func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
+	if c.Since != 0 {
+		if err := k.takeBack(ck.Version, c); err != nil {
+			return fmt.Errorf("take back what came after %d: %w", c.Since.Sequence(), err)
+		}
+		c.Writes = nil
+	}
 	tx := k.db.NewTransactionAt(uint64(ck.Version), true)
 	defer tx.Discard()
 	err := fill(tx, ck, c, k.run())
@@ -63,15 +66,42 @@ func (k *Keyspace) run() int {
 	return k.identity.Run
 }
 
+// takeBack writes the values that rows changed since an older version had then, and
+// over them the writes of a commit: ahead of the commit that makes them visible, so
+// that they need not fit one transaction.
+func (k *Keyspace) takeBack(at engine.Version, c engine.Commit) error {
+	changed, err := k.rowsSince(c.Since)
+	if err != nil {
+		return err
+	}
+	batch := k.db.NewWriteBatchAt(uint64(at))
+	defer batch.Cancel()
+	if err := k.restore(batch, c.Since, changed); err != nil {
+		return err
+	}
+	if err := batch.Flush(); err != nil {
+		return err
+	}
+	batch = k.db.NewWriteBatchAt(uint64(at))
+	defer batch.Cancel()
+	for _, w := range c.Writes {
+		if err := write(batch, w); err != nil {
+			return err
+		}
+	}
+	return batch.Flush()
+}
+
+func write(to rowWriter, w engine.Write) error {
+	if w.Delete {
+		return deleteValue(to, []byte(w.Key), w.OldSize)
+	}
+	return putValue(to, []byte(w.Key), w.Value, w.OldSize)
+}
+
 func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error {
 	for _, w := range c.Writes {
-		var err error
-		if w.Delete {
-			err = deleteValue(tx, []byte(w.Key), w.OldSize)
-		} else {
-			err = putValue(tx, []byte(w.Key), w.Value, w.OldSize)
-		}
-		if err != nil {
+		if err := write(tx, w); err != nil {
 			return err
 		}
 	}

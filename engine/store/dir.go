@@ -90,14 +90,16 @@ func (d *Dir) create(dir, projection, generation string) (identity, error) {
 	if _, err := os.Stat(filepath.Join(dir, "db")); err == nil {
 		return identity{}, fmt.Errorf("%s holds a database, but its identity file %s is missing: %w", dir, identityFile, engine.ErrCorrupt)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "db"), 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return identity{}, err
 	}
+	// The identity comes first: a crash in between leaves one without a database, which
+	// is an empty keyspace, and not a database that might have been anything.
 	id := identity{Format: Format, Engine: d.catalog.id(), Projection: projection, Generation: generation, Boot: bootID(), Run: 1}
 	if err := id.write(dir); err != nil {
 		return id, err
 	}
-	return id, syncPath(filepath.Dir(dir))
+	return id, errors.Join(os.Mkdir(filepath.Join(dir, "db"), 0o700), syncPath(filepath.Dir(dir)))
 }
 
 // Close gives the directory back. Keyspaces must be closed before.

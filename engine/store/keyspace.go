@@ -34,6 +34,9 @@ type Keyspace struct {
 	latest   engine.Checkpoint      // the newest committed
 	holds    map[engine.Version]int // versions that views and pins keep, with their numbers
 	horizon  engine.Version         // versions below it may be gone
+	// oldest is the oldest memory snapshot that the durable checkpoint lists, or its own
+	// version; 0 before the first Sync.
+	oldest engine.Version
 
 	left []leftover // of Commit alone, in the order of their versions
 
@@ -235,17 +238,22 @@ func (k *Keyspace) Unpin(v engine.Version) { k.unhold(v) }
 func (k *Keyspace) advanceHorizon() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	h := min(k.latest.Version, k.identity.Durable)
+	h := min(oldestOf(k.latest), k.identity.Durable, k.oldest)
 	for v := range k.holds {
 		h = min(h, v)
-	}
-	if n := len(k.latest.Memories); n > 0 {
-		h = min(h, k.latest.Memories[n-1].Version)
 	}
 	if h > k.horizon {
 		k.horizon = h
 		k.db.SetDiscardTs(uint64(h))
 	}
+}
+
+// oldestOf is the oldest version that going on from a checkpoint needs.
+func oldestOf(c engine.Checkpoint) engine.Version {
+	if n := len(c.Memories); n > 0 {
+		return min(c.Version, c.Memories[n-1].Version)
+	}
+	return c.Version
 }
 
 // Durable implements engine.Keyspace.
@@ -258,7 +266,7 @@ func (k *Keyspace) Durable() engine.Version {
 // Sync implements engine.Keyspace.
 func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	k.mu.Lock()
-	at, durable := k.latest.Version, k.identity.Durable
+	at, oldest, durable := k.latest.Version, oldestOf(k.latest), k.identity.Durable
 	k.mu.Unlock()
 	if at == durable {
 		return at, nil
@@ -269,6 +277,9 @@ func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	if err := k.noteDurable(at, false); err != nil {
 		return durable, err
 	}
+	k.mu.Lock()
+	k.oldest = oldest
+	k.mu.Unlock()
 	k.advanceHorizon()
 	return at, nil
 }

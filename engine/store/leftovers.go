@@ -25,14 +25,20 @@ type leftover struct {
 // and every commit writes one; nor are the rows of memory snapshots, which are
 // found only through a checkpoint that lists them.
 func (k *Keyspace) findLeftovers() (err error) {
-	if k.db.MaxVersion() <= uint64(k.latest.Version) {
-		return nil
+	k.left, err = k.rowsSince(k.latest.Version)
+	return err
+}
+
+// rowsSince lists the rows that were changed after a version.
+func (k *Keyspace) rowsSince(v engine.Version) (rows []leftover, err error) {
+	if k.db.MaxVersion() <= uint64(v) {
+		return nil, nil
 	}
 	defer recoverDamage(&err)
 	tx := k.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
 	o := badger.DefaultIteratorOptions
-	o.AllVersions, o.PrefetchValues, o.SinceTs = true, false, uint64(k.latest.Version)
+	o.AllVersions, o.PrefetchValues, o.SinceTs = true, false, uint64(v)
 	it := tx.NewIterator(o)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
@@ -40,11 +46,11 @@ func (k *Keyspace) findLeftovers() (err error) {
 		switch item.Key()[0] {
 		case checkpointKey[0], memoryPrefix:
 		default:
-			k.left = append(k.left, leftover{key: string(item.Key()), version: engine.Version(item.Version())})
+			rows = append(rows, leftover{key: string(item.Key()), version: engine.Version(item.Version())})
 		}
 	}
-	slices.SortFunc(k.left, func(a, b leftover) int { return cmp.Compare(a.version, b.version) })
-	return nil
+	slices.SortFunc(rows, func(a, b leftover) int { return cmp.Compare(a.version, b.version) })
+	return rows, nil
 }
 
 // passLeftovers takes back what was left at the versions up to that of the next
@@ -61,7 +67,10 @@ func (k *Keyspace) passLeftovers(to engine.Version) error {
 	}
 	batch := k.db.NewWriteBatchAt(uint64(to))
 	defer batch.Cancel()
-	if err := k.restore(batch, k.left[:n]); err != nil {
+	k.mu.Lock()
+	last := k.latest.Version
+	k.mu.Unlock()
+	if err := k.restore(batch, last, k.left[:n]); err != nil {
 		return fmt.Errorf("take back what was left up to %d: %w", to.Sequence(), err)
 	}
 	if err := batch.Flush(); err != nil {
@@ -71,11 +80,9 @@ func (k *Keyspace) passLeftovers(to engine.Version) error {
 	return nil
 }
 
-func (k *Keyspace) restore(batch *badger.WriteBatch, left []leftover) error {
-	k.mu.Lock()
-	last := k.latest.Version
-	k.mu.Unlock()
-	tx := k.db.NewTransactionAt(uint64(last), false)
+// restore writes the rows as they were at a version.
+func (k *Keyspace) restore(batch *badger.WriteBatch, at engine.Version, left []leftover) error {
+	tx := k.db.NewTransactionAt(uint64(at), false)
 	defer tx.Discard()
 	done := map[string]bool{}
 	for _, l := range left {

@@ -63,26 +63,6 @@ func TestCrashAmidLeftovers(t *testing.T) {
 	}
 }
 
-// Events that are applied again below the newest commit, as after going back to a
-// memory snapshot, take nothing back of what was committed, now or after a restart.
-func TestAppliedAgain(t *testing.T) {
-	const last = 20
-	dir := t.TempDir()
-	ks := openKeyspaceOf(t, openDir(t, dir))
-	m := model{}
-	for i := uint64(1); i <= last; i++ {
-		m.commit(t, ks, i, historyAt(i))
-	}
-	again := history(7)
-	for _, cut := range []struct{ from, to uint64 }{{8, 10}, {11, 15}, {16, 19}, {20, 22}} {
-		again.commit(t, ks, cut.to, between(cut.from, cut.to))
-		at := max(cut.to, last)
-		requireState(t, ks, requireLatest(t, ks, at).Version, history(at))
-		reopened := openKeyspaceOf(t, openDir(t, copyTree(t, dir)))
-		requireState(t, reopened, requireLatest(t, reopened, at).Version, history(at))
-	}
-}
-
 // A row left above the position is seen neither by reads of its key nor by scans,
 // whatever it did to the key.
 func TestLeftoversAreNotSeen(t *testing.T) {

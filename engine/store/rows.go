@@ -89,9 +89,15 @@ func damaged(key []byte, format string, args ...any) error {
 	return fmt.Errorf("row %s: %s: %w", name, fmt.Sprintf(format, args...), engine.ErrCorrupt)
 }
 
+// rowWriter is a transaction or a batch.
+type rowWriter interface {
+	Set(key, row []byte) error
+	Delete(key []byte) error
+}
+
 // putValue writes a key's value, in one row or in parts, and removes the parts of
 // a longer value that it replaces.
-func putValue(tx *badger.Txn, key, value []byte, oldSize int) error {
+func putValue(tx rowWriter, key, value []byte, oldSize int) error {
 	row := stateKey(key)
 	n := chunks(len(value))
 	if n == 0 {
@@ -114,14 +120,14 @@ func putValue(tx *badger.Txn, key, value []byte, oldSize int) error {
 	return dropChunks(tx, key, n, chunks(oldSize))
 }
 
-func deleteValue(tx *badger.Txn, key []byte, oldSize int) error {
+func deleteValue(tx rowWriter, key []byte, oldSize int) error {
 	if err := tx.Delete(stateKey(key)); err != nil {
 		return err
 	}
 	return dropChunks(tx, key, 0, chunks(oldSize))
 }
 
-func dropChunks(tx *badger.Txn, key []byte, from, to int) error {
+func dropChunks(tx rowWriter, key []byte, from, to int) error {
 	for i := from; i < to; i++ {
 		if err := tx.Delete(chunkKey(key, i)); err != nil {
 			return err
