@@ -53,7 +53,8 @@ func New(o Options) *Engine {
 	}
 }
 
-// Add opens a projection's keyspace, or creates it. It does not run it yet.
+// Add opens a projection's keyspace, or creates it. It does not run it yet. One whose
+// keyspace is damaged is added as halted.
 func (e *Engine) Add(ctx context.Context, spec Spec) error {
 	if e.projections[spec.Name] != nil {
 		return fmt.Errorf("projection %s: exists already", spec.Name)
@@ -62,6 +63,9 @@ func (e *Engine) Add(ctx context.Context, spec Spec) error {
 		return fmt.Errorf("projection %s: its module imports emit, but this version does not publish emitted events yet: remove the calls of emit, or wait for the version that does", spec.Name)
 	}
 	p, err := e.openProjection(ctx, &spec)
+	if errors.Is(err, ErrCorrupt) {
+		p, err = e.damagedProjection(&spec, err), nil
+	}
 	if err != nil {
 		return fmt.Errorf("projection %s: %w", spec.Name, err)
 	}
@@ -156,6 +160,9 @@ func (e *Engine) setPaused(name string, paused bool) error {
 	if err != nil {
 		return err
 	}
+	if p.failed != nil {
+		return p.failed
+	}
 	err = e.catalog.Update(name, func(r *CatalogRecord) error { r.Paused = paused; return nil })
 	if err != nil {
 		return fmt.Errorf("note pause of %s: %w", name, err)
@@ -168,20 +175,28 @@ func (e *Engine) setPaused(name string, paused bool) error {
 	return nil
 }
 
-// AwaitEnd waits until every projection has committed what its stream held when
-// AwaitEnd was called. It fails when one of them stops before.
+// AwaitEnd waits until every projection has committed, and serves, what its stream
+// held when AwaitEnd was called. It fails with what keeps some of them from it, after
+// it has waited for the others.
 func (e *Engine) AwaitEnd(ctx context.Context) error {
+	ends := map[string]uint64{}
+	unknown := map[string]error{}
+	for stream := range e.streams {
+		info, err := e.source.Stream(ctx, stream)
+		ends[stream], unknown[stream] = info.Last, err
+	}
+	var errs []error
 	for _, name := range e.names() {
 		p := e.projections[name]
-		info, err := e.source.Stream(ctx, p.spec.Stream)
-		if err != nil {
-			return fmt.Errorf("projection %s: %w", name, err)
+		err := unknown[p.spec.Stream]
+		if err == nil {
+			err = p.awaitSequence(ctx, ends[p.spec.Stream])
 		}
-		if err := p.awaitSequence(ctx, info.Last); err != nil {
-			return fmt.Errorf("projection %s: %w", name, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("projection %s: %w", name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (e *Engine) names() []string {

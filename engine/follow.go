@@ -40,6 +40,9 @@ func (s *session) run(ctx context.Context) error {
 		if errors.Is(err, errMoved) {
 			continue
 		}
+		if err := s.commitAll(ctx); err != nil {
+			return err
+		}
 		s.troubled(err)
 		wait = s.backOff(ctx, wait)
 	}
@@ -72,6 +75,22 @@ func (s *session) follow(ctx context.Context) error {
 		s.enter(CatchingUp, "", "")
 	}
 	return s.pump(ctx, reader)
+}
+
+// checkLost tells a stream that lost events before they were read, by its limits or a
+// purge, from one that had single events deleted: the first begins after what is
+// missing. What the server had sent before it lost them hides that from a reader.
+func (s *session) checkLost(ctx context.Context, missing uint64) error {
+	h := s.history()
+	if h.fresh {
+		return nil
+	}
+	info, err := s.source.Stream(ctx, s.spec.Stream)
+	if err != nil {
+		return err
+	}
+	h.position.Sequence = missing - 1
+	return h.compare(info)
 }
 
 // history is what was read. It is fresh when nothing ever was, whatever memory was
@@ -134,6 +153,20 @@ func (s *session) commitIfDue(ctx context.Context) error {
 	return s.cut(ctx, memory)
 }
 
+// commitAll commits what was applied, before a wait that may be long.
+func (s *session) commitAll(ctx context.Context) error {
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if s.repeats() || s.applied.Sequence <= s.cutAt {
+		return nil
+	}
+	if err := s.cut(ctx, false); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
 // window is how long a window stays open behind the head: longer when commits are
 // slow, so that they take a twentieth of the time and not all of it.
 func (s *session) window() time.Duration {
@@ -150,6 +183,11 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	}
 	defer reader.Release(b)
 	s.streamLast(b.Through + b.Pending)
+	if missing := b.missing(s.applied.Sequence); missing > 0 {
+		if err := s.checkLost(ctx, missing); err != nil {
+			return asSource(err)
+		}
+	}
 	if err := s.apply(ctx, b); err != nil {
 		return err
 	}
@@ -171,6 +209,11 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 		return &sourceError{err}
 	}
 	if ok {
+		if through > s.applied.Sequence {
+			if err := s.checkLost(ctx, s.applied.Sequence+1); err != nil {
+				return asSource(err)
+			}
+		}
 		s.unread = 0
 		s.advance(through)
 		s.streamLast(through)

@@ -147,7 +147,17 @@ type CatalogRecord struct {
 	Live        string             `json:"live,omitempty"` // id of the generation that readers see
 	Generations []GenerationRecord `json:"generations,omitempty"`
 	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
+	Origin      *Origin            `json:"origin,omitempty"`
 	Paused      bool               `json:"paused,omitempty"`
+}
+
+// Origin is where a projection began. "New" and a time mean another sequence every
+// day: later generations begin where the first one did.
+type Origin struct {
+	Stream   string    `json:"stream"`
+	Created  time.Time `json:"created"` // of the stream
+	Start    string    `json:"start"`   // as configured
+	Sequence uint64    `json:"seq"`     // before the first event
 }
 
 // GenerationRecord is what the catalog knows of one generation.

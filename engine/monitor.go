@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -28,6 +29,7 @@ type monitor struct {
 	events, commits, failures uint64
 	apply                     time.Duration
 	memory                    uint64
+	call                      callMark
 	rate                      rateMeter
 	catchUp                   catchUp
 
@@ -43,6 +45,13 @@ func newMonitor() monitor {
 func (m *monitor) notifyLocked() {
 	close(m.changed)
 	m.changed = make(chan struct{})
+}
+
+// changes wakes those who wait for a change.
+func (m *monitor) changes() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notifyLocked()
 }
 
 // enter changes the state.
@@ -109,11 +118,25 @@ func (m *monitor) countCommit(c Checkpoint) {
 	m.commits++
 }
 
+// callMark is a call of the guest under way.
+type callMark struct {
+	began       time.Time // zero: none is
+	first, last uint64    // sequences of its events
+}
+
+// calls notes that the guest is called.
+func (m *monitor) calls(first, last uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.call = callMark{time.Now(), first, last}
+}
+
 func (m *monitor) countBatch(events int, took time.Duration, failed bool, memory uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.apply += took
 	m.memory = memory
+	m.call = callMark{}
 	if failed {
 		m.failures++
 		return
@@ -234,6 +257,11 @@ func (m *monitor) report(s *Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.State, s.Reason, s.Hint, s.Since = m.state, m.reason, m.hint, m.since
+	if c := m.call; !c.began.IsZero() && time.Since(c.began) > stallAfter {
+		s.State, s.Since = Stalled, c.began
+		s.Reason = fmt.Sprintf("the module has been at work on events %d to %d for %s", c.first, c.last, time.Since(c.began).Round(time.Second))
+		s.Hint = "if it does not come to an end by itself it loops: kill the engine, and mend the module"
+	}
 	s.Applied, s.Committed = m.applied, m.published.Position.Sequence
 	s.StreamLast = max(s.StreamLast, m.last)
 	s.Events, s.Commits, s.Failures = m.events, m.commits, m.failures

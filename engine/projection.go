@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,8 +23,12 @@ type projection struct {
 	runner  *Runner
 	running Keyspace
 
-	mu     sync.Mutex // guards what follows, and pins against expiry
-	former *former    // the generation that is read while the running one catches up; nil otherwise
+	failed error // why its keyspace cannot be opened; nothing of it runs then
+
+	mu       sync.Mutex // guards what follows, and pins against expiry
+	former   *former    // the generation that is read while the running one catches up; nil otherwise
+	readings map[Keyspace]int
+	leaving  []Keyspace // of former generations, that somebody reads still
 }
 
 // former is a generation that is read but no longer runs.
@@ -36,7 +41,7 @@ type former struct {
 // openProjection opens the generation that a spec asks for, and the one that is
 // read so far when that is another.
 func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, error) {
-	p := &projection{spec: spec, id: spec.Generation(), catalog: e.catalog, leaser: e.leaser, log: e.log.With("projection", spec.Name)}
+	p := e.newProjection(spec)
 	record := e.catalog.Projection(spec.Name)
 	ks, err := e.store.Open(ctx, spec.Name, p.id, true)
 	if err != nil {
@@ -51,8 +56,10 @@ func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, e
 	if err := p.register(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	p.pinSnapshots()
-	p.runner = NewRunner(spec, e.source, ks, p.log)
+	if err := p.pinSnapshots(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.runner = NewRunner(spec, e.source, ks, e.catalog, p.log)
 	if record.Paused {
 		p.runner.Pause()
 	}
@@ -74,6 +81,24 @@ func (p *projection) serveStored() error {
 	}
 	p.runner.publish(ck)
 	return nil
+}
+
+func (e *Engine) newProjection(spec *Spec) *projection {
+	return &projection{
+		spec: spec, id: spec.Generation(), catalog: e.catalog, leaser: e.leaser,
+		log: e.log.With("projection", spec.Name), readings: map[Keyspace]int{},
+	}
+}
+
+// damagedProjection is a projection whose keyspace is damaged: it is halted, and the
+// others run.
+func (e *Engine) damagedProjection(spec *Spec, err error) *projection {
+	p := e.newProjection(spec)
+	p.failed = err
+	p.runner = NewRunner(spec, e.source, nil, e.catalog, p.log)
+	p.runner.enter(Halted, err.Error(), haltHint(err))
+	p.log.Error("projection cannot be opened", "reason", err)
+	return p
 }
 
 // openFormer opens the generation that is read so far. One that holds nothing is
@@ -130,6 +155,9 @@ func (r *CatalogRecord) makeLive(id string) {
 
 // run holds the lease and runs the runner until ctx ends.
 func (p *projection) run(ctx context.Context) {
+	if p.failed != nil {
+		return
+	}
 	for ctx.Err() == nil {
 		lease, err := p.leaser.Acquire(ctx, p.spec.Name)
 		if err != nil {
@@ -156,6 +184,9 @@ func (p *projection) runUnder(ctx context.Context, lease Lease) {
 // keep makes commits durable, hands reads over to the running generation once it
 // has caught up, and drops snapshots that are too old.
 func (p *projection) keep(ctx context.Context) {
+	if p.failed != nil {
+		return
+	}
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -203,13 +234,42 @@ func (p *projection) handOver() error {
 		return err
 	}
 	p.log.Info("new generation caught up and is read now", "generation", p.id, "former", p.former.id, "seq", is.Sequence)
-	old := p.former
+	old := p.former.keyspace
 	p.former = nil
-	return old.keyspace.Close()
+	p.runner.changes()
+	if p.readings[old] > 0 {
+		p.leaving = append(p.leaving, old) // the last reading closes it
+		return nil
+	}
+	return old.Close()
+}
+
+// giveBack ends a reading.
+func (p *projection) giveBack(ks Keyspace) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.readings[ks]--; p.readings[ks] > 0 {
+		return
+	}
+	delete(p.readings, ks)
+	if i := slices.Index(p.leaving, ks); i >= 0 {
+		p.leaving = slices.Delete(p.leaving, i, i+1)
+		p.report(ks.Close(), "close former generation")
+	}
+}
+
+// building reports whether readers do not see the running generation yet.
+func (p *projection) building() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.former != nil
 }
 
 // read opens a reading of what is served.
 func (p *projection) read() (*Reading, error) {
+	if p.failed != nil {
+		return nil, p.failed
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ks, ck, id := p.running, p.runner.Published(), p.id
@@ -223,7 +283,8 @@ func (p *projection) read() (*Reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", p.spec.Name, ck.Position.Sequence, err)
 	}
-	return &Reading{View: v, Checkpoint: ck, Generation: id}, nil
+	p.readings[ks]++
+	return &Reading{View: v, Checkpoint: ck, Generation: id, done: sync.OnceFunc(func() { p.giveBack(ks) })}, nil
 }
 
 func (p *projection) status() Status {
@@ -238,6 +299,9 @@ func (p *projection) status() Status {
 	s.Keys, s.Bytes, s.Digest = ck.Keys, ck.Bytes, ck.Digest
 	s.StreamLast = p.stream.end()
 	p.runner.report(&s)
+	if p.failed != nil {
+		return s
+	}
 	s.Durable = p.running.Durable().Sequence()
 	s.DiskBytes = p.running.DiskBytes()
 	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
@@ -249,7 +313,7 @@ func (p *projection) status() Status {
 func (p *projection) awaitSequence(ctx context.Context, sequence uint64) error {
 	var stopped error
 	err := p.runner.await(ctx, func() bool {
-		if p.runner.reached(sequence) {
+		if p.failed == nil && p.runner.reached(sequence) && !p.building() {
 			return true
 		}
 		stopped = p.runner.stopped()
@@ -260,11 +324,17 @@ func (p *projection) awaitSequence(ctx context.Context, sequence uint64) error {
 
 // close syncs and closes the keyspaces.
 func (p *projection) close() error {
+	if p.failed != nil {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := p.running.Close()
 	if p.former != nil {
 		err = errors.Join(err, p.former.keyspace.Close())
+	}
+	for _, ks := range p.leaving {
+		err = errors.Join(err, ks.Close())
 	}
 	return err
 }

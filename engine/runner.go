@@ -21,6 +21,7 @@ type Runner struct {
 	spec     *Spec
 	source   Source
 	keyspace Keyspace
+	catalog  Catalog
 	log      *slog.Logger
 
 	// Owned by the goroutine of Run; they outlive a session.
@@ -31,8 +32,8 @@ type Runner struct {
 }
 
 // NewRunner makes a runner. The keyspace stays the caller's.
-func NewRunner(spec *Spec, src Source, ks Keyspace, log *slog.Logger) *Runner {
-	return &Runner{spec: spec, source: src, keyspace: ks, log: log, monitor: newMonitor()}
+func NewRunner(spec *Spec, src Source, ks Keyspace, c Catalog, log *slog.Logger) *Runner {
+	return &Runner{spec: spec, source: src, keyspace: ks, catalog: c, log: log, monitor: newMonitor()}
 }
 
 // Run follows the stream until ctx ends, and returns when everything applied is

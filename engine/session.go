@@ -118,7 +118,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 	if !errors.Is(err, ErrNoCheckpoint) {
 		return ck, fmt.Errorf("open keyspace: %w", err)
 	}
-	p, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
+	p, err := r.origin(ctx)
 	if err != nil {
 		return ck, &sourceError{err}
 	}
@@ -133,6 +133,26 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 	}
 	r.publish(ck)
 	return ck, nil
+}
+
+// origin is the position before the first event: that of the projection's first
+// generation, unless stream or start are others now.
+func (r *Runner) origin(ctx context.Context) (Position, error) {
+	p, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
+	if err != nil {
+		return p, err
+	}
+	now := Origin{Stream: p.Stream, Created: p.Created, Start: r.spec.Start.String(), Sequence: p.Sequence}
+	first := now
+	err = r.catalog.Update(r.spec.Name, func(rec *CatalogRecord) error {
+		if o := rec.Origin; o != nil && o.Stream == now.Stream && o.Created.Equal(now.Created) && o.Start == now.Start {
+			first = *o
+		}
+		rec.Origin = &first
+		return nil
+	})
+	p.Sequence = first.Sequence
+	return p, err
 }
 
 // freshMemory is the memory of an instance that has seen no event, so that there
@@ -320,6 +340,7 @@ func (s *session) advance(through uint64) {
 func (s *session) applyPiece(ctx context.Context, p piece) error {
 	alone := s.overlay.isEmpty()
 	s.overlay.begin()
+	s.calls(p.first, p.last.Sequence)
 	began := time.Now()
 	err := s.instance.Apply(ctx, p.records, s.overlay)
 	s.countBatch(p.count, time.Since(began), err != nil, s.instance.MemoryBytes())

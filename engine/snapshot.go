@@ -69,11 +69,33 @@ func (r *CatalogRecord) addSnapshot(s Snapshot, policy PinPolicy) error {
 	return nil
 }
 
-// pinSnapshots keeps the versions of the stored snapshots readable.
-func (p *projection) pinSnapshots() {
-	for _, s := range p.catalog.Projection(p.spec.Name).Snapshots {
-		p.pin(s)
+// pinSnapshots keeps the versions of the stored snapshots readable. Snapshots of a
+// keyspace that was removed, and built again, are dropped: their versions mean
+// something else now.
+func (p *projection) pinSnapshots() error {
+	gone := func(s Snapshot) bool {
+		ks := p.keyspaceOf(s.Generation)
+		if ks == nil {
+			return false // of a generation that is kept, but not open
+		}
+		ck, err := ks.Checkpoint(s.Version)
+		return err != nil || ck.Version != s.Version || ck.Digest != s.Digest
 	}
+	all := p.catalog.Projection(p.spec.Name).Snapshots
+	for _, s := range all {
+		if gone(s) {
+			p.log.Warn("snapshot dropped: its keyspace is no longer the one that it was taken of", "snapshot", s.Name, "seq", s.Sequence)
+		} else {
+			p.pin(s)
+		}
+	}
+	if !slices.ContainsFunc(all, gone) {
+		return nil
+	}
+	return p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error {
+		r.Snapshots = slices.DeleteFunc(r.Snapshots, gone)
+		return nil
+	})
 }
 
 func (p *projection) pin(s Snapshot) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"gnomon/sdk/abi"
@@ -78,7 +79,7 @@ func (s *Spec) Generation() string {
 		Module, Settings, Stream string
 		Subjects                 []string
 		Key, Start               string
-	}{s.Module.Digest(), string(s.Settings), s.Stream, s.Subjects, s.Key, s.Start.String()}
+	}{s.Module.Digest(), string(s.Settings), s.Stream, slices.Sorted(slices.Values(s.Subjects)), s.Key, s.Start.String()}
 	b, err := json.Marshal(id)
 	if err != nil {
 		panic(err) // strings only

@@ -76,4 +76,11 @@ type Reading struct {
 	View
 	Checkpoint Checkpoint
 	Generation string
+	done       func()
+}
+
+// Close ends the reading. It may be called more than once.
+func (r *Reading) Close() {
+	r.View.Close()
+	r.done()
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/jwt/v2"
@@ -226,6 +228,53 @@ func TestServerAway(t *testing.T) {
 		s.Stop()
 		waitUntil(t, func() bool { return !b.JetStream().Conn().IsConnected() })
 	}
+}
+
+// The log tells once of each time that the server is away, however often it is tried
+// meanwhile.
+func TestOutageIsToldOnce(t *testing.T) {
+	s := natstest.Start(t)
+	url, tries := hangUp(t)
+	b, log, err := try(t, broker.Config{URL: s.URL() + "," + url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for outages := 1; outages <= 2; outages++ {
+		s.Stop()
+		before := tries.Load()
+		waitUntil(t, func() bool { return tries.Load() > before+3 }) // and as often the server, in turns
+		s.Restart()
+		waitUntil(t, func() bool { return strings.Count(log.String(), "NATS connection is back") == outages })
+		text := log.String()
+		if n := strings.Count(text, "NATS cannot be reached, trying on"); n != outages || strings.Contains(text, `msg=""`) {
+			t.Errorf("%d outages, told of %d: %s", outages, n, text)
+		}
+	}
+	if err := works(t, b); err != nil {
+		t.Error(err)
+	}
+}
+
+// hangUp is a server that hangs up on whoever calls, and counts the calls.
+func hangUp(t *testing.T) (url string, calls *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	calls = new(atomic.Int64)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+			calls.Add(1)
+		}
+	}()
+	return "nats://" + l.Addr().String(), calls
 }
 
 // A request that lacks a permission only times out; Explain adds which one.

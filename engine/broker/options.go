@@ -21,6 +21,7 @@ func (b *Broker) options(c Config) ([]nats.Option, string, error) {
 			return nil, "", err
 		}
 	}
+	outage := outage{broker: b, told: true} // Open itself tells of one at the start
 	o := []nats.Option{
 		nats.Name("gnomon"),
 		nats.MaxReconnects(-1),
@@ -29,9 +30,10 @@ func (b *Broker) options(c Config) ([]nats.Option, string, error) {
 		nats.IgnoreAuthErrorAbort(), // credentials are rotated while the engine runs
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.note("NATS reports", err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.note("NATS connection lost", err) }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.note("", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { outage.tried(err) }),
+		nats.ConnectHandler(func(*nats.Conn) { outage.over() }),
 		nats.ReconnectHandler(func(*nats.Conn) {
-			b.note("", nil)
+			outage.over()
 			b.log.Info("NATS connection is back")
 		}),
 	}
@@ -44,6 +46,37 @@ func (b *Broker) options(c Config) ([]nats.Option, string, error) {
 		o = append(o, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
 	return append(o, encryption(c.TLS)...), c.URL, nil
+}
+
+// outage is a time without a connection. The client calls its methods one after the
+// other.
+type outage struct {
+	broker *Broker
+	told   bool // the log tells of it
+}
+
+// tried keeps why a try to connect failed. Only the first one of an outage is logged:
+// tries go on for as long as it takes, some seconds apart.
+func (o *outage) tried(err error) {
+	if !o.told {
+		o.told = true
+		o.broker.note("NATS cannot be reached, trying on until it can", err)
+		return
+	}
+	o.broker.keep(err)
+}
+
+// over forgets what was wrong.
+func (o *outage) over() {
+	o.told = false
+	o.broker.keep(nil)
+}
+
+// keep is note without a word in the log.
+func (b *Broker) keep(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last = err
 }
 
 // reconnectDelay grows from 100 ms to 5 s.

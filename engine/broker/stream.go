@@ -105,7 +105,8 @@ type Event struct {
 
 // Publish stores an event and returns its sequence. Duplicate says that the server
 // had stored it before. It fails with a *WrongSequenceError when ExpectLast does
-// not hold.
+// not hold, and with engine.ErrNoStream, wrapped, when no stream, or not the one named,
+// stores the subject.
 func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplicate bool, err error) {
 	var o []jetstream.PublishOpt
 	if e.ID != "" {
@@ -137,8 +138,8 @@ func publishError(e Event, err error) error {
 	if errors.As(err, &api) && api.ErrorCode == streamNotMatch {
 		return fmt.Errorf("publish %s: %w: stream %s does not store this subject", e.Subject, engine.ErrNoStream, e.Stream)
 	}
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
-		return fmt.Errorf("publish %s: no stream stores this subject: %w", e.Subject, err)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected) {
+		return fmt.Errorf("publish %s: %w: no stream stores this subject", e.Subject, engine.ErrNoStream)
 	}
 	return fmt.Errorf("publish %s: %w", e.Subject, err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/engine"
 	"gnomon/engine/broker"
 )
 
@@ -142,14 +143,21 @@ func TestPublishExpectsLast(t *testing.T) {
 	}
 }
 
-// An event that no stream stores, or another one than named, is refused.
+// An event that no stream stores, or another one than named, is refused because there
+// is no such stream, in words of its own.
 func TestPublishIsRefused(t *testing.T) {
 	b := embedded(t)
 	create(t, b.JetStream(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
-	if _, _, err := b.Publish(t.Context(), broker.Event{Subject: "t"}); err == nil || !strings.Contains(err.Error(), "no stream stores this subject") {
-		t.Errorf("a subject of no stream: %v", err)
-	}
-	if _, _, err := b.Publish(t.Context(), broker.Event{Subject: "s.a", Stream: "OTHER"}); err == nil || !strings.Contains(err.Error(), "publish s.a") {
-		t.Errorf("a subject of another stream: %v", err)
+	for _, tt := range []struct {
+		event broker.Event
+		want  string
+	}{
+		{broker.Event{Subject: "t"}, "publish t: stream not found: no stream stores this subject"},
+		{broker.Event{Subject: "t", Stream: "S"}, "publish t: stream not found: no stream stores this subject"},
+		{broker.Event{Subject: "s.a", Stream: "OTHER"}, "publish s.a: stream not found: stream OTHER does not store this subject"},
+	} {
+		if _, _, err := b.Publish(t.Context(), tt.event); !errors.Is(err, engine.ErrNoStream) || err.Error() != tt.want {
+			t.Errorf("%+v: %v, want %s", tt.event, err, tt.want)
+		}
 	}
 }

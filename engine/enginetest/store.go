@@ -70,5 +70,9 @@ func (c *Catalog) Names() []string {
 
 func copyRecord(r engine.CatalogRecord) engine.CatalogRecord {
 	r.Generations, r.Snapshots = slices.Clone(r.Generations), slices.Clone(r.Snapshots)
+	if r.Origin != nil {
+		origin := *r.Origin
+		r.Origin = &origin
+	}
 	return r
 }

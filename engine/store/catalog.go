@@ -16,8 +16,8 @@ import (
 
 const catalogFile = "catalog.json"
 
-// Catalog keeps what operators decide, in one small file that is replaced whole
-// at every change. It implements engine.Catalog.
+// Catalog keeps what operators decide, and what is under way across restarts, in one
+// small file that is replaced whole at every change. It implements engine.Catalog.
 type Catalog struct {
 	dir string
 
@@ -33,6 +33,7 @@ type catalogContent struct {
 	Format      int                             `json:"format"`
 	Engine      string                          `json:"engine"` // random; tells data directories apart
 	Projections map[string]engine.CatalogRecord `json:"projections"`
+	Seeds       map[string]string               `json:"seeds,omitempty"` // files, by the stream that has only a part of them
 }
 
 // openCatalog reads a catalog, and writes an empty one when there is none.
@@ -92,11 +93,48 @@ func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) erro
 	next := c.file
 	next.Projections = maps.Clone(c.file.Projections)
 	next.Projections[name] = r
+	return c.replace(next)
+}
+
+// replace writes the whole file anew. The caller holds mu.
+func (c *Catalog) replace(next catalogContent) error {
 	if err := writeJSON(filepath.Join(c.dir, catalogFile), next); err != nil {
 		return fmt.Errorf("write catalog: %w", err)
 	}
 	c.file = next
 	return nil
+}
+
+// Seeding returns the file that a stream is being filled from; ok is false when none
+// is, for then what the stream holds is its user's own.
+func (c *Catalog) Seeding(stream string) (file string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	file, ok = c.file.Seeds[stream]
+	return file, ok
+}
+
+// BeginSeed notes that a stream is being filled from a file. The note is on disk when
+// it returns, and stays until EndSeed.
+func (c *Catalog) BeginSeed(stream, file string) error {
+	return c.updateSeeds(func(seeds map[string]string) { seeds[stream] = file })
+}
+
+// EndSeed notes that a stream has all of the file.
+func (c *Catalog) EndSeed(stream string) error {
+	return c.updateSeeds(func(seeds map[string]string) { delete(seeds, stream) })
+}
+
+func (c *Catalog) updateSeeds(change func(map[string]string)) error {
+	c.updating.Lock()
+	defer c.updating.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.file
+	next.Seeds = map[string]string{}
+	maps.Copy(next.Seeds, c.file.Seeds)
+	change(next.Seeds)
+	return c.replace(next)
 }
 
 // Names implements engine.Catalog.
