@@ -261,6 +261,74 @@ func TestServerAway(t *testing.T) {
 	})
 }
 
+// What was applied is committed when the server goes away, however long the window.
+func TestOutageCommits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(500)
+		gate := make(chan struct{})
+		m := enginetest.FuncModule("ledger", func(e abi.Record, st engine.State) error {
+			if e.Sequence == 250 {
+				<-gate
+			}
+			return ledger(e, st)
+		})
+		e := b.start(spec(m, func(s *engine.Spec) { s.Batch.Events, s.Window = 10, 1000*time.Hour }))
+		e.await("the gate", func(s engine.Status) bool { return s.Applied >= 240 })
+		b.server.SetDown(true)
+		close(gate)
+		s := e.await("a commit", func(s engine.Status) bool { return s.Position >= 250 })
+		e.wantLedger(1, s.Position)
+		b.server.SetDown(false)
+		e.awaitLive(500)
+		e.wantLedger(1, 500)
+	})
+}
+
+// A call of the guest that does not come to an end is called stalled, with its events.
+func TestEndlessCall(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		gate := make(chan struct{})
+		e := b.start(spec(enginetest.FuncModule("endless", func(e abi.Record, st engine.State) error {
+			<-gate
+			return nil
+		})))
+		e.awaitLive(0)
+		b.append(3)
+		s := e.awaitState(engine.Stalled)
+		if !strings.HasPrefix(s.Reason, "the module has been at work on events 1 to ") || !strings.Contains(s.Hint, "loops") {
+			t.Errorf("status %+v", s)
+		}
+		if ready, _ := e.Ready(); ready {
+			t.Error("ready")
+		}
+		close(gate)
+		e.awaitLive(3)
+	})
+}
+
+// What a slow guest has done with a part of a large batch is committed as time goes by.
+func TestSlowGuestCommits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		for range 1000 {
+			b.server.Append(streamName, "e.x", nil)
+		}
+		slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+			time.Sleep(time.Second) // of the bubble
+			return ledger(e, st)
+		})
+		e := b.start(spec(slow, func(s *engine.Spec) { s.Batch.Events = 10 }))
+		s := e.await("a commit", func(s engine.Status) bool { return s.Position > 0 })
+		if s.Applied > 50 || s.State != engine.CatchingUp {
+			t.Errorf("the first commit came at %+v", s)
+		}
+		began := time.Now()
+		e.stop()
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it took %s to stop", took)
+		}
+	})
+}
+
 // A stream that does not exist yet is waited for.
 func TestStreamMissing(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {

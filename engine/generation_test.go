@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +119,116 @@ func TestChangeTakenBack(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		e.wantLedger(1, 25)
+	})
+}
+
+// A changed projection begins where its first generation did: "new" does not mean
+// today what it meant then.
+func TestChangedProjectionKeepsItsOrigin(t *testing.T) {
+	for name, start := range map[string]func() engine.Start{
+		"new":  func() engine.Start { return engine.Start{New: true} },
+		"time": func() engine.Start { return engine.Start{Time: time.Date(2000, 1, 1, 0, 0, 10, 0, time.UTC)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(9)
+				with := func(s *engine.Spec) { s.Start = start() }
+				e := b.start(spec(ledgerModule, with))
+				e.awaitLive(9)
+				b.append(20)
+				e.awaitLive(29)
+				e.wantLedger(10, 29)
+				e.stop()
+				e = b.start(spec(ledgerModuleAs("changed"), with))
+				e.await("the new one", func(s engine.Status) bool { return s.Building == "" && s.State == engine.Live })
+				e.wantLedger(10, 29)
+				e.stop()
+				// Of another stream it begins anew.
+				b.server.Create("T")
+				e = b.start(spec(ledgerModuleAs("changed"), with, func(s *engine.Spec) { s.Stream = "T" }))
+				b.server.Append("T", "e.x", nil)
+				e.await("the new one", func(s engine.Status) bool { return s.Building == "" && s.State == engine.Live })
+			})
+		})
+	}
+}
+
+// AwaitEnd waits until the new generation is read, so that a run that ends then has
+// done what it was for.
+func TestAwaitEndOfChangedProjection(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(20)
+		e.stop()
+		s := spec(ledgerModuleAs("changed"))
+		e = b.start(s)
+		if err := e.AwaitEnd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.status(); got.Generation != s.Generation() || got.Building != "" {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// A reading that was opened before a hand-over is good until it is closed.
+func TestReadingSurvivesHandOver(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		former := spec(ledgerModule)
+		e := b.start(former)
+		e.awaitLive(20)
+		e.stop()
+		gate := make(chan struct{})
+		e = b.start(spec(enginetest.FuncModule("changed", func(e abi.Record, st engine.State) error {
+			<-gate
+			return ledger(e, st)
+		})))
+		reading, err := e.Read("p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		e.await("the new one", func(s engine.Status) bool { return s.Building == "" })
+		if n := b.keyspace(former).Closed(); n != 1 { // by the first engine
+			t.Errorf("the former keyspace was closed %d times while it is read", n)
+		}
+		if _, ok, err := reading.Get([]byte("ledger")); !ok || err != nil {
+			t.Errorf("the reading: %v, %v", ok, err)
+		}
+		reading.Close()
+		reading.Close()
+		if n := b.keyspace(former).Closed(); n != 2 {
+			t.Errorf("the former keyspace was closed %d times", n)
+		}
+	})
+}
+
+// A keyspace that is damaged halts its projection; the others run.
+func TestDamagedKeyspace(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(5)
+		b.store.Damage("p")
+		e := b.start(spec(ledgerModule), spec(ledgerModule, func(s *engine.Spec) { s.Name = "q" }))
+		s := e.awaitState(engine.Halted)
+		if !strings.Contains(s.Reason, engine.ErrCorrupt.Error()) || !strings.Contains(s.Hint, "inspect --verify") {
+			t.Errorf("status %+v", s)
+		}
+		if _, err := e.Read("p"); !errors.Is(err, engine.ErrCorrupt) {
+			t.Errorf("Read: %v", err)
+		}
+		if err := e.Pause("p"); !errors.Is(err, engine.ErrCorrupt) {
+			t.Errorf("Pause: %v", err)
+		}
+		err := e.AwaitEnd(t.Context())
+		var stopped *engine.StoppedError
+		if !errors.As(err, &stopped) || strings.Contains(err.Error(), "projection q") {
+			t.Errorf("AwaitEnd: %v", err)
+		}
+		if s, err := e.Status("q"); err != nil || s.State != engine.Live || s.Position != 5 {
+			t.Errorf("the other one: %+v, %v", s, err)
+		}
 	})
 }
 

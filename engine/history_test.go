@@ -1,10 +1,14 @@
 package engine_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
 )
 
 // A stream that is no longer the one that was read is noticed before anything is
@@ -82,4 +86,47 @@ func TestTrimmedStream(t *testing.T) {
 		e.awaitLive(25)
 		e.wantLedger(6, 25)
 	})
+}
+
+// Events that the stream loses while a reader is open are noticed where they are
+// missing, though the reader goes on behind them.
+func TestEventsLostWhileReading(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		purge uint64 // everything before it
+		next  int    // events stored after
+	}{
+		{"in the middle", 500, 0},
+		{"all of them", 601, 0},
+		{"all of them, and more came", 601, 50},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				large := make([]byte, engine.FeedBytes/100) // of which 600 are not read ahead
+				for range 600 {
+					b.server.Append(streamName, "e.x", large)
+				}
+				gate := make(chan struct{})
+				m := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+					if e.Sequence == 5 {
+						<-gate
+					}
+					e.Data = nil
+					return ledger(e, st)
+				})
+				e := b.start(spec(m, func(s *engine.Spec) { s.Batch.Events = 10 }))
+				e.await("the gate", func(s engine.Status) bool { return s.StreamLast == 600 })
+				synctest.Wait()
+				b.server.Purge(streamName, c.purge)
+				b.append(c.next)
+				close(gate)
+				s := e.awaitState(engine.Diverged)
+				want := fmt.Sprintf("stream S begins at sequence %d, but %d is the next to apply", c.purge, s.Position+1)
+				if !strings.HasPrefix(s.Reason, want) {
+					t.Errorf("reason %q, want %q", s.Reason, want)
+				}
+				e.wantLedger(1, s.Position)
+			})
+		})
+	}
 }

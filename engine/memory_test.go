@@ -89,7 +89,7 @@ func TestMemoryAfterFailure(t *testing.T) {
 				}
 			}}
 		}
-		e = b.start(spec(poison, func(s *engine.Spec) { s.Batch.Events, s.MemorySnapshots.Events = 1, 7 }))
+		e = b.start(spec(poison, func(s *engine.Spec) { s.Batch.Events, s.MemorySnapshots.Events = 1, 1000 }))
 		b.append(27)
 		s := e.awaitState(engine.Halted)
 		if s.Position != 20 || !strings.HasPrefix(s.Reason, "event 21: ") {

@@ -297,7 +297,7 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 			break
 		}
 		s.anchors = withAnchor(s.anchors, AnchorOf(p.last))
-		if err := s.makeRoom(ctx); err != nil {
+		if err := s.between(ctx); err != nil {
 			return err
 		}
 	}
@@ -307,6 +307,28 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 	}
 	s.advance(b.Through)
 	s.unread = b.Pending
+	return s.makeRoom(ctx)
+}
+
+// between commits what is due between two calls for one batch, and ends it with ctx:
+// a batch may take a slow guest long.
+func (s *session) between(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if s.inFlight {
+		select {
+		case r := <-s.committer.done:
+			if err := s.landed(r); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	s.unread = max(s.unread, 1) // the rest of the batch
+	if err := s.commitIfDue(ctx); err != nil {
+		return err
+	}
 	return s.makeRoom(ctx)
 }
 

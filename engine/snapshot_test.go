@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/enginetest"
 )
 
 // A snapshot keeps the state of its moment readable, across restarts, whatever is
@@ -79,6 +80,25 @@ func TestSnapshotBounds(t *testing.T) {
 		}
 		if err := create("s4"); err != nil {
 			t.Errorf("when there is room again: %v", err)
+		}
+	})
+}
+
+// Snapshots of a keyspace that was removed and built again are dropped.
+func TestSnapshotOfRemovedKeyspace(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(20)
+		if _, err := e.CreateSnapshot(t.Context(), "p", "s"); err != nil {
+			t.Fatal(err)
+		}
+		e.stop()
+		b.store = new(enginetest.Store)
+		e = b.start(spec(ledgerModule))
+		e.awaitLive(20)
+		if list, err := e.Snapshots("p"); err != nil || len(list) != 0 {
+			t.Errorf("snapshots %+v, %v", list, err)
 		}
 	})
 }

@@ -31,6 +31,7 @@ type Keyspace struct {
 	pins        map[engine.Version]int
 	durable     engine.Version
 	views       atomic.Int64
+	closed      atomic.Int64
 }
 
 type revision struct {
@@ -188,11 +189,15 @@ func (k *Keyspace) Limit() engine.TxLimit {
 // DiskBytes implements engine.Keyspace.
 func (k *Keyspace) DiskBytes() int64 { return 0 }
 
+// Closed is how many times it was closed.
+func (k *Keyspace) Closed() int64 { return k.closed.Load() }
+
 // OpenViews is how many views have not been closed.
 func (k *Keyspace) OpenViews() int64 { return k.views.Load() }
 
 // Close implements engine.Keyspace.
 func (k *Keyspace) Close() error {
+	k.closed.Add(1)
 	if n := k.views.Load(); n != 0 {
 		return fmt.Errorf("%d views are open", n)
 	}

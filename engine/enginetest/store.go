@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -14,6 +15,14 @@ import (
 type Store struct {
 	mu        sync.Mutex
 	keyspaces map[string]*Keyspace
+	damaged   string // projection
+}
+
+// Damage makes the keyspaces of a projection fail to open.
+func (s *Store) Damage(projection string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.damaged = projection
 }
 
 // Open implements engine.Store.
@@ -21,6 +30,9 @@ func (s *Store) Open(_ context.Context, projection, generation string, create bo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := projection + "/" + generation
+	if projection == s.damaged {
+		return nil, fmt.Errorf("open keyspace %s: %w", name, engine.ErrCorrupt)
+	}
 	if s.keyspaces == nil {
 		s.keyspaces = map[string]*Keyspace{}
 	}

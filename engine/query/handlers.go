@@ -131,8 +131,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey st
 	if reading == nil {
 		return
 	}
-	defer reading.Close()
-	value, ok, err := reading.Get([]byte(key))
+	value, ok, err := lookUp(reading, []byte(key))
 	switch {
 	case err != nil:
 		failed(w, err)
@@ -141,6 +140,13 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey st
 	default:
 		answer(w, http.StatusOK, wire.Get{Projection: name, Row: wire.Row{Key: []byte(key), Value: value}, AsOf: wire.Of(reading.Checkpoint)})
 	}
+}
+
+// lookUp reads one key and closes the reading, which is not held while the client takes
+// its answer.
+func lookUp(reading *engine.Reading, key []byte) (value []byte, ok bool, err error) {
+	defer reading.Close()
+	return reading.Get(key)
 }
 
 func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, name string) {
@@ -160,7 +166,7 @@ func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, name string) 
 		return
 	}
 	var ask wire.NewSnapshot
-	if !body(w, r, &ask) {
+	if !jsonOrNone(w, r) || !body(w, r, &ask) {
 		return
 	}
 	snapshot, err := s.engine.CreateSnapshot(r.Context(), name, ask.Name)
@@ -171,12 +177,16 @@ func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, name string) 
 	answer(w, http.StatusCreated, snapshot)
 }
 
-// act answers a verb with the status after it.
+// act answers a verb with the status after it. It needs no body, and takes an empty
+// object.
 func (s *Server) act(w http.ResponseWriter, r *http.Request, name string, verb func(string) error) {
 	if !allowed(w, r, http.MethodPost) {
 		return
 	}
 	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	if !jsonOrNone(w, r) || r.ContentLength != 0 && !body(w, r, &struct{}{}) {
 		return
 	}
 	if err := verb(name); err != nil {
@@ -197,8 +207,7 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := r.PathValue("stream")
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch kind {
+	switch kind(r) {
 	case "application/x-ndjson":
 		done, err := s.appender.Import(r.Context(), stream, r.Body)
 		if err != nil {
@@ -218,18 +227,44 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, http.StatusCreated, done)
 	default:
-		problem(w, http.StatusUnsupportedMediaType, wire.CodeBadRequest, "Content-Type is "+r.Header.Get("Content-Type"), "use application/json for one event, application/x-ndjson for lines")
+		badKind(w, r, "use application/json for one event, application/x-ndjson for lines")
 	}
+}
+
+// kind is the media type of a request's body.
+func kind(r *http.Request) string {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind
+}
+
+func badKind(w http.ResponseWriter, r *http.Request, hint string) {
+	problem(w, http.StatusUnsupportedMediaType, wire.CodeBadRequest, fmt.Sprintf("Content-Type is %.200q", r.Header.Get("Content-Type")), hint)
+}
+
+// jsonOrNone refuses a body that does not say that it is JSON: of those that a page of another
+// site can send without asking first, none does.
+func jsonOrNone(w http.ResponseWriter, r *http.Request) bool {
+	if r.ContentLength == 0 || kind(r) == "application/json" {
+		return true
+	}
+	badKind(w, r, "use application/json")
+	return false
 }
 
 // maxEvent bounds the body of one event: what a server takes by default, as base64.
 const maxEvent = 2 * maxBody
+
+// errTrailing says that a body is more than one JSON value.
+var errTrailing = errors.New("there is more after the JSON value")
 
 // body reads a JSON body strictly.
 func body(w http.ResponseWriter, r *http.Request, v any) bool {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxEvent))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
+	if err == nil {
+		err = trailing(d)
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -238,4 +273,15 @@ func body(w http.ResponseWriter, r *http.Request, v any) bool {
 		bad(w, "body: %v", err)
 	}
 	return err == nil
+}
+
+func trailing(d *json.Decoder) error {
+	var large *http.MaxBytesError
+	switch _, err := d.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.As(err, &large):
+		return err
+	}
+	return errTrailing
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
@@ -18,9 +17,7 @@ const (
 	defaultLimit = 100
 	maxLimit     = 10_000
 	maxPage      = 4 << 20 // bytes of keys and values; a page has at least one row
-	// slowClient is how long a client may take for a part of a stream of rows.
-	slowClient = 30 * time.Second
-	rowsHeader = "Gnomon-Rows"
+	rowsHeader   = "Gnomon-Rows"
 )
 
 // span is the part of the keys that a request asks for.
@@ -45,12 +42,17 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request, name string) {
 	if reading == nil {
 		return
 	}
-	defer reading.Close()
 	if strings.Contains(r.Header.Get("Accept"), "application/x-ndjson") {
+		defer reading.Close()
 		s.stream(w, r, reading, sp)
 		return
 	}
-	page(w, name, reading, sp)
+	p, err := page(name, reading, sp)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	answer(w, http.StatusOK, p)
 }
 
 // spanOf reads the parameters of a scan. Keys are bytes: percent-encoded, or as
@@ -60,6 +62,10 @@ func spanOf(w http.ResponseWriter, q url.Values) (sp span, ok bool) {
 		name string
 		dst  *[]byte
 	}{{"prefix", &sp.prefix}, {"after", &sp.after}} {
+		if q.Has(p.name) && q.Has(p.name+"_b64") {
+			bad(w, "parameters %s and %s_b64 are both given: use one of them", p.name, p.name)
+			return sp, false
+		}
 		*p.dst = []byte(q.Get(p.name))
 		if text := q.Get(p.name + "_b64"); text != "" {
 			b, err := base64.StdEncoding.DecodeString(text)
@@ -81,8 +87,10 @@ func spanOf(w http.ResponseWriter, q url.Values) (sp span, ok bool) {
 	return sp, true
 }
 
-// page answers with a bounded number of rows, and where to go on.
-func page(w http.ResponseWriter, name string, reading *engine.Reading, sp span) {
+// page reads a bounded number of rows, and where to go on. It closes the reading, which
+// is not held while the client takes its answer.
+func page(name string, reading *engine.Reading, sp span) (wire.Page, error) {
+	defer reading.Close()
 	if sp.limit == 0 {
 		sp.limit = defaultLimit
 	}
@@ -97,14 +105,13 @@ func page(w http.ResponseWriter, name string, reading *engine.Reading, sp span) 
 		return true
 	})
 	if err != nil {
-		failed(w, err)
-		return
+		return wire.Page{}, err
 	}
 	var next []byte
 	if more {
 		next = items[len(items)-1].Key
 	}
-	answer(w, http.StatusOK, wire.MakePage(name, items, next, wire.Of(reading.Checkpoint)))
+	return wire.MakePage(name, items, next, wire.Of(reading.Checkpoint)), nil
 }
 
 // stream answers with every row, one a line, all from one version. A stream that
@@ -115,14 +122,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, reading *engine.
 	if r.Method == http.MethodHead {
 		return
 	}
-	control := http.NewResponseController(w)
 	out := bufio.NewWriterSize(w, 64<<10)
 	rows := 0
 	var werr error
 	err := reading.Scan(sp.prefix, sp.after, func(key, value []byte) bool {
-		if rows%1024 == 0 {
-			_ = control.SetWriteDeadline(time.Now().Add(slowClient)) // not every writer has one
-		}
 		line, err := wire.Marshal(wire.Row{Key: key, Value: value})
 		if err == nil {
 			_, err = out.Write(append(line, '\n'))
@@ -139,7 +142,6 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, reading *engine.
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set(rowsHeader, strconv.Itoa(rows))
-	_ = control.SetWriteDeadline(time.Time{})
 }
 
 func firstOf(errs ...error) error {

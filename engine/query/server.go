@@ -75,17 +75,30 @@ type Server struct {
 	guarded  bool     // there is a token
 	log      *slog.Logger
 	http     http.Server
+	origins  http.CrossOriginProtection
+	requests requests
+	stop     context.CancelFunc // ends the contexts of requests
+
+	patience time.Duration // with a client that does not read
+	drain    time.Duration // in which requests under way may end by themselves
+	abort    time.Duration // in which they have to end, after that
 }
 
 const (
 	maxHeaders  = 64 << 10
 	maxBody     = 1 << 20 // of a request that is not an import
 	drainPeriod = 5 * time.Second
+	abortPeriod = 5 * time.Second
 )
 
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
-	s := &Server{engine: o.Engine, appender: o.Appender, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log}
+	s := &Server{
+		engine: o.Engine, appender: o.Appender, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
+		patience: slowClient, drain: drainPeriod, abort: abortPeriod,
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", metricsHandler(o.Engine, o.Version))
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
@@ -97,7 +110,8 @@ func New(o Options) *Server {
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	})
 	s.http = http.Server{
-		Handler:           s.guard(mux),
+		Handler:           s.count(s.guard(mux)),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaders,
@@ -117,18 +131,48 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Close lets requests under way end, for a while, and stops.
+// Close lets requests under way end by themselves, for a while, then makes them end. No
+// request reads any more when it returns, but for those that it logs: what they read may
+// be closed then.
 func (s *Server) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainPeriod)
+	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		return s.http.Close()
+	err := s.http.Shutdown(ctx)
+	s.stop()
+	if err != nil {
+		err = s.http.Close()
 	}
-	return nil
+	s.awaitRequests()
+	return err
 }
 
-// guard stands before every request: panics, who asks, and by which name. Paths
-// below a projection are routed here, before ServeMux cleans them: a key may be
+func (s *Server) awaitRequests() {
+	ended := s.requests.end()
+	late := time.NewTimer(s.abort)
+	defer late.Stop()
+	select {
+	case <-ended:
+	case <-late.C:
+		s.log.Error("requests do not end, stopping without them", "requests", s.requests.underWay(), "waited", s.abort)
+	}
+}
+
+// count counts requests, and refuses those that come when the server is closed.
+func (s *Server) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.requests.begin() {
+			problem(w, http.StatusServiceUnavailable, wire.CodeNotReady, "the engine stops", "ask again when it runs")
+			return
+		}
+		defer s.requests.done()
+		out := newPaced(w, s.patience)
+		next.ServeHTTP(out, r)
+		out.renew() // for what is still in buffers
+	})
+}
+
+// guard stands before every request: panics, who asks, by which name, and from where.
+// Paths below a projection are routed here, before ServeMux cleans them: a key may be
 // any bytes.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -140,6 +184,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			problem(w, http.StatusUnauthorized, wire.CodeUnauthorized, "a token is required", "send it as Authorization: Bearer TOKEN; the CLI takes it from GNOMON_TOKEN")
 		case !s.guarded && !localHost(r.Host):
 			problem(w, http.StatusForbidden, wire.CodeForbiddenHost, "the host "+r.Host+" is not this machine", "use localhost or a loopback address, or configure a token")
+		case s.origins.Check(r) != nil:
+			problem(w, http.StatusForbidden, wire.CodeCrossOrigin, fmt.Sprintf("a page of another site asks for %s %s", r.Method, r.URL.Path), "ask from a program, or from a page of the same origin")
 		case strings.HasPrefix(r.URL.EscapedPath(), "/v1/projections/"):
 			s.projection(w, r)
 		default:
@@ -166,8 +212,10 @@ func (s *Server) authorized(r *http.Request) bool {
 	return ok && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
 }
 
-// localHost reports whether a request names this machine itself: a page of another
-// site cannot, even when its name was made to resolve to here.
+// localHost reports whether a request names this machine itself. A page of another site
+// whose name was made to resolve to here does not, so that it reads nothing. One that
+// asks for localhost as such does: the browser keeps answers from it, and the check of
+// origins lets it change nothing.
 func localHost(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {

@@ -221,6 +221,7 @@ const (
 	CodeNotAvailable    = "not-available"
 	CodeUnauthorized    = "unauthorized"
 	CodeForbiddenHost   = "forbidden-host"
+	CodeCrossOrigin     = "cross-origin"
 	CodeTooLarge        = "too-large"
 	CodeNotFound        = "not-found"
 	CodeBadMethod       = "method-not-allowed"
