@@ -105,8 +105,18 @@ func openCopy(dir string, id identity, log *slog.Logger) (engine.Keyspace, error
 	return &copyKeyspace{Keyspace: k, dir: tmp}, nil
 }
 
+// writable reports whether a file can be opened for writing, as Badger opens all of
+// its files: on a file system that is mounted for reading none can. A variable for tests.
+var writable = func(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
 // linkFiles makes dst look like src: tables, which Badger never changes, are
-// linked; all else is copied.
+// linked where that will do; all else is copied.
 func linkFiles(src, dst string) error {
 	src, err := filepath.Abs(src)
 	if err != nil {
@@ -120,7 +130,7 @@ func linkFiles(src, dst string) error {
 		from, to := filepath.Join(src, e.Name()), filepath.Join(dst, e.Name())
 		switch {
 		case e.Name() == lockFile || strings.HasSuffix(e.Name(), ".lock"):
-		case strings.HasSuffix(e.Name(), ".sst"):
+		case strings.HasSuffix(e.Name(), ".sst") && writable(from):
 			err = os.Symlink(from, to)
 		default:
 			err = copyFile(from, to)

@@ -33,8 +33,14 @@ func TestOffline(t *testing.T) {
 		{"killed", crashed, "", last},
 		{"machine crashed", crashed, "second", durable},
 		{"several tables", several, "", 3},
+		{"tables that cannot be written", several, "", 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if strings.Contains(tc.name, "cannot be written") {
+				asked := writable
+				t.Cleanup(func() { writable = asked })
+				writable = func(string) bool { return false }
+			}
 			if tc.boot != "" {
 				rebooted(t, tc.boot)
 			}
