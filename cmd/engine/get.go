@@ -15,30 +15,41 @@ import (
 
 func getCommand() *cobra.Command {
 	var f readFlags
+	var raw bool
 	c := &cobra.Command{
 		Use:   "get NAME KEY",
 		Short: "Print the value of a key",
-		Long: `Get prints a value as it is. With --json it prints
+		Long: `Get prints a value that is text as it is, and one that is not quoted, with a line end
+after it. With --raw it prints the bytes of the value and nothing else. With --json it prints
   {"projection","key","value","as_of_seq","as_of_time"}
 where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b64".`,
 		Example: "  engine get repo-files total\n" +
-			"  engine get process-map \"$(printf 'activity\\tfile_added')\" --json",
+			"  engine get process-map \"$(printf 'activity\\tfile_added')\" --json\n" +
+			"  engine get count events.a --raw | od -t u8",
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if raw && f.json {
+				return usagef(c, "--raw and --json are both set: use one of them")
+			}
 			return f.read(c, func(r reader) error {
 				g, err := r.Get(c.Context(), args[0], []byte(args[1]))
 				if err != nil {
 					return err
 				}
-				if f.json {
+				switch {
+				case f.json:
 					return printJSON(c.OutOrStdout(), g)
+				case raw:
+					_, err = c.OutOrStdout().Write(g.Value)
+				default:
+					_, err = fmt.Fprintln(c.OutOrStdout(), readableText(g.Value))
 				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", g.Value)
 				return err
 			})
 		},
 	}
 	f.add(c)
+	c.Flags().BoolVar(&raw, "raw", false, "print the bytes of the value, whatever they are, without a line end")
 	return c
 }
 
@@ -85,13 +96,22 @@ func printRow(w io.Writer, r wire.Row) error {
 	return err
 }
 
-// readable is text as it is, and anything else quoted.
-func readable(b []byte) string {
+// readable is text of one line as it is, and anything else quoted.
+func readable(b []byte) string { return quotedUnless(unicode.IsPrint, b) }
+
+// readableText is text as it is, lines and tabs and all, and anything else quoted: a
+// terminal would take other bytes for orders.
+func readableText(b []byte) string {
+	return quotedUnless(func(c rune) bool { return c == '\n' || c == '\t' || unicode.IsPrint(c) }, b)
+}
+
+// quotedUnless quotes bytes that are not UTF-8, or have a character that is not well.
+func quotedUnless(well func(rune) bool, b []byte) string {
 	if !utf8.Valid(b) {
 		return strconv.Quote(string(b))
 	}
 	for _, c := range string(b) {
-		if !unicode.IsPrint(c) {
+		if !well(c) {
 			return strconv.Quote(string(b))
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -107,7 +108,7 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 			return err
 		}
 		defer f.Close()
-		if total, err = countLines(name); err != nil {
+		if total, err = countLines(f); err != nil {
 			return err
 		}
 		in = f
@@ -129,32 +130,42 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 	return importer.Import(ctx, name, in, im.sink, o)
 }
 
-// countLines reads a file once, for a progress that knows its end.
-func countLines(name string) (int64, error) {
-	f, err := os.Open(name)
-	if err != nil {
+// countLines reads a file once, for a progress that knows its end. What comes out of a
+// pipe can be read only once: the number is then -1.
+func countLines(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
 		return 0, err
+	case info.IsDir():
+		return 0, fmt.Errorf("%s: is a directory", f.Name())
+	case !info.Mode().IsRegular():
+		return -1, nil
 	}
-	defer f.Close()
-	var r io.Reader = bufio.NewReader(f)
+	n, err := linesOf(f)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return n, err
+}
+
+func linesOf(in io.Reader) (n int64, err error) {
+	var r io.Reader = bufio.NewReader(in)
 	if magic, _ := r.(*bufio.Reader).Peek(2); string(magic) == "\x1f\x8b" {
 		if r, err = gzip.NewReader(r); err != nil {
-			return 0, fmt.Errorf("%s: %w", name, err)
+			return 0, err
 		}
 	}
-	n, buf := int64(0), make([]byte, 64<<10)
+	buf := make([]byte, 64<<10)
 	for {
 		k, err := r.Read(buf)
-		for _, c := range buf[:k] {
-			if c == '\n' {
-				n++
-			}
-		}
+		n += int64(bytes.Count(buf[:k], []byte("\n")))
 		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {
-			return n, fmt.Errorf("%s: %w", name, err)
+			return n, err
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type runner struct {
 	stdout, stderr io.Writer
 	log            *slog.Logger
 	node           *node
+	unfinished     string // what an interrupted run leaves for the next one to complete
 }
 
 func (r *runner) run(ctx context.Context) (err error) {
@@ -83,42 +85,89 @@ func (r *runner) run(ctx context.Context) (err error) {
 // interrupted is for an error that may have come about because the user ended the
 // run. That is how a run ends, but not one that was to catch up first.
 func (r *runner) interrupted(ctx context.Context, err error) error {
+	left := cmp.Or(r.unfinished, "what was applied is committed")
 	switch {
 	case ctx.Err() == nil, !errors.Is(err, context.Canceled):
 		return err
 	case r.once:
-		return errors.New("interrupted before every projection had caught up: what was applied is committed")
+		return errors.New("interrupted before every projection had caught up: " + left)
 	}
+	fmt.Fprintln(r.stdout, "\nstopping: "+left)
 	return nil
 }
 
 // seed imports the files that streams declare for their first time.
 func (r *runner) seed(ctx context.Context) error {
 	for _, s := range r.config.Streams {
-		if s.Seed == "" {
-			continue
+		if err := r.seedStream(ctx, s); err != nil {
+			return fmt.Errorf("seed of stream %s: %w", s.Name, seedHint(err))
 		}
-		info, err := r.node.source.Stream(ctx, s.Name)
-		if err != nil {
-			return err
-		}
-		if info.Last > 0 {
-			continue
-		}
-		fmt.Fprintf(r.stdout, "stream %s is empty: importing %s\n", s.Name, s.Seed)
-		sink, err := importer.OpenStream(ctx, r.node.broker.JetStream(), s.Name)
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		im := &fileImport{sink: sink, stderr: r.stderr}
-		if err := im.file(ctx, s.Seed); err != nil {
-			return fmt.Errorf("seed of stream %s: %w", s.Name, importHint(err))
-		}
-		n := sink.Counts().Imported
-		fmt.Fprintf(r.stdout, "stream %s: %d events imported, %.0f events/s\n", s.Name, n, float64(n)/time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// seedStream fills a stream that is empty, or goes on where an earlier run was
+// interrupted: the catalog says so from before the first event until after the last.
+// A stream that has events otherwise is its user's own.
+func (r *runner) seedStream(ctx context.Context, s config.Stream) error {
+	catalog := r.node.dir.Catalog()
+	partOf, begun := catalog.Seeding(s.Name)
+	if s.Seed == "" {
+		if !begun {
+			return nil
+		}
+		r.log.Warn("stream has only a part of the seed that it was configured with; it is left as it is",
+			"stream", s.Name, "seed", partOf, "hint", "import the rest with: engine import --stream "+s.Name+" "+partOf)
+		return catalog.EndSeed(s.Name)
+	}
+	info, err := r.node.source.Stream(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Last == 0:
+		fmt.Fprintf(r.stdout, "stream %s is empty: importing %s\n", s.Name, s.Seed)
+	case begun:
+		fmt.Fprintf(r.stdout, "stream %s: goes on importing %s\n", s.Name, s.Seed)
+	default:
+		return nil
+	}
+	if err := catalog.BeginSeed(s.Name, s.Seed); err != nil {
+		return err
+	}
+	r.unfinished = fmt.Sprintf("stream %s has only a part of %s, the next run goes on importing it", s.Name, s.Seed)
+	if err := r.importSeed(ctx, s); err != nil {
+		return err
+	}
+	r.unfinished = ""
+	return catalog.EndSeed(s.Name)
+}
+
+func (r *runner) importSeed(ctx context.Context, s config.Stream) error {
+	began := time.Now()
+	sink, err := importer.OpenStream(ctx, r.node.broker.JetStream(), s.Name)
+	if err != nil {
+		return err
+	}
+	im := &fileImport{sink: sink, stderr: r.stderr}
+	if err := im.file(ctx, s.Seed); err != nil {
+		return err
+	}
+	n, there := sink.Counts(), ""
+	if n.Duplicates > 0 {
+		there = fmt.Sprintf(", %d were there already", n.Duplicates)
+	}
+	fmt.Fprintf(r.stdout, "stream %s: %d events imported%s, %.0f events/s\n", s.Name, n.Imported, there, float64(n.Imported)/time.Since(began).Seconds())
+	return nil
+}
+
+// seedHint is the way out of a seed with a bad line.
+func seedHint(err error) error {
+	var line *importer.LineError
+	if errors.As(err, &line) {
+		return withHint(err, "everything before that line is imported; mend it and run again, or take seed out of the configuration and leave bad lines out with: engine import --skip-bad")
+	}
+	return err
 }
 
 // catchUp waits until every projection has caught up, and shows how far it is. A
@@ -156,8 +205,22 @@ func (r *runner) caughtUp(err error) error {
 	if r.once {
 		return withHint(err, "%s", stopped.Hint)
 	}
-	r.log.Error("not all projections caught up", "error", err)
+	r.logStopped()
 	return nil
+}
+
+// logStopped says which projections do not go on by themselves. One that is paused is
+// as somebody wants it, and is only not to be forgotten.
+func (r *runner) logStopped() {
+	for _, s := range r.node.engine.Projections() {
+		log := r.log.With("projection", s.Projection, "position", s.Position, "behind", s.Behind)
+		switch s.State {
+		case engine.Paused:
+			log.Warn("projection is paused", "hint", s.Hint)
+		case engine.Halted, engine.Diverged:
+			log.Error("projection has not caught up", "state", s.State, "reason", s.Reason, "hint", s.Hint)
+		}
+	}
 }
 
 // sum adds up what all projections have applied, and have to, since they started.
@@ -173,11 +236,8 @@ func (r *runner) sum() (n, total int64) {
 func (r *runner) report() error {
 	all := r.node.engine.Projections()
 	for _, s := range all {
-		switch {
-		case s.Start > 0 && s.Events == 0:
-			fmt.Fprintf(r.stdout, "%s goes on at %d, nothing is new\n", s.Projection, s.Start)
-		case s.Start > 0:
-			fmt.Fprintf(r.stdout, "%s went on after %d\n", s.Projection, s.Start)
+		if line := beginning(s); line != "" {
+			fmt.Fprintln(r.stdout, line)
 		}
 	}
 	fmt.Fprintln(r.stdout)
@@ -200,6 +260,21 @@ func (r *runner) report() error {
 	}
 	fmt.Fprintln(r.stdout, "Ctrl-C stops; the next run goes on from here.")
 	return nil
+}
+
+// beginning says where a projection began, unless that was the beginning.
+func beginning(s engine.Status) string {
+	switch {
+	case s.State == engine.Paused:
+		return fmt.Sprintf("%s is paused at %d, %d behind", s.Projection, s.Position, s.Behind)
+	case s.Start == 0:
+		return ""
+	case s.Events > 0:
+		return fmt.Sprintf("%s went on after %d", s.Projection, s.Start)
+	case s.Behind > 0:
+		return fmt.Sprintf("%s stands at %d, %d behind", s.Projection, s.Position, s.Behind)
+	}
+	return fmt.Sprintf("%s goes on at %d, nothing is new", s.Projection, s.Start)
 }
 
 func serverFlag(base string) string {

@@ -39,7 +39,7 @@ func TestManual(t *testing.T) {
 	p.Name, p.Module, p.Stream, p.Subjects = "count", "count.wasm", "GITLOG", []string{}
 	p.Origin, p.SettingsJSON = "config.toml", []byte("{}")
 	got := *c
-	got.Projections = nil
+	got.Projections, got.Streams = nil, got.Streams[:1] // readers append theirs
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the manual's values are not the defaults:\n%+v\n%+v", got, want)
 	}
@@ -210,13 +210,45 @@ func TestFilesBesideModules(t *testing.T) {
 		t.Errorf("data_dir = %s, want it beside the configuration", c.DataDir)
 	}
 	for text, want := range map[string]string{
-		"[projection]\nstrem = \"E\"\n":                           `orders.toml:2: unknown key "projection.strem": did you mean "projection.stream"?`,
-		"[projection]\nstream = \"E\"\nname = \"balances\"\n":     `orders.toml: projection "balances" is declared twice, also in ` + main,
-		"[projection]\nstream = \"EVENTS\"\nsubjects = [\"x\"]\n": `orders.toml: projection orders: subject "x" is not in stream EVENTS`,
+		"[projection]\nstrem = \"E\"\n":                                        `orders.toml:2: unknown key "projection.strem": did you mean "projection.stream"?`,
+		"[projection]\nstream = \"E\"\nname = \"balances\"\n":                  `orders.toml: projection "balances" is declared twice, also in ` + main,
+		"[projection]\nstream = \"EVENTS\"\nsubjects = [\"x\"]\n":              `orders.toml: projection orders: subject "x" is not in stream EVENTS`,
+		"[htpp]\nlisten = \"\"\n":                                              `orders.toml:1: unknown key "htpp"`,
+		"data_dir = \"a\"\n":                                                   `orders.toml:1: unknown key "data_dir"`,
+		"[projection]\nstream = \"E\"\n[[stream]]\nname = \"E\"\n[[stream]]\n": `orders.toml:3: [[stream]] is not for a file beside a module, which holds one [projection]: put it into the configuration`,
+		"[[projection]]\nstream = \"E\"\n":                                     `orders.toml:1: [[projection]] is not for a file beside a module`,
+		"[projection]\nsettings = 1\n[[projection.settings.list]]\n":           `orders.toml:3: `,
 	} {
 		write("plugins.d/orders.toml", text)
 		if _, err := Load(main); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v, want %s", err, want)
+		}
+	}
+}
+
+// A configuration that stands in the folder of modules is not taken for a file beside
+// one, by whatever name it is given.
+func TestConfigurationBesideModules(t *testing.T) {
+	dir := t.TempDir()
+	main, link := filepath.Join(dir, "config.toml"), filepath.Join(dir, "link.toml")
+	files := map[string]string{main: "[plugins]\ndir = \".\"\n" + small, filepath.Join(dir, "orders.toml"): "[projection]\nstream = \"EVENTS\"\n"}
+	for path, text := range files {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(main, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, path := range []string{main, "config.toml", "./config.toml", link} {
+		c, err := Load(path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if len(c.Projections) != 2 || c.Projections[1].Name != "orders" {
+			t.Errorf("%s: projections = %+v, want those of the configuration and of orders.toml", path, c.Projections)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,7 +39,7 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	c.resolve(filepath.Dir(path))
-	if err := c.addModuleFiles(); err != nil {
+	if err := c.addModuleFiles(path); err != nil {
 		return nil, err
 	}
 	if err := c.validate(doc); err != nil {
@@ -75,32 +76,73 @@ type moduleFile struct {
 }
 
 // addModuleFiles adds the projections of the NAME.toml files in the folder of
-// modules. Name and module need not be given there.
-func (c *Config) addModuleFiles() error {
+// modules. The configuration itself may stand there, too: it is none of them.
+func (c *Config) addModuleFiles(configuration string) error {
 	files, err := filepath.Glob(filepath.Join(c.Plugins.Dir, "*.toml"))
 	if err != nil {
 		return fmt.Errorf("list %s: %w", c.Plugins.Dir, err)
 	}
 	for _, path := range files {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("read configuration beside a module: %w", err)
+		if sameFile(path, configuration) {
+			continue
 		}
-		m := moduleFile{Projection: DefaultProjection()}
-		if _, err := decode(path, b, os.LookupEnv, &m); err != nil {
+		p, err := loadModuleFile(path)
+		if err != nil {
 			return err
 		}
-		base := strings.TrimSuffix(filepath.Base(path), ".toml")
-		if m.Projection.Name == "" {
-			m.Projection.Name = base
-		}
-		if m.Projection.Module == "" {
-			m.Projection.Module = base + ".wasm"
-		}
-		m.Projection.Origin = path
-		c.Projections = append(c.Projections, m.Projection)
+		c.Projections = append(c.Projections, p)
 	}
 	return nil
+}
+
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+// loadModuleFile reads a file beside a module. Name and module need not be given there.
+func loadModuleFile(path string) (Projection, error) {
+	var none Projection
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return none, fmt.Errorf("read configuration beside a module: %w", err)
+	}
+	m := moduleFile{Projection: DefaultProjection()}
+	doc, err := decode(path, b, os.LookupEnv, &m)
+	if err != nil {
+		return none, cmp.Or(misplaced(doc), err)
+	}
+	base := strings.TrimSuffix(filepath.Base(path), ".toml")
+	if m.Projection.Name == "" {
+		m.Projection.Name = base
+	}
+	if m.Projection.Module == "" {
+		m.Projection.Module = base + ".wasm"
+	}
+	m.Projection.Origin = path
+	return m.Projection, nil
+}
+
+// misplaced is the error for a file beside a module that has an array of tables, such
+// as [[stream]]: that belongs in the configuration. It is nil when there is none, or
+// when the file is no TOML.
+func misplaced(doc *document) error {
+	if doc == nil {
+		return nil
+	}
+	var first *Error
+	for key, line := range doc.lines {
+		name, isArray := strings.CutSuffix(key, "[0]")
+		if !isArray || strings.Contains(name, ".") || first != nil && first.Line < line {
+			continue
+		}
+		first = &Error{File: doc.name, Line: line, Text: "[[" + name + "]] is not for a file beside a module, which holds one [projection]: put it into the configuration"}
+	}
+	if first == nil {
+		return nil // and not a nil *Error
+	}
+	return first
 }
 
 // resolve makes paths relative to the folder of the configuration.
