@@ -21,6 +21,7 @@ type call struct {
 	batch    []byte       // only in apply
 	state    engine.State // only in apply
 	tooSmall int          // size of a buffer that the batch did not fit in
+	table    []byte       // of the batch's fields, once they were asked for
 
 	cause uint32 // index of the last event that emitted
 	emits int    // of that event

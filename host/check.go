@@ -22,6 +22,7 @@ func contract(list []abi.Func) functions {
 
 var (
 	contractImports = contract(abi.Imports())
+	jsonImports     = contract(abi.ImportsJSON())
 	contractExports = contract(abi.Exports())
 )
 
@@ -52,6 +53,8 @@ func checkImport(i Import, wasi functions) error {
 	switch {
 	case i.Module == abi.Module:
 		offered = contractImports
+	case i.Module == abi.ModuleJSON:
+		offered = jsonImports
 	case i.Module == abi.WASI:
 		offered = wasi
 	case strings.HasPrefix(i.Module, "projection_v"):

@@ -4,8 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -20,6 +25,7 @@ import (
 type Host struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil when nothing is kept; closed after runtime
+	cacheDir string                  // of cache
 	wasi     functions
 	compiler bool
 }
@@ -45,7 +51,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open compilation cache %s: %w", o.CacheDir, err)
 		}
-		h.cache = cache
+		h.cache, h.cacheDir = cache, o.CacheDir
 	}
 	h.runtime, h.compiler = newRuntime(ctx, h.cache)
 	if err := h.offer(ctx); err != nil {
@@ -150,10 +156,27 @@ func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, erro
 	}
 	compiled, err := h.runtime.CompileModule(ctx, module)
 	if err != nil {
-		return nil, fmt.Errorf("is not valid WebAssembly: %w", err)
+		return nil, h.compileError(err)
 	}
 	sum := sha256.Sum256(module)
 	return &Module{host: h, compiled: compiled, binary: b, digest: hex.EncodeToString(sum[:])}, nil
+}
+
+// compileError tells what is wrong with a module from what is wrong with the system
+// or the cache: the module is then as good as it was.
+func (h *Host) compileError(err error) error {
+	var file *fs.PathError
+	var rename *os.LinkError
+	var errno syscall.Errno
+	switch {
+	case strings.HasPrefix(err.Error(), "compilationcache: "): // is there, but cannot be understood
+		return fmt.Errorf("cannot be loaded from the cache of compiled modules %s: %w: remove that folder, it is made anew", h.cacheDir, err)
+	case errors.As(err, &file), errors.As(err, &rename):
+		return fmt.Errorf("cannot be kept in the cache of compiled modules %s: %w: make room there, or make it a folder that can be written, and start again", h.cacheDir, err)
+	case errors.As(err, &errno):
+		return fmt.Errorf("cannot be compiled, the system refuses: %w", err)
+	}
+	return fmt.Errorf("is not valid WebAssembly: %w", err)
 }
 
 // Module is a compiled module. It implements engine.Module.

@@ -173,6 +173,9 @@ func TestMisbehaviour(t *testing.T) {
 		{"over-long key, and then an error", w.Module{Imports: []w.Import{w.Contract("state_put")}, Pages: 2, Funcs: []w.Func{
 			w.Apply(w.I32Const(0), w.I32Const(abi.MaxKey+1), w.I32Const(0), w.I32Const(0), w.Call(0)),
 		}}, engine.GuestRefused, "code -2 (after state_put refused a key of 64001 bytes: the limit is 64000)", -1},
+		{"more memory than the limit, and then a trap", w.Module{Pages: 1, Funcs: []w.Func{
+			w.Apply(w.I32Const(64), w.MemoryGrow, w.Drop, w.Unreachable),
+		}}, engine.GuestTrapped, "unreachable (after it asked for 4259840 bytes of memory: the limit is 4194304 (projection.limits.memory))", -1},
 		{"proc_exit", w.Module{Imports: []w.Import{{Module: abi.WASI, Name: "proc_exit", Params: []abi.ValueType{abi.I32}}}, Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(3), w.Call(0), w.I32Const(0)),
 		}}, engine.GuestTrapped, "exited with code 3", -1},
@@ -209,8 +212,8 @@ func TestMemoryLimit(t *testing.T) {
 	grow := w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I32Const(1000), w.MemoryGrow)}}
 	in, _ := instantiate(t, load(t, grow.Bytes()), "")
 	var g *engine.GuestError
-	if err := in.Apply(t.Context(), nil, nil); !errors.As(err, &g) || g.Text != "code -1" {
-		t.Errorf("growing past the limit: %v, want code -1", err)
+	if err := in.Apply(t.Context(), nil, nil); !errors.As(err, &g) || g.Text != "code -1 (after it asked for 65601536 bytes of memory: the limit is 4194304 (projection.limits.memory))" {
+		t.Errorf("growing past the limit: %v, want code -1, and the limit", err)
 	}
 	if got := in.MemoryBytes(); got != pageSize {
 		t.Errorf("memory has %d bytes, want %d", got, pageSize)

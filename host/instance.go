@@ -12,6 +12,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/sdk/abi"
+	"gnomon/sdk/jsonfields"
 )
 
 // instance is one running copy of a module. It implements engine.Instance.
@@ -22,6 +23,9 @@ type instance struct {
 	limit    uint64 // of memory and of a snapshot, in bytes
 
 	apply, snapshot, restore api.Function // snapshot and restore are nil when not exported
+
+	fields *jsonfields.Reader // that the guest declared; nil before
+	table  []byte             // buffer
 
 	stack [1]uint64 // for CallWithStack: no export of the contract needs more
 	call  call      // the call under way
@@ -34,10 +38,10 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 		in.settings = []byte("{}")
 	}
 	in.call = call{Context: ctx, in: in, name: "start"}
-	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory(c.Memory))
+	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, in.refusedMemory})
 	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(c.Log))
 	if err != nil {
-		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: trapText(err), Event: -1}
+		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: -1}
 	}
 	in.module = module
 	in.apply = module.ExportedFunction(abi.ExportApply)
@@ -48,6 +52,12 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 		return nil, err
 	}
 	return in, nil
+}
+
+// refusedMemory remembers that the call under way asked for too much memory: all that
+// most guests can do then is to trap, which alone does not say why.
+func (in *instance) refusedMemory(size uint64) {
+	in.call.refused = fmt.Sprintf("it asked for %d bytes of memory: the limit is %d (projection.limits.memory)", size, in.limit)
 }
 
 // initialize runs the optional exports that come before any batch.

@@ -4,15 +4,18 @@ import "github.com/tetratelabs/wazero/experimental"
 
 // limitedMemory allocates linear memories that refuse to grow past a limit: the
 // guest then sees memory.grow fail, as the specification lets it.
-type limitedMemory uint64 // bytes
+type limitedMemory struct {
+	limit   uint64            // bytes
+	refused func(size uint64) // is told of each refusal
+}
 
 func (l limitedMemory) Allocate(capacity, _ uint64) experimental.LinearMemory {
-	return &linearMemory{limit: uint64(l), buf: make([]byte, 0, min(capacity, uint64(l)))}
+	return &linearMemory{limitedMemory: l, buf: make([]byte, 0, min(capacity, l.limit))}
 }
 
 type linearMemory struct {
-	limit uint64
-	buf   []byte
+	limitedMemory
+	buf []byte
 }
 
 // Reallocate grows the memory, by at least a quarter so that a guest which grows
@@ -20,6 +23,7 @@ type linearMemory struct {
 // were never handed out.
 func (m *linearMemory) Reallocate(size uint64) []byte {
 	if size > m.limit {
+		m.refused(size)
 		return nil
 	}
 	if size > uint64(cap(m.buf)) {

@@ -4,6 +4,10 @@ package abi
 // contract: a second version will have a second name.
 const Module = "projection_v1"
 
+// ModuleJSON is the name of the import module for fields of JSON data, an addition to
+// Module that a guest need not use.
+const ModuleJSON = "projection_v1_json"
+
 // WASI is the import module of the system interface that language runtimes need.
 const WASI = "wasi_snapshot_preview1"
 
@@ -53,6 +57,12 @@ const (
 	ImportOutputWrite = "output_write"
 )
 
+// Names of the functions that a guest imports from ModuleJSON.
+const (
+	ImportFieldsDeclare = "fields_declare"
+	ImportFieldsRead    = "fields_read"
+)
+
 // Exports lists the functions that the host may call.
 func Exports() []Func {
 	return []Func{
@@ -67,15 +77,24 @@ func Exports() []Func {
 	}
 }
 
-// Imports lists the functions that the host offers.
-func Imports() []Func {
-	i := func(n int) []ValueType {
-		t := make([]ValueType, n)
-		for k := range t {
-			t[k] = I32
-		}
-		return t
+func i(n int) []ValueType {
+	t := make([]ValueType, n)
+	for k := range t {
+		t[k] = I32
 	}
+	return t
+}
+
+// ImportsJSON lists the functions that the host offers in ModuleJSON.
+func ImportsJSON() []Func {
+	return []Func{
+		{ImportFieldsDeclare, i(2), i(1)},
+		{ImportFieldsRead, i(2), i(1)},
+	}
+}
+
+// Imports lists the functions that the host offers in Module.
+func Imports() []Func {
 	return []Func{
 		{ImportBatchRead, i(2), i(1)},
 		{ImportStateGet, i(4), i(1)},
@@ -111,7 +130,12 @@ const (
 	MaxLogLine  = 4 << 10 // bytes; longer lines are cut
 	MaxSubject  = 1 << 10 // bytes of an emitted event's subject
 	MaxHeaders  = 64 << 10
+	MaxFields   = 64      // declared fields
+	MaxField    = 1 << 10 // bytes of the name of one
 )
+
+// CellSize is the size of a cell of the table of fields, in bytes.
+const CellSize = 32
 
 // Levels of the log import, the numbers of log/slog.
 const (

@@ -178,3 +178,20 @@ func append32(dst []byte, v uint32) []byte {
 func append64(dst []byte, v uint64) []byte {
 	return append32(append32(dst, uint32(v)), uint32(v>>32))
 }
+
+// AppendName appends the name of a field to a declaration: {u16 length, name}*.
+func AppendName(dst []byte, name string) []byte {
+	return append(append(dst, byte(len(name)), byte(len(name)>>8)), name...)
+}
+
+// NextName returns the first name of a declaration and what follows it.
+func NextName(names []byte) (name, rest []byte, err error) {
+	if len(names) < 2 {
+		return nil, nil, ErrTruncated
+	}
+	n := int(names[0]) | int(names[1])<<8
+	if names = names[2:]; n > len(names) {
+		return nil, nil, ErrTruncated
+	}
+	return names[:n:n], names[n:], nil
+}

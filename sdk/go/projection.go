@@ -43,6 +43,7 @@ var projection struct {
 var errNoHandler = errors.New("no handler: call gnomon.OnEvent from an init function of package main")
 
 func initialize() int32 {
+	fields.names = nil // natively, instances share the program
 	event := boundary.NoEvent
 	return boundary.Step(&event, func() error {
 		if projection.handle == nil {
@@ -67,6 +68,7 @@ func applyBatch() error {
 	if err != nil {
 		return err
 	}
+	fields.batch, fields.read = batch, false
 	for len(batch) > 0 {
 		p.index++
 		if p.record, batch, err = abi.Next(batch); err != nil {

@@ -1,18 +1,16 @@
-package gnomon
+package jsonfields
 
-// Fields reads chosen fields of JSON objects in one pass, without decoding the
-// rest: in a module some ten times faster than encoding/json. Make it once, in a
-// variable of the program.
-type Fields struct {
+// Reader reads chosen fields of JSON objects in one pass, without decoding the rest.
+type Reader struct {
 	names  []string
 	values []Value
 	json   scanner
 	text   []byte // unescaped texts of the last Read
 }
 
-// NewFields prepares to read the fields with the given names.
-func NewFields(names ...string) *Fields {
-	return &Fields{names: names, values: make([]Value, len(names))}
+// NewReader prepares to read the fields with the given names.
+func NewReader(names ...string) *Reader {
+	return &Reader{names: names, values: make([]Value, len(names))}
 }
 
 // Read returns the values of the fields, in the order of their names. Only the
@@ -20,26 +18,26 @@ func NewFields(names ...string) *Fields {
 // twice the last counts, as in encoding/json, but names must match exactly. The
 // values are valid until the next Read, and as long as data is. Data that is not
 // one valid JSON object is an error.
-func (f *Fields) Read(data []byte) ([]Value, error) {
-	for i := range f.values {
-		f.values[i] = Value{}
+func (r *Reader) Read(data []byte) ([]Value, error) {
+	for i := range r.values {
+		r.values[i] = Value{}
 	}
-	f.text = f.text[:0]
-	f.json.data, f.json.pos = data, 0
-	if err := f.object(); err != nil {
+	r.text = r.text[:0]
+	r.json.data, r.json.pos = data, 0
+	if err := r.object(); err != nil {
 		return nil, err
 	}
-	for i := range f.values {
-		if f.values[i].kind == escapedKind {
-			f.unescape(&f.values[i])
+	for i := range r.values {
+		if r.values[i].kind == escapedKind {
+			r.unescape(&r.values[i])
 		}
 	}
-	return f.values, nil
+	return r.values, nil
 }
 
 // object reads the whole of the data as one object.
-func (f *Fields) object() error {
-	s := &f.json
+func (r *Reader) object() error {
+	s := &r.json
 	if s.next() != '{' {
 		return s.errorf("a JSON object is expected")
 	}
@@ -49,7 +47,7 @@ func (f *Fields) object() error {
 		return s.end()
 	}
 	for {
-		i, err := f.name()
+		i, err := r.name()
 		if err != nil {
 			return err
 		}
@@ -59,8 +57,8 @@ func (f *Fields) object() error {
 			return err
 		}
 		if i >= 0 {
-			v := &f.values[i]
-			v.kind, v.raw = kind, s.data[start:s.pos]
+			v := &r.values[i]
+			v.kind, v.at, v.raw = kind, start, s.data[start:s.pos]
 		}
 		more, err := s.more('}')
 		if err != nil {
@@ -74,29 +72,29 @@ func (f *Fields) object() error {
 
 // name takes the name of a field and its colon. It returns the name's place among
 // those to read, or -1.
-func (f *Fields) name() (int, error) {
-	s := &f.json
+func (r *Reader) name() (int, error) {
+	s := &r.json
 	// As most JSON is written. Calls are what costs time in a module.
 	if i := s.pos; i < len(s.data) && s.data[i] == '"' {
 		end := plainEnd(s.data, i+1)
 		if end+2 < len(s.data) && s.data[end] == '"' && s.data[end+1] == ':' && s.data[end+2] > ' ' {
 			s.pos = end + 2
-			return f.index(s.data[i+1 : end]), nil
+			return r.index(s.data[i+1 : end]), nil
 		}
 	}
 	name, plain, err := s.name()
 	if err != nil || plain {
-		return f.index(name), err
+		return r.index(name), err
 	}
-	start := len(f.text)
-	f.text = appendUnescaped(f.text, name)
-	name = f.text[start:]
-	f.text = f.text[:start]
-	return f.index(name), nil
+	start := len(r.text)
+	r.text = appendUnescaped(r.text, name)
+	name = r.text[start:]
+	r.text = r.text[:start]
+	return r.index(name), nil
 }
 
-func (f *Fields) index(name []byte) int {
-	for i, n := range f.names {
+func (r *Reader) index(name []byte) int {
+	for i, n := range r.names {
 		if n == string(name) {
 			return i
 		}
@@ -105,11 +103,11 @@ func (f *Fields) index(name []byte) int {
 }
 
 // unescape gives a value its text. A text that was given before stays valid when
-// f.text grows: it keeps the old array.
-func (f *Fields) unescape(v *Value) {
-	start := len(f.text)
-	f.text = appendUnescaped(f.text, v.raw[1:len(v.raw)-1])
-	v.kind, v.text = String, f.text[start:len(f.text):len(f.text)]
+// r.text grows: it keeps the old array.
+func (r *Reader) unescape(v *Value) {
+	start := len(r.text)
+	r.text = appendUnescaped(r.text, v.raw[1:len(v.raw)-1])
+	v.kind, v.text = String, r.text[start:len(r.text):len(r.text)]
 }
 
 // Kind is the kind of a JSON value.
@@ -130,6 +128,7 @@ const (
 // Value is the value of a field.
 type Value struct {
 	kind Kind
+	at   int // where raw begins in the data
 	raw  []byte
 	text []byte // of a string, when it differs from what raw holds between quotes
 }

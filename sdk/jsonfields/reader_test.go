@@ -1,4 +1,4 @@
-package gnomon
+package jsonfields
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 )
 
 func TestFieldsOfTheObjectItself(t *testing.T) {
-	f := NewFields("name", "n", "gone")
+	f := NewReader("name", "n", "gone")
 	v, err := f.Read([]byte(" { \"name\" : \"a\\u00e9\\ud83d\\ude00\\/\" , \"in\" : [ { \"n\" : 1 } , [ ] , { } ] ,\"n\":-12, \"x\":{\"name\":2} } "))
 	if err != nil {
 		t.Fatal(err)
@@ -20,14 +20,14 @@ func TestFieldsOfTheObjectItself(t *testing.T) {
 }
 
 func TestLastOfFieldsCounts(t *testing.T) {
-	v, err := NewFields("a").Read([]byte(`{"a":1,"\u0061":"two\n"}`))
+	v, err := NewReader("a").Read([]byte(`{"a":1,"\u0061":"two\n"}`))
 	if text, ok := v[0].Text(); err != nil || string(text) != "two\n" || !ok {
 		t.Errorf("a is %q, %v, error %v", text, ok, err)
 	}
 }
 
 func TestKinds(t *testing.T) {
-	v, err := NewFields("s", "n", "b", "z", "a", "o", "e").Read([]byte(`{"s":"","n":1.50e1,"b":true,"z":null,"a":[1, 2],"o":{"a":"}"},"e":false}`))
+	v, err := NewReader("s", "n", "b", "z", "a", "o", "e").Read([]byte(`{"s":"","n":1.50e1,"b":true,"z":null,"a":[1, 2],"o":{"a":"}"},"e":false}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestKinds(t *testing.T) {
 }
 
 func TestBrokenJSONIsRefused(t *testing.T) {
-	f := NewFields("a")
+	f := NewReader("a")
 	for _, data := range []string{
 		"", "null", "[]", `"a"`, "{", `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{a:1}`, `{"a" 1}`, `{"a":1}x`, `{"a":"x}`, `{"a":01}`,
 		`{"a":-}`, `{"a":1.}`, `{"a":1e}`, `{"a":.5}`, `{"a":tru}`, `{"a":[1,]}`, `{"a":[1}`, `{"a":{"b":1]}`, `{"a":"\x"}`, `{"a":"\u12g4"}`, "{\"a\":\"\n\"}",
@@ -72,7 +72,7 @@ func FuzzFields(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	fields := NewFields("case", "n")
+	fields := NewReader("case", "n")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var want map[string]json.RawMessage
 		wantErr := json.Unmarshal(data, &want)

@@ -1,4 +1,4 @@
-package gnomon
+package jsonfields
 
 import (
 	"unicode/utf16"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gnomon/sdk/abi"
+	"gnomon/sdk/jsonfields"
 )
 
 // host implements boundary.Host over maps.
@@ -19,6 +20,7 @@ type host struct {
 	undo     map[string]*string // what the batch under way changed; nil: was absent
 	blobs    [][]byte
 	read     int // of blobs
+	fields   *jsonfields.Reader
 
 	said    string // by fail
 	failed  int32
@@ -255,4 +257,31 @@ func (h *host) BlobRead(buf []byte) int32 {
 		h.read++
 	}
 	return n
+}
+
+func (h *host) FieldsDeclare(names []byte) int32 {
+	var list []string
+	for len(names) > 0 {
+		name, rest, err := abi.NextName(names)
+		if err != nil {
+			return abi.BadArgument
+		}
+		list, names = append(list, string(name)), rest
+	}
+	if len(list) > abi.MaxFields {
+		return abi.TooLarge
+	}
+	h.fields = jsonfields.NewReader(list...)
+	return int32(len(list))
+}
+
+func (h *host) FieldsRead(buf []byte) int32 {
+	if h.call != abi.ExportApply || h.fields == nil {
+		return abi.BadArgument
+	}
+	table, err := h.fields.AppendTable(nil, h.batch)
+	if err != nil {
+		return abi.BadArgument
+	}
+	return give(buf, table)
 }

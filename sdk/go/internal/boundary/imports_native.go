@@ -27,3 +27,8 @@ func LogEnabled(level int32) int32  { return host().LogEnabled(level) }
 func Fail(event int32, text string) { host().Fail(event, text) }
 func BlobWrite(blob []byte) int32   { return host().BlobWrite(blob) }
 func BlobRead(buf []byte) int32     { return host().BlobRead(buf) }
+
+// The functions of the group for JSON.
+
+func FieldsDeclare(names []byte) int32 { return host().FieldsDeclare(names) }
+func FieldsRead(buf []byte) int32      { return host().FieldsRead(buf) }

@@ -54,6 +54,14 @@ func blobWrite(blob unsafe.Pointer, length uint32) int32
 //go:noescape
 func blobRead(buf unsafe.Pointer, capacity uint32) int32
 
+//go:wasmimport projection_v1_json fields_declare
+//go:noescape
+func fieldsDeclare(names unsafe.Pointer, length uint32) int32
+
+//go:wasmimport projection_v1_json fields_read
+//go:noescape
+func fieldsRead(buf unsafe.Pointer, capacity uint32) int32
+
 func pointer(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
 // BatchRead returns the length of the batch, and copies it when it fits.
@@ -97,3 +105,10 @@ func BlobWrite(blob []byte) int32 { return blobWrite(pointer(blob), uint32(len(b
 
 // BlobRead returns the length of the next blob, and copies it when it fits.
 func BlobRead(buf []byte) int32 { return blobRead(pointer(buf), uint32(len(buf))) }
+
+// FieldsDeclare says which fields of JSON data FieldsRead is to give.
+func FieldsDeclare(names []byte) int32 { return fieldsDeclare(pointer(names), uint32(len(names))) }
+
+// FieldsRead returns the length of the table of the batch's fields, and copies it
+// when it fits.
+func FieldsRead(buf []byte) int32 { return fieldsRead(pointer(buf), uint32(len(buf))) }

@@ -15,6 +15,8 @@ type Host interface {
 	Fail(event int32, text string)
 	BlobWrite(blob []byte) int32
 	BlobRead(buf []byte) int32
+	FieldsDeclare(names []byte) int32
+	FieldsRead(buf []byte) int32
 }
 
 // Exports is what a module exports. An export that is nil is not there.

@@ -1,0 +1,104 @@
+package gnomon
+
+import (
+	"errors"
+	"fmt"
+
+	"gnomon/sdk/abi"
+	"gnomon/sdk/go/internal/boundary"
+	"gnomon/sdk/jsonfields"
+)
+
+// fields are the fields of JSON data that the handler asks for. The host finds them
+// for a whole batch at once; a name that is asked for the first time is declared then.
+var fields struct {
+	names []string
+	batch []byte
+	table []byte // buffer
+	size  int    // of the batch's table in it
+	read  bool   // it is that of this batch and these names
+}
+
+// ErrNoField says that an event's data has no such field.
+var ErrNoField = errors.New("the event's data has no such field")
+
+// Field is a field of the event's data, which must be a JSON object; its Kind is Absent
+// when there is none of that name. The host finds it, at native speed: several times
+// faster than Fields, and twenty times faster than JSON. A program may ask for 64
+// different names. The value is valid until the handler returns.
+func (e Event) Field(name string) (Value, error) {
+	i := 0
+	for i < len(fields.names) && fields.names[i] != name {
+		i++
+	}
+	if i == len(fields.names) {
+		if err := declare(name); err != nil {
+			return Value{}, err
+		}
+	}
+	if !fields.read {
+		if err := readTable(); err != nil {
+			return Value{}, err
+		}
+	}
+	return jsonfields.Cell(fields.table[:fields.size], fields.batch, int(projection.index), len(fields.names), i)
+}
+
+// declare adds a name to those that the host finds.
+func declare(name string) error {
+	if len(name) > abi.MaxField {
+		return fmt.Errorf("field of %d bytes: the limit is %d", len(name), abi.MaxField)
+	}
+	var names []byte
+	for _, n := range append(fields.names, name) {
+		names = abi.AppendName(names, n)
+	}
+	if code := boundary.FieldsDeclare(names); code < 0 {
+		return fmt.Errorf("field %q, the %dth that is asked for: %w (the limit is %d)", name, len(fields.names)+1, boundary.CodeError(code), abi.MaxFields)
+	}
+	fields.names, fields.read = append(fields.names, name), false
+	return nil
+}
+
+func readTable() error {
+	table, n := boundary.Fill(fields.table, boundary.FieldsRead)
+	if n < 0 {
+		return fmt.Errorf("read fields: %w", boundary.CodeError(n))
+	}
+	fields.table, fields.size, fields.read = table, int(n), true
+	return nil
+}
+
+// String is a field that is a string. A field that is absent is ErrNoField.
+func (e Event) String(name string) (string, error) {
+	v, err := e.Field(name)
+	if err != nil {
+		return "", err
+	}
+	if v.Kind() != String {
+		return "", fieldError(name, v, "a string")
+	}
+	text, _ := v.Text()
+	return string(text), nil
+}
+
+// Int is a field that is a number without fraction and exponent, of at most 18
+// digits. A field that is absent is ErrNoField.
+func (e Event) Int(name string) (int64, error) {
+	v, err := e.Field(name)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := v.Int()
+	if !ok {
+		return 0, fieldError(name, v, "a whole number of at most 18 digits")
+	}
+	return n, nil
+}
+
+func fieldError(name string, v Value, want string) error {
+	if v.Kind() == Absent {
+		return fmt.Errorf("%w: %q", ErrNoField, name)
+	}
+	return fmt.Errorf("field %q is %.40s, not %s", name, v.Raw(), want)
+}
