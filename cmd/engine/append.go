@@ -50,6 +50,9 @@ func publish(ctx context.Context, b *broker.Broker, stream string, e wire.NewEve
 	if _, err := time.Parse(time.RFC3339, e.Time); e.Time != "" && err != nil {
 		return wire.Appended{}, fmt.Errorf("%w: time %q is not RFC 3339, such as 2026-01-31T12:00:00Z", query.ErrBadEvent, e.Time)
 	}
+	if e.Data != nil && e.DataB64 != nil {
+		return wire.Appended{}, fmt.Errorf("%w: data and data_b64 are both given: use one of them", query.ErrBadEvent)
+	}
 	data := []byte(e.Data)
 	if e.DataB64 != nil {
 		data = e.DataB64
@@ -60,6 +63,9 @@ func publish(ctx context.Context, b *broker.Broker, stream string, e wire.NewEve
 	var wrong *broker.WrongSequenceError
 	if errors.As(err, &wrong) {
 		return wire.Appended{}, wrongSequence{wrong}
+	}
+	if errors.Is(err, broker.ErrTooLarge) {
+		return wire.Appended{}, fmt.Errorf("%w: %w", query.ErrBadEvent, err)
 	}
 	return wire.Appended{Stream: stream, Sequence: seq, Duplicate: duplicate}, err
 }

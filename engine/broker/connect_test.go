@@ -242,7 +242,7 @@ func TestOutageIsToldOnce(t *testing.T) {
 	for outages := 1; outages <= 2; outages++ {
 		s.Stop()
 		before := tries.Load()
-		waitUntil(t, func() bool { return tries.Load() > before+3 }) // and as often the server, in turns
+		waitUntil(t, func() bool { return tries.Load() > before+2 }) // and as often the server, in turns
 		s.Restart()
 		waitUntil(t, func() bool { return strings.Count(log.String(), "NATS connection is back") == outages })
 		text := log.String()

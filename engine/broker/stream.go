@@ -121,7 +121,7 @@ func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplica
 	// The client adds headers of its own.
 	ack, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: e.Subject, Header: maps.Clone(e.Headers), Data: e.Data}, o...)
 	if err != nil {
-		return 0, false, publishError(e, b.Explain(err))
+		return 0, false, b.publishError(e, b.Explain(err))
 	}
 	return ack.Sequence, ack.Duplicate, nil
 }
@@ -130,10 +130,24 @@ func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplica
 // server/errors.json); the client has no name for it.
 const streamNotMatch jetstream.ErrorCode = 10060
 
-func publishError(e Event, err error) error {
+// ErrTooLarge says that an event has more bytes than the server or its stream takes.
+var ErrTooLarge = errors.New("event is too large")
+
+// tooLarge is the server's code for "message size exceeds maximum allowed" (nats-server,
+// server/errors.json), the limit of a stream.
+const tooLarge jetstream.ErrorCode = 10054
+
+func (b *Broker) publishError(e Event, err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("publish %s: %w: %d bytes and headers, at most %d are taken (max_payload of the server)",
+			e.Subject, ErrTooLarge, len(e.Data), b.js.Conn().MaxPayload())
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence && e.ExpectLast != nil {
 		return &WrongSequenceError{Subject: e.Subject, Want: *e.ExpectLast, Text: api.Description}
+	}
+	if errors.As(err, &api) && api.ErrorCode == tooLarge {
+		return fmt.Errorf("publish %s: %w: %d bytes and headers: %s (max_msg_size of the stream)", e.Subject, ErrTooLarge, len(e.Data), api.Description)
 	}
 	if errors.As(err, &api) && api.ErrorCode == streamNotMatch {
 		return fmt.Errorf("publish %s: %w: stream %s does not store this subject", e.Subject, engine.ErrNoStream, e.Stream)

@@ -12,6 +12,10 @@
 //	POST /v1/streams/{s}/events                      append events
 //	GET  /healthz, /readyz, /metrics
 //
+// What changes something is for programs and pages of the same origin: from a page of
+// another site it is refused. Bodies are JSON, or JSON Lines that say that they are
+// application/x-ndjson.
+//
 // Answers about state carry the sequence that they reflect. Errors are
 // application/problem+json with a stable code; see Problem in package wire.
 package query

@@ -166,7 +166,7 @@ func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, name string) 
 		return
 	}
 	var ask wire.NewSnapshot
-	if !jsonOrNone(w, r) || !body(w, r, &ask) {
+	if !body(w, r, &ask) {
 		return
 	}
 	snapshot, err := s.engine.CreateSnapshot(r.Context(), name, ask.Name)
@@ -186,7 +186,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, name string, verb f
 	if _, ok := parameters(w, r); !ok {
 		return
 	}
-	if !jsonOrNone(w, r) || r.ContentLength != 0 && !body(w, r, &struct{}{}) {
+	if r.ContentLength != 0 && !body(w, r, &struct{}{}) {
 		return
 	}
 	if err := verb(name); err != nil {
@@ -201,61 +201,39 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, name string, verb f
 	answer(w, http.StatusOK, st)
 }
 
-// append takes one event as JSON, or many as JSON Lines.
+// append takes one event as JSON, or many as JSON Lines that say so: whatever else a body
+// says it is, as curl does unasked, it is read as one event.
 func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 	if _, ok := parameters(w, r); !ok {
 		return
 	}
 	stream := r.PathValue("stream")
-	switch kind(r) {
-	case "application/x-ndjson":
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/x-ndjson" {
 		done, err := s.appender.Import(r.Context(), stream, r.Body)
 		if err != nil {
 			importFailed(w, done, err)
 			return
 		}
 		answer(w, http.StatusOK, done)
-	case "application/json":
-		var e wire.NewEvent
-		if !body(w, r, &e) {
-			return
-		}
-		done, err := s.appender.Publish(r.Context(), stream, e)
-		if err != nil {
-			failed(w, err)
-			return
-		}
-		answer(w, http.StatusCreated, done)
-	default:
-		badKind(w, r, "use application/json for one event, application/x-ndjson for lines")
+		return
 	}
-}
-
-// kind is the media type of a request's body.
-func kind(r *http.Request) string {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return kind
-}
-
-func badKind(w http.ResponseWriter, r *http.Request, hint string) {
-	problem(w, http.StatusUnsupportedMediaType, wire.CodeBadRequest, fmt.Sprintf("Content-Type is %.200q", r.Header.Get("Content-Type")), hint)
-}
-
-// jsonOrNone refuses a body that does not say that it is JSON: of those that a page of another
-// site can send without asking first, none does.
-func jsonOrNone(w http.ResponseWriter, r *http.Request) bool {
-	if r.ContentLength == 0 || kind(r) == "application/json" {
-		return true
+	var e wire.NewEvent
+	if !body(w, r, &e) {
+		return
 	}
-	badKind(w, r, "use application/json")
-	return false
+	done, err := s.appender.Publish(r.Context(), stream, e)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	answer(w, http.StatusCreated, done)
 }
 
 // maxEvent bounds the body of one event: what a server takes by default, as base64.
 const maxEvent = 2 * maxBody
 
 // errTrailing says that a body is more than one JSON value.
-var errTrailing = errors.New("there is more after the JSON value")
+var errTrailing = errors.New("there is more after the JSON value (many events are sent as Content-Type: application/x-ndjson)")
 
 // body reads a JSON body strictly.
 func body(w http.ResponseWriter, r *http.Request, v any) bool {

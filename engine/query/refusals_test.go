@@ -42,12 +42,15 @@ func TestProblems(t *testing.T) {
 		{"GET /v1/projections/p/state?limit=10001", 400, wire.CodeBadRequest, "between 1 and 10000"},
 		{"GET /v1/projections/p/state?limit=1&limit=2", 400, wire.CodeBadRequest, "2 times"},
 		{"GET /v1/projections/p/state?prefix_b64=%25", 400, wire.CodeBadRequest, "prefix_b64"},
+		{"GET /v1/projections/p/state?prefix=a&prefix_b64=YQ==", 400, wire.CodeBadRequest, "prefix and prefix_b64 are both given"},
+		{"GET /v1/projections/p/state?after=&after_b64=YQ==", 400, wire.CodeBadRequest, "after and after_b64 are both given"},
+		{"GET /v1/projections/p/state?prefix=%zz", 400, wire.CodeBadRequest, "query"},
 		{"GET /v1/projections/p/state?a;b", 400, wire.CodeBadRequest, "query"},
 		{"POST /v1/projections/p", 405, wire.CodeBadMethod, "POST"},
 		{"DELETE /v1/projections", 405, wire.CodeBadMethod, "DELETE"},
 		{"GET /v1/projections/p/pause", 405, wire.CodeBadMethod, "GET"},
 		{"GET /v1/streams/S/events", 405, wire.CodeBadMethod, "GET"},
-		{"POST /v1/streams/S/events", 415, wire.CodeBadRequest, "Content-Type"},
+		{"POST /v1/streams/S/events", 400, wire.CodeBadRequest, "EOF"},
 		{"PUT /healthz", 405, wire.CodeBadMethod, "PUT"},
 	} {
 		method, path, _ := strings.Cut(c.request, " ")
@@ -128,6 +131,54 @@ func TestForeignHost(t *testing.T) {
 	}
 }
 
+// A page of another site changes nothing through the browser of somebody who may, with a
+// token or without; programs and pages of this origin do.
+func TestCrossOrigin(t *testing.T) {
+	for _, token := range []string{"", "secret-token"} {
+		r := newRig(t, token, "a", "1").start()
+		here := r.server.URL
+		for _, request := range []string{"projections/p/pause", "projections/p/resume", "projections/p/snapshots", "streams/S/events"} {
+			for _, headers := range [][]string{
+				{"Origin", "http://evil.example"}, {"Origin", "null"}, {"Origin", "http://localhost:1"},
+				{"Origin", here, "Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
+			} {
+				a := r.ask("POST", "/v1/"+request, `{"name":"x"}`, append(headers, "Content-Type", "text/plain")...)
+				if p := a.problem(t); p.Status != 403 || p.Code != wire.CodeCrossOrigin || !strings.Contains(p.Detail, request) {
+					t.Errorf("%s with %q: %s", request, headers, a)
+				}
+			}
+		}
+		if s, err := r.engine.Status("p"); err != nil || s.State != engine.Live {
+			t.Errorf("the projection is %s, %v", s.State, err)
+		}
+		for _, headers := range [][]string{{}, {"Origin", here}, {"Origin", here, "Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}} {
+			if a := r.ask("POST", "/v1/projections/p/pause", "", headers...); a.StatusCode != 200 {
+				t.Errorf("with %q: %s", headers, a)
+			}
+		}
+	}
+}
+
+// A body is JSON whatever it says it is, as curl calls it a form unless told otherwise.
+func TestContentType(t *testing.T) {
+	r := newRig(t, "", "a", "1").start()
+	for _, kind := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json", "application/json; charset=utf-8"} {
+		for _, tt := range []struct{ path, body string }{
+			{"projections/p/pause", `{}`}, {"streams/S/events", `{"subject":"x"}`},
+		} {
+			if a := r.ask("POST", "/v1/"+tt.path, tt.body, "Content-Type", kind); a.StatusCode/100 != 2 {
+				t.Errorf("%s of type %q: %s", tt.path, kind, a)
+			}
+		}
+	}
+	if p := r.ask("POST", "/v1/projections/p/pause", `{"for":"1h"}`).problem(t); p.Status != 400 || !strings.Contains(p.Detail, "for") {
+		t.Errorf("a body that asks for more than a pause: %+v", p)
+	}
+	if p := r.ask("POST", "/v1/streams/S/events", "{}\n{}").problem(t); p.Status != 400 || !strings.Contains(p.Detail, "application/x-ndjson") {
+		t.Errorf("lines that do not say so: %+v", p)
+	}
+}
+
 // Snapshots are taken and listed; names are unique and bounded.
 func TestSnapshots(t *testing.T) {
 	r := newRig(t, "", "a", "1").start()
@@ -153,13 +204,16 @@ func TestSnapshots(t *testing.T) {
 	if p := r.ask("POST", "/v1/projections/p/snapshots", `{"name":"three"}`).problem(t); p.Status != 409 || p.Code != wire.CodeTooManySnapshot {
 		t.Errorf("%+v", p)
 	}
-	for _, body := range []string{"", "{", `{"nam":"x"}`, `[]`} {
+	for _, body := range []string{"", "{", `{"nam":"x"}`, `[]`, `{"name":"x"}{}`, `{"name":"x"} x`} {
 		if p := r.ask("POST", "/v1/projections/p/snapshots", body).problem(t); p.Status != 400 {
 			t.Errorf("body %q: %+v", body, p)
 		}
 	}
 	if p := r.ask("POST", "/v1/projections/p/snapshots", `{"name":"`+strings.Repeat("x", 3<<20)+`"}`).problem(t); p.Status != 413 || p.Code != wire.CodeTooLarge {
 		t.Errorf("a huge body: %+v", p)
+	}
+	if p := r.ask("POST", "/v1/projections/p/snapshots", `{"name":"x"}`+strings.Repeat(" ", 3<<20)).problem(t); p.Status != 413 {
+		t.Errorf("a huge body of one short value: %+v", p)
 	}
 }
 

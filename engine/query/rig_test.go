@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,9 @@ type rig struct {
 	nats     *enginetest.Server
 	engine   *engine.Engine
 	appender *appender
+	query    *query.Server
 	server   *httptest.Server
+	log      *logged
 	token    string
 }
 
@@ -41,12 +44,12 @@ var letters = enginetest.FuncModule("letters", func(e abi.Record, st engine.Stat
 // newRig serves a projection that holds the rows given as key and value in turns.
 func newRig(t *testing.T, token string, rows ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), token: token}
+	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), token: token}
 	r.nats.Create("S")
 	for i := 0; i < len(rows); i += 2 {
 		r.nats.Append("S", rows[i], []byte(rows[i+1]))
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
 	err := r.engine.Add(t.Context(), engine.Spec{
 		Name: "p", Module: letters, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
@@ -55,7 +58,8 @@ func newRig(t *testing.T, token string, rows ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.server = httptest.NewServer(query.New(query.Options{Engine: r.engine, Appender: r.appender, Token: token, Version: "test", Log: log}))
+	r.query = query.New(query.Options{Engine: r.engine, Appender: r.appender, Token: token, Version: "test", Log: log})
+	r.server = httptest.NewServer(r.query)
 	t.Cleanup(func() {
 		r.server.Close()
 		if err := r.engine.Close(); err != nil {
@@ -63,6 +67,24 @@ func newRig(t *testing.T, token string, rows ...string) *rig {
 		}
 	})
 	return r
+}
+
+// logged is a log that a test can read.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // start runs the engine and waits until everything is applied.
@@ -141,6 +163,7 @@ type appender struct {
 	lines  string
 	event  wire.NewEvent
 	err    error
+	during func(context.Context) // what Publish does, if anything
 }
 
 func (a *appender) Import(_ context.Context, stream string, lines io.Reader) (wire.Imported, error) {
@@ -152,7 +175,10 @@ func (a *appender) Import(_ context.Context, stream string, lines io.Reader) (wi
 	return wire.Imported{Imported: bytes.Count(b, []byte("\n")), Duplicates: 1, Last: 42}, err
 }
 
-func (a *appender) Publish(_ context.Context, stream string, e wire.NewEvent) (wire.Appended, error) {
+func (a *appender) Publish(ctx context.Context, stream string, e wire.NewEvent) (wire.Appended, error) {
 	a.stream, a.event = stream, e
+	if a.during != nil {
+		a.during(ctx)
+	}
 	return wire.Appended{Stream: stream, Sequence: 43}, a.err
 }

@@ -21,26 +21,30 @@ func main() {}
 
 // Reused from event to event, so that handling one allocates next to nothing.
 var (
-	eventFields = gnomon.NewFields("case", "activity", "resource")
-	caseFields  = gnomon.NewFields("events", "first_ms", "activity")
-	counts      counters
-	key, value  []byte
+	caseFields = gnomon.NewFields("events", "first_ms", "activity")
+	counts     counters
+	key, value []byte
 )
 
 func handle(ev gnomon.Event, st gnomon.State) error {
-	f, err := eventFields.Read(ev.Data())
-	if err != nil {
-		return ignore(ev, st, err.Error())
+	var text [3][]byte
+	var has [3]bool
+	for i, name := range [...]string{"case", "activity", "resource"} {
+		field, err := ev.Field(name)
+		if err != nil {
+			return ignore(ev, st, err.Error())
+		}
+		text[i], has[i] = field.Text()
 	}
-	caseID, hasCase := f[0].Text()
-	activity, hasActivity := f[1].Text()
+	caseID, hasCase := text[0], has[0]
+	activity, hasActivity := text[1], has[1]
 	if !hasCase || !hasActivity {
 		return ignore(ev, st, "its data has no case or no activity")
 	}
 	if err := counts.add(st, "events", "activity", activity); err != nil {
 		return err
 	}
-	if resource, ok := f[2].Text(); ok {
+	if resource := text[2]; has[2] {
 		if err := counts.add(st, "events", "resource", resource); err != nil {
 			return err
 		}
