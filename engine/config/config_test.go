@@ -129,6 +129,7 @@ func TestMistakes(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"unknown key", small + "modul = 1\n", `c.toml:10: unknown key "projection.modul": did you mean "projection.module"?`},
 		{"unknown table", "[htpp]\nlisten = \"\"\n", `c.toml:1: unknown key "htpp": did you mean "http"?`},
+		{"unknown array of tables", small + "\n[[projecton]]\nname = \"x\"\n", `c.toml:11: unknown key "projecton": did you mean "projection"?`},
 		{"key in another case", "data_dir = \"a\"\nDATA_DIR = \"b\"\n", `c.toml:2: unknown key "DATA_DIR": did you mean "data_dir"?`},
 		{"projection's key in another case", small + "NAME = \"x\"\n", `c.toml:10: unknown key "projection.NAME": did you mean "projection.name"?`},
 		{"duplicate key", "data_dir = \"a\"\ndata_dir = \"b\"\n", "c.toml:2: Key 'data_dir' has already been defined."},

@@ -99,6 +99,7 @@ func (s *scanner) scan(n int, line string) {
 		keys, _ := splitKey(line[2:], ']')
 		s.table = s.resolve(keys)
 		at := s.table.String()
+		s.note(s.table, n)
 		s.table = s.table.element(s.arrays[at])
 		s.arrays[at]++
 		s.lines[s.table.String()] = n
