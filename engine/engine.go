@@ -59,8 +59,8 @@ func (e *Engine) Add(ctx context.Context, spec Spec) error {
 	if e.projections[spec.Name] != nil {
 		return fmt.Errorf("projection %s: exists already", spec.Name)
 	}
-	if spec.Module.Traits().Emits {
-		return fmt.Errorf("projection %s: its module imports emit, but this version does not publish emitted events yet: remove the calls of emit, or wait for the version that does", spec.Name)
+	if err := spec.Check(); err != nil {
+		return fmt.Errorf("projection %s: its module %w", spec.Name, err)
 	}
 	p, err := e.openProjection(ctx, &spec)
 	if errors.Is(err, ErrCorrupt) {

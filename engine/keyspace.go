@@ -74,6 +74,9 @@ type TxLimit struct {
 	Bytes  int
 }
 
+// over is an equal share of the limit for each of n.
+func (l TxLimit) over(n int) TxLimit { return TxLimit{Writes: l.Writes / n, Bytes: l.Bytes / n} }
+
 // View reads a keyspace at one version, whatever is committed meanwhile. It is
 // safe for concurrent use. The version stays readable until Close.
 type View interface {

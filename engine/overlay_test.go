@@ -108,7 +108,8 @@ func (r *rig) cut() {
 	if r.inFlight != nil {
 		return
 	}
-	r.inFlight, r.after = r.overlay.cut(), maps.Clone(r.want)
+	r.inFlight, r.after = &window{}, maps.Clone(r.want)
+	r.overlay.cut(r.inFlight)
 }
 
 // land commits the window as a committer would, and checks what it says.
@@ -143,7 +144,8 @@ func (r *rig) land() {
 		r.t.Fatalf("checkpoint = %d keys, %d bytes, %s, want %d, %d, %s", r.ck.Keys, r.ck.Bytes, r.ck.Digest, want.Keys, want.Bytes, want.Digest)
 	}
 	r.stored = written
-	r.overlay.committed(r.inFlight, r.stored)
+	r.inFlight.landed()
+	r.overlay.rebase(r.stored)
 	r.inFlight = nil
 }
 

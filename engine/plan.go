@@ -64,8 +64,7 @@ func (r *Runner) retry(e *batchError) bool {
 		case e.count > 1:
 			r.plan = plan{through: e.last, events: e.count / 2}
 		default:
-			limit := r.keyspace.Limit()
-			e.err = fmt.Errorf("its writes do not fit one commit: the limit is %d keys or %d bytes; write less for one event", limit.Writes, limit.Bytes)
+			e.err = r.tooMuch()
 			return false
 		}
 	case errors.As(e.err, &guest) && e.count > 1:
@@ -74,4 +73,13 @@ func (r *Runner) retry(e *batchError) bool {
 		return false
 	}
 	return true
+}
+
+// tooMuch is the error for an event that writes more than a commit can hold.
+func (r *Runner) tooMuch() error {
+	limit, share := r.keyspace.Limit(), ""
+	if n := r.spec.Partitions; n > 1 {
+		limit, share = limit.over(n), fmt.Sprintf(" for each of %d partitions", n)
+	}
+	return fmt.Errorf("its writes do not fit one commit: the limit is %d keys or %d bytes%s; write less for one event", limit.Writes, limit.Bytes, share)
 }

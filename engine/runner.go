@@ -116,7 +116,10 @@ func (r *Runner) stop(ctx context.Context, err error) {
 
 func haltHint(err error) string {
 	var failed *batchError
+	var shared *SharedStateError
 	switch {
+	case errors.As(err, &shared):
+		return "set partitions = 1, or a key that all events which use this state have in common"
 	case errors.As(err, &failed):
 		return "everything before that event is committed and can be read; mend the module, or what it needs, and start the engine again"
 	case errors.Is(err, ErrCorrupt):

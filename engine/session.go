@@ -10,17 +10,16 @@ import (
 	"gnomon/sdk/abi"
 )
 
-// session is the life of one instance: from a checkpoint on it follows the
-// stream, applies batches to the overlay, and has windows of it committed. It
+// session is the life of a projection's instances: from a checkpoint on it follows
+// the stream, applies batches to the overlays, and has windows of them committed. It
 // belongs to the runner's goroutine.
 type session struct {
 	*Runner
-	instance Instance
-	overlay  *overlay
+	partitions partitions
 
 	committer *committer
 	inFlight  bool // a window is being committed
-	broken    bool // a commit failed: what was applied after it must not be committed
+	broken    bool // a commit failed, or cannot be made: what was applied must not be committed
 
 	// A guest with memory begins at its newest memory snapshot and applies again what
 	// came after that, up to what was committed before. Nothing is committed until it
@@ -79,24 +78,22 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	instance, err := r.spec.Module.Instantiate(ctx, InstanceConfig{Settings: r.spec.Settings, Memory: r.spec.Memory, Log: r.spec.Log})
+	ps, err := openPartitions(ctx, r.spec)
 	if err != nil {
-		return nil, fmt.Errorf("instantiate module: %w", err)
-	}
-	s := &session{Runner: r, instance: instance, newest: ck}
-	if err := s.restore(ctx, &ck); err != nil {
-		instance.Close(ctx)
 		return nil, err
+	}
+	s := &session{Runner: r, partitions: ps, newest: ck}
+	if err := s.restore(ctx, &ck); err != nil {
+		return nil, errors.Join(err, ps.close(ctx))
 	}
 	base, err := r.keyspace.View(ck.Version)
 	if err != nil {
-		instance.Close(ctx)
-		return nil, fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err)
+		return nil, errors.Join(fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err), ps.close(ctx))
 	}
-	s.overlay = newOverlay(base, r.keyspace.Limit(), r.spec.Cache)
+	ps.see(base, r.keyspace.Limit(), r.spec.Cache)
 	if ck.Version != s.newest.Version {
 		s.since = ck.Version
-		s.overlay.limit = TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt}
+		ps.setLimit(TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
 	}
 	s.committer = startCommitter(r.keyspace, ck, s.newest.Version)
 	s.applied, s.anchors = ck.Position, ck.Anchors
@@ -158,9 +155,9 @@ func (r *Runner) origin(ctx context.Context) (Position, error) {
 // freshMemory is the memory of an instance that has seen no event, so that there
 // always is a snapshot to go back to.
 func (r *Runner) freshMemory(ctx context.Context) ([][]byte, error) {
-	instance, err := r.spec.Module.Instantiate(ctx, InstanceConfig{Settings: r.spec.Settings, Memory: r.spec.Memory, Log: r.spec.Log})
+	instance, err := r.spec.newInstance(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("instantiate module: %w", err)
+		return nil, err
 	}
 	defer instance.Close(ctx)
 	blobs, err := instance.Snapshot(ctx)
@@ -192,7 +189,7 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 		if err != nil {
 			return fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)
 		}
-		if err := s.instance.Restore(ctx, blobs); err != nil {
+		if err := s.partitions[0].instance.Restore(ctx, blobs); err != nil {
 			return fmt.Errorf("restore memory at %d: %w", m.Version.Sequence(), err)
 		}
 		*ck = at
@@ -218,9 +215,8 @@ func (s *session) close(ctx context.Context, sound bool) error {
 		}
 	}
 	s.committer.close()
-	s.overlay.base.Close()
-	if cerr := s.instance.Close(ctx); err == nil && cerr != nil {
-		err = fmt.Errorf("close instance: %w", cerr)
+	if cerr := s.partitions.close(ctx); err == nil {
+		err = cerr
 	}
 	return err
 }
@@ -241,7 +237,7 @@ func (s *session) landed(r commitResult) error {
 		return r.err
 	}
 	s.took = r.took
-	s.overlay.committed(r.window, r.view)
+	s.partitions.committed(r.window, r.view)
 	s.countCommit(r.checkpoint)
 	return nil
 }
@@ -249,17 +245,22 @@ func (s *session) landed(r commitResult) error {
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
 	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, since: s.since}
-	s.since, s.overlay.limit = 0, s.keyspace.Limit()
+	s.since = 0
+	s.partitions.setLimit(s.keyspace.Limit())
 	if memory {
-		blobs, err := s.instance.Snapshot(ctx)
+		blobs, err := s.partitions[0].instance.Snapshot(ctx)
 		if err != nil {
 			return fmt.Errorf("snapshot memory at %d: %w", s.applied.Sequence, err)
 		}
 		job.memory = append([][]byte{}, blobs...)
 		s.memoryAt.events, s.memoryAt.time, s.written = s.events, time.Now(), 0
 	}
-	s.written += s.overlay.bytes
-	job.window = s.overlay.cut()
+	s.written += s.partitions.dirtyBytes()
+	var err error
+	if job.window, err = s.partitions.cut(); err != nil {
+		s.broken = true
+		return err
+	}
 	s.inFlight = true
 	s.cutAt, s.cutTime = s.applied.Sequence, time.Now()
 	s.committer.jobs <- job
@@ -360,14 +361,12 @@ func (s *session) advance(through uint64) {
 }
 
 func (s *session) applyPiece(ctx context.Context, p piece) error {
-	alone := s.overlay.isEmpty()
-	s.overlay.begin()
+	alone := s.partitions.isEmpty()
 	s.calls(p.first, p.last.Sequence)
 	began := time.Now()
-	err := s.instance.Apply(ctx, p.records, s.overlay)
-	s.countBatch(p.count, time.Since(began), err != nil, s.instance.MemoryBytes())
+	err := s.partitions.apply(ctx, p.records)
+	s.countBatch(p.count, time.Since(began), err != nil, s.partitions.memoryBytes())
 	if err != nil {
-		s.overlay.rollback()
 		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, alone: alone}
 	}
 	s.events += uint64(p.count)
@@ -379,7 +378,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 // makeRoom cuts the window when the next batch might not fit into it. At half of
 // what a transaction holds there is room for another batch as large.
 func (s *session) makeRoom(ctx context.Context) error {
-	if s.overlay.fill() < 0.5 || s.repeats() {
+	if s.partitions.fill() < 0.5 || s.repeats() {
 		return nil
 	}
 	if err := s.settle(); err != nil {

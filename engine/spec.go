@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,6 +30,10 @@ type Spec struct {
 	// KeyOf returns the declared key of an event, valid until its next call; nil:
 	// none is declared.
 	KeyOf func(e abi.Record) []byte
+
+	// Partitions is how many instances share the events, by their keys; 0 and 1: one
+	// gets them all. The state does not depend on it.
+	Partitions int
 
 	Batch  ReadLimit     // of one call of the guest
 	Memory uint64        // limit of the guest's memory, bytes
@@ -69,6 +75,30 @@ func (s Start) String() string {
 		return fmt.Sprint(s.Sequence)
 	}
 	return "first"
+}
+
+// newInstance makes an instance of the module.
+func (s *Spec) newInstance(ctx context.Context) (Instance, error) {
+	in, err := s.Module.Instantiate(ctx, InstanceConfig{Settings: s.Settings, Memory: s.Memory, Log: s.Log})
+	if err != nil {
+		return nil, fmt.Errorf("instantiate module: %w", err)
+	}
+	return in, nil
+}
+
+// Check refuses modules that cannot do what the spec asks for. Its errors go on from
+// words for the module.
+func (s *Spec) Check() error {
+	has := s.Module.Traits()
+	switch {
+	case has.Emits:
+		return errors.New("imports emit, but this version does not publish emitted events yet: leave the calls of emit out")
+	case s.Partitions > 1 && has.Memory:
+		return fmt.Errorf("keeps state in its own memory (snapshot and restore), which cannot be split: use partitions = 1, not %d", s.Partitions)
+	case s.Partitions > 1 && s.KeyOf == nil:
+		return fmt.Errorf("gets events without a key, by which they could be split: set key, or use partitions = 1, not %d", s.Partitions)
+	}
+	return nil
 }
 
 // Generation identifies what a projection's state is a function of, beside the

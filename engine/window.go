@@ -1,5 +1,7 @@
 package engine
 
+import "slices"
+
 // window is what the overlay gathered between two cuts: the writes of one commit.
 // While it is being committed its entries belong to the committing goroutine.
 type window struct {
@@ -16,28 +18,31 @@ type windowEntry struct {
 	wrote   prior // what it holds after the commit
 }
 
-// cut takes what was changed since the last cut. The items stay readable; what
-// the guest changes from here on belongs to the next window.
-func (o *overlay) cut() *window {
-	w := &window{entries: make([]windowEntry, len(o.dirty)), emits: o.emits}
-	for i, it := range o.dirty {
-		w.entries[i] = windowEntry{item: it, key: it.key, value: it.value, present: it.present, prior: it.prior}
+// cut moves what was changed since the last cut to a window. The items stay readable;
+// what the guest changes from here on belongs to the next window.
+func (o *overlay) cut(w *window) {
+	w.entries = slices.Grow(w.entries, len(o.dirty))
+	for _, it := range o.dirty {
+		w.entries = append(w.entries, windowEntry{item: it, key: it.key, value: it.value, present: it.present, prior: it.prior})
 		it.dirty, it.inFlight = false, true
 	}
+	w.emits = append(w.emits, o.emits...)
 	clear(o.dirty)
 	o.dirty, o.emits, o.bytes = o.dirty[:0], nil, 0
-	return w
 }
 
-// committed takes a window back after its commit, which base shows.
-func (o *overlay) committed(w *window, base View) {
+// landed tells the items of a window that it is committed.
+func (w *window) landed() {
 	for i := range w.entries {
 		e := &w.entries[i]
 		e.item.inFlight = false
 		e.item.prior = e.wrote
 	}
+}
+
+// rebase puts a view that shows what was committed below the overlay.
+func (o *overlay) rebase(base View) {
 	o.sorted.valid = false
-	o.base.Close()
 	o.base = base
 }
 

@@ -184,9 +184,6 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 	if err != nil {
 		return none, fmt.Errorf("module %s %w", p.Module, err)
 	}
-	if m.Traits().Emits {
-		return none, fmt.Errorf("module %s imports emit, but this version does not publish emitted events yet: leave the calls of emit out", p.Module)
-	}
 	filter, err := fields.Filter(p.Subjects)
 	if err != nil {
 		return none, err
@@ -196,19 +193,23 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 		return none, err
 	}
 	log := engine.LimitLog(guestLog{n.log.With("projection", p.Name)}, p.Limits.LogLines)
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: p.SettingsJSON, Memory: uint64(p.Limits.Memory), Log: log})
-	if err != nil {
-		return none, fmt.Errorf("module %s: %w", p.Module, err)
-	}
-	return engine.Spec{
-		Name: p.Name, Module: m, Settings: p.SettingsJSON,
-		Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start, Filter: filter, KeyOf: key,
+	spec := engine.Spec{
+		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
+		Filter: filter, KeyOf: key, Partitions: p.Partitions,
 		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
 		Memory: uint64(p.Limits.Memory), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
 		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},
 		Log:             log,
-	}, in.Close(ctx)
+	}
+	if err := spec.Check(); err != nil {
+		return none, fmt.Errorf("module %s %w", p.Module, err)
+	}
+	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: spec.Settings, Memory: spec.Memory, Log: log})
+	if err != nil {
+		return none, fmt.Errorf("module %s: %w", p.Module, err)
+	}
+	return spec, in.Close(ctx)
 }
 
 // checkStreams refuses streams that cannot be projected. One that does not exist,

@@ -88,6 +88,7 @@ type Projection struct {
 	Subjects   []string       `toml:"subjects"`
 	Start      Start          `toml:"start"`
 	Key        string         `toml:"key"`
+	Partitions int            `toml:"partitions"`
 	OnError    string         `toml:"on_error"`
 	Settings   map[string]any `toml:"settings"`
 	Limits     Limits         `toml:"limits"`
@@ -142,7 +143,7 @@ func DefaultStream() Stream {
 // DefaultProjection returns the settings of a projection that declares none.
 func DefaultProjection() Projection {
 	return Projection{
-		OnError:    "halt",
+		OnError: "halt", Partitions: 1,
 		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{

@@ -145,6 +145,8 @@ func TestMistakes(t *testing.T) {
 		{"size", small + "[projection.limits]\nmemory = \"much\"\n", `c.toml:11: projection.limits.memory: much is no size: use a number of bytes, or a string such as "64MiB"`},
 		{"size out of bounds", small + "[projection.limits]\nmemory = \"5GiB\"\n", "c.toml:11: projection.limits.memory is 5.0 GiB: it must be between 64 KiB and 4.0 GiB"},
 		{"number out of bounds", small + "[projection.limits]\nbatch_events = 0\n", "c.toml:11: projection.limits.batch_events is 0: it must be between 1 and 1048576"},
+		{"partitions", small + "partitions = 65\n", "c.toml:10: projection.partitions is 65: it must be between 1 and 64"},
+		{"partitions without key", small + "partitions = 2\n", `c.toml:10: projection balances: partitions = 2 needs a key by which the events are split: key = "json:PATH", for one`},
 		{"environment", "data_dir = \"${NOWHERE}/x\"\n", "c.toml:1: data_dir: the environment has no variable NOWHERE; write $${NOWHERE} for the characters themselves"},
 		{"environment, unclosed", "data_dir = \"${NOWHERE\"\n", "c.toml:1: data_dir: ${ without }; write $${ for the characters themselves"},
 		{"public address", "[http]\nlisten = \"0.0.0.0:80\"\n", `c.toml:2: http.listen is "0.0.0.0:80", which others can reach: set http.token_file, or listen on 127.0.0.1`},

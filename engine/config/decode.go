@@ -222,7 +222,6 @@ var notYet = map[string]string{
 	"schema":     "a changed module is built from the beginning",
 	"sha256":     "modules are not pinned",
 	"signatures": "modules are not signed",
-	"partitions": "a projection runs as one instance",
 }
 
 // kindOf names a type of the configuration in the words of TOML.

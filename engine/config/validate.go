@@ -141,6 +141,8 @@ func (v *validator) projection(p path, pr *Projection, streams map[string]Stream
 	v.require(p.add("stream"), pr.Stream == "" || streamName.MatchString(pr.Stream), "projection %s: stream name %q: use letters, digits, - and _", pr.Name, pr.Stream)
 	v.filters(p.add("subjects"), pr, streams[pr.Stream].Subjects)
 	v.require(p.add("key"), keySpec.MatchString(pr.Key), "projection %s: key %q: use subject:N, header:NAME or json:PATH", pr.Name, pr.Key)
+	v.between(p.add("partitions"), int64(pr.Partitions), 1, 64)
+	v.require(p.add("partitions"), pr.Partitions == 1 || pr.Key != "", "projection %s: partitions = %d needs a key by which the events are split: key = \"json:PATH\", for one", pr.Name, pr.Partitions)
 	v.oneOf(p.add("on_error"), pr.OnError, "halt", "skip", "dead-letter", "quarantine")
 	v.require(p.add("on_error"), pr.OnError == "halt", "projection %s: on_error = %q is not available in this version: use \"halt\"", pr.Name, pr.OnError)
 	v.limits(p, pr)
