@@ -39,9 +39,11 @@ type session struct {
 		events uint64
 		time   time.Time
 	}
-	events  uint64 // applied in this session
-	written int    // bytes, since the last memory snapshot
-	picked  []byte // buffer of pick
+	fill    float64 // of the window, after the last batch
+	growth  float64 // by a batch, the largest of the last ones
+	events  uint64  // applied in this session
+	written int     // bytes, since the last memory snapshot
+	picked  []byte  // buffer of pick
 }
 
 // repeatBytes bounds what is written between two memory snapshots, all of which is
@@ -95,7 +97,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 		s.since = ck.Version
 		ps.setLimit(TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
 	}
-	s.committer = startCommitter(r.keyspace, ck, s.newest.Version)
+	s.committer = startCommitter(ctx, r.keyspace, ck, s.newest.Version)
 	s.applied, s.anchors = ck.Position, ck.Anchors
 	s.applied.Module = r.spec.Module.Digest()
 	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
@@ -261,7 +263,7 @@ func (s *session) cut(ctx context.Context, memory bool) error {
 		s.broken = true
 		return err
 	}
-	s.inFlight = true
+	s.inFlight, s.fill = true, 0
 	s.cutAt, s.cutTime = s.applied.Sequence, time.Now()
 	s.committer.jobs <- job
 	return nil
@@ -375,10 +377,14 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	return nil
 }
 
-// makeRoom cuts the window when the next batch might not fit into it. At half of
-// what a transaction holds there is room for another batch as large.
+// makeRoom cuts the window when the next batch might not fit into it: when it makes
+// the window grow by twice what one of the last batches did. A batch that outgrows it
+// all the same is rolled back and gets a window of its own.
 func (s *session) makeRoom(ctx context.Context) error {
-	if s.partitions.fill() < 0.5 || s.repeats() {
+	fill := s.partitions.fill()
+	s.growth = max(fill-s.fill, 0.9*s.growth)
+	s.fill = fill
+	if fill < 1-max(0.1, 2*s.growth) || s.repeats() {
 		return nil
 	}
 	if err := s.settle(); err != nil {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"gnomon/sdk/abi"
 )
 
@@ -64,12 +62,6 @@ func number(s string) (n uint64, ok bool) {
 		n = n*10 + uint64(c)
 	}
 	return n, true
-}
-
-// likeStatus reports whether an event is one that the client takes for a message of
-// the server, and keeps to itself.
-func likeStatus(m *jetstream.RawStreamMsg) bool {
-	return len(m.Data) == 0 && m.Header.Get("Status") != ""
 }
 
 // appendHeaders encodes headers, ordered by name: the client gives them as a map,

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,17 +14,6 @@ import (
 )
 
 const (
-	// pullEvents is how many events are asked for ahead: measured as the best for a
-	// consumer without acknowledgements.
-	pullEvents = 5000
-	// pullBytes bounds what they may weigh in this process, unless the server takes
-	// larger messages.
-	pullBytes = 16 << 20
-	// pullExtra is more than a message's subjects add to its payload.
-	pullExtra = 64 << 10
-	// heartbeat is how often the server is to say that it is there; two missed ones
-	// lose the reader.
-	heartbeat = 5 * time.Second
 	// keptBatches is how many batches that were given back are kept for use.
 	keptBatches = 16
 	// inactive is how long the server keeps the consumer of an engine that is gone.
@@ -38,14 +26,17 @@ type reader struct {
 	source   *Source
 	stream   string
 	consumer jetstream.Consumer
-	consume  jetstream.ConsumeContext
+	pull     *pull
 	limit    engine.ReadLimit
 	ready    chan struct{} // of capacity 1
 	broken   chan nats.Status
+	stop     chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	room     sync.Cond       // there is room in filling, or the reader has ended
-	filling  *engine.Batch   // by the consumer's goroutine
+	filling  *engine.Batch   // by the subscription's goroutine
+	held     bool            // it waits for room
+	heard    bool            // something came since the last beat
 	free     []*engine.Batch // given back
 	headers  []byte          // buffer
 	received uint64          // consumer sequence of the last event
@@ -67,13 +58,10 @@ func (s *Source) Read(ctx context.Context, stream string, from uint64, limit eng
 		return nil, fmt.Errorf("stream %s ends at %d, reading cannot begin at %d", stream, last, from)
 	}
 	r := &reader{
-		source: s, stream: stream, limit: limit, ready: make(chan struct{}, 1),
+		source: s, stream: stream, limit: limit, ready: make(chan struct{}, 1), stop: make(chan struct{}),
 		filling: &engine.Batch{}, last: max(from, 1) - 1,
 	}
 	r.room.L = &r.mu
-	if err := r.takeDisguised(ctx, st); err != nil {
-		return nil, err
-	}
 	r.broken = s.js.Conn().StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	if err := r.start(ctx); err != nil {
 		s.js.Conn().RemoveStatusListener(r.broken)
@@ -81,34 +69,6 @@ func (s *Source) Read(ctx context.Context, stream string, from uint64, limit eng
 	}
 	go r.watch()
 	return r, nil
-}
-
-// watch ends the reader when the connection breaks. What was on its way then is
-// lost, the server does not send it again, and at the end of a stream no later event
-// would show that.
-func (r *reader) watch() {
-	if _, ok := <-r.broken; ok {
-		r.trouble(nats.ErrDisconnected)
-	}
-}
-
-// takeDisguised takes the first events as long as they look like a message of the
-// server. The client does not hand these on, so that a reader that meets one later
-// is lost; the next one begins with it.
-func (r *reader) takeDisguised(ctx context.Context, stream jetstream.Stream) error {
-	for {
-		m, err := r.source.next(ctx, stream, r.last+1)
-		if err != nil || m == nil || !likeStatus(m) {
-			return err
-		}
-		e := record(m)
-		if r.full(e.Size()) {
-			return nil
-		}
-		r.filling.Append(&e)
-		r.last = e.Sequence
-		r.signal()
-	}
 }
 
 // start creates the consumer, for what follows the last event.
@@ -123,39 +83,82 @@ func (r *reader) start(ctx context.Context) (err error) {
 		return s.failed(fmt.Sprintf("create consumer of stream %s", r.stream), err)
 	}
 	r.filling.Pending = r.consumer.CachedInfo().NumPending
-	r.consume, err = r.consumer.Consume(r.receive,
-		jetstream.PullMaxMessagesWithBytesLimit(pullEvents, max(pullBytes, int(s.js.Conn().MaxPayload())+pullExtra)),
-		jetstream.PullHeartbeat(heartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { r.trouble(err) }))
+	r.pull, err = openPull(s.js, r.stream, r.consumer.CachedInfo().Name, r.receive)
 	if err != nil {
-		return s.failed(fmt.Sprintf("consume stream %s", r.stream), err)
+		return s.failed(fmt.Sprintf("read stream %s", r.stream), err)
 	}
 	return nil
 }
 
-// receive takes one event from the consumer's goroutine, and holds that up while
-// the batch is full.
-func (r *reader) receive(m jetstream.Msg) {
-	meta, ok := parseReply(m.Reply())
+// watch ends the reader when the connection breaks, or nothing is heard of the server.
+// What was on its way then is lost, the server does not send it again, and at the
+// end of a stream no later event would show that.
+func (r *reader) watch() {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for silent := 0; silent < 2; {
+		select {
+		case <-r.stop:
+			return
+		case <-r.broken:
+			r.trouble(nats.ErrDisconnected)
+			return
+		case <-beat.C:
+			if silent++; r.hears() {
+				silent = 0
+			}
+		}
+	}
+	r.trouble(fmt.Errorf("%w for %s", jetstream.ErrNoHeartbeat, 2*heartbeat))
+}
+
+// hears reports whether something came since the last time, or is not listened to.
+func (r *reader) hears() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !ok {
-		r.endLocked(fmt.Errorf("event with the unknown reply subject %q", m.Reply()))
-	} else if meta.consumerSeq != r.received+1 {
-		r.endLocked(fmt.Errorf("event %d of the consumer came after %d", meta.consumerSeq, r.received))
+	heard := r.heard || r.held
+	r.heard = false
+	return heard
+}
+
+// receive takes what comes from the server, in the subscription's goroutine, and
+// holds that up while the batch is full.
+func (r *reader) receive(m *nats.Msg, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard = true
+	if err == nil && m.Reply != "" {
+		err = r.appendLocked(m)
 	}
-	r.headers = appendHeaders(r.headers[:0], m.Headers())
-	size := abi.RecordSize(len(m.Subject()), len(r.headers), len(m.Data()), 0)
+	if err != nil {
+		r.endLocked(r.source.explain(err))
+	}
+}
+
+// appendLocked appends an event to the batch.
+func (r *reader) appendLocked(m *nats.Msg) error {
+	meta, ok := parseReply(m.Reply)
+	if !ok {
+		return fmt.Errorf("event with the unknown reply subject %q", m.Reply)
+	}
+	if meta.consumerSeq != r.received+1 {
+		return fmt.Errorf("event %d of the consumer came after %d", meta.consumerSeq, r.received)
+	}
+	r.headers = appendHeaders(r.headers[:0], m.Header)
+	size := abi.RecordSize(len(m.Subject), len(r.headers), len(m.Data), 0)
 	for r.full(size) && r.err == nil && !r.closed {
+		r.held = true
 		r.room.Wait()
+		r.held = false
 	}
 	if r.err != nil || r.closed {
-		return
+		return nil
 	}
 	r.received, r.last = meta.consumerSeq, meta.streamSeq
-	r.filling.AppendParts(meta.streamSeq, meta.timeNs, m.Subject(), r.headers, m.Data())
+	r.filling.AppendParts(meta.streamSeq, meta.timeNs, m.Subject, r.headers, m.Data)
 	r.filling.Pending = meta.pending
 	r.signal()
+	return nil
 }
 
 // full reports whether a record of a size has to wait for the next batch.
@@ -164,12 +167,8 @@ func (r *reader) full(size int) bool {
 	return b.Count > 0 && (b.Count >= r.limit.Events || len(b.Records)+size > r.limit.Bytes)
 }
 
-// trouble notes what the consumer reports. After a change of its leader it goes
-// on, and a loss shows in the consumer's sequence.
+// trouble ends the reader.
 func (r *reader) trouble(err error) {
-	if errors.Is(err, jetstream.ErrConsumerLeadershipChanged) {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endLocked(r.source.explain(err))
@@ -279,9 +278,9 @@ func (r *reader) Close() {
 	if closed {
 		return
 	}
+	close(r.stop)
 	r.source.js.Conn().RemoveStatusListener(r.broken)
-	r.consume.Stop()
-	<-r.consume.Closed()
+	r.pull.close()
 	// The server removes the consumer by itself when nobody uses it; this is only
 	// sooner.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
