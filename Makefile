@@ -3,6 +3,7 @@
 #   make run     build, start the engine on config.toml, import the shipped log, show what to try
 #   make test    vet, staticcheck, and every test with the race detector
 #   make bench   compare with programs that do the same without the engine
+#   make gobench Go benchmarks of the hot paths, for benchstat
 #   make build   bin/engine and build/plugins/*.wasm
 
 GO      ?= go
@@ -13,7 +14,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins run test bench soak fuzz clean
+.PHONY: all build engine plugins run test bench gobench soak fuzz clean
 
 all: build
 
@@ -56,6 +57,13 @@ test: build
 BENCH ?=
 bench:
 	cd bench && $(GO) build -o ../bin/bench . && ../bin/bench $(BENCH)
+
+# The hot paths one by one, in the form that benchstat reads: COUNT times each.
+COUNT     ?= 6
+HOT       ?= .
+BENCHTIME ?= 0.5s
+gobench:
+	@$(GO) test -run '^$$' -bench '$(HOT)' -benchtime $(BENCHTIME) -count $(COUNT) -timeout 60m ./engine ./engine/ingest ./engine/store ./host ./sdk/jsonfields
 
 # Longer runs of the crash tests: more rounds, the large logs.
 soak: build

@@ -23,6 +23,8 @@ type commitJob struct {
 	memory   [][]byte // of the guest at this position, or nil
 	keep     int      // memory snapshots
 	since    Version  // that it takes the keyspace back to; 0: none
+	letters  []Write
+	aside    Aside
 }
 
 type commitResult struct {
@@ -34,10 +36,10 @@ type commitResult struct {
 }
 
 // startCommitter starts committing on top of a checkpoint, which is the newest, or an
-// older one that the first job goes back to.
-func startCommitter(ks Keyspace, last Checkpoint, newest Version) *committer {
+// older one that the first job goes back to. Of the context it takes the labels only.
+func startCommitter(ctx context.Context, ks Keyspace, last Checkpoint, newest Version) *committer {
 	c := &committer{keyspace: ks, newest: newest, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
-	go c.run(last)
+	go labelled(ctx, func(context.Context) { c.run(last) }, labelStage, stageCommit)
 	return c
 }
 
@@ -64,14 +66,14 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	defer before.Close()
 	next := last
 	next.Version = c.newest.Next(job.position.Sequence)
-	next.Position, next.Anchors = job.position, job.anchors
+	next.Position, next.Anchors, next.Aside = job.position, job.anchors, job.aside
 	if err := job.window.tally(&next, before); err != nil {
 		r.err = fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)
 		return r
 	}
 	// A commit is never given up half way: it does not heed the end of the engine.
 	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
-		Checkpoint: next, Writes: job.window.writes(), Emits: job.window.emits,
+		Checkpoint: next, Writes: job.window.writes(), Letters: job.letters, Emits: job.window.emits,
 		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
 	if r.err != nil {

@@ -85,8 +85,8 @@ func (e *Engine) Start(ctx context.Context) {
 		e.tasks.Go(func() { w.run(ctx, e.source) })
 	}
 	for _, p := range e.projections {
-		e.tasks.Go(func() { p.run(ctx) })
-		e.tasks.Go(func() { p.keep(ctx) })
+		e.tasks.Go(func() { labelled(ctx, p.run, labelProjection, p.spec.Name, labelStage, stageApply) })
+		e.tasks.Go(func() { labelled(ctx, p.keep, labelProjection, p.spec.Name, labelStage, stageKeep) })
 	}
 }
 

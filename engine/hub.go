@@ -55,7 +55,7 @@ func (h *hub) sharing(stream string) *sharing {
 }
 
 // Read implements Source. Its readers may also fail with errMoved.
-func (h *hub) Read(ctx context.Context, stream string, from uint64, limit ReadLimit) (Reader, error) {
+func (h *hub) Read(ctx context.Context, stream string, from uint64, limit ReadLimit) (_ Reader, err error) {
 	s := h.sharing(stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,22 +64,28 @@ func (h *hub) Read(ctx context.Context, stream string, from uint64, limit ReadLi
 		s.cameLocked()
 		return r, nil
 	}
-	behind := s.feed != nil && !s.feed.ended()
-	if !behind {
-		limit = h.limit
+	if s.feed != nil && !s.feed.ended() {
+		labelled(ctx, func(ctx context.Context) { r.alone, err = h.Source.Read(ctx, stream, from, limit) }, labelStage, stageRead)
+	} else {
+		relabelled(ctx, func() { err = h.openFeedLocked(ctx, s, stream, from) }, labelStream, stream, labelStage, stageRead)
 	}
-	reader, err := h.Source.Read(ctx, stream, from, limit)
 	if err != nil {
 		return nil, err
 	}
-	if behind {
-		r.alone = reader
-	} else {
-		s.feed = openFeed(reader, from)
+	if r.alone == nil {
 		r.joinLocked()
 	}
 	s.cameLocked()
 	return r, nil
+}
+
+// openFeedLocked begins a new feed of a stream. The lock is the sharing's.
+func (h *hub) openFeedLocked(ctx context.Context, s *sharing, stream string, from uint64) error {
+	reader, err := h.Source.Read(ctx, stream, from, h.limit)
+	if err == nil {
+		s.feed = openFeed(reader, from)
+	}
+	return err
 }
 
 // cameLocked counts a reader. A new feed begins when all who are expected are there.

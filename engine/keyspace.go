@@ -26,6 +26,7 @@ type Checkpoint struct {
 	Keys     int64    `json:"keys"`
 	Bytes    int64    `json:"bytes"` // of keys and values
 	Digest   Digest   `json:"digest"`
+	Aside    Aside    `json:"aside,omitzero"`
 	// Memories are the kept snapshots of the guest's memory, newest first.
 	Memories []Memory `json:"memories,omitempty"`
 }
@@ -52,7 +53,8 @@ type Write struct {
 // Commit is what becomes durable together.
 type Commit struct {
 	Checkpoint Checkpoint // its Version must be greater than that of every commit before
-	Writes     []Write    // at most one for a key
+	Writes     []Write    // of the state, at most one for a key
+	Letters    []Write    // of events that are set aside, by LetterRow; not bound by Limit
 	Emits      []Emit
 	// Since, when not zero, is an older version that the writes are made on top of. What
 	// was changed after it, and Writes does not change, becomes again what it was then.
@@ -77,15 +79,22 @@ type TxLimit struct {
 // over is an equal share of the limit for each of n.
 func (l TxLimit) over(n int) TxLimit { return TxLimit{Writes: l.Writes / n, Bytes: l.Bytes / n} }
 
-// View reads a keyspace at one version, whatever is committed meanwhile. It is
-// safe for concurrent use. The version stays readable until Close.
-type View interface {
-	Version() Version
+// Rows reads keys and values. It is safe for concurrent use.
+type Rows interface {
 	// Get returns a value, which is the caller's, and whether the key is present.
 	// It fails with ErrCorrupt when the stored bytes are not those written.
 	Get(key []byte) (value []byte, ok bool, err error)
 	// Scan calls fn as State.Scan does.
 	Scan(prefix, after []byte, fn func(key, value []byte) bool) error
+}
+
+// View reads a keyspace at one version, whatever is committed meanwhile. It is
+// safe for concurrent use. The version stays readable until Close.
+type View interface {
+	Rows // the state
+	Version() Version
+	// Letters are the events that were set aside, by LetterRow.
+	Letters() Rows
 	Close()
 }
 

@@ -32,13 +32,17 @@ type monitor struct {
 	call                      callMark
 	rate                      rateMeter
 	catchUp                   catchUp
+	approach                  approach // while it catches up
+
+	orders  []*order
+	ordered chan struct{} // of capacity 1: there may be some
 
 	paused bool
 	cancel context.CancelCauseFunc // of the session under way
 }
 
 func newMonitor() monitor {
-	return monitor{state: Starting, since: time.Now(), changed: make(chan struct{})}
+	return monitor{state: Starting, since: time.Now(), changed: make(chan struct{}), ordered: make(chan struct{}, 1)}
 }
 
 // notifyLocked wakes those who wait for a change.
@@ -64,6 +68,7 @@ func (m *monitor) enter(s RunnerState, reason, hint string) {
 	if m.state != s {
 		m.since = time.Now()
 		m.catchUp.enter(s, m.events)
+		m.approach = approach{}
 	}
 	m.state, m.reason, m.hint = s, reason, hint
 	m.notifyLocked()
@@ -149,6 +154,9 @@ func (m *monitor) countBatch(events int, took time.Duration, failed bool, memory
 func (m *monitor) progress(applied uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.state == CatchingUp {
+		m.approach.step(m.applied, applied, time.Now())
+	}
 	m.applied = applied
 	m.last = max(m.last, applied)
 }
@@ -267,6 +275,9 @@ func (m *monitor) report(s *Status) {
 	s.Events, s.Commits, s.Failures = m.events, m.commits, m.failures
 	s.Rate, s.CatchUpRate = m.rate.perSecond(time.Now()), m.catchUp.rate
 	s.Apply, s.Memory = m.apply, m.memory
+	if s.State == CatchingUp && m.reason == "" { // which would be a source that does not answer
+		s.LeftMs = m.approach.left(s.StreamLast - min(s.StreamLast, m.applied)).Milliseconds()
+	}
 	if m.started != nil {
 		s.Start = *m.started
 	}

@@ -81,5 +81,6 @@ func (r *Runner) tooMuch() error {
 	if n := r.spec.Partitions; n > 1 {
 		limit, share = limit.over(n), fmt.Sprintf(" for each of %d partitions", n)
 	}
-	return fmt.Errorf("its writes do not fit one commit: the limit is %d keys or %d bytes%s; write less for one event", limit.Writes, limit.Bytes, share)
+	return &GuestError{Call: "apply", Kind: GuestOverLimit, Event: -1,
+		Text: fmt.Sprintf("its writes do not fit one commit: the limit is %d keys or %d bytes%s; write less for one event", limit.Writes, limit.Bytes, share)}
 }

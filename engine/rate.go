@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // rateMeter averages events per second over the last two to four seconds.
 type rateMeter struct {
@@ -32,6 +35,47 @@ func (r *rateMeter) perSecond(now time.Time) float64 {
 		return 0
 	}
 	return float64(r.old+r.new) / past.Seconds()
+}
+
+// approach measures how fast a runner comes nearer to the end of its stream, in
+// sequences and not in events: it passes over those that are not its own. Steps may be
+// of any length, so it averages over them and not over equal times: what came before a
+// step counts the less, the longer that took.
+type approach struct {
+	at     time.Time // of the last step
+	passed float64   // sequences, of which older ones have faded
+	took   float64   // seconds, likewise
+}
+
+const (
+	// fading is the time in which what came before fades to a third (1/e), in seconds.
+	fading = 4
+	// measured is how much has to be measured before anything is foretold, in seconds.
+	measured = 0.5
+)
+
+// step notes that the runner went from one sequence to another. The first step of all
+// is not measured, for it may pass over what the stream no longer holds.
+func (a *approach) step(from, to uint64, now time.Time) {
+	if to <= from {
+		return
+	}
+	if !a.at.IsZero() {
+		took := now.Sub(a.at).Seconds()
+		fade := math.Exp(-took / fading)
+		a.passed = a.passed*fade + float64(to-from)
+		a.took = a.took*fade + took
+	}
+	a.at = now
+}
+
+// left is how long it takes to pass so many sequences at this pace; 0: not known yet.
+func (a *approach) left(sequences uint64) time.Duration {
+	if a.took < measured {
+		return 0
+	}
+	seconds := float64(sequences) * a.took / a.passed
+	return time.Duration(min(seconds*float64(time.Second), math.MaxInt64/2))
 }
 
 // catchUp measures how fast a runner was while it last caught up.

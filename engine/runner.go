@@ -27,6 +27,9 @@ type Runner struct {
 	// Owned by the goroutine of Run; they outlive a session.
 	plan        plan
 	bufferLimit int // of the guest's batch buffer, in bytes; 0 when it has none
+	verdicts    map[uint64]verdict
+	failedAt    uint64 // the event that the projection is halted before, 0: none
+	failure     string // of that event
 
 	monitor // what others may ask for at any time
 }
@@ -53,6 +56,7 @@ func (r *Runner) Run(ctx context.Context) {
 			wait = firstBackOff
 		case errors.As(err, &failed) && r.retry(failed):
 			r.log.Warn("batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
+		case errors.As(err, &failed) && r.judge(failed):
 		case isSource(err):
 			if r.Published().Version > before {
 				wait = firstBackOff

@@ -31,6 +31,7 @@ type session struct {
 	// the events that were read.
 	applied  Position
 	anchors  []Anchor
+	aside    aside
 	cutAt    uint64        // sequence of the last cut
 	cutTime  time.Time     // of the last cut
 	took     time.Duration // by the last commit
@@ -240,6 +241,7 @@ func (s *session) landed(r commitResult) error {
 	}
 	s.took = r.took
 	s.partitions.committed(r.window, r.view)
+	s.passVerdicts(r.checkpoint.Position.Sequence)
 	s.countCommit(r.checkpoint)
 	return nil
 }
@@ -259,7 +261,10 @@ func (s *session) cut(ctx context.Context, memory bool) error {
 	}
 	s.written += s.partitions.dirtyBytes()
 	var err error
-	if job.window, err = s.partitions.cut(); err != nil {
+	if job.window, err = s.partitions.cut(); err == nil {
+		job.letters, job.aside, err = s.cutAside()
+	}
+	if err != nil {
 		s.broken = true
 		return err
 	}
@@ -303,6 +308,9 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 		if err := s.between(ctx); err != nil {
 			return err
 		}
+	}
+	if s.aside.full != nil {
+		return s.aside.full
 	}
 	if last, ok := b.Last(); ok { // of all that was read, picked or not
 		s.anchors = withAnchor(s.anchors, AnchorOf(last))
@@ -394,13 +402,13 @@ func (s *session) makeRoom(ctx context.Context) error {
 }
 
 // pick returns the records that are the projection's own, with their declared
-// keys. Without filter and key that is the batch itself.
+// keys, without those that are set aside. Mostly that is the batch itself.
 func (s *session) pick(records []byte) ([]byte, error) {
-	if s.spec.Filter == nil && s.spec.KeyOf == nil {
+	if s.spec.Filter == nil && s.spec.KeyOf == nil && !s.asideActive() {
 		return records, nil
 	}
 	s.picked = s.picked[:0]
-	for len(records) > 0 {
+	for len(records) > 0 && s.aside.full == nil {
 		e, rest, err := abi.Next(records)
 		if err != nil {
 			return nil, err
@@ -412,7 +420,9 @@ func (s *session) pick(records []byte) ([]byte, error) {
 		if s.spec.KeyOf != nil {
 			e.Key = s.spec.KeyOf(e)
 		}
-		s.picked = e.Append(s.picked)
+		if !s.setAside(&e) {
+			s.picked = e.Append(s.picked)
+		}
 	}
 	return s.picked, nil
 }

@@ -40,6 +40,9 @@ type Spec struct {
 	Window time.Duration // longest time between two commits while catching up
 	Cache  int           // bytes of state kept in memory
 
+	OnError Policy // what becomes of an event that fails; empty: Halt
+	Letters int    // so many events are set aside, at most
+
 	MemorySnapshots MemoryPolicy
 	Pins            PinPolicy
 	Log             GuestLog

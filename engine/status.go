@@ -54,6 +54,7 @@ type Status struct {
 	Failures    uint64        `json:"failures"`       // batches rolled back since the engine started
 	Rate        float64       `json:"events_per_second"`
 	CatchUpRate float64       `json:"catch_up_events_per_second"` // when it last caught up
+	LeftMs      int64         `json:"left_ms,omitempty"`          // until it has caught up, if nothing more is stored; 0: it is not catching up, or not known yet
 	Apply       time.Duration `json:"apply_ns"`                   // spent in the guest since the engine started
 	Memory      uint64        `json:"memory_bytes"`               // of the guest
 	Start       uint64        `json:"started_at_seq"`             // position when the engine started

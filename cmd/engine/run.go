@@ -18,7 +18,7 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	var configPath string
+	var configPath, pprof string
 	var once bool
 	c := &cobra.Command{
 		Use:   "run",
@@ -26,19 +26,29 @@ func runCommand() *cobra.Command {
 		Long: `Run opens the configured NATS server, checks and loads the modules, catches every
 projection up and keeps it in step, until it is interrupted. State is served over HTTP.
 With --once it stops when every projection has reached the end that its stream had at the start,
-and serves nothing.`,
-		Example: "  engine run --config config.toml\n  engine run --once",
-		RunE: func(c *cobra.Command, _ []string) error {
+and serves nothing.
+With --pprof it serves profiles of the process at /debug/pprof/, on a loopback address of its own;
+samples say to which projection and stage they belong.`,
+		Example: "  engine run --config config.toml\n  engine run --once\n" +
+			"  engine run --pprof 127.0.0.1:6060\n  go tool pprof -top 'http://127.0.0.1:6060/debug/pprof/profile?seconds=10'",
+		Args: profilesArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			address, err := profilesAddress(c, pprof, args)
+			if err != nil {
+				return err
+			}
 			cfg, err := config.Load(configPath)
 			if err != nil {
 				return err
 			}
-			r := &runner{config: cfg, once: once, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), log: newLog(c.ErrOrStderr(), cfg.Log)}
+			r := &runner{config: cfg, once: once, profiles: address, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), log: newLog(c.ErrOrStderr(), cfg.Log)}
 			return r.run(c.Context())
 		},
 	}
 	configFlag(c, &configPath)
 	c.Flags().BoolVar(&once, "once", false, "stop when every projection has caught up")
+	c.Flags().StringVar(&pprof, "pprof", "", "serve profiles at this loopback `ADDRESS`")
+	c.Flags().Lookup("pprof").NoOptDefVal = defaultProfiles
 	return c
 }
 
@@ -46,6 +56,7 @@ and serves nothing.`,
 type runner struct {
 	config         *config.Config
 	once           bool
+	profiles       string // address that profiles are served at; empty: none
 	stdout, stderr io.Writer
 	log            *slog.Logger
 	node           *node
@@ -53,6 +64,14 @@ type runner struct {
 }
 
 func (r *runner) run(ctx context.Context) (err error) {
+	if r.profiles != "" {
+		p, err := openProfiles(r.profiles)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		fmt.Fprintln(r.stdout, "profiles: "+p.URL())
+	}
 	if r.node, err = openNode(ctx, r.config, r.log, !r.once); err != nil {
 		return r.interrupted(ctx, err)
 	}

@@ -42,7 +42,9 @@ import (
 //	                   commands that follow, and $PID
 //	held               wait until a process has data; sets $PID
 //	without FIELD…     print the JSON lines of stdout without these fields
-//	httpget PATH       print the status and the body of a GET
+//	profiling FILE     wait until an engine that prints to FILE serves profiles; sets
+//	                   $PROFILES, their address
+//	httpget PATH       print the status and the body of a GET of the engine, or of a URL
 //	wasm NAME FILE     write a module of scriptModules to a file
 //	broken NAME REGEXP write such a module to a file in modules; run and check must
 //	                   refuse it, with this end of the line
@@ -69,7 +71,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exit": scriptExit, "refused": scriptRefused, "serving": scriptServing, "held": scriptHeld,
-			"without": scriptWithout, "httpget": scriptHTTPGet, "wasm": scriptWasm, "broken": scriptBroken,
+			"profiling": scriptProfiling, "without": scriptWithout, "httpget": scriptHTTPGet, "wasm": scriptWasm, "broken": scriptBroken,
 		},
 	})
 }
@@ -173,6 +175,22 @@ func scriptHeld(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+func scriptProfiling(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: profiling FILE")
+	}
+	await(ts, "an engine to serve profiles", func(context.Context) bool {
+		out, _ := os.ReadFile(ts.MkAbs(args[0]))
+		for line := range strings.Lines(string(out)) {
+			if url, ok := strings.CutPrefix(line, "profiles: "); ok && strings.HasSuffix(url, "\n") {
+				ts.Setenv("PROFILES", strings.TrimSpace(url))
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // await asks again and again until a condition holds.
 func await(ts *testscript.TestScript, what string, holds func(context.Context) bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -226,7 +244,11 @@ func scriptHTTPGet(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: httpget PATH")
 	}
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("GNOMON_SERVER")+args[0], nil)
+	url := args[0]
+	if strings.HasPrefix(url, "/") {
+		url = ts.Getenv("GNOMON_SERVER") + url
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
 	ts.Check(err)
 	if token := ts.Getenv("GNOMON_TOKEN"); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)

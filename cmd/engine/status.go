@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +19,8 @@ func statusCommand() *cobra.Command {
 		Short: "Print what each projection is doing, and how far it is",
 		Long: `Status prints a line for each projection, or everything known of one. With --json it
 prints {"projections":[…]}, or the one. Position is the sequence that is served, durable the one that
-survives a crash of the machine.`,
+survives a crash of the machine. While a projection catches up, left is the time until it has done so at
+its present pace ("-": not known yet), and left_ms in JSON.`,
 		Example: "  engine status\n  engine status repo-files --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,14 +58,38 @@ func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
 	return nil
 }
 
-// printTable prints a line for each projection. Rate is in events per second.
+// printTable prints a line for each projection. Rate is in events per second. What is
+// left is a column while one of them catches up.
 func printTable(w io.Writer, all []engine.Status, rate func(engine.Status) float64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "PROJECTION\tSTATE\tPOSITION\tBEHIND\tKEYS\tEVENTS/S")
+	title, left := "PROJECTION\tSTATE\tPOSITION\tBEHIND\tKEYS\tEVENTS/S", func(engine.Status) string { return "" }
+	if slices.ContainsFunc(all, func(s engine.Status) bool { return s.State == engine.CatchingUp }) {
+		title, left = title+"\tLEFT", func(s engine.Status) string { return "\t" + timeLeft(s) }
+	}
+	fmt.Fprintln(t, title)
 	for _, s := range all {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.0f\n", s.Projection, s.State, s.Position, s.Behind, s.Keys, rate(s))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.0f%s\n", s.Projection, s.State, s.Position, s.Behind, s.Keys, rate(s), left(s))
 	}
 	return t.Flush()
+}
+
+// timeLeft is how long a projection will still catch up, as a person says it.
+func timeLeft(s engine.Status) string {
+	if s.LeftMs == 0 {
+		return "-"
+	}
+	left := (time.Duration(s.LeftMs) * time.Millisecond).Round(time.Second)
+	switch {
+	case left < time.Second:
+		return "<1s"
+	case left < time.Minute:
+		return left.String()
+	case left < time.Hour:
+		return fmt.Sprintf("%dm%02ds", left/time.Minute, left%time.Minute/time.Second)
+	case left < 1000*time.Hour:
+		return fmt.Sprintf("%dh%02dm", left/time.Hour, left%time.Hour/time.Minute)
+	}
+	return ">1000h"
 }
 
 func printReason(w io.Writer, s engine.Status) {
@@ -86,6 +113,9 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	row("state", "%s", s.State)
 	row("stream", "%s, up to %d", s.Stream, s.StreamLast)
 	row("position", "%d (durable %d), %d behind", s.Position, s.Durable, s.Behind)
+	if s.State == engine.CatchingUp {
+		row("catches up", "%.0f events/s, time left: %s", s.Rate, timeLeft(s))
+	}
 	if !s.PositionTime.IsZero() {
 		row("as of", "%s", s.PositionTime.Format("2006-01-02 15:04:05.000 MST"))
 	}

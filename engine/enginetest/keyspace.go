@@ -80,7 +80,10 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 		k.takeBackLocked(c.Since, ck.Version)
 	}
 	for _, w := range c.Writes {
-		k.setLocked(w.Key, revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
+		k.setLocked(rowKey(false, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
+	}
+	for _, w := range c.Letters {
+		k.setLocked(rowKey(true, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
 	}
 	if c.Memory != nil {
 		ck.Memories = k.remember(ck, c.Memory, c.KeepMemories)
@@ -91,10 +94,9 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 
 // takeBackLocked makes everything changed since a version what it was then.
 func (k *Keyspace) takeBackLocked(since, at engine.Version) {
-	old := view{keyspace: k, version: since}
 	for key, revisions := range k.rows {
 		if revisions[len(revisions)-1].version > since {
-			value, present := old.getLocked(key)
+			value, present := k.getLocked(key, since)
 			k.setLocked(key, revision{at, value, present})
 		}
 	}
@@ -207,10 +209,11 @@ func (k *Keyspace) Close() error {
 // View implements engine.Keyspace.
 func (k *Keyspace) View(v engine.Version) (engine.View, error) {
 	k.views.Add(1)
-	return &view{keyspace: k, version: v}, nil
+	return &view{rows: rows{k, v, false}, keyspace: k, version: v}, nil
 }
 
 type view struct {
+	rows
 	keyspace *Keyspace
 	version  engine.Version
 	closed   atomic.Bool
@@ -218,38 +221,57 @@ type view struct {
 
 func (v *view) Version() engine.Version { return v.version }
 
-func (v *view) Get(key []byte) ([]byte, bool, error) {
-	v.keyspace.mu.Lock()
-	defer v.keyspace.mu.Unlock()
-	value, ok := v.getLocked(string(key))
+func (v *view) Letters() engine.Rows { return rows{v.keyspace, v.version, true} }
+
+func (v *view) Close() {
+	if !v.closed.Swap(true) {
+		v.keyspace.views.Add(-1)
+	}
+}
+
+// rows are the state, or the letters, at a version.
+type rows struct {
+	keyspace *Keyspace
+	version  engine.Version
+	letters  bool
+}
+
+// rowKey is where a key of the state, or of the letters, is kept.
+func rowKey(letter bool, key string) string {
+	if letter {
+		return "l" + key
+	}
+	return "s" + key
+}
+
+func (r rows) Get(key []byte) ([]byte, bool, error) {
+	r.keyspace.mu.Lock()
+	defer r.keyspace.mu.Unlock()
+	value, ok := r.keyspace.getLocked(rowKey(r.letters, string(key)), r.version)
 	return bytes.Clone(value), ok, nil
 }
 
-func (v *view) getLocked(key string) ([]byte, bool) {
-	for _, r := range slices.Backward(v.keyspace.rows[key]) {
-		if r.version <= v.version {
-			return r.value, r.present
-		}
-	}
-	return nil, false
-}
-
-func (v *view) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
-	v.keyspace.mu.Lock()
-	defer v.keyspace.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(v.keyspace.rows)) {
-		if !strings.HasPrefix(key, string(prefix)) || len(after) > 0 && key <= string(after) {
+func (r rows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	r.keyspace.mu.Lock()
+	defer r.keyspace.mu.Unlock()
+	for _, row := range slices.Sorted(maps.Keys(r.keyspace.rows)) {
+		key, ours := strings.CutPrefix(row, rowKey(r.letters, ""))
+		if !ours || !strings.HasPrefix(key, string(prefix)) || len(after) > 0 && key <= string(after) {
 			continue
 		}
-		if value, ok := v.getLocked(key); ok && !fn([]byte(key), value) {
+		if value, ok := r.keyspace.getLocked(row, r.version); ok && !fn([]byte(key), value) {
 			return nil
 		}
 	}
 	return nil
 }
 
-func (v *view) Close() {
-	if !v.closed.Swap(true) {
-		v.keyspace.views.Add(-1)
+// getLocked returns what a row was at a version.
+func (k *Keyspace) getLocked(row string, v engine.Version) ([]byte, bool) {
+	for _, r := range slices.Backward(k.rows[row]) {
+		if r.version <= v {
+			return r.value, r.present
+		}
 	}
+	return nil, false
 }

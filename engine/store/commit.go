@@ -48,6 +48,9 @@ func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
 		}
 		c.Writes = nil
 	}
+	if err := k.writeAhead(ck.Version, letters, c.Letters); err != nil {
+		return fmt.Errorf("write %d events set aside: %w", len(c.Letters), err)
+	}
 	tx := k.db.NewTransactionAt(uint64(ck.Version), true)
 	defer tx.Discard()
 	err := fill(tx, ck, c, k.run())
@@ -67,8 +70,7 @@ func (k *Keyspace) run() int {
 }
 
 // takeBack writes the values that rows changed since an older version had then, and
-// over them the writes of a commit: ahead of the commit that makes them visible, so
-// that they need not fit one transaction.
+// over them the writes of a commit, ahead of it.
 func (k *Keyspace) takeBack(at engine.Version, c engine.Commit) error {
 	changed, err := k.rowsSince(c.Since)
 	if err != nil {
@@ -82,26 +84,35 @@ func (k *Keyspace) takeBack(at engine.Version, c engine.Commit) error {
 	if err := batch.Flush(); err != nil {
 		return err
 	}
-	batch = k.db.NewWriteBatchAt(uint64(at))
+	return k.writeAhead(at, states, c.Writes)
+}
+
+// writeAhead writes rows ahead of the commit that makes them visible, so that they need
+// not fit its transaction.
+func (k *Keyspace) writeAhead(at engine.Version, t space, writes []engine.Write) error {
+	if len(writes) == 0 {
+		return nil
+	}
+	batch := k.db.NewWriteBatchAt(uint64(at))
 	defer batch.Cancel()
-	for _, w := range c.Writes {
-		if err := write(batch, w); err != nil {
+	for _, w := range writes {
+		if err := t.write(batch, w); err != nil {
 			return err
 		}
 	}
 	return batch.Flush()
 }
 
-func write(to rowWriter, w engine.Write) error {
+func (t space) write(to rowWriter, w engine.Write) error {
 	if w.Delete {
-		return deleteValue(to, []byte(w.Key), w.OldSize)
+		return t.delete(to, []byte(w.Key), w.OldSize)
 	}
-	return putValue(to, []byte(w.Key), w.Value, w.OldSize)
+	return t.put(to, []byte(w.Key), w.Value, w.OldSize)
 }
 
 func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error {
 	for _, w := range c.Writes {
-		if err := write(tx, w); err != nil {
+		if err := states.write(tx, w); err != nil {
 			return err
 		}
 	}

@@ -328,18 +328,18 @@ func TestForgedRows(t *testing.T) {
 		want string
 	}{
 		{"row of another key", func(k *Keyspace, at uint64) error {
-			return put(k, at, stateKey(key), seal(stateKey([]byte("other")), kindInline, []byte("v")))
+			return put(k, at, states.key(key), seal(states.key([]byte("other")), kindInline, []byte("v")))
 		}, "checksum does not match"},
-		{"short row", func(k *Keyspace, at uint64) error { return put(k, at, stateKey(key), []byte{0, 1}) }, "row of 2 bytes"},
+		{"short row", func(k *Keyspace, at uint64) error { return put(k, at, states.key(key), []byte{0, 1}) }, "row of 2 bytes"},
 		{"unknown kind", func(k *Keyspace, at uint64) error {
-			return put(k, at, stateKey(key), seal(stateKey(key), 7, []byte("v")))
+			return put(k, at, states.key(key), seal(states.key(key), 7, []byte("v")))
 		}, "kind 7"},
-		{"part is gone", func(k *Keyspace, at uint64) error { return put(k, at, chunkKey(key, 1), nil) }, "part is missing"},
+		{"part is gone", func(k *Keyspace, at uint64) error { return put(k, at, states.chunkKey(key, 1), nil) }, "part is missing"},
 		{"part is another", func(k *Keyspace, at uint64) error {
-			return put(k, at, chunkKey(key, 1), seal(chunkKey(key, 0), kindInline, []byte("v")))
+			return put(k, at, states.chunkKey(key, 1), seal(states.chunkKey(key, 0), kindInline, []byte("v")))
 		}, "checksum does not match"},
 		{"part is short", func(k *Keyspace, at uint64) error {
-			return put(k, at, chunkKey(key, 1), seal(chunkKey(key, 1), kindInline, []byte("v")))
+			return put(k, at, states.chunkKey(key, 1), seal(states.chunkKey(key, 1), kindInline, []byte("v")))
 		}, "for a value of"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -366,7 +366,7 @@ func TestForgedRows(t *testing.T) {
 	t.Run("row too many", func(t *testing.T) {
 		ks := openKeyspaceOf(t, openDir(t, t.TempDir()))
 		ck := model{}.commit(t, ks, 4, map[string][]byte{"a": []byte("1")})
-		if err := put(ks, uint64(ck.Version), stateKey(key), seal(stateKey(key), kindInline, []byte("v"))); err != nil {
+		if err := put(ks, uint64(ck.Version), states.key(key), seal(states.key(key), kindInline, []byte("v"))); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := stateAt(ks, ck.Version); !errors.Is(err, engine.ErrCorrupt) {

@@ -15,7 +15,7 @@ import (
 // the tree for the value log, which frees space late and needs a collector.
 const chunkSize = 256 << 10 // bytes
 
-// Kinds of a state row.
+// Kinds of a table's row.
 const (
 	kindInline  = 0 // payload: the value
 	kindChunked = 1 // payload: u32 size of the value; its parts are in chunk rows
@@ -30,11 +30,20 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var checkpointKey = []byte("m")
 
-func stateKey(key []byte) []byte { return append([]byte{'s'}, key...) }
+// space is a kind of rows that have keys and values of any size: the first byte of
+// the keys of its rows, and of the rows with the parts of large values.
+type space struct{ row, chunk byte }
 
-func chunkKey(key []byte, index int) []byte {
+var (
+	states  = space{'s', 'c'}
+	letters = space{'l', 'd'}
+)
+
+func (t space) key(key []byte) []byte { return append([]byte{t.row}, key...) }
+
+func (t space) chunkKey(key []byte, index int) []byte {
 	k := make([]byte, 0, 1+len(key)+4)
-	k = append(append(k, 'c'), key...)
+	k = append(append(k, t.chunk), key...)
 	return binary.BigEndian.AppendUint32(k, uint32(index))
 }
 
@@ -95,16 +104,16 @@ type rowWriter interface {
 	Delete(key []byte) error
 }
 
-// putValue writes a key's value, in one row or in parts, and removes the parts of
+// put writes a key's value, in one row or in parts, and removes the parts of
 // a longer value that it replaces.
-func putValue(tx rowWriter, key, value []byte, oldSize int) error {
-	row := stateKey(key)
+func (t space) put(tx rowWriter, key, value []byte, oldSize int) error {
+	row := t.key(key)
 	n := chunks(len(value))
 	if n == 0 {
 		if err := tx.Set(row, seal(row, kindInline, value)); err != nil {
 			return err
 		}
-		return dropChunks(tx, key, 0, chunks(oldSize))
+		return t.dropChunks(tx, key, 0, chunks(oldSize))
 	}
 	size := binary.LittleEndian.AppendUint32(nil, uint32(len(value)))
 	if err := tx.Set(row, seal(row, kindChunked, size)); err != nil {
@@ -112,34 +121,34 @@ func putValue(tx rowWriter, key, value []byte, oldSize int) error {
 	}
 	for i := range n {
 		part := value[i*chunkSize : min((i+1)*chunkSize, len(value))]
-		k := chunkKey(key, i)
+		k := t.chunkKey(key, i)
 		if err := tx.Set(k, seal(k, kindInline, part)); err != nil {
 			return err
 		}
 	}
-	return dropChunks(tx, key, n, chunks(oldSize))
+	return t.dropChunks(tx, key, n, chunks(oldSize))
 }
 
-func deleteValue(tx rowWriter, key []byte, oldSize int) error {
-	if err := tx.Delete(stateKey(key)); err != nil {
+func (t space) delete(tx rowWriter, key []byte, oldSize int) error {
+	if err := tx.Delete(t.key(key)); err != nil {
 		return err
 	}
-	return dropChunks(tx, key, 0, chunks(oldSize))
+	return t.dropChunks(tx, key, 0, chunks(oldSize))
 }
 
-func dropChunks(tx rowWriter, key []byte, from, to int) error {
+func (t space) dropChunks(tx rowWriter, key []byte, from, to int) error {
 	for i := from; i < to; i++ {
-		if err := tx.Delete(chunkKey(key, i)); err != nil {
+		if err := tx.Delete(t.chunkKey(key, i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readValue appends the value that a state row stands for to dst. Key is the
+// read appends the value that a row stands for to dst. Key is the
 // user's key.
-func readValue(tx *badger.Txn, dst, key, row []byte) ([]byte, error) {
-	kind, payload, err := open(stateKey(key), row)
+func (t space) read(tx *badger.Txn, dst, key, row []byte) ([]byte, error) {
+	kind, payload, err := open(t.key(key), row)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +160,7 @@ func readValue(tx *badger.Txn, dst, key, row []byte) ([]byte, error) {
 	}
 	size := int(binary.LittleEndian.Uint32(payload))
 	for i := range chunks(size) {
-		if dst, err = appendRow(tx, dst, chunkKey(key, i)); err != nil {
+		if dst, err = appendRow(tx, dst, t.chunkKey(key, i)); err != nil {
 			return nil, err
 		}
 	}

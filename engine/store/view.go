@@ -32,11 +32,27 @@ func (v *view) Version() engine.Version { return v.version }
 // Close implements engine.View.
 func (v *view) Close() { v.release() }
 
+// Letters implements engine.View.
+func (v *view) Letters() engine.Rows { return rowsOf{v, letters} }
+
 // Get implements engine.View.
-func (v *view) Get(key []byte) (value []byte, ok bool, err error) {
-	tx := v.keyspace.db.NewTransactionAt(uint64(v.version), false)
+func (v *view) Get(key []byte) (value []byte, ok bool, err error) { return rowsOf{v, states}.Get(key) }
+
+// Scan implements engine.View.
+func (v *view) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	return rowsOf{v, states}.Scan(prefix, after, fn)
+}
+
+// rowsOf reads a space at a view's version. It implements engine.Rows.
+type rowsOf struct {
+	*view
+	space space
+}
+
+func (r rowsOf) Get(key []byte) (value []byte, ok bool, err error) {
+	tx := r.keyspace.db.NewTransactionAt(uint64(r.version), false)
 	defer tx.Discard()
-	item, err := tx.Get(stateKey(key))
+	item, err := tx.Get(r.space.key(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, false, nil
 	}
@@ -44,58 +60,61 @@ func (v *view) Get(key []byte) (value []byte, ok bool, err error) {
 		return nil, false, fmt.Errorf("read key %.80q: %w", key, err)
 	}
 	err = item.Value(func(row []byte) error {
-		value, err = readValue(tx, []byte{}, key, row)
+		value, err = r.space.read(tx, []byte{}, key, row)
 		return err
 	})
 	return value, err == nil, err
 }
 
-// Scan implements engine.View.
-func (v *view) Scan(prefix, after []byte, fn func(key, value []byte) bool) (err error) {
+func (r rowsOf) Scan(prefix, after []byte, fn func(key, value []byte) bool) (err error) {
 	defer recoverDamage(&err)
-	tx := v.keyspace.db.NewTransactionAt(uint64(v.version), false)
+	tx := r.keyspace.db.NewTransactionAt(uint64(r.version), false)
 	defer tx.Discard()
-	rows, more, err := scan(tx, prefix, after, fn)
+	rows, more, err := r.space.scan(tx, prefix, after, fn)
 	if err != nil || more || len(prefix)+len(after) > 0 {
 		return err
 	}
-	return v.complete(rows)
+	return r.complete(rows)
 }
 
 // complete holds the number of rows of a whole scan against the checkpoint: where
 // a table is damaged, Badger's iterators may end early and say nothing.
-func (v *view) complete(rows int64) error {
-	ck, err := v.keyspace.Checkpoint(v.version)
+func (r rowsOf) complete(rows int64) error {
+	ck, err := r.keyspace.Checkpoint(r.version)
 	if errors.Is(err, engine.ErrNoCheckpoint) && rows == 0 {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if rows != ck.Keys {
-		return fmt.Errorf("scan at %d found %d keys, the checkpoint counts %d: %w", v.version.Sequence(), rows, ck.Keys, engine.ErrCorrupt)
+	want, what := ck.Keys, "keys"
+	if r.space == letters {
+		want, what = ck.Aside.Letters, "events set aside"
+	}
+	if rows != want {
+		return fmt.Errorf("scan at %d found %d %s, the checkpoint counts %d: %w", r.version.Sequence(), rows, what, want, engine.ErrCorrupt)
 	}
 	return nil
 }
 
 // scan passes on the rows with a prefix that come after a key; more is set when fn
 // did not want all of them.
-func scan(tx *badger.Txn, prefix, after []byte, fn func(key, value []byte) bool) (rows int64, more bool, err error) {
+func (t space) scan(tx *badger.Txn, prefix, after []byte, fn func(key, value []byte) bool) (rows int64, more bool, err error) {
 	o := badger.DefaultIteratorOptions
 	o.PrefetchValues = false // they are inline
-	o.Prefix = stateKey(prefix)
+	o.Prefix = t.key(prefix)
 	it := tx.NewIterator(o)
 	defer it.Close()
 	from := o.Prefix
 	if bytes.Compare(after, prefix) >= 0 && len(after) > 0 {
-		from = append(stateKey(after), 0)
+		from = append(t.key(after), 0)
 	}
 	var value []byte
 	for it.Seek(from); it.Valid(); it.Next() {
 		item := it.Item()
 		key := item.Key()[1:]
 		err := item.Value(func(row []byte) (err error) {
-			value, err = readValue(tx, value[:0], key, row)
+			value, err = t.read(tx, value[:0], key, row)
 			return err
 		})
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"gnomon/engine"
 )
 
 // Rows are printed as the contract has them.
@@ -38,6 +40,20 @@ func TestGetWithoutTime(t *testing.T) {
 	var back Get
 	if err != nil || json.Unmarshal(b, &back) != nil || back.Sequence != 9 || !back.Time.Equal(g.Time) || back.Time.Location() != time.UTC {
 		t.Errorf("%s, %v: %+v", b, err, back)
+	}
+}
+
+// The time that a projection still catches up is there while it is known.
+func TestTimeLeft(t *testing.T) {
+	for left, want := range map[int64]bool{7500: true, 0: false} {
+		b, err := Marshal(Projections{[]engine.Status{{LeftMs: left}}})
+		if err != nil || bytes.Contains(b, []byte(`"left_ms"`)) != want {
+			t.Errorf("%d ms: %s, %v", left, b, err)
+		}
+		var back Projections
+		if err := json.Unmarshal(b, &back); err != nil || back.Projections[0].LeftMs != left {
+			t.Errorf("%d ms came back as %+v, %v", left, back, err)
+		}
 	}
 }
 

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+)
+
+func catchingUp(name string, left time.Duration) engine.Status {
+	return engine.Status{
+		Projection: name, State: engine.CatchingUp, Position: 250, StreamLast: 1000, Behind: 750, Keys: 7, Rate: 100.4,
+		LeftMs: left.Milliseconds(),
+	}
+}
+
+var live = engine.Status{Projection: "live", State: engine.Live, Position: 1000, StreamLast: 1000, Keys: 9, Rate: 3}
+
+// The table says how long a projection still catches up; when none does, there is no
+// such column.
+func TestStatusTable(t *testing.T) {
+	for _, tt := range []struct {
+		all  []engine.Status
+		want string
+	}{
+		{[]engine.Status{live}, `
+PROJECTION   STATE   POSITION   BEHIND   KEYS   EVENTS/S
+live         live    1000       0        9      3
+`},
+		{[]engine.Status{live, catchingUp("new", 0), catchingUp("slow", 7500*time.Millisecond)}, `
+PROJECTION   STATE         POSITION   BEHIND   KEYS   EVENTS/S   LEFT
+live         live          1000       0        9      3          -
+new          catching-up   250        750      7      100        -
+slow         catching-up   250        750      7      100        8s
+`},
+	} {
+		var out bytes.Buffer
+		if err := printStatuses(&out, tt.all, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := "\n" + out.String(); got != tt.want {
+			t.Errorf("the table is%s\nwant%s", got, tt.want)
+		}
+	}
+}
+
+// One projection that catches up has a line for that.
+func TestStatusOfOne(t *testing.T) {
+	for want, s := range map[string]engine.Status{
+		"catches up   100 events/s, time left: 1m15s\n": catchingUp("slow", 75*time.Second),
+		"catches up   100 events/s, time left: -\n":     catchingUp("new", 0),
+	} {
+		var out bytes.Buffer
+		if err := printStatus(&out, s, false); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("no line %q in\n%s", want, out.Bytes())
+		}
+	}
+	var out bytes.Buffer
+	if err := printStatus(&out, live, false); err != nil || strings.Contains(out.String(), "catches up") {
+		t.Errorf("a live projection catches up:\n%s", out.Bytes())
+	}
+}
+
+// JSON has the time in milliseconds, and not at all when it is not known.
+func TestStatusJSON(t *testing.T) {
+	for _, tt := range []struct {
+		status engine.Status
+		want   any
+	}{
+		{catchingUp("slow", 7500*time.Millisecond), 7500.0},
+		{catchingUp("new", 0), nil},
+		{live, nil},
+	} {
+		var out bytes.Buffer
+		if err := printStatus(&out, tt.status, true); err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got["left_ms"] != tt.want {
+			t.Errorf("%s: left_ms is %v, %v; want %v", tt.status.Projection, got["left_ms"], err, tt.want)
+		}
+	}
+}
+
+// Times are as precise as a person wants them.
+func TestTimeLeft(t *testing.T) {
+	for want, left := range map[string]time.Duration{
+		"-": 0, "<1s": 400 * time.Millisecond, "1s": 600 * time.Millisecond, "59s": 59 * time.Second, "1m00s": 59900 * time.Millisecond,
+		"3m05s": 185 * time.Second, "1h02m": 62*time.Minute + 40*time.Second, "999h59m": 1000*time.Hour - time.Minute, ">1000h": 9999 * time.Hour,
+	} {
+		if got := timeLeft(engine.Status{LeftMs: left.Milliseconds()}); got != want {
+			t.Errorf("%v is %q, want %q", left, got, want)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"gnomon/sdk/abi"
+)
+
+// verdict is what becomes of one event that failed, once it is reached again. A
+// runner keeps it until the event's letter is committed.
+type verdict struct {
+	policy Policy
+	letter Letter // what failed; empty for Skip
+}
+
+// judge decides what becomes of an event that failed by itself. It returns false when
+// the projection halts.
+func (r *Runner) judge(e *batchError) bool {
+	r.failedAt = 0
+	var guest *GuestError
+	if e.count != 1 || !errors.As(e.err, &guest) {
+		return false
+	}
+	if r.spec.OnError == Halt || r.spec.OnError == "" {
+		r.failedAt, r.failure = e.first, e.err.Error()
+		return false
+	}
+	r.decide(e.first, verdict{policy: r.spec.OnError, letter: r.letter(e.err.Error())})
+	r.log.Warn("event failed", "seq", e.first, "error", e.err, "on_error", string(r.spec.OnError))
+	return true
+}
+
+func (r *Runner) decide(sequence uint64, v verdict) {
+	if r.verdicts == nil {
+		r.verdicts = map[uint64]verdict{}
+	}
+	r.verdicts[sequence] = v
+}
+
+// letter is what is known of a failure just now.
+func (r *Runner) letter(text string) Letter {
+	return Letter{Error: text, Module: r.spec.Module.Digest(), Time: time.Now().UTC(), Attempts: 1}
+}
+
+// aside is what a session knows of events that are not applied.
+type aside struct {
+	count   Aside             // as of the last cut
+	waiting map[string]int    // letters in the queues of keys, as of the last event read
+	pending []Letter          // not cut yet, by sequence
+	skipped []uint64          // sequences passed over, not cut yet
+	rewrite []Write           // changes of letters that were stored before
+	known   map[uint64]Letter // stored by an earlier session for events that are applied again
+	full    error             // no more may be set aside: the batch ends before that event
+}
+
+// loadAside reads what earlier sessions set aside. The session goes on from what
+// restored shows, where so many events had been skipped; with memory that may be older
+// than the newest checkpoint.
+func (s *session) loadAside(restored View, skipped int64) error {
+	s.aside = aside{count: s.newest.Aside, waiting: map[string]int{}, known: map[uint64]Letter{}}
+	newest := restored
+	if restored.Version() != s.newest.Version {
+		var err error
+		if newest, err = s.keyspace.View(s.newest.Version); err != nil {
+			return fmt.Errorf("read events set aside at %d: %w", s.newest.Position.Sequence, err)
+		}
+		defer newest.Close()
+	}
+	err := ReadLetters(newest, 0, func(l Letter) bool {
+		if l.Sequence > s.applied.Sequence {
+			s.aside.known[l.Sequence] = l
+		} else if l.Status.waits() {
+			s.aside.waiting[string(l.Key)]++
+		}
+		return true
+	})
+	if err != nil || newest == restored {
+		return err
+	}
+	s.aside.count.Skipped = skipped
+	return s.keepOrders(newest, restored)
+}
+
+// keepOrders makes the next commit, which takes the keyspace back to an older version,
+// keep what operators did with letters since. Those of events that come again are
+// written anew when these come.
+func (s *session) keepOrders(newest, restored View) error {
+	before := map[uint64]Letter{}
+	keep := func(l Letter) bool { before[l.Sequence] = l; return true }
+	if err := ReadLetters(restored, 0, keep); err != nil {
+		return err
+	}
+	var failed error
+	err := ReadLetters(newest, 0, func(l Letter) bool {
+		if l.Sequence > s.applied.Sequence {
+			s.aside.count.forget(l.Status)
+			return true
+		}
+		if l.Status == Skipped && before[l.Sequence].Status != Skipped {
+			s.aside.count.Skipped++
+		}
+		delete(before, l.Sequence)
+		var w Write
+		w, failed = l.write()
+		s.aside.rewrite = append(s.aside.rewrite, w)
+		return failed == nil
+	})
+	for _, l := range before {
+		s.aside.rewrite = append(s.aside.rewrite, l.remove())
+	}
+	return errors.Join(err, failed)
+}
+
+// active reports whether events have to be looked at one by one.
+func (s *session) asideActive() bool {
+	return len(s.verdicts) > 0 || len(s.aside.waiting) > 0 || len(s.aside.known) > 0
+}
+
+// setAside decides whether an event is applied. One that is not becomes a letter, or
+// is only counted.
+func (s *session) setAside(e *abi.Record) bool {
+	l, ok := s.aside.known[e.Sequence]
+	if ok {
+		delete(s.aside.known, e.Sequence)
+		s.keepLetter(l)
+		return true
+	}
+	v, failed := s.verdicts[e.Sequence]
+	switch {
+	case failed && v.policy == Skip && v.letter.Status == "":
+		s.aside.skipped = append(s.aside.skipped, e.Sequence)
+		return true
+	case failed:
+		l = v.letter
+		l.Status = cmp.Or(l.Status, Dead)
+		if v.policy == Quarantine && len(e.Key) > 0 {
+			l.Status = Failed
+		}
+	case len(e.Key) > 0 && s.aside.waiting[string(e.Key)] > 0:
+		l = Letter{Status: Parked, Time: time.Now().UTC()}
+	default:
+		return false
+	}
+	if have := s.aside.count.Letters + int64(len(s.aside.pending)); have >= int64(s.spec.Letters) {
+		s.aside.full = fmt.Errorf("event %d cannot be set aside: %d are, and the limit is %d (projection.limits.dead_letters)", e.Sequence, have, s.spec.Letters)
+		return true
+	}
+	l.Sequence, l.Key, l.Event = e.Sequence, bytes.Clone(e.Key), e.Append(nil)
+	s.keepLetter(l)
+	return true
+}
+
+func (s *session) keepLetter(l Letter) {
+	s.aside.pending = append(s.aside.pending, l)
+	if l.Status.waits() {
+		s.aside.waiting[string(l.Key)]++
+	}
+}
+
+// cutAside takes what was set aside up to the applied position: the writes of a commit.
+func (s *session) cutAside() ([]Write, Aside, error) {
+	a := &s.aside
+	writes := a.rewrite
+	a.rewrite = nil
+	n := 0
+	for ; n < len(a.pending) && a.pending[n].Sequence <= s.applied.Sequence; n++ {
+		l := &a.pending[n]
+		w, err := l.write()
+		if err != nil {
+			return nil, a.count, fmt.Errorf("set event %d aside: %w", l.Sequence, err)
+		}
+		writes = append(writes, w)
+		a.count.add(l.Status)
+	}
+	a.pending = slices.Delete(a.pending, 0, n)
+	n = 0
+	for ; n < len(a.skipped) && a.skipped[n] <= s.applied.Sequence; n++ {
+		a.count.Skipped++
+	}
+	a.skipped = slices.Delete(a.skipped, 0, n)
+	return writes, a.count, nil
+}
+
+// passVerdicts forgets verdicts on events that are committed.
+func (r *Runner) passVerdicts(sequence uint64) {
+	maps.DeleteFunc(r.verdicts, func(seq uint64, _ verdict) bool { return seq <= sequence })
+}
+
+func (a *Aside) add(s LetterStatus) {
+	a.Letters++
+	if s.waits() {
+		a.Waiting++
+	}
+	if s == Skipped {
+		a.Skipped++
+	}
+}
+
+func (a *Aside) forget(s LetterStatus) {
+	a.Letters--
+	if s.waits() {
+		a.Waiting--
+	}
+}

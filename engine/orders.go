@@ -1,0 +1,339 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Verb is what an operator wants of events that were set aside.
+type Verb string
+
+// The verbs.
+const (
+	// RetryLetters applies them again, in order, with the module as it is now. Those of a
+	// queue stop at the first that fails again.
+	RetryLetters Verb = "retry"
+	// SkipLetters passes over them for good, keeps a record of each, and retries what
+	// queued behind. On a halted projection that is the event that it halted before.
+	SkipLetters Verb = "skip"
+	// DropLetters forgets them, with all that queued behind.
+	DropLetters Verb = "drop"
+)
+
+// Letters names events that were set aside: one by its sequence, those of one key, or
+// all.
+type Letters struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	Key      []byte `json:"key,omitempty"` // an empty one: any
+}
+
+func (t Letters) match(l *Letter) bool {
+	return (t.Sequence == 0 || t.Sequence == l.Sequence) && (len(t.Key) == 0 || string(t.Key) == string(l.Key))
+}
+
+// Ordered is what was done.
+type Ordered struct {
+	Done  int    `json:"done"`            // events that were retried with success, skipped or dropped
+	Left  int64  `json:"left"`            // letters that remain in the projection
+	Error string `json:"error,omitempty"` // of the first event that failed again
+	Seq   uint64 `json:"seq,omitempty"`   // of that event
+}
+
+// ErrNoLetter says that no event is set aside that an order is about.
+var ErrNoLetter = errors.New("no such event is set aside")
+
+// order is an order under way.
+type order struct {
+	verb    Verb
+	letters Letters
+	done    chan orderResult // of capacity 1
+}
+
+type orderResult struct {
+	Ordered
+	err error
+}
+
+// errReopen ends a session whose instance must not be used any more, for no fault of
+// an event that is due.
+var errReopen = errors.New("instance is discarded")
+
+// Order has something done with letters, and waits for the commit.
+func (m *monitor) order(ctx context.Context, verb Verb, l Letters) (Ordered, error) {
+	o := &order{verb: verb, letters: l, done: make(chan orderResult, 1)}
+	m.mu.Lock()
+	if m.paused {
+		m.mu.Unlock()
+		return Ordered{}, &StoppedError{State: Paused, Reason: "an operator paused it", Hint: "resume it first"}
+	}
+	m.orders = append(m.orders, o)
+	m.notifyLocked()
+	m.mu.Unlock()
+	select {
+	case m.ordered <- struct{}{}:
+	default:
+	}
+	select {
+	case r := <-o.done:
+		return r.Ordered, r.err
+	case <-ctx.Done():
+		m.withdraw(o)
+		return Ordered{}, ctx.Err()
+	}
+}
+
+// withdraw takes back an order that nobody has begun with.
+func (m *monitor) withdraw(o *order) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, have := range m.orders {
+		if have == o {
+			m.orders = append(m.orders[:i], m.orders[i+1:]...)
+			return
+		}
+	}
+}
+
+// nextOrder returns the oldest order, or nil.
+func (m *monitor) nextOrder() *order {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.orders) == 0 {
+		return nil
+	}
+	o := m.orders[0]
+	m.orders = m.orders[1:]
+	return o
+}
+
+// obeyAll does what was ordered, between two batches.
+func (s *session) obeyAll(ctx context.Context) error {
+	for !s.repeats() {
+		o := s.nextOrder()
+		if o == nil {
+			return nil
+		}
+		done, err := s.obey(ctx, o)
+		if err == nil || errors.Is(err, errReopen) {
+			o.done <- orderResult{Ordered: done}
+		} else {
+			o.done <- orderResult{Ordered: done, err: err}
+		}
+		if err != nil && !errors.Is(err, ErrNoLetter) {
+			return err
+		}
+	}
+	return nil
+}
+
+// obey carries an order out and commits what came of it.
+func (s *session) obey(ctx context.Context, o *order) (Ordered, error) {
+	if err := s.commitAll(ctx); err != nil {
+		return Ordered{}, err
+	}
+	if o.verb == SkipLetters && s.failedAt != 0 && s.failedAt == o.letters.Sequence {
+		l := s.letter(s.failure)
+		l.Status = Skipped
+		s.decide(s.failedAt, verdict{policy: Skip, letter: l})
+		s.failedAt = 0
+		return Ordered{Done: 1, Left: s.aside.count.Letters}, nil
+	}
+	chosen, queues, err := s.choose(o.letters)
+	if err != nil {
+		return Ordered{}, err
+	}
+	if len(chosen) == 0 {
+		return Ordered{Left: s.aside.count.Letters}, ErrNoLetter
+	}
+	w := &orderWork{session: s, queues: queues}
+	switch o.verb {
+	case DropLetters:
+		err = w.drop(chosen)
+	case SkipLetters:
+		err = w.skip(ctx, chosen)
+	default:
+		err = w.retry(ctx, chosen)
+	}
+	if cerr := w.commit(ctx, err != nil); cerr != nil {
+		return Ordered{}, cerr
+	}
+	w.done.Left = s.aside.count.Letters
+	return w.done, err
+}
+
+// choose reads the letters that an order is about, in order, and those that wait in
+// the queues of their keys.
+func (s *session) choose(t Letters) (chosen []Letter, queues map[string][]Letter, err error) {
+	queues = map[string][]Letter{}
+	base := s.partitions[0].overlay.base
+	err = ReadLetters(base, 0, func(l Letter) bool {
+		if t.match(&l) && l.Status != Skipped {
+			chosen = append(chosen, l)
+		}
+		if l.Status.waits() {
+			queues[string(l.Key)] = append(queues[string(l.Key)], l)
+		}
+		return true
+	})
+	return chosen, queues, err
+}
+
+// orderWork is an order that is being carried out.
+type orderWork struct {
+	*session
+	queues map[string][]Letter // what waits, by key, in order
+	done   Ordered
+	began  bool // something was applied since the last commit
+}
+
+// drop forgets letters. Those that wait go with all that queued behind them.
+func (w *orderWork) drop(chosen []Letter) error {
+	for _, l := range chosen {
+		if !l.Status.waits() {
+			w.gone(&l)
+			continue
+		}
+		key := string(l.Key)
+		for i, q := range w.queues[key] {
+			if q.Sequence >= l.Sequence {
+				w.gone(&q)
+				continue
+			}
+			w.queues[key][i] = q
+		}
+		w.queues[key] = before(w.queues[key], l.Sequence)
+	}
+	return nil
+}
+
+// before is the part of a queue that comes before a sequence.
+func before(queue []Letter, sequence uint64) []Letter {
+	for i := range queue {
+		if queue[i].Sequence >= sequence {
+			return queue[:i]
+		}
+	}
+	return queue
+}
+
+// skip marks letters as skipped, and retries what queued behind those that were first.
+func (w *orderWork) skip(ctx context.Context, chosen []Letter) error {
+	for _, l := range chosen {
+		key := string(l.Key)
+		first := l.Status.waits() && len(w.queues[key]) > 0 && w.queues[key][0].Sequence == l.Sequence
+		if err := w.mark(l); err != nil {
+			return err
+		}
+		if !first {
+			continue
+		}
+		w.queues[key] = w.queues[key][1:]
+		if err := w.retry(ctx, w.queues[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark keeps a letter as the record of an event that was skipped.
+func (w *orderWork) mark(l Letter) error {
+	waited := l.Status.waits()
+	l.Status, l.Time = Skipped, time.Now().UTC()
+	write, err := l.write()
+	if err != nil {
+		return err
+	}
+	if waited {
+		w.leave(&l)
+	}
+	w.aside.rewrite = append(w.aside.rewrite, write)
+	w.aside.count.Skipped++
+	w.done.Done++
+	return nil
+}
+
+// retry applies letters again. A queue is applied from its first event on, whichever of
+// it was asked for.
+func (w *orderWork) retry(ctx context.Context, chosen []Letter) error {
+	for _, l := range chosen {
+		if !l.Status.waits() {
+			if err := w.again(ctx, l); err != nil {
+				return err
+			}
+			continue
+		}
+		key := string(l.Key)
+		for len(w.queues[key]) > 0 && w.queues[key][0].Sequence <= l.Sequence {
+			first := w.queues[key][0]
+			w.queues[key] = w.queues[key][1:]
+			if err := w.again(ctx, first); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// again applies one letter. When it fails it stays what it was, with the new failure,
+// and the instance is done for.
+func (w *orderWork) again(ctx context.Context, l Letter) error {
+	if w.began && w.partitions.fill() > 0.5 {
+		if err := w.commit(ctx, false); err != nil {
+			return err
+		}
+	}
+	err := w.partitions.apply(ctx, l.Event)
+	if err == nil {
+		w.began = true
+		w.gone(&l)
+		return nil
+	}
+	var guest *GuestError
+	if !errors.As(err, &guest) && !errors.Is(err, errWindowFull) {
+		return err
+	}
+	w.done.Error, w.done.Seq = err.Error(), l.Sequence
+	l.Error, l.Module, l.Time = err.Error(), w.spec.Module.Digest(), time.Now().UTC()
+	l.Attempts++
+	if l.Status == Parked {
+		l.Status = Failed
+	}
+	write, werr := l.write()
+	w.aside.rewrite = append(w.aside.rewrite, write)
+	return errors.Join(errReopen, werr)
+}
+
+// gone removes a letter.
+func (w *orderWork) gone(l *Letter) {
+	w.aside.rewrite = append(w.aside.rewrite, l.remove())
+	w.aside.count.Letters--
+	if l.Status.waits() {
+		w.leave(l)
+	}
+	w.done.Done++
+}
+
+// leave takes a letter out of the queue of its key.
+func (w *orderWork) leave(l *Letter) {
+	w.aside.count.Waiting--
+	key := string(l.Key)
+	if w.aside.waiting[key]--; w.aside.waiting[key] == 0 {
+		delete(w.aside.waiting, key)
+	}
+}
+
+// commit commits what was done so far. A guest's memory belongs to it: it has seen
+// events that no replay brings back. That of an instance that failed is not sound.
+func (w *orderWork) commit(ctx context.Context, failed bool) error {
+	memory := w.began && w.spec.Module.Traits().Memory
+	if memory && failed {
+		return fmt.Errorf("retry: %w", errReopen)
+	}
+	w.began = false
+	if err := w.cut(ctx, memory); err != nil {
+		return err
+	}
+	return w.settle()
+}
