@@ -59,65 +59,33 @@ type aside struct {
 	full    error             // no more may be set aside: the batch ends before that event
 }
 
-// loadAside reads what earlier sessions set aside. The session goes on from what
-// restored shows, where so many events had been skipped; with memory that may be older
-// than the newest checkpoint.
-func (s *session) loadAside(restored View, skipped int64) error {
+// loadAside reads what earlier sessions set aside. Where the session goes on from so
+// many events had been skipped; with memory that may be before the newest checkpoint,
+// and the letters since then are for events that come again.
+func (s *session) loadAside(skipped int64) error {
 	s.aside = aside{count: s.newest.Aside, waiting: map[string]int{}, known: map[uint64]Letter{}}
-	newest := restored
-	if restored.Version() != s.newest.Version {
-		var err error
-		if newest, err = s.keyspace.View(s.newest.Version); err != nil {
-			return fmt.Errorf("read events set aside at %d: %w", s.newest.Position.Sequence, err)
-		}
-		defer newest.Close()
+	s.aside.count.Skipped = skipped
+	if s.newest.Aside.Letters == 0 {
+		return nil
 	}
-	err := ReadLetters(newest, 0, func(l Letter) bool {
-		if l.Sequence > s.applied.Sequence {
+	v, err := s.keyspace.View(s.newest.Version)
+	if err != nil {
+		return fmt.Errorf("read events set aside at %d: %w", s.newest.Position.Sequence, err)
+	}
+	defer v.Close()
+	return ReadLetters(v, 0, func(l Letter) bool {
+		switch {
+		case l.Sequence > s.applied.Sequence:
 			s.aside.known[l.Sequence] = l
-		} else if l.Status.waits() {
+			s.aside.count.forget(l.Status)
+		case l.Status.waits():
 			s.aside.waiting[string(l.Key)]++
 		}
 		return true
 	})
-	if err != nil || newest == restored {
-		return err
-	}
-	s.aside.count.Skipped = skipped
-	return s.keepOrders(newest, restored)
 }
 
-// keepOrders makes the next commit, which takes the keyspace back to an older version,
-// keep what operators did with letters since. Those of events that come again are
-// written anew when these come.
-func (s *session) keepOrders(newest, restored View) error {
-	before := map[uint64]Letter{}
-	keep := func(l Letter) bool { before[l.Sequence] = l; return true }
-	if err := ReadLetters(restored, 0, keep); err != nil {
-		return err
-	}
-	var failed error
-	err := ReadLetters(newest, 0, func(l Letter) bool {
-		if l.Sequence > s.applied.Sequence {
-			s.aside.count.forget(l.Status)
-			return true
-		}
-		if l.Status == Skipped && before[l.Sequence].Status != Skipped {
-			s.aside.count.Skipped++
-		}
-		delete(before, l.Sequence)
-		var w Write
-		w, failed = l.write()
-		s.aside.rewrite = append(s.aside.rewrite, w)
-		return failed == nil
-	})
-	for _, l := range before {
-		s.aside.rewrite = append(s.aside.rewrite, l.remove())
-	}
-	return errors.Join(err, failed)
-}
-
-// active reports whether events have to be looked at one by one.
+// asideActive reports whether events have to be looked at one by one.
 func (s *session) asideActive() bool {
 	return len(s.verdicts) > 0 || len(s.aside.waiting) > 0 || len(s.aside.known) > 0
 }

@@ -77,7 +77,7 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
 	if r.err != nil {
-		r.err = fmt.Errorf("commit at %d: %w", job.position.Sequence, r.err)
+		r.err = &storeError{fmt.Errorf("commit at %d: %w", job.position.Sequence, r.err)}
 		return r
 	}
 	c.newest = r.checkpoint.Version

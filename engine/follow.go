@@ -27,6 +27,9 @@ func (s *session) run(ctx context.Context) error {
 	wait := firstBackOff
 	for {
 		before := s.applied.Sequence
+		if err := s.obeyAll(ctx); err != nil {
+			return err
+		}
 		err := s.follow(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -129,6 +132,8 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 			err = s.landed(r)
 		case <-reader.Ready():
 			err = s.take(ctx, reader, idle)
+		case <-s.ordered:
+			err = s.obeyAll(ctx)
 		case <-idle.timer.C:
 			err = s.idle(ctx, reader, idle)
 		}

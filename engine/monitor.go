@@ -224,13 +224,13 @@ func (m *monitor) leavePaused() {
 	}
 }
 
-// awaitPause waits for Pause or the end of ctx.
+// awaitPause waits for Pause, for an order or for the end of ctx.
 func (m *monitor) awaitPause(ctx context.Context) {
 	for {
 		m.mu.Lock()
-		paused, changed := m.paused, m.changed
+		leave, changed := m.paused || len(m.orders) > 0, m.changed
 		m.mu.Unlock()
-		if paused || !wait(ctx, changed) {
+		if leave || !wait(ctx, changed) {
 			return
 		}
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -43,6 +42,44 @@ type Ordered struct {
 
 // ErrNoLetter says that no event is set aside that an order is about.
 var ErrNoLetter = errors.New("no such event is set aside")
+
+// Letters returns what a projection has set aside, after a sequence, at most so many.
+// Of a projection that is being rebuilt it is what the new generation has.
+func (e *Engine) Letters(name string, after uint64, limit int) (list []Letter, more bool, err error) {
+	p, err := e.projection(name)
+	if err != nil {
+		return nil, false, err
+	}
+	if p.failed != nil {
+		return nil, false, p.failed
+	}
+	v, err := p.running.View(p.runner.Published().Version)
+	if err != nil {
+		return nil, false, err
+	}
+	defer v.Close()
+	err = ReadLetters(v, after, func(l Letter) bool {
+		if more = len(list) == limit; !more {
+			list = append(list, l)
+		}
+		return !more
+	})
+	return list, more, err
+}
+
+// Order has something done with events that a projection has set aside, and waits
+// until that is committed. It fails with ErrNoLetter when there are none such, and
+// with a *StoppedError when the projection does not run.
+func (e *Engine) Order(ctx context.Context, name string, verb Verb, l Letters) (Ordered, error) {
+	p, err := e.projection(name)
+	if err != nil {
+		return Ordered{}, err
+	}
+	if p.failed != nil {
+		return Ordered{}, p.failed
+	}
+	return p.runner.order(ctx, verb, l)
+}
 
 // order is an order under way.
 type order struct {
@@ -108,6 +145,13 @@ func (m *monitor) nextOrder() *order {
 	return o
 }
 
+// refuseOrders answers what waits with an error.
+func (m *monitor) refuseOrders(err error) {
+	for o := m.nextOrder(); o != nil; o = m.nextOrder() {
+		o.done <- orderResult{err: err}
+	}
+}
+
 // obeyAll does what was ordered, between two batches.
 func (s *session) obeyAll(ctx context.Context) error {
 	for !s.repeats() {
@@ -133,7 +177,7 @@ func (s *session) obey(ctx context.Context, o *order) (Ordered, error) {
 	if err := s.commitAll(ctx); err != nil {
 		return Ordered{}, err
 	}
-	if o.verb == SkipLetters && s.failedAt != 0 && s.failedAt == o.letters.Sequence {
+	if o.verb == SkipLetters && s.failedAt > s.applied.Sequence && s.failedAt == o.letters.Sequence {
 		l := s.letter(s.failure)
 		l.Status = Skipped
 		s.decide(s.failedAt, verdict{policy: Skip, letter: l})
@@ -147,6 +191,8 @@ func (s *session) obey(ctx context.Context, o *order) (Ordered, error) {
 	if len(chosen) == 0 {
 		return Ordered{Left: s.aside.count.Letters}, ErrNoLetter
 	}
+	s.obeying = true
+	defer func() { s.obeying = false }()
 	w := &orderWork{session: s, queues: queues}
 	switch o.verb {
 	case DropLetters:
@@ -156,7 +202,7 @@ func (s *session) obey(ctx context.Context, o *order) (Ordered, error) {
 	default:
 		err = w.retry(ctx, chosen)
 	}
-	if cerr := w.commit(ctx, err != nil); cerr != nil {
+	if cerr := w.commit(ctx, err == nil); cerr != nil {
 		return Ordered{}, cerr
 	}
 	w.done.Left = s.aside.count.Letters
@@ -185,7 +231,6 @@ type orderWork struct {
 	*session
 	queues map[string][]Letter // what waits, by key, in order
 	done   Ordered
-	began  bool // something was applied since the last commit
 }
 
 // drop forgets letters. Those that wait go with all that queued behind them.
@@ -279,15 +324,12 @@ func (w *orderWork) retry(ctx context.Context, chosen []Letter) error {
 // again applies one letter. When it fails it stays what it was, with the new failure,
 // and the instance is done for.
 func (w *orderWork) again(ctx context.Context, l Letter) error {
-	if w.began && w.partitions.fill() > 0.5 {
-		if err := w.commit(ctx, false); err != nil {
-			return err
-		}
-	}
 	err := w.partitions.apply(ctx, l.Event)
 	if err == nil {
-		w.began = true
 		w.gone(&l)
+		if w.partitions.fill() > 0.5 || w.spec.Module.Traits().Memory {
+			return w.commit(ctx, true)
+		}
 		return nil
 	}
 	var guest *GuestError
@@ -324,15 +366,10 @@ func (w *orderWork) leave(l *Letter) {
 	}
 }
 
-// commit commits what was done so far. A guest's memory belongs to it: it has seen
-// events that no replay brings back. That of an instance that failed is not sound.
-func (w *orderWork) commit(ctx context.Context, failed bool) error {
-	memory := w.began && w.spec.Module.Traits().Memory
-	if memory && failed {
-		return fmt.Errorf("retry: %w", errReopen)
-	}
-	w.began = false
-	if err := w.cut(ctx, memory); err != nil {
+// commit commits what was done so far, with the memory of a sound instance: it has seen
+// events out of their order, which a replay would not repeat.
+func (w *orderWork) commit(ctx context.Context, sound bool) error {
+	if err := w.cut(ctx, sound && w.spec.Module.Traits().Memory); err != nil {
 		return err
 	}
 	return w.settle()

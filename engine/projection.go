@@ -296,7 +296,7 @@ func (p *projection) status() Status {
 		ck, s.Generation, s.Building = p.former.checkpoint, p.former.id, p.id
 	}
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
-	s.Keys, s.Bytes, s.Digest = ck.Keys, ck.Bytes, ck.Digest
+	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
 	s.StreamLast = p.stream.end()
 	p.runner.report(&s)
 	if p.failed != nil {

@@ -56,7 +56,11 @@ func (r *Runner) Run(ctx context.Context) {
 			wait = firstBackOff
 		case errors.As(err, &failed) && r.retry(failed):
 			r.log.Warn("batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
-		case errors.As(err, &failed) && r.judge(failed):
+		case errors.As(err, &failed) && r.judge(failed), errors.Is(err, errReopen):
+		case isStore(err):
+			r.enter(Stalled, err.Error(), "it is tried again by itself, every few seconds; see that the disk has room and can be written")
+			r.log.Error("commit failed, it is tried again", "error", err)
+			wait = r.backOff(ctx, wait)
 		case isSource(err):
 			if r.Published().Version > before {
 				wait = firstBackOff
@@ -104,8 +108,20 @@ func isSource(err error) bool {
 	return errors.As(err, &s)
 }
 
-// stop enters the state that err asks for, and waits for the end or for a pause,
-// after which everything is tried anew.
+// storeError is an error of the store, after which it is tried again.
+type storeError struct{ err error }
+
+func (e *storeError) Error() string { return e.err.Error() }
+func (e *storeError) Unwrap() error { return e.err }
+
+// isStore tells errors of the store that may pass from damage, which does not.
+func isStore(err error) bool {
+	var s *storeError
+	return errors.As(err, &s) && !errors.Is(err, ErrCorrupt)
+}
+
+// stop enters the state that err asks for, and waits for the end, for a pause or for
+// an order, after which everything is tried anew.
 func (r *Runner) stop(ctx context.Context, err error) {
 	var changed *HistoryError
 	switch {
@@ -115,6 +131,7 @@ func (r *Runner) stop(ctx context.Context, err error) {
 		r.enter(Halted, err.Error(), haltHint(err))
 	}
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
+	r.refuseOrders(r.stopped())
 	r.awaitPause(ctx)
 }
 

@@ -32,6 +32,7 @@ type session struct {
 	applied  Position
 	anchors  []Anchor
 	aside    aside
+	obeying  bool          // an order is being carried out
 	cutAt    uint64        // sequence of the last cut
 	cutTime  time.Time     // of the last cut
 	took     time.Duration // by the last commit
@@ -98,8 +99,11 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 		s.since = ck.Version
 		ps.setLimit(TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
 	}
-	s.committer = startCommitter(ctx, r.keyspace, ck, s.newest.Version)
 	s.applied, s.anchors = ck.Position, ck.Anchors
+	if err := s.loadAside(ck.Aside.Skipped); err != nil {
+		return nil, errors.Join(err, ps.close(ctx))
+	}
+	s.committer = startCommitter(ctx, r.keyspace, ck, s.newest.Version)
 	s.applied.Module = r.spec.Module.Digest()
 	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
 	s.memoryAt.time = s.cutTime
@@ -249,6 +253,9 @@ func (s *session) landed(r commitResult) error {
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
 	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, since: s.since}
+	if s.obeying {
+		job.keep = 1 // no older memory: a replay would not know what was ordered
+	}
 	s.since = 0
 	s.partitions.setLimit(s.keyspace.Limit())
 	if memory {

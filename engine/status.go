@@ -48,6 +48,7 @@ type Status struct {
 	Bytes     int64  `json:"bytes"`
 	DiskBytes int64  `json:"disk_bytes"`
 	Digest    Digest `json:"digest"`
+	Aside     Aside  `json:"aside"` // events that were not applied
 
 	Events      uint64        `json:"events_applied"` // since the engine started
 	Commits     uint64        `json:"commits"`        // since the engine started

@@ -106,6 +106,7 @@ type Limits struct {
 	BatchEvents int  `toml:"batch_events"`
 	BatchBytes  Size `toml:"batch_bytes"`
 	LogLines    int  `toml:"log_lines_per_second"`
+	DeadLetters int  `toml:"dead_letters"`
 }
 
 // Checkpoint says how often state is committed.
@@ -144,7 +145,7 @@ func DefaultStream() Stream {
 func DefaultProjection() Projection {
 	return Projection{
 		OnError: "halt", Partitions: 1,
-		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100},
+		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{
 			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,

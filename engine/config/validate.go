@@ -144,7 +144,7 @@ func (v *validator) projection(p path, pr *Projection, streams map[string]Stream
 	v.between(p.add("partitions"), int64(pr.Partitions), 1, 64)
 	v.require(p.add("partitions"), pr.Partitions == 1 || pr.Key != "", "projection %s: partitions = %d needs a key by which the events are split: key = \"json:PATH\", for one", pr.Name, pr.Partitions)
 	v.oneOf(p.add("on_error"), pr.OnError, "halt", "skip", "dead-letter", "quarantine")
-	v.require(p.add("on_error"), pr.OnError == "halt", "projection %s: on_error = %q is not available in this version: use \"halt\"", pr.Name, pr.OnError)
+	v.require(p.add("on_error"), pr.OnError != "quarantine" || pr.Key != "", "projection %s: on_error = \"quarantine\" needs a key, behind whose first failed event the others queue: key = \"json:PATH\", for one", pr.Name)
 	v.limits(p, pr)
 	var err error
 	pr.SettingsJSON, err = settingsJSON(pr.Settings)
@@ -173,6 +173,7 @@ func (v *validator) limits(p path, pr *Projection) {
 	v.between(l.add("batch_events"), int64(pr.Limits.BatchEvents), 1, 1<<20)
 	v.size(l.add("batch_bytes"), pr.Limits.BatchBytes, 1, 256<<20)
 	v.between(l.add("log_lines_per_second"), int64(pr.Limits.LogLines), 0, 1_000_000)
+	v.between(l.add("dead_letters"), int64(pr.Limits.DeadLetters), 1, 1_000_000)
 	v.size(p.add("checkpoint").add("cache"), pr.Checkpoint.Cache, 0, 64<<30)
 	s := p.add("snapshots")
 	v.between(s.add("every_events"), int64(pr.Snapshots.EveryEvents), 1, math.MaxInt64)

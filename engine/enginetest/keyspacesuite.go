@@ -3,6 +3,7 @@ package enginetest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,6 +32,7 @@ func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Key
 		{"memory snapshots come back, the last few", memories},
 		{"durable follows sync", durable},
 		{"a commit may take back what came after an older one", takesBack},
+		{"letters are apart from the state", lettersApart},
 		{"pinned versions stay readable", pinned},
 		{"values of any size come back", sizes},
 	} {
@@ -320,6 +322,52 @@ func durable(t *testing.T, open func() engine.Keyspace) {
 
 // A commit since an older version takes back what came after that, but for those who
 // look at it.
+func lettersApart(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	large := strings.Repeat("x", 900_000)
+	row := func(sequence uint64, value string) engine.Write {
+		return engine.Write{Key: string(engine.LetterRow(sequence)), Value: []byte(value)}
+	}
+	ck := checkpointAt(t, ks, 5)
+	ck.Aside.Letters = 4 // more than a commit of the state could hold
+	first := commitWhole(t, ks, engine.Commit{Checkpoint: ck, Writes: []engine.Write{put("a", "1")}, Letters: []engine.Write{row(300, large), row(2, large), row(4, large), row(70_000, "small")}})
+	ck = checkpointAt(t, ks, 6)
+	ck.Aside.Letters = 2
+	gone := row(2, "")
+	gone.Delete, gone.OldSize = true, len(large)
+	shorter := row(300, "short")
+	shorter.OldSize = len(large)
+	last := commitWhole(t, ks, engine.Commit{Checkpoint: ck, Letters: []engine.Write{gone, shorter, {Key: row(4, "").Key, Delete: true, OldSize: len(large)}}})
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ks = open()
+	for _, c := range []struct {
+		at   engine.Version
+		want string
+	}{{first.Version, "2:900000 4:900000 300:900000 70000:5 "}, {last.Version, "300:5 70000:5 "}} {
+		view := viewAt(t, ks, c.at)
+		got := ""
+		err := view.Letters().Scan(nil, nil, func(key, value []byte) bool {
+			got += fmt.Sprintf("%d:%d ", binary.BigEndian.Uint64(key), len(value))
+			return true
+		})
+		if err != nil || got != c.want {
+			t.Errorf("letters at %d: %s, %v, want %s", c.at, got, err, c.want)
+		}
+		if state := content(t, view); !reflect.DeepEqual(state, map[string]string{"a": "1"}) {
+			t.Errorf("state at %d: %v", c.at, state)
+		}
+		if _, ok, err := view.Letters().Get([]byte("a")); ok || err != nil {
+			t.Errorf("a key of the state is a letter: %v, %v", ok, err)
+		}
+		view.Close()
+	}
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func takesBack(t *testing.T, open func() engine.Keyspace) {
 	ks := open()
 	large := strings.Repeat("x", 200_000)
