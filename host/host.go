@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -28,6 +29,7 @@ type Host struct {
 	cacheDir string                  // of cache
 	wasi     functions
 	compiler bool
+	trials   bool
 }
 
 // Options are what a Host is made with.
@@ -35,17 +37,21 @@ type Options struct {
 	// CacheDir is a private directory for compiled code, which is run as it is
 	// found. Empty: nothing is kept between processes.
 	CacheDir string
+	// Trials has new modules compiled and started in a process of their own first. The
+	// program has to look at IsTrial before anything else. It needs a CacheDir.
+	Trials bool
 }
 
 // Limits bound one module.
 type Limits struct {
-	ModuleBytes int64  // of the file
-	Memory      uint64 // of the linear memory at its start, in bytes
+	ModuleBytes int64         // of the file
+	Memory      uint64        // of the linear memory at its start, in bytes
+	Compile     time.Duration // on the processor, to compile and start it once; 0: two minutes
 }
 
 // New makes a host. It fails when CacheDir cannot be used.
 func New(ctx context.Context, o Options) (*Host, error) {
-	h := &Host{}
+	h := &Host{trials: o.Trials}
 	if o.CacheDir != "" {
 		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
 		if err != nil {
@@ -152,6 +158,9 @@ func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
 func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, error) {
 	b, err := h.Check(module, l)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.try(ctx, module, l); err != nil {
 		return nil, err
 	}
 	compiled, err := h.runtime.CompileModule(ctx, module)

@@ -21,6 +21,9 @@ const testMemory = 4 << 20
 var testHost *Host
 
 func TestMain(m *testing.M) {
+	if IsTrial() {
+		os.Exit(ServeTrial())
+	}
 	var err error
 	if testHost, err = New(context.Background(), Options{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)

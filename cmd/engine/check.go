@@ -57,7 +57,12 @@ func parseSize(c *cobra.Command, flag, value string) (uint64, error) {
 }
 
 func checkModules(ctx context.Context, w io.Writer, paths []string, l host.Limits) error {
-	h, err := host.New(ctx, host.Options{})
+	cache, err := os.MkdirTemp("", "gnomon-check-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(cache)
+	h, err := host.New(ctx, host.Options{CacheDir: cache, Trials: true})
 	if err != nil {
 		return err
 	}

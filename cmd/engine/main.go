@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"gnomon/host"
 )
 
 // Exit codes of every command.
@@ -24,6 +26,9 @@ const (
 )
 
 func main() {
+	if host.IsTrial() {
+		os.Exit(host.ServeTrial())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()

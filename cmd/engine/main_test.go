@@ -12,11 +12,16 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"gnomon/host"
 )
 
 // TestMain makes the test binary act as the command when it is run as "engine", as
 // scripts and crash tests do.
 func TestMain(m *testing.M) {
+	if host.IsTrial() {
+		os.Exit(host.ServeTrial())
+	}
 	testscript.Main(m, map[string]func(){"engine": main})
 }
 

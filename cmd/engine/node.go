@@ -146,7 +146,7 @@ func (n *node) loadModules(ctx context.Context) (err error) {
 	if n.made, err = makeDirs(cache); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
 	}
-	if n.host, err = host.New(ctx, host.Options{CacheDir: cache}); err != nil {
+	if n.host, err = host.New(ctx, host.Options{CacheDir: cache, Trials: true}); err != nil {
 		return err
 	}
 	if !n.host.Compiler() {
@@ -180,7 +180,7 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 	if err != nil {
 		return none, err
 	}
-	m, err := n.host.Load(ctx, file.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory)})
+	m, err := n.host.Load(ctx, file.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile)})
 	if err != nil {
 		return none, fmt.Errorf("module %s %w", p.Module, err)
 	}

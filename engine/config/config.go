@@ -101,12 +101,13 @@ type Projection struct {
 
 // Limits bound a projection.
 type Limits struct {
-	Memory      Size `toml:"memory"`
-	Module      Size `toml:"module"`
-	BatchEvents int  `toml:"batch_events"`
-	BatchBytes  Size `toml:"batch_bytes"`
-	LogLines    int  `toml:"log_lines_per_second"`
-	DeadLetters int  `toml:"dead_letters"`
+	Memory      Size     `toml:"memory"`
+	Module      Size     `toml:"module"`
+	Compile     Duration `toml:"compile_time"`
+	BatchEvents int      `toml:"batch_events"`
+	BatchBytes  Size     `toml:"batch_bytes"`
+	LogLines    int      `toml:"log_lines_per_second"`
+	DeadLetters int      `toml:"dead_letters"`
 }
 
 // Checkpoint says how often state is committed.
@@ -145,7 +146,7 @@ func DefaultStream() Stream {
 func DefaultProjection() Projection {
 	return Projection{
 		OnError: "halt", Partitions: 1,
-		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000},
+		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{
 			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,

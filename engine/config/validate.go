@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"gnomon/engine"
 )
@@ -170,6 +171,8 @@ func (v *validator) limits(p path, pr *Projection) {
 	l := p.add("limits")
 	v.size(l.add("memory"), pr.Limits.Memory, 64<<10, 4<<30)
 	v.size(l.add("module"), pr.Limits.Module, 1, 1<<30)
+	c := pr.Limits.Compile
+	v.require(l.add("compile_time"), c >= Duration(time.Second) && c <= Duration(time.Hour), "%s is %s: it must be between 1s and 1h", l.add("compile_time").key(), c)
 	v.between(l.add("batch_events"), int64(pr.Limits.BatchEvents), 1, 1<<20)
 	v.size(l.add("batch_bytes"), pr.Limits.BatchBytes, 1, 256<<20)
 	v.between(l.add("log_lines_per_second"), int64(pr.Limits.LogLines), 0, 1_000_000)
