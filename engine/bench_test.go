@@ -27,6 +27,7 @@ type bench struct {
 	store   *enginetest.Store
 	catalog *enginetest.Catalog
 	leaser  engine.Leaser
+	space   engine.Space
 }
 
 const streamName = "S"
@@ -75,6 +76,7 @@ func (b *bench) start(specs ...engine.Spec) *running {
 	b.t.Helper()
 	e := engine.New(engine.Options{
 		Source: b.server, Store: b.store, Catalog: b.catalog, Leaser: b.leaser, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Space: b.space, Reserve: 1000 << 20,
 	})
 	for _, s := range specs {
 		if err := e.Add(b.t.Context(), s); err != nil {

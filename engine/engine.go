@@ -24,6 +24,7 @@ type Engine struct {
 	store   Store
 	catalog Catalog
 	leaser  Leaser
+	room    *room
 	log     *slog.Logger
 
 	projections map[string]*projection // unchanged after Start
@@ -40,6 +41,9 @@ type Options struct {
 	Catalog Catalog
 	Leaser  Leaser // nil: SoleNode
 	Log     *slog.Logger
+
+	Space   Space  // where the store is; nil: it is not watched
+	Reserve uint64 // bytes of it that are kept free
 }
 
 // New makes an engine that runs nothing yet.
@@ -49,6 +53,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log,
+		room:        newRoom(o.Space, o.Reserve),
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }
@@ -81,6 +86,7 @@ func (e *Engine) Add(ctx context.Context, spec Spec) error {
 // Start runs every projection, until Close.
 func (e *Engine) Start(ctx context.Context) {
 	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.tasks.Go(func() { e.room.run(ctx) })
 	for _, w := range e.streams {
 		e.tasks.Go(func() { w.run(ctx, e.source) })
 	}
@@ -130,7 +136,17 @@ func (e *Engine) Read(name string) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.read()
+	return p.read(false)
+}
+
+// ReadRunning opens a reading of the generation that runs: the one that is served,
+// except while a changed projection is being rebuilt.
+func (e *Engine) ReadRunning(name string) (*Reading, error) {
+	p, err := e.projection(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.read(true)
 }
 
 // Ready reports whether every projection is live, and of those that are not, why.

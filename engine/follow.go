@@ -34,6 +34,13 @@ func (s *session) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		var full *roomError
+		if errors.As(err, &full) {
+			if err := s.awaitRoom(ctx, full); err != nil {
+				return err
+			}
+			continue
+		}
 		if !isSource(err) {
 			return err
 		}
@@ -117,6 +124,9 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 	idle := &idleTimer{timer: time.NewTimer(firstIdle), wait: firstIdle, last: time.Now()}
 	defer idle.timer.Stop()
 	for {
+		if err := s.room.full(); err != nil {
+			return err
+		}
 		if err := s.commitIfDue(ctx); err != nil {
 			return err
 		}

@@ -49,9 +49,9 @@ func (s LetterStatus) waits() bool { return s == Failed || s == Parked }
 
 // Aside counts events that were not applied.
 type Aside struct {
-	Skipped int64 `json:"skipped"` // passed over, ever
-	Letters int64 `json:"letters"` // kept, until they are retried or dropped
-	Waiting int64 `json:"waiting"` // of these: in the queues of their keys
+	Skipped int64 `json:"skipped"`      // passed over, ever
+	Letters int64 `json:"dead_letters"` // kept, until they are retried or dropped
+	Waiting int64 `json:"waiting"`      // of these: in the queues of their keys
 }
 
 // LetterRow is the key of the row of a letter: in order of sequences.

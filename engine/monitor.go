@@ -20,6 +20,7 @@ type monitor struct {
 	state        RunnerState
 	reason, hint string
 	since        time.Time
+	failing      uint64 // while halted: the event that it is halted before, 0: none
 
 	published Checkpoint // the newest committed; zero before the first
 	applied   uint64
@@ -70,7 +71,15 @@ func (m *monitor) enter(s RunnerState, reason, hint string) {
 		m.catchUp.enter(s, m.events)
 		m.approach = approach{}
 	}
-	m.state, m.reason, m.hint = s, reason, hint
+	m.state, m.reason, m.hint, m.failing = s, reason, hint, 0
+	m.notifyLocked()
+}
+
+// fails notes the event that a projection, which was just halted, is halted before.
+func (m *monitor) fails(sequence uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing = sequence
 	m.notifyLocked()
 }
 
@@ -264,7 +273,7 @@ func (m *monitor) await(ctx context.Context, done func() bool) error {
 func (m *monitor) report(s *Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.State, s.Reason, s.Hint, s.Since = m.state, m.reason, m.hint, m.since
+	s.State, s.Reason, s.Hint, s.Since, s.Failing = m.state, m.reason, m.hint, m.since, m.failing
 	if c := m.call; !c.began.IsZero() && time.Since(c.began) > stallAfter {
 		s.State, s.Since = Stalled, c.began
 		s.Reason = fmt.Sprintf("the module has been at work on events %d to %d for %s", c.first, c.last, time.Since(c.began).Round(time.Second))

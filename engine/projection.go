@@ -59,7 +59,7 @@ func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, e
 	if err := p.pinSnapshots(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	p.runner = NewRunner(spec, e.source, ks, e.catalog, p.log)
+	p.runner = newRunner(spec, e.source, ks, e.catalog, e.room, p.log)
 	if record.Paused {
 		p.runner.Pause()
 	}
@@ -95,7 +95,7 @@ func (e *Engine) newProjection(spec *Spec) *projection {
 func (e *Engine) damagedProjection(spec *Spec, err error) *projection {
 	p := e.newProjection(spec)
 	p.failed = err
-	p.runner = NewRunner(spec, e.source, nil, e.catalog, p.log)
+	p.runner = newRunner(spec, e.source, nil, e.catalog, e.room, p.log)
 	p.runner.enter(Halted, err.Error(), haltHint(err))
 	p.log.Error("projection cannot be opened", "reason", err)
 	return p
@@ -265,15 +265,16 @@ func (p *projection) building() bool {
 	return p.former != nil
 }
 
-// read opens a reading of what is served.
-func (p *projection) read() (*Reading, error) {
+// read opens a reading of what is served, or of what runs, which is another
+// generation while a changed projection catches up.
+func (p *projection) read(runs bool) (*Reading, error) {
 	if p.failed != nil {
 		return nil, p.failed
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ks, ck, id := p.running, p.runner.Published(), p.id
-	if p.former != nil {
+	if p.former != nil && !runs {
 		ks, ck, id = p.former.keyspace, p.former.checkpoint, p.former.id
 	}
 	if ck.Version == 0 {
@@ -284,7 +285,7 @@ func (p *projection) read() (*Reading, error) {
 		return nil, fmt.Errorf("read %s at %d: %w", p.spec.Name, ck.Position.Sequence, err)
 	}
 	p.readings[ks]++
-	return &Reading{View: v, Checkpoint: ck, Generation: id, done: sync.OnceFunc(func() { p.giveBack(ks) })}, nil
+	return &Reading{View: v, Checkpoint: ck, Generation: id, keyspace: ks, done: sync.OnceFunc(func() { p.giveBack(ks) })}, nil
 }
 
 func (p *projection) status() Status {

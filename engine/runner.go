@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -22,6 +23,7 @@ type Runner struct {
 	source   Source
 	keyspace Keyspace
 	catalog  Catalog
+	room     *room
 	log      *slog.Logger
 
 	// Owned by the goroutine of Run; they outlive a session.
@@ -34,9 +36,9 @@ type Runner struct {
 	monitor // what others may ask for at any time
 }
 
-// NewRunner makes a runner. The keyspace stays the caller's.
-func NewRunner(spec *Spec, src Source, ks Keyspace, c Catalog, log *slog.Logger) *Runner {
-	return &Runner{spec: spec, source: src, keyspace: ks, catalog: c, log: log, monitor: newMonitor()}
+// newRunner makes a runner. The keyspace stays the caller's.
+func newRunner(spec *Spec, src Source, ks Keyspace, c Catalog, r *room, log *slog.Logger) *Runner {
+	return &Runner{spec: spec, source: src, keyspace: ks, catalog: c, room: r, log: log, monitor: newMonitor()}
 }
 
 // Run follows the stream until ctx ends, and returns when everything applied is
@@ -128,11 +130,30 @@ func (r *Runner) stop(ctx context.Context, err error) {
 	case errors.As(err, &changed):
 		r.enter(Diverged, changed.Text, changed.Hint)
 	default:
-		r.enter(Halted, err.Error(), haltHint(err))
+		r.enter(Halted, err.Error(), r.haltHint(err))
+		r.fails(r.failing(err))
 	}
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
 	r.refuseOrders(r.stopped())
 	r.awaitPause(ctx)
+}
+
+// haltHint is the way out of a halt.
+func (r *Runner) haltHint(err error) string {
+	hint := haltHint(err)
+	if seq := r.failing(err); seq != 0 {
+		hint += fmt.Sprintf("; or pass over it with: engine dead-letters skip %s %d", r.spec.Name, seq)
+	}
+	return hint
+}
+
+// failing returns the one event that a halt is about; 0: there is none.
+func (r *Runner) failing(err error) uint64 {
+	var failed *batchError
+	if errors.As(err, &failed) && failed.first == r.failedAt {
+		return r.failedAt
+	}
+	return 0
 }
 
 func haltHint(err error) string {

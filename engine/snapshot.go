@@ -37,7 +37,7 @@ func (e *Engine) Snapshots(name string) ([]Snapshot, error) {
 }
 
 func (p *projection) createSnapshot(name string) (Snapshot, error) {
-	r, err := p.read()
+	r, err := p.read(false)
 	if err != nil {
 		return Snapshot{}, err
 	}

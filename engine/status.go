@@ -48,7 +48,8 @@ type Status struct {
 	Bytes     int64  `json:"bytes"`
 	DiskBytes int64  `json:"disk_bytes"`
 	Digest    Digest `json:"digest"`
-	Aside     Aside  `json:"aside"` // events that were not applied
+	Aside     Aside  `json:"aside"`                 // events that were not applied
+	Failing   uint64 `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
 
 	Events      uint64        `json:"events_applied"` // since the engine started
 	Commits     uint64        `json:"commits"`        // since the engine started
@@ -78,7 +79,20 @@ type Reading struct {
 	View
 	Checkpoint Checkpoint
 	Generation string
+	keyspace   Keyspace
 	done       func()
+}
+
+// Memory returns the newest stored memory of a guest that keeps state there, and the
+// sequence that it reflects, which may be before that of the reading; nil and 0 when
+// there is none.
+func (r *Reading) Memory() (blobs [][]byte, sequence uint64, err error) {
+	if len(r.Checkpoint.Memories) == 0 {
+		return nil, 0, nil
+	}
+	m := r.Checkpoint.Memories[0]
+	blobs, err = r.keyspace.Memory(m)
+	return blobs, m.Version.Sequence(), err
 }
 
 // Close ends the reading. It may be called more than once.

@@ -66,6 +66,11 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 		return nil, err
 	}
 	n.made = ""
+	if c.DiskReserve > 0 {
+		if err := n.dir.CheckRoom(len(n.specs)); err != nil {
+			return nil, err
+		}
+	}
 	// NATS, and the streams in it: an embedded server has its files in the data
 	// directory.
 	if n.broker, err = openBroker(ctx, c, log); err != nil {
@@ -79,7 +84,9 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 		return nil, err
 	}
 	// The keyspaces.
-	n.engine = engine.New(engine.Options{Source: n.source, Store: n.dir, Catalog: n.dir.Catalog(), Log: log})
+	n.engine = engine.New(engine.Options{
+		Source: n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(c.DiskReserve), Log: log,
+	})
 	for _, spec := range n.specs {
 		if err := n.engine.Add(ctx, spec); err != nil {
 			return nil, err

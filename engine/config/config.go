@@ -14,6 +14,7 @@ import (
 // Config is a whole configuration.
 type Config struct {
 	DataDir     string       `toml:"data_dir"`
+	DiskReserve Size         `toml:"disk_reserve"`
 	Log         Log          `toml:"log"`
 	HTTP        HTTP         `toml:"http"`
 	NATS        NATS         `toml:"nats"`
@@ -129,7 +130,7 @@ type Snapshots struct {
 // Default returns the configuration of an empty file.
 func Default() Config {
 	return Config{
-		DataDir: "data",
+		DataDir: "data", DiskReserve: 1 << 30,
 		Log:     Log{Level: "info", Format: "auto"},
 		HTTP:    HTTP{Listen: "127.0.0.1:7780"},
 		NATS:    NATS{URL: "embedded", Embedded: Embedded{SyncInterval: Duration(time.Second)}},

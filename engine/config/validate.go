@@ -23,6 +23,7 @@ func (c *Config) validate(d *document) error {
 	v := &validator{document: d}
 	v.oneOf(path{"log", "level"}, c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf(path{"log", "format"}, c.Log.Format, "auto", "text", "json")
+	v.size(path{"disk_reserve"}, c.DiskReserve, 0, 1<<50)
 	v.require(path{"data_dir"}, c.DataDir != "", "data_dir is empty: name a folder")
 	v.http(c.HTTP)
 	v.nats(c.NATS)

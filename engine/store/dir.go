@@ -27,7 +27,10 @@ type Dir struct {
 	closed bool
 }
 
-var _ engine.Store = (*Dir)(nil)
+var (
+	_ engine.Store = (*Dir)(nil)
+	_ engine.Space = (*Dir)(nil)
+)
 
 // OpenDir takes a data directory, and creates it when it is absent. It fails with
 // a *LockedError when another process has it.
@@ -78,6 +81,23 @@ func (d *Dir) Open(_ context.Context, projection, generation string, create bool
 		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
 	}
 	return k, nil
+}
+
+// Free implements engine.Space.
+func (d *Dir) Free() (uint64, error) { return freeBytes(d.path) }
+
+// keyspaceRoom is what opening a keyspace may write: its logs, and tables of what they
+// held.
+const keyspaceRoom = 3 * memTable
+
+// CheckRoom refuses to open so many keyspaces on a disk that they would fill: there the
+// process would die, and every one that is started after it.
+func (d *Dir) CheckRoom(keyspaces int) error {
+	free, err := d.Free()
+	if need := uint64(keyspaces) * keyspaceRoom; err == nil && free < need {
+		return fmt.Errorf("data directory %s: the disk has %d MiB left, and opening %d keyspaces may take %d MiB: make room; nothing was touched", d.path, free>>20, keyspaces, need>>20)
+	}
+	return nil
 }
 
 func keyspaceDir(data, projection, generation string) string {

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
 )
@@ -21,3 +22,6 @@ func diskBytes(dir string) int64 {
 	})
 	return n
 }
+
+// freeBytes is not known here.
+func freeBytes(string) (uint64, error) { return 0, errors.ErrUnsupported }

@@ -25,3 +25,12 @@ func diskBytes(dir string) int64 {
 	})
 	return n
 }
+
+// freeBytes is how much this user may still write to the file system of a directory.
+func freeBytes(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil
+}

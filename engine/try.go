@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"errors"
+)
+
+// Trial is one event for one module, beside any projection.
+type Trial struct {
+	Module   Module
+	Instance InstanceConfig
+	Memory   [][]byte // of the guest, from a snapshot; nil: none is restored
+	State    Rows     // as the guest finds it
+	Limit    TxLimit  // of what it writes
+	Record   []byte   // the event, a record of sdk/abi
+}
+
+// Try applies an event to a fresh instance, as a projection would, and forgets what it
+// writes. It returns the guest's failure, a *GuestError or that it writes too much at
+// once; nil when it has none; and as err what kept it from running, or State's error.
+func Try(ctx context.Context, t Trial) (failure, err error) {
+	in, err := t.Module.Instantiate(ctx, t.Instance)
+	if err != nil {
+		return guestFailure(err)
+	}
+	defer in.Close(ctx)
+	if t.Memory != nil && t.Module.Traits().Memory {
+		if err := in.Restore(ctx, t.Memory); err != nil {
+			return guestFailure(err)
+		}
+	}
+	o := newOverlay(rowsOnly{t.State}, t.Limit, 1<<30)
+	o.begin()
+	return guestFailure(in.Apply(ctx, t.Record, o))
+}
+
+// guestFailure tells what is the guest's failure from what is not.
+func guestFailure(err error) (failure, other error) {
+	var guest *GuestError
+	if errors.As(err, &guest) || errors.Is(err, errWindowFull) {
+		return err, nil
+	}
+	return nil, err
+}
+
+// rowsOnly is a view of rows that have no version.
+type rowsOnly struct{ Rows }
+
+func (rowsOnly) Version() Version { return 0 }
+func (rowsOnly) Letters() Rows    { return nil }
+func (rowsOnly) Close()           {}
