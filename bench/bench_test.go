@@ -6,37 +6,45 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
 // TestMain makes the test binary act as the command when it is run as one of the
 // suite's own processes.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "contend") {
+	if len(os.Args) > 1 && slices.Contains([]string{"server", "contend", "measure", "gets"}, os.Args[1]) {
 		main()
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// Every contender does the whole work on a short stream: it fails when its balances
-// do not add up.
-func TestSuite(t *testing.T) {
-	results := filepath.Join(t.TempDir(), "results.json")
-	if err := run(t.Context(), []string{"-events", "2000", "-rounds", "1", "-results", results, "-work", t.TempDir()}); err != nil {
+// runSuite runs the suite with arguments, on little, and returns its results.
+func runSuite(t *testing.T, args ...string) results {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "results.json")
+	args = append(args, "-rounds", "1", "-results", file, "-plot", filepath.Join(dir, "plot.svg"), "-work", t.TempDir())
+	if err := run(t.Context(), args); err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(results)
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got struct {
-		Contenders []result
-		Ratios     []ratio
-	}
+	var got results
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
 	}
+	return got
+}
+
+// Every contender does the whole work on a short stream: it fails when its balances
+// do not add up.
+func TestContenders(t *testing.T) {
+	got := runSuite(t, "-only", strings.Join(contenderNames(), ","), "-events", "2000")
 	if len(got.Contenders) != len(contenders) || len(got.Ratios) != len(goals) {
 		t.Errorf("%d contenders and %d ratios, want %d and %d", len(got.Contenders), len(got.Ratios), len(contenders), len(goals))
 	}
@@ -45,6 +53,49 @@ func TestSuite(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+}
+
+// Every measurement runs on little, judges its goals and has numbers: whoever reads a
+// value of it waits for the right sequence, and native and engine leave the same rows of
+// a real log.
+func TestMeasurements(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts engines for some seconds")
+	}
+	got := runSuite(t, "-only", strings.Join(measurementNames(), ","), "-long", "30000", "-grow-events", "10000",
+		"-keys", "10", "-projections", "2", "-head", "1", "-idle", "1", "-logs", "gitlog,no-such-log", "-log-events", "1")
+	var names []string
+	for _, r := range got.Ratios {
+		names = append(names, r.Name)
+		if r.Value <= 0 && r.Name != "reads/gets-of-10k" { // there is hardly time for gets
+			t.Errorf("%v", r)
+		}
+	}
+	want := []string{
+		"memory/flat", "memory/idle-20-caught-up-mb", "memory/idle-20-restarted-mb", "memory/open-1m-keys-s",
+		"head/p50-ms", "head/p99-ms", "head/published-of-5000", "reads/speed-kept", "reads/gets-of-10k",
+		"real/gitlog", "growth/projections-share",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("goals %q, want %q", names, want)
+	}
+	if n := number(t, got, "head", "head/samples"); n < 50 {
+		t.Errorf("%v samples at the head", n)
+	}
+	if n := number(t, got, "growth", "growth/keys/10/grow-ns"); n <= 0 {
+		t.Errorf("an event of 10 keys costs %v ns", n)
+	}
+}
+
+func number(t *testing.T, r results, measurement, name string) float64 {
+	t.Helper()
+	for _, m := range r.Measurements {
+		if v, ok := m.Numbers[name]; ok && m.Name == measurement {
+			return v
+		}
+	}
+	t.Errorf("%s has no number %s", measurement, name)
+	return 0
 }
 
 // Both ways to read the fields find the same ones.

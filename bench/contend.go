@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"syscall"
 	"time"
@@ -15,19 +16,25 @@ import (
 // task is what a contender has to do.
 type task struct {
 	url    string
+	stream string
 	events uint64
-	dir    string // empty, for its state
-	cache  string // for compiled modules
-	guests string // folder of compiled modules
+	// projections is how many the engine runs over the stream, where a contender leaves
+	// that open.
+	projections int
+	dir         string // empty, for its state
+	cache       string // for compiled modules
+	guests      string // folder of compiled modules
 }
 
 // outcome is what a contender did.
 type outcome struct {
 	Events  uint64        `json:"events"` // applied, by all projections together
 	Took    time.Duration `json:"took_ns"`
-	Sum     int64         `json:"sum"`        // of all balances
-	MaxRSS  int64         `json:"max_rss_kb"` // of the process
-	CPU     time.Duration `json:"cpu_ns"`     // of the process
+	Sum     int64         `json:"sum"` // of all balances
+	Keys    int64         `json:"keys,omitempty"`
+	Digest  string        `json:"digest,omitempty"` // SHA-256 of all rows, where sums say too little
+	MaxRSS  int64         `json:"max_rss_kb"`       // of the process
+	CPU     time.Duration `json:"cpu_ns"`           // of the process
 	NoState bool          `json:"no_state,omitempty"`
 }
 
@@ -61,6 +68,31 @@ func contenderNames() (names []string) {
 	return names
 }
 
+// findContender looks among those of the suite and those that measurements use.
+func findContender(name string) (contender, error) {
+	all := slices.Concat(contenders, realContenders, growthContenders)
+	i := slices.IndexFunc(all, func(c contender) bool { return c.name == name })
+	if i < 0 {
+		return contender{}, fmt.Errorf("no contender %q", name)
+	}
+	return all[i], nil
+}
+
+// compete runs a contender in a process of its own.
+func compete(ctx context.Context, name string, t task) (o outcome, err error) {
+	p := exec.CommandContext(ctx, os.Args[0], "contend", "-name", name, "-url", t.url, "-stream", t.stream, "-events", fmt.Sprint(t.events),
+		"-projections", fmt.Sprint(t.projections), "-dir", t.dir, "-cache", t.cache, "-guests", t.guests)
+	p.Stderr = os.Stderr
+	out, err := p.Output()
+	if err != nil {
+		return o, fmt.Errorf("contender %s: %w", name, err)
+	}
+	if err := json.Unmarshal(out, &o); err != nil {
+		return o, fmt.Errorf("contender %s printed %q: %w", name, out, err)
+	}
+	return o, nil
+}
+
 // contend runs one contender in this process and prints its outcome.
 func contend(ctx context.Context, args []string) error {
 	var t task
@@ -68,7 +100,9 @@ func contend(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("contend", flag.ContinueOnError)
 	f.StringVar(&name, "name", "", "")
 	f.StringVar(&t.url, "url", "", "")
+	f.StringVar(&t.stream, "stream", streamName, "")
 	f.Uint64Var(&t.events, "events", 0, "")
+	f.IntVar(&t.projections, "projections", 1, "")
 	f.StringVar(&t.dir, "dir", "", "")
 	f.StringVar(&t.cache, "cache", "", "")
 	f.StringVar(&t.guests, "guests", "", "")
@@ -76,15 +110,15 @@ func contend(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	i := slices.Index(contenderNames(), name)
-	if i < 0 {
-		return fmt.Errorf("no contender %q", name)
+	c, err := findContender(name)
+	if err != nil {
+		return err
 	}
 	stop, err := profiled(*profile)
 	if err != nil {
 		return err
 	}
-	o, err := contenders[i].run(ctx, t)
+	o, err := c.run(ctx, t)
 	stop()
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -93,7 +127,7 @@ func contend(ctx context.Context, args []string) error {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
 		return err
 	}
-	o.MaxRSS, o.CPU = use.Maxrss, time.Duration(use.Utime.Nano()+use.Stime.Nano())
+	o.MaxRSS, o.CPU = use.Maxrss, ownCPU()
 	return json.NewEncoder(os.Stdout).Encode(o)
 }
 

@@ -20,12 +20,23 @@ var goals = []goal{
 	{"eight/wat", "engine-8", "engine-wat", 3.0},
 }
 
-// ratio is a goal as it was measured.
+// ratio is a goal as it was measured: a quotient, or a value with the unit that its
+// name ends with.
 type ratio struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
 	Goal  float64 `json:"goal"`
+	Lower bool    `json:"lower_is_better,omitempty"` // the goal is an upper bound
 	Met   bool    `json:"met"`
+}
+
+// judged holds the value against the goal.
+func (r ratio) judged() ratio {
+	r.Met = r.Value >= r.Goal
+	if r.Lower {
+		r.Met = r.Value <= r.Goal
+	}
+	return r
 }
 
 func (r ratio) String() string {
@@ -44,8 +55,7 @@ func judge(all map[string]result) (ratios []ratio) {
 		if !ok || !ok2 {
 			continue
 		}
-		v := of.Median / against.Median
-		ratios = append(ratios, ratio{Name: g.name, Value: v, Goal: g.atLeast, Met: v >= g.atLeast})
+		ratios = append(ratios, ratio{Name: g.name, Value: of.Median / against.Median, Goal: g.atLeast}.judged())
 	}
 	return ratios
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// connect opens the stream.
-func connect(ctx context.Context, url string) (*nats.Conn, jetstream.Stream, error) {
-	nc, err := nats.Connect(url)
+// connect opens the stream of a task.
+func connect(ctx context.Context, t task) (*nats.Conn, jetstream.Stream, error) {
+	nc, err := nats.Connect(t.url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -23,14 +23,14 @@ func connect(ctx context.Context, url string) (*nats.Conn, jetstream.Stream, err
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := js.Stream(ctx, streamName)
+	st, err := js.Stream(ctx, t.stream)
 	return nc, st, err
 }
 
 // consume calls fn for the first n events, with the fastest consumer that the client
 // has: no acknowledgements, pulls of 5,000.
 func consume(ctx context.Context, t task, fn func(m jetstream.Msg) error) (time.Duration, error) {
-	nc, st, err := connect(ctx, t.url)
+	nc, st, err := connect(ctx, t)
 	if err != nil {
 		return 0, err
 	}

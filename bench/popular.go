@@ -63,7 +63,7 @@ func ackEach(ctx context.Context, t task) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	nc, st, err := connect(ctx, t.url)
+	nc, st, err := connect(ctx, t)
 	if err != nil {
 		return o, err
 	}
@@ -105,7 +105,7 @@ func watermillRouter(ctx context.Context, t task) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	nc, st, err := connect(ctx, t.url)
+	nc, st, err := connect(ctx, t)
 	if err != nil {
 		return o, err
 	}
@@ -128,7 +128,7 @@ func watermillRouter(ctx context.Context, t task) (o outcome, err error) {
 	var once sync.Once
 	done := make(chan error, 1)
 	seen := uint64(0)
-	router.AddConsumerHandler("balance", streamName, sub, func(m *message.Message) error {
+	router.AddConsumerHandler("balance", t.stream, sub, func(m *message.Message) error {
 		if seen == t.events {
 			return nil
 		}
@@ -148,6 +148,8 @@ func watermillRouter(ctx context.Context, t task) (o outcome, err error) {
 	err = errors.Join(<-done, db.Sync())
 	took := time.Since(began)
 	sum, terr := total(db)
+	// The router is left to the end of the process: closing it closes a channel that its
+	// subscriber, which has more messages, may be sending on.
 	return outcome{Events: t.events, Took: took, Sum: sum},
-		errors.Join(err, terr, router.Close(), db.Close(), st.DeleteConsumer(context.WithoutCancel(ctx), name))
+		errors.Join(err, terr, db.Close(), st.DeleteConsumer(context.WithoutCancel(ctx), name))
 }

@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
+
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,9 +13,9 @@ import (
 	"time"
 )
 
-// suite runs every contender in turns and reports.
+// suite runs every contender in turns, then every measurement, and reports.
 func suite(ctx context.Context, o settings) (err error) {
-	chosen, err := choose(o.only)
+	compared, measured, err := choose(o.only)
 	if err != nil {
 		return err
 	}
@@ -27,6 +26,9 @@ func suite(ctx context.Context, o settings) (err error) {
 		}
 		defer os.RemoveAll(work)
 	}
+	if work, err = filepath.Abs(work); err != nil {
+		return err
+	}
 	guests, err := buildGuests(ctx, filepath.Join(work, "guests"))
 	if err != nil {
 		return err
@@ -36,35 +38,81 @@ func suite(ctx context.Context, o settings) (err error) {
 		return err
 	}
 	defer stop()
-	fmt.Printf("seeding a stream of %d events\n", o.events)
-	sum, err := seed(ctx, url, o.events)
-	if err != nil {
+	s := &series{settings: o, url: url, work: work, guests: guests, outcomes: map[string][]outcome{}}
+	if err := s.compare(ctx, compared); err != nil {
+		return err
+	}
+	if err := s.measure(ctx, measured); err != nil {
+		return err
+	}
+	return s.report(compared)
+}
+
+// compare lets contenders take turns.
+func (s *series) compare(ctx context.Context, chosen []contender) error {
+	if len(chosen) == 0 {
+		return nil
+	}
+	stream := movements{stream: streamName, events: s.events, keys: accounts}
+	s.sum = stream.sum()
+	fmt.Printf("seeding a stream of %d events\n", s.events)
+	if err := stream.seed(ctx, s.url); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	s := &series{settings: o, url: url, work: work, guests: guests, sum: sum, outcomes: map[string][]outcome{}}
-	for round := range o.rounds + 1 {
+	for round := range s.rounds + 1 {
 		for _, c := range chosen {
 			if err := s.turn(ctx, c, round); err != nil {
 				return err
 			}
 		}
 	}
-	return s.report(chosen)
+	return nil
 }
 
-func choose(only string) ([]contender, error) {
-	if only == "" {
-		return contenders, nil
+// measure runs measurements one after the other.
+func (s *series) measure(ctx context.Context, chosen []measurement) error {
+	if len(chosen) == 0 {
+		return nil
 	}
-	var chosen []contender
-	for _, name := range strings.Split(only, ",") {
-		i := slices.Index(contenderNames(), name)
-		if i < 0 {
-			return nil, fmt.Errorf("no contender %q; there are %s", name, strings.Join(contenderNames(), ", "))
+	r := &rig{sizes: s.sizes, URL: s.url, Work: s.work, Guests: s.guests, Engine: filepath.Join(s.work, "engine")}
+	if err := build(ctx, r.Engine, "./cmd/engine"); err != nil {
+		return err
+	}
+	if err := buildGuest(ctx, filepath.Join(s.guests, "process-map.wasm"), "./examples/wasm-projections/process-map"); err != nil {
+		return err
+	}
+	if r.Long < soakEvents {
+		fmt.Printf("the long stream has %s events, not the goal's %s: give -soak\n", grouped(r.Long), grouped(soakEvents))
+	}
+	for _, m := range chosen {
+		began := time.Now()
+		fmt.Printf("%s: %s\n", m.name, m.what)
+		p, err := r.measure(ctx, m)
+		if err != nil {
+			return err
 		}
-		chosen = append(chosen, contenders[i])
+		s.reports = append(s.reports, p)
+		fmt.Printf("%s took %s\n", m.name, time.Since(began).Round(time.Second))
 	}
-	return chosen, nil
+	return nil
+}
+
+func choose(only string) (compared []contender, measured []measurement, err error) {
+	if only == "" {
+		return contenders, measurements, nil
+	}
+	for _, name := range strings.Split(only, ",") {
+		i, j := slices.Index(contenderNames(), name), slices.Index(measurementNames(), name)
+		switch {
+		case i >= 0:
+			compared = append(compared, contenders[i])
+		case j >= 0:
+			measured = append(measured, measurements[j])
+		default:
+			return nil, nil, fmt.Errorf("there is no %q; there are %s", name, strings.Join(append(contenderNames(), measurementNames()...), ", "))
+		}
+	}
+	return compared, measured, nil
 }
 
 // buildGuests compiles the guests that are not kept compiled.
@@ -72,12 +120,8 @@ func buildGuests(ctx context.Context, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"balance-go"} {
-		c := exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, name+".wasm"), "./guests/"+name)
-		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		if out, err := c.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build guest %s: %w\n%s", name, err, out)
-		}
+	if err := buildGuest(ctx, filepath.Join(dir, "balance-go.wasm"), "./bench/guests/balance-go"); err != nil {
+		return "", err
 	}
 	b, err := os.ReadFile("guests/balance.wasm")
 	if err != nil {
@@ -86,12 +130,36 @@ func buildGuests(ctx context.Context, dir string) (string, error) {
 	return dir, os.WriteFile(filepath.Join(dir, "balance.wasm"), b, 0o600)
 }
 
+// buildGuest compiles a package to a module.
+func buildGuest(ctx context.Context, out, pkg string) error {
+	return goBuild(ctx, out, pkg, []string{"GOOS=wasip1", "GOARCH=wasm"}, "-buildmode=c-shared", "-ldflags=-s -w")
+}
+
+// build compiles a command.
+func build(ctx context.Context, out, pkg string) error { return goBuild(ctx, out, pkg, nil) }
+
+// goBuild compiles a package of the engine's module, or of this one when it is below
+// bench.
+func goBuild(ctx context.Context, out, pkg string, env []string, flags ...string) error {
+	c := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-buildvcs=false", "-o", out}, flags...), pkg)...)
+	c.Dir = ".."
+	if rest, ok := strings.CutPrefix(pkg, "./bench/"); ok {
+		c.Dir, c.Args[len(c.Args)-1] = "", "./"+rest
+	}
+	c.Env = append(os.Environ(), env...)
+	if b, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, b)
+	}
+	return nil
+}
+
 // series is a run of the suite.
 type series struct {
 	settings
 	url, work, guests string
 	sum               int64
 	outcomes          map[string][]outcome // of the rounds that count, by contender
+	reports           []report             // of measurements
 }
 
 // turn runs a contender once, in a process of its own. Round 0 warms up.
@@ -102,16 +170,12 @@ func (s *series) turn(ctx context.Context, c contender, round int) error {
 	}
 	defer os.RemoveAll(dir)
 	events := max(1, int(float64(s.events)*c.share))
-	p := exec.CommandContext(ctx, os.Args[0], "contend", "-name", c.name, "-url", s.url, "-events", fmt.Sprint(events),
-		"-dir", filepath.Join(dir, "state"), "-cache", filepath.Join(s.work, "cache"), "-guests", s.guests)
-	p.Stderr = os.Stderr
-	out, err := p.Output()
+	o, err := compete(ctx, c.name, task{
+		url: s.url, stream: streamName, events: uint64(events), projections: 1,
+		dir: filepath.Join(dir, "state"), cache: filepath.Join(s.work, "cache"), guests: s.guests,
+	})
 	if err != nil {
-		return fmt.Errorf("contender %s: %w", c.name, err)
-	}
-	var o outcome
-	if err := json.Unmarshal(out, &o); err != nil {
-		return fmt.Errorf("contender %s printed %q: %w", c.name, out, err)
+		return err
 	}
 	if c.share == 1 && !o.NoState && o.Sum != s.sum {
 		return fmt.Errorf("contender %s: the balances add up to %d, not %d", c.name, o.Sum, s.sum)
@@ -149,26 +213,26 @@ func sumUp(c contender, all []outcome) result {
 
 func (s *series) report(chosen []contender) error {
 	all := map[string]result{}
-	var list []result
-	fmt.Printf("\n%-12s %10s %10s %10s %8s %8s\n", "contender", "median/s", "lowest", "highest", "ns CPU", "MB RSS")
+	res := results{
+		Time: time.Now().UTC().Format(time.RFC3339), Go: runtime.Version(), CPUs: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH,
+		Events: s.events, Rounds: s.rounds, Measurements: s.reports,
+	}
 	for _, c := range chosen {
 		r := sumUp(c, s.outcomes[c.name])
 		all[c.name] = r
-		list = append(list, r)
-		fmt.Printf("%-12s %10.0f %10.0f %10.0f %8.0f %8d  %s\n", r.Name, r.Median, r.Low, r.High, r.CPU, r.MaxRSS>>10, r.What)
+		res.Contenders = append(res.Contenders, r)
+	}
+	res.Ratios = judge(all)
+	for _, p := range s.reports {
+		res.Ratios = append(res.Ratios, p.Ratios...)
 	}
 	fmt.Println()
-	ratios := judge(all)
-	for _, r := range ratios {
+	if err := res.markdown(os.Stdout); err != nil {
+		return err
+	}
+	fmt.Println()
+	for _, r := range res.Ratios {
 		fmt.Println(r)
 	}
-	return s.write(list, ratios)
-}
-
-func (s *series) write(list []result, ratios []ratio) error {
-	b, err := json.MarshalIndent(map[string]any{
-		"time": time.Now().UTC().Format(time.RFC3339), "go": runtime.Version(), "cpus": runtime.NumCPU(), "os": runtime.GOOS + "/" + runtime.GOARCH,
-		"events": s.events, "rounds": s.rounds, "contenders": list, "ratios": ratios,
-	}, "", "  ")
-	return errors.Join(err, os.WriteFile(s.results, append(b, '\n'), 0o644))
+	return res.write(s.results)
 }
