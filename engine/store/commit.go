@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
 
@@ -48,20 +47,36 @@ func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
 		}
 		c.Writes = nil
 	}
+	if k.outgrows(c.Writes) {
+		if err := k.writeAhead(ck.Version, states, c.Writes); err != nil {
+			return fmt.Errorf("write %d rows: %w", len(c.Writes), err)
+		}
+		c.Writes = nil
+	}
 	if err := k.writeAhead(ck.Version, letters, c.Letters); err != nil {
 		return fmt.Errorf("write %d events set aside: %w", len(c.Letters), err)
 	}
 	tx := k.db.NewTransactionAt(uint64(ck.Version), true)
 	defer tx.Discard()
-	err := fill(tx, ck, c, k.run())
-	if err == nil {
-		err = tx.CommitAt(uint64(ck.Version), nil)
+	if err := fill(tx, ck, c, k.run()); err != nil {
+		return err
 	}
-	if errors.Is(err, badger.ErrTxnTooBig) {
-		return fmt.Errorf("commit of %d writes does not fit one transaction: %w", len(c.Writes), err)
-	}
-	return err
+	return tx.CommitAt(uint64(ck.Version), nil)
 }
+
+// outgrows reports whether writes might not fit a transaction. A quarter of it is left
+// for what comes with them: parts of large values, emitted events, the checkpoint.
+func (k *Keyspace) outgrows(writes []engine.Write) bool {
+	rows, bytes := k.db.MaxBatchCount()/4*3, k.db.MaxBatchSize()/4*3
+	for _, w := range writes {
+		rows -= 1 + int64(chunks(len(w.Value))) + int64(chunks(w.OldSize))
+		bytes -= int64(writeOverhead + len(w.Key) + len(w.Value))
+	}
+	return rows < 0 || bytes < 0
+}
+
+// writeOverhead is at most what a row takes of a transaction beside key and value.
+const writeOverhead = 64
 
 func (k *Keyspace) run() int {
 	k.mu.Lock()

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	memTable   = 16 << 20 // bytes: bounds a transaction to 15 % of it
-	blockCache = 8 << 20  // bytes
+	memTable   = 8 << 20 // bytes
+	blockCache = 8 << 20 // bytes
 )
 
 // Keyspace is a Badger database with its identity file. It implements
@@ -199,11 +199,9 @@ func (k *Keyspace) Checkpoint(v engine.Version) (ck engine.Checkpoint, err error
 	return row.Checkpoint, err
 }
 
-// Limit implements engine.Keyspace. A quarter is left for what comes with the
-// writes: parts of large values, the checkpoint.
-func (k *Keyspace) Limit() engine.TxLimit {
-	return engine.TxLimit{Writes: int(k.db.MaxBatchCount()) / 4 * 3, Bytes: int(k.db.MaxBatchSize()) / 4 * 3}
-}
+// Limit implements engine.Keyspace. It bounds the memory that a commit takes, for what
+// does not fit a transaction is written ahead of it.
+func (k *Keyspace) Limit() engine.TxLimit { return engine.TxLimit{Writes: 64 << 10, Bytes: 8 << 20} }
 
 // hold keeps a version readable.
 func (k *Keyspace) hold(v engine.Version) error {
