@@ -74,13 +74,16 @@ func TestMeasurements(t *testing.T) {
 	want := []string{
 		"memory/flat", "memory/idle-20-caught-up-mb", "memory/idle-20-restarted-mb", "memory/open-1m-keys-s",
 		"head/p50-ms", "head/p99-ms", "head/published-of-5000", "reads/speed-kept", "reads/gets-of-10k",
-		"real/gitlog", "growth/projections-share",
+		"growth/projections-share",
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("goals %q, want %q", names, want)
 	}
 	if n := number(t, got, "head", "head/samples"); n < 50 {
 		t.Errorf("%v samples at the head", n)
+	}
+	if n := number(t, got, "real", "real/gitlog/ratio"); n <= 0 {
+		t.Errorf("the engine is %v times as fast on a real log", n)
 	}
 	if n := number(t, got, "growth", "growth/keys/10/grow-ns"); n <= 0 {
 		t.Errorf("an event of 10 keys costs %v ns", n)

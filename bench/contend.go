@@ -51,6 +51,7 @@ type contender struct {
 
 var contenders = []contender{
 	{"reader", "a consumer that does nothing: AckNone, pulls of 5,000", 1, readOnly},
+	{"reader-raw", "the same with requests of our own, two of 4,096 ahead, as the engine reads", 1, readRaw},
 	{"native", "by hand with care: AckNone, fields scanned, overlay, a transaction for 4,096 events", 1, nativeScanned},
 	{"native-json", "the same with encoding/json", 1, nativeDecoded},
 	{"ack-each", "durable consumer, explicit ack and a transaction for each event", 0.05, ackEach},
@@ -58,7 +59,7 @@ var contenders = []contender{
 	{"design", "the engine with a native function instead of a sandbox", 1, engineNative},
 	{"engine-wat", "the engine with a guest in WAT", 1, engineGuest("balance.wasm")},
 	{"engine-go", "the engine with a guest in Go, fields by the SDK", 1, engineGuest("balance-go.wasm")},
-	{"engine-8", "the engine with eight projections in WAT over one stream", 0.5, engineEight},
+	{"engine-8", "the engine with eight projections in WAT over one stream", 1, engineEight},
 }
 
 func contenderNames() (names []string) {

@@ -209,7 +209,7 @@ func realNative(ctx context.Context, t task) (o outcome, err error) {
 	}
 	p := &processMap{db: db, counts: map[string]*count{}, cases: map[string]*caseRow{}, journal: journal{synced: began}}
 	sequence := uint64(0)
-	_, err = consume(ctx, t, func(m jetstream.Msg) error {
+	err = consume(ctx, t, func(m jetstream.Msg) error {
 		sequence++ // the stream has lost none
 		return p.apply(m.Data(), m.Headers().Get("ce-time"), sequence)
 	})
