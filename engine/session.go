@@ -41,11 +41,12 @@ type session struct {
 		events uint64
 		time   time.Time
 	}
-	fill    float64 // of the window, after the last batch
-	growth  float64 // by a batch, the largest of the last ones
-	events  uint64  // applied in this session
-	written int     // bytes, since the last memory snapshot
-	picked  []byte  // buffer of pick
+	fill    float64       // of the window, after the last batch
+	pace    time.Duration // of an event, lately
+	growth  float64       // by a batch, the largest of the last ones
+	events  uint64        // applied in this session
+	written int           // bytes, since the last memory snapshot
+	picked  []byte        // buffer of pick
 }
 
 // repeatBytes bounds what is written between two memory snapshots, all of which is
@@ -362,9 +363,16 @@ func (s *session) whole(b *Batch, records []byte) (p piece, ok bool) {
 	return piece{records: records, count: b.Count, first: first.Sequence, last: last}, ok && err == nil
 }
 
+// callTime is about how long one call of the guest may take, if it holds more than one
+// event: neither the collector nor an order to stop can interrupt the code of a guest.
+const callTime = 5 * time.Millisecond
+
 // callLimit bounds what one call of the guest gets.
 func (s *session) callLimit() ReadLimit {
 	l := s.spec.Batch
+	if s.pace > 0 {
+		l.Events = min(l.Events, max(1, int(callTime/s.pace)))
+	}
 	if s.bufferLimit > 0 {
 		l.Bytes = min(l.Bytes, s.bufferLimit)
 	}
@@ -382,10 +390,12 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	s.calls(p.first, p.last.Sequence)
 	began := time.Now()
 	err := s.partitions.apply(ctx, p.records)
-	s.countBatch(p.count, time.Since(began), err != nil, s.partitions.memoryBytes())
+	took := time.Since(began)
+	s.countBatch(p.count, took, err != nil, s.partitions.memoryBytes())
 	if err != nil {
 		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, alone: alone}
 	}
+	s.pace = (3*s.pace + took/time.Duration(p.count)) / 4
 	s.events += uint64(p.count)
 	s.applied.Time = storedAt(p.last)
 	s.advance(p.last.Sequence)

@@ -54,3 +54,22 @@ func TestWindowIsOutgrown(t *testing.T) {
 		}
 	})
 }
+
+// A guest that takes long for an event gets few of them in a call, so that an order to
+// stop does not wait for a whole batch.
+func TestSlowGuestGetsFewEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(300)
+		m := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+			time.Sleep(time.Second) // of the bubble
+			return ledger(e, st)
+		})
+		e := b.start(spec(m))
+		e.await("a second batch", func(s engine.Status) bool { return s.Applied > 150 })
+		began := time.Now()
+		e.stop()
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,6 +63,7 @@ func problemOf(err error) wire.Problem {
 		hint   string
 	}{
 		{engine.ErrNoProjection, http.StatusNotFound, wire.CodeNoProjection, "GET /v1/projections lists them"},
+		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},
 		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, ""},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
 		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},
@@ -74,6 +76,13 @@ func problemOf(err error) wire.Problem {
 		if errors.Is(err, known.err) {
 			return makeProblem(known.status, known.code, err.Error(), known.hint)
 		}
+	}
+	var stopped *engine.StoppedError
+	switch {
+	case errors.As(err, &stopped):
+		return makeProblem(http.StatusConflict, wire.CodeStopped, err.Error(), stopped.Hint)
+	case errors.Is(err, context.Canceled):
+		return makeProblem(http.StatusServiceUnavailable, wire.CodeNotReady, "the engine stops, or the request was given up", "ask again when it runs")
 	}
 	return makeProblem(http.StatusInternalServerError, wire.CodeInternal, err.Error(), "see the engine's log")
 }

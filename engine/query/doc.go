@@ -9,6 +9,9 @@
 //	GET  /v1/projections/{p}/snapshots               named snapshots
 //	POST /v1/projections/{p}/snapshots               take one: {"name":"…"}
 //	POST /v1/projections/{p}/pause, resume
+//	GET  /v1/projections/{p}/dead-letters?after=&limit=   a page of events that were set aside
+//	POST /v1/projections/{p}/retry, skip, drop       {"seq":N}, {"key":"…"}, {"key_b64":"…"} or {"all":true}
+//	POST /v1/projections/{p}/export                  {"seq":N}: its repro bundle, a zip file
 //	POST /v1/streams/{s}/events                      append events
 //	GET  /healthz, /readyz, /metrics
 //

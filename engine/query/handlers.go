@@ -38,6 +38,9 @@ GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: a
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
 POST /v1/projections/NAME/pause | resume
+GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
+POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
+POST /v1/projections/NAME/export                        a file to reproduce a failure with: {"seq":N}
 POST /v1/streams/NAME/events                            append events
 GET  /healthz, /readyz, /metrics
 `)
@@ -75,6 +78,12 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.act(w, r, name, s.engine.Pause)
 	case verb == "resume":
 		s.act(w, r, name, s.engine.Resume)
+	case verb == "dead-letters":
+		s.letters(w, r, name)
+	case verb == "retry", verb == "skip", verb == "drop":
+		s.order(w, r, name, engine.Verb(verb))
+	case verb == "export":
+		s.export(w, r, name)
 	default:
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	}

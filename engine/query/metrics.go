@@ -38,6 +38,9 @@ var (
 		projectionMetric("events_applied_total", "Events handed to the module and applied.", counter, func(s engine.Status) float64 { return float64(s.Events) }),
 		projectionMetric("commits_total", "Commits of state and position.", counter, func(s engine.Status) float64 { return float64(s.Commits) }),
 		projectionMetric("failures_total", "Batches that were rolled back.", counter, func(s engine.Status) float64 { return float64(s.Failures) }),
+		projectionMetric("dead_letters", "Events that are set aside, until they are retried or dropped.", gauge, func(s engine.Status) float64 { return float64(s.Aside.Letters) }),
+		projectionMetric("waiting_events", "Events that are set aside in the queues of their keys.", gauge, func(s engine.Status) float64 { return float64(s.Aside.Waiting) }),
+		projectionMetric("skipped_events_total", "Events that were passed over.", counter, func(s engine.Status) float64 { return float64(s.Aside.Skipped) }),
 		projectionMetric("apply_seconds_total", "Time spent in the module.", counter, func(s engine.Status) float64 { return s.Apply.Seconds() }),
 	}
 	stateDesc = prometheus.NewDesc("gnomon_projection_state", "1 for the state that the projection is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)

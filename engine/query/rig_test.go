@@ -44,6 +44,12 @@ var letters = enginetest.FuncModule("letters", func(e abi.Record, st engine.Stat
 // newRig serves a projection that holds the rows given as key and value in turns.
 func newRig(t *testing.T, token string, rows ...string) *rig {
 	t.Helper()
+	return newRigOf(t, token, func(*engine.Spec) {}, rows...)
+}
+
+// newRigOf is newRig with another projection.
+func newRigOf(t *testing.T, token string, change func(*engine.Spec), rows ...string) *rig {
+	t.Helper()
 	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), token: token}
 	r.nats.Create("S")
 	for i := 0; i < len(rows); i += 2 {
@@ -51,14 +57,15 @@ func newRig(t *testing.T, token string, rows ...string) *rig {
 	}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
-	err := r.engine.Add(t.Context(), engine.Spec{
+	spec := engine.Spec{
 		Name: "p", Module: letters, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},
-	})
-	if err != nil {
+	}
+	change(&spec)
+	if err := r.engine.Add(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
-	r.query = query.New(query.Options{Engine: r.engine, Appender: r.appender, Token: token, Version: "test", Log: log})
+	r.query = query.New(query.Options{Engine: r.engine, Appender: r.appender, Bundler: bundler{}, Token: token, Version: "test", Log: log})
 	r.server = httptest.NewServer(r.query)
 	t.Cleanup(func() {
 		r.server.Close()
@@ -181,4 +188,14 @@ func (a *appender) Publish(ctx context.Context, stream string, e wire.NewEvent) 
 		a.during(ctx)
 	}
 	return wire.Appended{Stream: stream, Sequence: 43}, a.err
+}
+
+// bundler makes a bundle of the event 3 only.
+type bundler struct{}
+
+func (bundler) Bundle(_ context.Context, projection string, sequence uint64) ([]byte, error) {
+	if sequence != 3 {
+		return nil, fmt.Errorf("event %d: %w", sequence, engine.ErrNoLetter)
+	}
+	return []byte("bundle of " + projection), nil
 }

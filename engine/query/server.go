@@ -23,11 +23,13 @@ type Engine interface {
 	Projections() []engine.Status
 	Status(projection string) (engine.Status, error)
 	Read(projection string) (*engine.Reading, error)
+	ReadRunning(projection string) (*engine.Reading, error)
 	Ready() (ok bool, reasons []string)
 	Pause(projection string) error
 	Resume(projection string) error
 	CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error)
 	Snapshots(projection string) ([]engine.Snapshot, error)
+	Order(ctx context.Context, projection string, verb engine.Verb, l engine.Letters) (engine.Ordered, error)
 }
 
 // Appender appends to streams.
@@ -62,8 +64,9 @@ func (e *LineError) Unwrap() error        { return e.Err }
 type Options struct {
 	Engine   Engine
 	Appender Appender
-	Token    string // that clients must send; empty: none
-	Version  string // of the engine
+	Bundler  Bundler // nil: there are no bundles
+	Token    string  // that clients must send; empty: none
+	Version  string  // of the engine
 	Log      *slog.Logger
 }
 
@@ -71,6 +74,7 @@ type Options struct {
 type Server struct {
 	engine   Engine
 	appender Appender
+	bundler  Bundler
 	token    [32]byte // hash of the token
 	guarded  bool     // there is a token
 	log      *slog.Logger
@@ -94,7 +98,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
 		patience: slowClient, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())

@@ -216,6 +216,8 @@ const (
 	CodeNoProjection    = "no-such-projection"
 	CodeNoStream        = "no-such-stream"
 	CodeNoKey           = "no-such-key"
+	CodeNoLetter        = "no-such-letter"
+	CodeStopped         = "stopped"
 	CodeNotReady        = "not-ready"
 	CodeBadRequest      = "bad-request"
 	CodeNotAvailable    = "not-available"

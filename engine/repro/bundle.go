@@ -1,0 +1,142 @@
+package repro
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// Format and Version name the format of the file.
+const (
+	Format  = "gnomon-repro"
+	Version = 1
+)
+
+// Manifest says what a bundle is about.
+type Manifest struct {
+	Format  string    `json:"format"`
+	Version int       `json:"version"`
+	Engine  string    `json:"engine"` // version of the engine that made it
+	Created time.Time `json:"created"`
+
+	Projection string `json:"projection"`
+	Generation string `json:"generation"`
+	Stream     string `json:"stream"`
+	Module     string `json:"module"` // SHA-256
+
+	Sequence uint64              `json:"seq"`
+	Subject  Text                `json:"subject"`
+	Key      Text                `json:"key,omitempty"`    // the declared key
+	Status   engine.LetterStatus `json:"status,omitempty"` // empty: the projection is halted before the event
+	Attempts int                 `json:"attempts"`
+	Error    string              `json:"error,omitempty"` // when the projection failed on it
+
+	AsOf   uint64 `json:"as_of_seq"`              // sequence that the state reflects
+	Memory uint64 `json:"memory_as_of,omitempty"` // and the guest's memory
+	Result string `json:"result"`                 // of applying the event to that state; empty: it passes
+	Limits Limits `json:"limits"`
+
+	Files map[string]string `json:"files"` // SHA-256 of each of the others, in hex
+}
+
+// Limits are those of the projection.
+type Limits struct {
+	Memory uint64 `json:"memory"`      // of the guest, bytes
+	Writes int    `json:"writes"`      // keys that one event may write
+	Bytes  int    `json:"write_bytes"` // and what they may amount to
+}
+
+// Bundle is one failure.
+type Bundle struct {
+	Manifest Manifest
+	Module   []byte
+	Settings []byte // JSON
+	Event    []byte // a record of sdk/abi
+	Facts    []Fact
+	Memory   [][]byte // nil: the guest keeps no state in its memory
+}
+
+// Case is what a bundle is made of.
+type Case struct {
+	Engine     string // its version
+	Spec       engine.Spec
+	Bytes      []byte        // of the module
+	Letter     engine.Letter // with the zero Status: of an event that the projection is halted before
+	State      engine.Rows
+	AsOf       uint64
+	Limit      engine.TxLimit
+	Memory     [][]byte
+	MemoryAsOf uint64
+}
+
+// Make applies the event of a case to a fresh instance of its module, notes what it
+// reads, and makes a bundle of that. It fails when the module's bytes are not those of
+// the one that failed.
+func Make(ctx context.Context, c Case) (*Bundle, error) {
+	digest := digestOf(c.Bytes)
+	if want := c.Spec.Module.Digest(); digest != want {
+		return nil, fmt.Errorf("the module's file has the SHA-256 %s, and the module that runs %s: put that file back, or start the engine with the new one", digest, want)
+	}
+	if want := c.Letter.Module; want != "" && digest != want {
+		return nil, fmt.Errorf("the module's file has the SHA-256 %s, and event %d failed in the module %s", digest, c.Letter.Sequence, want)
+	}
+	e, _, err := abi.Next(c.Letter.Event)
+	if err != nil {
+		return nil, fmt.Errorf("event %d: %w: %w", c.Letter.Sequence, engine.ErrCorrupt, err)
+	}
+	b := &Bundle{
+		Manifest: Manifest{
+			Format: Format, Version: Version, Engine: c.Engine, Created: time.Now().UTC(),
+			Projection: c.Spec.Name, Generation: c.Spec.Generation(), Stream: c.Spec.Stream, Module: digest,
+			Sequence: c.Letter.Sequence, Subject: e.Subject, Key: e.Key, Status: c.Letter.Status, Attempts: c.Letter.Attempts, Error: c.Letter.Error,
+			AsOf: c.AsOf, Memory: c.MemoryAsOf,
+			Limits: Limits{Memory: c.Spec.Memory, Writes: c.Limit.Writes, Bytes: c.Limit.Bytes},
+		},
+		Module: c.Bytes, Settings: c.Spec.Settings, Event: c.Letter.Event, Memory: c.Memory,
+	}
+	if len(b.Settings) == 0 {
+		b.Settings = []byte("{}")
+	}
+	record := NewRecorder(c.State)
+	b.Manifest.Result, err = b.run(ctx, c.Spec.Module, record, c.Spec.Log)
+	b.Facts = record.Facts()
+	return b, err
+}
+
+// Run applies the event of a bundle to the state in it, by a module that may be another
+// than the bundle's. It returns the error that the module fails with, as text; empty
+// when it passes. It fails with ErrUnknown when the module reads what is not there.
+func (b *Bundle) Run(ctx context.Context, m engine.Module, log engine.GuestLog) (string, error) {
+	return b.run(ctx, m, NewReplay(b.Facts), log)
+}
+
+func (b *Bundle) run(ctx context.Context, m engine.Module, state engine.Rows, log engine.GuestLog) (string, error) {
+	failure, err := engine.Try(ctx, engine.Trial{
+		Module: m, Memory: b.Memory, State: state, Record: b.Event,
+		Instance: engine.InstanceConfig{Settings: b.Settings, Memory: b.Manifest.Limits.Memory, Log: log},
+		Limit:    engine.TxLimit{Writes: b.Manifest.Limits.Writes, Bytes: b.Manifest.Limits.Bytes},
+	})
+	if err != nil || failure == nil {
+		return "", err
+	}
+	return failure.Error(), nil
+}
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// ErrDamaged says that a file is no bundle, or not as it was written. It is wrapped with
+// what is wrong.
+var ErrDamaged = errors.New("bundle is damaged")
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(format, args...))
+}
