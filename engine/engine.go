@@ -184,9 +184,9 @@ func (e *Engine) setPaused(name string, paused bool) error {
 		return fmt.Errorf("note pause of %s: %w", name, err)
 	}
 	if paused {
-		p.runner.Pause()
+		p.running.Load().runner.Pause()
 	} else {
-		p.runner.Resume()
+		p.running.Load().runner.Resume()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,3 +299,81 @@ type lease chan struct{}
 func (l lease) Token() uint64         { return 1 }
 func (l lease) Lost() <-chan struct{} { return l }
 func (l lease) Release()              {}
+
+// A rebuild begins anew in a keyspace of its own while what was there is read, follows
+// the stream, and takes over; also after a restart in between, and a second time.
+func TestRebuild(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(50)
+		gate := make(chan struct{})
+		var hold atomic.Bool
+		m := enginetest.FuncModule("ledger", func(e abi.Record, st engine.State) error {
+			if hold.Load() && e.Sequence == 20 {
+				<-gate
+			}
+			return ledger(e, st)
+		})
+		small := func(s *engine.Spec) { s.Batch.Events = 10 }
+		e := b.start(spec(m, small))
+		first := e.awaitLive(50).Generation
+		hold.Store(true)
+		if err := e.Rebuild(t.Context(), "p"); err != nil {
+			t.Fatal(err)
+		}
+		s := e.await("events applied", func(s engine.Status) bool { return s.Applied >= 10 && s.Applied < 50 })
+		if s.Generation != first || s.Building == "" || s.Building == first || s.Position != 50 {
+			t.Errorf("status %+v", s)
+		}
+		e.wantLedger(1, 50)
+		second := s.Building
+		hold.Store(false)
+		gate <- struct{}{}
+		if s := e.await("the new one", func(s engine.Status) bool { return s.Building == "" }); s.Generation != second {
+			t.Errorf("status %+v", s)
+		}
+		e.awaitLive(50)
+		e.wantLedger(1, 50)
+		e.stop()
+
+		b.append(5)
+		e = b.start(spec(m, small))
+		if s := e.awaitLive(55); s.Generation != second || s.Start != 50 {
+			t.Errorf("after a restart: %+v", s)
+		}
+		for range 2 { // the first of them is overtaken by the second
+			if err := e.Rebuild(t.Context(), "p"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.wantLedger(1, 55)
+		e.await("the new one", func(s engine.Status) bool { return s.Building == "" && s.Generation != second })
+		b.append(1)
+		e.awaitLive(56)
+		e.wantLedger(1, 56)
+	})
+}
+
+// A paused projection that is rebuilt stays paused, and one that cannot be found is not.
+func TestRebuildPaused(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(5)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(5)
+		if err := e.Pause("p"); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Rebuild(t.Context(), "p"); err != nil {
+			t.Fatal(err)
+		}
+		e.awaitState(engine.Paused)
+		e.wantLedger(1, 5)
+		if err := e.Resume("p"); err != nil {
+			t.Fatal(err)
+		}
+		e.await("the new one", func(s engine.Status) bool { return s.Building == "" && s.State == engine.Live })
+		e.wantLedger(1, 5)
+		if err := e.Rebuild(t.Context(), "none"); !errors.Is(err, engine.ErrNoProjection) {
+			t.Error(err)
+		}
+	})
+}

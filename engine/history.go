@@ -46,19 +46,19 @@ func (h history) compare(info StreamInfo) error {
 		return &HistoryError{
 			Code: "stream-recreated",
 			Text: fmt.Sprintf("stream %s was created at %s, but the position %d was taken in one created at %s", p.Stream, stamp(info.Created), p.Sequence, stamp(p.Created)),
-			Hint: "restore the stream that was read, or remove the projection's data to rebuild it from this one",
+			Hint: "restore the stream that was read, rebuild the projection from this one (engine rebuild), or accept it as it is (engine accept --reason …)",
 		}
 	case info.Last < p.Sequence:
 		return &HistoryError{
 			Code: "tail-lost",
 			Text: fmt.Sprintf("stream %s ends at sequence %d, but events up to %d were applied: it lost its tail, as after a restore or a power cut", p.Stream, info.Last, p.Sequence),
-			Hint: "restore the stream's newer copy, or remove the projection's data to rebuild it from what is left",
+			Hint: "restore the stream's newer copy, or rebuild the projection from what is left (engine rebuild)",
 		}
 	case !h.fresh && info.First > p.Sequence+1:
 		return &HistoryError{
 			Code: "events-lost",
 			Text: fmt.Sprintf("stream %s begins at sequence %d, but %d is the next to apply: %d sequences were removed before they were read", p.Stream, info.First, p.Sequence+1, info.First-p.Sequence-1),
-			Hint: "restore the stream from a backup, or remove the projection's data to rebuild it from what is left; then raise the stream's limits (max_age, max_bytes)",
+			Hint: "restore the stream from a backup, rebuild the projection from what is left (engine rebuild), or go on without them (engine accept --reason …); then raise the stream's limits (max_age, max_bytes)",
 		}
 	}
 	return nil
@@ -85,7 +85,7 @@ func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo
 		return &HistoryError{
 			Code: "history-changed",
 			Text: fmt.Sprintf("stream %s holds another event at sequence %d than was applied: %s stored at %s, applied was %s stored at %s", h.position.Stream, a.Sequence, found.Subject, stamp(found.Time), a.Subject, stamp(a.Time)),
-			Hint: "the stream was restored from an older copy, or lost its tail and reused its numbers: restore the copy that was read, or remove the projection's data to rebuild it",
+			Hint: "the stream was restored from an older copy, or lost its tail and reused its numbers: restore the copy that was read, rebuild the projection (engine rebuild), or go on with what there is now (engine accept --reason …)",
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -47,6 +48,66 @@ func TestDivergedStream(t *testing.T) {
 				c.change(b)
 				b.server.SetDown(false)
 				e.wantDiverged(c.want)
+			})
+		})
+	}
+}
+
+// What diverged is accepted, with a reason that is kept, when no event to come would be
+// taken for one that was applied: then it goes on where the stream does. A rebuild makes
+// the state that of the stream as it is.
+func TestWaysOut(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		change   func(b *bench)
+		code     string
+		to       uint64 // position after it is accepted; 0: it is not
+		begins   uint64 // first event of the stream then
+		ends     uint64
+		accepted []uint64 // events that the state lacks when it is
+	}{
+		{"recreated and shorter", func(b *bench) { b.server.Create(streamName); b.append(5) }, "", 0, 1, 5, nil},
+		{"recreated and longer", func(b *bench) { b.server.Create(streamName); b.append(50) }, "stream-recreated", 20, 1, 50, nil},
+		{"lost its tail", func(b *bench) { b.server.Rewind(streamName, 15) }, "", 0, 1, 15, nil},
+		{"numbers used again", func(b *bench) { b.server.Rewind(streamName, 15); b.append(30) }, "history-changed", 20, 1, 45, nil},
+		{"events lost unread", func(b *bench) { b.append(10); b.server.Purge(streamName, 26) }, "events-lost", 25, 26, 30, []uint64{21, 22, 23, 24, 25}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(20)
+				e := b.start(spec(ledgerModule))
+				e.awaitLive(20)
+				if _, err := e.Accept(t.Context(), "p", "why not"); !errors.Is(err, engine.ErrNothingToAccept) {
+					t.Errorf("before: %v", err)
+				}
+				e.stop()
+				c.change(b)
+				e = b.start(spec(ledgerModule))
+				e.awaitState(engine.Diverged)
+				a, err := e.Accept(t.Context(), "p", "restored by hand")
+				if c.to == 0 {
+					if !errors.Is(err, engine.ErrNotAcceptable) {
+						t.Errorf("accepted: %+v, %v", a, err)
+					}
+					e.awaitState(engine.Diverged)
+				} else {
+					if err != nil || a.Code != c.code || a.From != 20 || a.To != c.to || a.Reason != "restored by hand" || a.Facts == "" {
+						t.Errorf("accepted: %+v, %v", a, err)
+					}
+					e.awaitLive(c.ends)
+					e.wantLedger(1, c.ends, c.accepted...)
+					if kept := b.catalog.Projection("p").Accepted; len(kept) != 1 || kept[0] != a {
+						t.Errorf("kept %+v", kept)
+					}
+					e.stop() // and it stays accepted
+					e = b.start(spec(ledgerModule))
+					e.awaitLive(c.ends)
+				}
+				if err := e.Rebuild(t.Context(), "p"); err != nil {
+					t.Fatal(err)
+				}
+				e.await("the rebuild", func(s engine.Status) bool { return s.Building == "" && s.State == engine.Live })
+				e.wantLedger(c.begins, c.ends)
 			})
 		})
 	}

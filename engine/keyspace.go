@@ -160,7 +160,9 @@ type CatalogRecord struct {
 	Generations []GenerationRecord `json:"generations,omitempty"`
 	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
 	Origin      *Origin            `json:"origin,omitempty"`
+	Accepted    []Acceptance       `json:"accepted,omitempty"` // oldest first
 	Paused      bool               `json:"paused,omitempty"`
+	Rebuilds    int                `json:"rebuilds,omitempty"` // that were asked for
 }
 
 // Origin is where a projection began. "New" and a time mean another sequence every

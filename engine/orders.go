@@ -53,7 +53,7 @@ func (e *Engine) Letters(name string, after uint64, limit int) (list []Letter, m
 	if p.failed != nil {
 		return nil, false, p.failed
 	}
-	v, err := p.running.View(p.runner.Published().Version)
+	v, err := p.read(true)
 	if err != nil {
 		return nil, false, err
 	}
@@ -78,123 +78,37 @@ func (e *Engine) Order(ctx context.Context, name string, verb Verb, l Letters) (
 	if p.failed != nil {
 		return Ordered{}, p.failed
 	}
-	return p.runner.order(ctx, verb, l)
+	var done Ordered
+	err = p.running.Load().runner.order(ctx, func(ctx context.Context, s *session) (err error) {
+		done, err = s.obey(ctx, verb, l)
+		return err
+	})
+	return done, err
 }
 
-// order is an order under way.
-type order struct {
-	verb    Verb
-	letters Letters
-	done    chan orderResult // of capacity 1
-}
-
-type orderResult struct {
-	Ordered
-	err error
-}
-
-// errReopen ends a session whose instance must not be used any more, for no fault of
-// an event that is due.
-var errReopen = errors.New("instance is discarded")
-
-// Order has something done with letters, and waits for the commit.
-func (m *monitor) order(ctx context.Context, verb Verb, l Letters) (Ordered, error) {
-	o := &order{verb: verb, letters: l, done: make(chan orderResult, 1)}
-	m.mu.Lock()
-	if m.paused {
-		m.mu.Unlock()
-		return Ordered{}, &StoppedError{State: Paused, Reason: "an operator paused it", Hint: "resume it first"}
-	}
-	m.orders = append(m.orders, o)
-	m.notifyLocked()
-	m.mu.Unlock()
-	select {
-	case m.ordered <- struct{}{}:
-	default:
-	}
-	select {
-	case r := <-o.done:
-		return r.Ordered, r.err
-	case <-ctx.Done():
-		m.withdraw(o)
-		return Ordered{}, ctx.Err()
-	}
-}
-
-// withdraw takes back an order that nobody has begun with.
-func (m *monitor) withdraw(o *order) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i, have := range m.orders {
-		if have == o {
-			m.orders = append(m.orders[:i], m.orders[i+1:]...)
-			return
-		}
-	}
-}
-
-// nextOrder returns the oldest order, or nil.
-func (m *monitor) nextOrder() *order {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.orders) == 0 {
-		return nil
-	}
-	o := m.orders[0]
-	m.orders = m.orders[1:]
-	return o
-}
-
-// refuseOrders answers what waits with an error.
-func (m *monitor) refuseOrders(err error) {
-	for o := m.nextOrder(); o != nil; o = m.nextOrder() {
-		o.done <- orderResult{err: err}
-	}
-}
-
-// obeyAll does what was ordered, between two batches.
-func (s *session) obeyAll(ctx context.Context) error {
-	for !s.repeats() {
-		o := s.nextOrder()
-		if o == nil {
-			return nil
-		}
-		done, err := s.obey(ctx, o)
-		if err == nil || errors.Is(err, errReopen) {
-			o.done <- orderResult{Ordered: done}
-		} else {
-			o.done <- orderResult{Ordered: done, err: err}
-		}
-		if err != nil && !errors.Is(err, ErrNoLetter) {
-			return err
-		}
-	}
-	return nil
-}
-
-// obey carries an order out and commits what came of it.
-func (s *session) obey(ctx context.Context, o *order) (Ordered, error) {
+// obey carries an order about letters out and commits what came of it.
+func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, error) {
 	if err := s.commitAll(ctx); err != nil {
 		return Ordered{}, err
 	}
-	if o.verb == SkipLetters && s.failedAt > s.applied.Sequence && s.failedAt == o.letters.Sequence {
+	if verb == SkipLetters && s.failedAt > s.applied.Sequence && s.failedAt == l.Sequence {
 		l := s.letter(s.failure)
 		l.Status = Skipped
 		s.decide(s.failedAt, verdict{policy: Skip, letter: l})
 		s.failedAt = 0
 		return Ordered{Done: 1, Left: s.aside.count.Letters}, nil
 	}
-	chosen, queues, err := s.choose(o.letters)
+	chosen, queues, err := s.choose(l)
 	if err != nil {
 		return Ordered{}, err
 	}
 	if len(chosen) == 0 {
-		return Ordered{Left: s.aside.count.Letters}, ErrNoLetter
+		return Ordered{Left: s.aside.count.Letters}, &refusedError{ErrNoLetter}
 	}
 	s.obeying = true
 	defer func() { s.obeying = false }()
 	w := &orderWork{session: s, queues: queues}
-	switch o.verb {
+	switch verb {
 	case DropLetters:
 		err = w.drop(chosen)
 	case SkipLetters:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,20 +16,28 @@ import (
 // a live model is never emptied.
 type projection struct {
 	spec    *Spec
-	id      string // of the generation that runs
 	catalog Catalog
 	leaser  Leaser
 	log     *slog.Logger
 	stream  *streamWatch
-	runner  *Runner
-	running Keyspace
+	running atomic.Pointer[generation]
 
 	failed error // why its keyspace cannot be opened; nothing of it runs then
+
+	changing sync.RWMutex // held while another generation takes over, and read-held while commits are made durable
+	rebuilds rebuilds
 
 	mu       sync.Mutex // guards what follows, and pins against expiry
 	former   *former    // the generation that is read while the running one catches up; nil otherwise
 	readings map[Keyspace]int
 	leaving  []Keyspace // of former generations, that somebody reads still
+}
+
+// generation is what runs of a projection.
+type generation struct {
+	id       string
+	keyspace Keyspace // nil when it cannot be opened
+	runner   *Runner
 }
 
 // former is a generation that is read but no longer runs.
@@ -43,14 +52,14 @@ type former struct {
 func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, error) {
 	p := e.newProjection(spec)
 	record := e.catalog.Projection(spec.Name)
-	ks, err := e.store.Open(ctx, spec.Name, p.id, true)
+	g, err := e.openGeneration(ctx, p, record)
 	if err != nil {
 		return nil, err
 	}
-	p.running = ks
-	if record.Live != "" && record.Live != p.id {
+	p.running.Store(g)
+	if record.Live != "" && record.Live != g.id {
 		if p.former, err = openFormer(ctx, e.store, spec.Name, record.Live); err != nil {
-			return nil, errors.Join(err, ks.Close())
+			return nil, errors.Join(err, g.keyspace.Close())
 		}
 	}
 	if err := p.register(); err != nil {
@@ -59,33 +68,47 @@ func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, e
 	if err := p.pinSnapshots(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	p.runner = newRunner(spec, e.source, ks, e.catalog, e.room, p.log)
-	if record.Paused {
-		p.runner.Pause()
-	}
-	if err := p.serveStored(); err != nil {
+	if err := g.serveStored(); err != nil {
 		return nil, errors.Join(err, p.close())
+	}
+	p.rebuilds.open = func(ctx context.Context, record CatalogRecord) (*generation, error) {
+		return e.openGeneration(ctx, p, record)
 	}
 	return p, nil
 }
 
+// openGeneration opens the keyspace of the generation that a spec and the rebuilds that
+// were asked for make, and creates it when there is none.
+func (e *Engine) openGeneration(ctx context.Context, p *projection, record CatalogRecord) (*generation, error) {
+	id := p.spec.rebuilt(record.Rebuilds)
+	ks, err := e.store.Open(ctx, p.spec.Name, id, true)
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{id: id, keyspace: ks, runner: newRunner(p.spec, e.source, ks, e.catalog, e.room, p.log)}
+	if record.Paused {
+		g.runner.Pause()
+	}
+	return g, nil
+}
+
 // serveStored lets readers see what was committed before, whatever keeps the runner
 // from going on: it may be paused, or its server away.
-func (p *projection) serveStored() error {
-	ck, err := p.running.Latest()
+func (g *generation) serveStored() error {
+	ck, err := g.keyspace.Latest()
 	switch {
 	case errors.Is(err, ErrNoCheckpoint):
 		return nil
 	case err != nil:
 		return fmt.Errorf("open keyspace: %w", err)
 	}
-	p.runner.publish(ck)
+	g.runner.publish(ck)
 	return nil
 }
 
 func (e *Engine) newProjection(spec *Spec) *projection {
 	return &projection{
-		spec: spec, id: spec.Generation(), catalog: e.catalog, leaser: e.leaser,
+		spec: spec, catalog: e.catalog, leaser: e.leaser,
 		log: e.log.With("projection", spec.Name), readings: map[Keyspace]int{},
 	}
 }
@@ -95,8 +118,9 @@ func (e *Engine) newProjection(spec *Spec) *projection {
 func (e *Engine) damagedProjection(spec *Spec, err error) *projection {
 	p := e.newProjection(spec)
 	p.failed = err
-	p.runner = newRunner(spec, e.source, nil, e.catalog, e.room, p.log)
-	p.runner.enter(Halted, err.Error(), haltHint(err))
+	g := &generation{id: spec.rebuilt(e.catalog.Projection(spec.Name).Rebuilds), runner: newRunner(spec, e.source, nil, e.catalog, e.room, p.log)}
+	g.runner.enter(Halted, err.Error(), haltHint(err))
+	p.running.Store(g)
 	p.log.Error("projection cannot be opened", "reason", err)
 	return p
 }
@@ -124,16 +148,17 @@ func openFormer(ctx context.Context, st Store, projection, id string) (*former, 
 // register notes the running generation in the catalog, as the live one unless a
 // former one is read.
 func (p *projection) register() error {
+	id := p.running.Load().id
 	return p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error {
 		known := false
 		for _, g := range r.Generations {
-			known = known || g.ID == p.id
+			known = known || g.ID == id
 		}
 		if !known {
-			r.Generations = append(r.Generations, GenerationRecord{ID: p.id, Module: p.spec.Module.Digest(), Created: time.Now().UTC()})
+			r.Generations = append(r.Generations, GenerationRecord{ID: id, Module: p.spec.Module.Digest(), Created: time.Now().UTC()})
 		}
 		if p.former == nil {
-			r.makeLive(p.id)
+			r.makeLive(id)
 		}
 		return nil
 	})
@@ -165,12 +190,14 @@ func (p *projection) run(ctx context.Context) {
 		}
 		p.runUnder(ctx, lease)
 		lease.Release()
+		p.report(p.takeOver(), "begin the rebuild")
 	}
 }
 
 func (p *projection) runUnder(ctx context.Context, lease Lease) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	p.rebuilds.begin(cancel)
 	go func() {
 		select {
 		case <-lease.Lost():
@@ -178,7 +205,7 @@ func (p *projection) runUnder(ctx context.Context, lease Lease) {
 		case <-ctx.Done():
 		}
 	}()
-	p.runner.Run(ctx)
+	p.running.Load().runner.Run(ctx)
 }
 
 // keep makes commits durable, hands reads over to the running generation once it
@@ -210,10 +237,13 @@ func (p *projection) report(err error, what string) {
 }
 
 func (p *projection) sync(ctx context.Context) error {
-	if p.runner.Published().Version == p.running.Durable() {
+	p.changing.RLock()
+	defer p.changing.RUnlock()
+	g := p.running.Load()
+	if g.runner.Published().Version == g.keyspace.Durable() {
 		return nil
 	}
-	_, err := p.running.Sync(ctx)
+	_, err := g.keyspace.Sync(ctx)
 	return err
 }
 
@@ -222,26 +252,24 @@ func (p *projection) sync(ctx context.Context) error {
 func (p *projection) handOver() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.former == nil || p.runner.State() != Live {
+	g := p.running.Load()
+	if p.former == nil || g.runner.State() != Live {
 		return nil
 	}
-	was, is := p.former.checkpoint.Position, p.runner.Published().Position
-	if was.Stream == is.Stream && was.Created.Equal(is.Created) && is.Sequence < was.Sequence {
+	was, is := p.former.checkpoint.Position, g.runner.Published().Position
+	// A stream that lost its tail will not bring what readers have seen.
+	if was.Stream == is.Stream && was.Created.Equal(is.Created) && is.Sequence < min(was.Sequence, p.stream.end()) {
 		return nil
 	}
-	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error { r.makeLive(p.id); return nil })
+	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error { r.makeLive(g.id); return nil })
 	if err != nil {
 		return err
 	}
-	p.log.Info("new generation caught up and is read now", "generation", p.id, "former", p.former.id, "seq", is.Sequence)
+	p.log.Info("new generation caught up and is read now", "generation", g.id, "former", p.former.id, "seq", is.Sequence)
 	old := p.former.keyspace
 	p.former = nil
-	p.runner.changes()
-	if p.readings[old] > 0 {
-		p.leaving = append(p.leaving, old) // the last reading closes it
-		return nil
-	}
-	return old.Close()
+	g.runner.changes()
+	return p.leaveLocked(old)
 }
 
 // giveBack ends a reading.
@@ -273,7 +301,8 @@ func (p *projection) read(runs bool) (*Reading, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ks, ck, id := p.running, p.runner.Published(), p.id
+	g := p.running.Load()
+	ks, ck, id := g.keyspace, g.runner.Published(), g.id
 	if p.former != nil && !runs {
 		ks, ck, id = p.former.keyspace, p.former.checkpoint, p.former.id
 	}
@@ -291,20 +320,21 @@ func (p *projection) read(runs bool) (*Reading, error) {
 func (p *projection) status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Projection: p.spec.Name, Stream: p.spec.Stream, Generation: p.id, Module: p.spec.Module.Digest()}
-	ck := p.runner.Published()
+	g := p.running.Load()
+	s := Status{Projection: p.spec.Name, Stream: p.spec.Stream, Generation: g.id, Module: p.spec.Module.Digest()}
+	ck := g.runner.Published()
 	if p.former != nil {
-		ck, s.Generation, s.Building = p.former.checkpoint, p.former.id, p.id
+		ck, s.Generation, s.Building = p.former.checkpoint, p.former.id, g.id
 	}
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
 	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
 	s.StreamLast = p.stream.end()
-	p.runner.report(&s)
+	g.runner.report(&s)
 	if p.failed != nil {
 		return s
 	}
-	s.Durable = p.running.Durable().Sequence()
-	s.DiskBytes = p.running.DiskBytes()
+	s.Durable = g.keyspace.Durable().Sequence()
+	s.DiskBytes = g.keyspace.DiskBytes()
 	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
 	return s
 }
@@ -312,15 +342,20 @@ func (p *projection) status() Status {
 // awaitSequence waits until the runner has committed a sequence. It fails when
 // the projection stops for good before.
 func (p *projection) awaitSequence(ctx context.Context, sequence uint64) error {
-	var stopped error
-	err := p.runner.await(ctx, func() bool {
-		if p.failed == nil && p.runner.reached(sequence) && !p.building() {
-			return true
+	for {
+		var stopped error
+		r := p.running.Load().runner
+		err := r.await(ctx, func() bool {
+			if p.running.Load().runner != r || p.failed == nil && r.reached(sequence) && !p.building() {
+				return true
+			}
+			stopped = r.stopped()
+			return stopped != nil
+		})
+		if err != nil || p.running.Load().runner == r {
+			return errors.Join(err, stopped)
 		}
-		stopped = p.runner.stopped()
-		return stopped != nil
-	})
-	return errors.Join(err, stopped)
+	}
 }
 
 // close syncs and closes the keyspaces.
@@ -330,7 +365,11 @@ func (p *projection) close() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := p.running.Close()
+	err := p.running.Load().keyspace.Close()
+	if g, done := p.rebuilds.take(); g != nil {
+		err = errors.Join(err, g.keyspace.Close())
+		close(done)
+	}
 	if p.former != nil {
 		err = errors.Join(err, p.former.keyspace.Close())
 	}

@@ -107,8 +107,8 @@ func (p *projection) pin(s Snapshot) {
 // keyspaceOf returns the keyspace of a generation that is open, or nil.
 func (p *projection) keyspaceOf(generation string) Keyspace {
 	switch {
-	case generation == p.id:
-		return p.running
+	case generation == p.running.Load().id:
+		return p.running.Load().keyspace
 	case p.former != nil && generation == p.former.id:
 		return p.former.keyspace
 	}

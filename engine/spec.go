@@ -104,6 +104,15 @@ func (s *Spec) Check() error {
 	return nil
 }
 
+// rebuilt is the generation after so many rebuilds.
+func (s *Spec) rebuilt(times int) string {
+	if times == 0 {
+		return s.Generation()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", s.Generation(), times))
+	return hex.EncodeToString(sum[:8])
+}
+
 // Generation identifies what a projection's state is a function of, beside the
 // events: module, settings and source. A change of any of them needs another
 // keyspace.

@@ -95,6 +95,9 @@ func (r *Reading) Memory() (blobs [][]byte, sequence uint64, err error) {
 	return blobs, m.Version.Sequence(), err
 }
 
+// Limit is what one commit of the keyspace can hold.
+func (r *Reading) Limit() TxLimit { return r.keyspace.Limit() }
+
 // Close ends the reading. It may be called more than once.
 func (r *Reading) Close() {
 	r.View.Close()

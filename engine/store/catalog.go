@@ -69,6 +69,7 @@ func (c *Catalog) Projection(name string) engine.CatalogRecord {
 	r := c.file.Projections[name]
 	r.Generations = slices.Clone(r.Generations)
 	r.Snapshots = slices.Clone(r.Snapshots)
+	r.Accepted = slices.Clone(r.Accepted)
 	return r
 }
 

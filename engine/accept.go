@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Acceptance records that an operator had a projection go on though its stream is not
+// the one that it read, or lost events that it did not.
+type Acceptance struct {
+	Time   time.Time `json:"time"`
+	Reason string    `json:"reason"` // the operator's words
+	Code   string    `json:"code"`   // of the HistoryError
+	Facts  string    `json:"facts"`  // what was found
+	From   uint64    `json:"from"`   // position before
+	To     uint64    `json:"to"`     // and after: events between them were never applied
+}
+
+// Errors of Accept.
+var (
+	// ErrNothingToAccept says that the stream's history is the one that was read.
+	ErrNothingToAccept = errors.New("the stream's history is the one that was read: there is nothing to accept")
+	// ErrNotAcceptable says that going on would pass over events to come in silence.
+	ErrNotAcceptable = errors.New("cannot be accepted")
+)
+
+// Accept has a projection that is diverged go on from its position in the stream as it
+// is now, or from the first event that this still holds. The state stays what it is: a
+// rebuild is what makes it that of the stream. Reason is kept in the catalog.
+func (e *Engine) Accept(ctx context.Context, name, reason string) (a Acceptance, err error) {
+	p, err := e.projection(name)
+	if err != nil {
+		return a, err
+	}
+	if p.failed != nil {
+		return a, p.failed
+	}
+	err = p.running.Load().runner.order(ctx, func(ctx context.Context, s *session) (err error) {
+		a, err = s.accept(ctx, reason)
+		return err
+	})
+	return a, err
+}
+
+func (s *session) accept(ctx context.Context, reason string) (Acceptance, error) {
+	info, err := s.history().verify(ctx, s.source)
+	var changed *HistoryError
+	switch {
+	case err == nil:
+		return Acceptance{}, &refusedError{ErrNothingToAccept}
+	case !errors.As(err, &changed):
+		return Acceptance{}, &refusedError{err}
+	case info.Last < s.applied.Sequence:
+		return Acceptance{}, &refusedError{fmt.Errorf("%w: %s. New events would get numbers up to %d, and be taken for ones that were applied: restore the stream, or rebuild the projection", ErrNotAcceptable, changed.Text, s.applied.Sequence)}
+	}
+	a := Acceptance{
+		Time: time.Now().UTC(), Reason: reason, Code: changed.Code, Facts: changed.Text,
+		From: s.applied.Sequence, To: max(s.applied.Sequence, info.First-1),
+	}
+	anchors, err := s.anchorAt(ctx, a.To)
+	if err != nil {
+		return a, &refusedError{err}
+	}
+	err = s.catalog.Update(s.spec.Name, func(r *CatalogRecord) error { r.Accepted = append(r.Accepted, a); return nil })
+	if err != nil {
+		return a, &refusedError{fmt.Errorf("note what is accepted: %w", err)}
+	}
+	s.applied.Created, s.applied.Sequence, s.anchors = info.Created, a.To, anchors
+	s.log.Warn("history accepted", "facts", a.Facts, "from", a.From, "to", a.To, "reason", reason)
+	if err := s.cut(ctx, s.spec.Module.Traits().Memory); err != nil {
+		return a, err
+	}
+	return a, s.settle()
+}
+
+// anchorAt is the anchor of an event, if the stream holds it.
+func (s *session) anchorAt(ctx context.Context, sequence uint64) ([]Anchor, error) {
+	e, err := s.source.Event(ctx, s.spec.Stream, sequence)
+	if errors.Is(err, ErrNoEvent) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []Anchor{AnchorOf(e)}, nil
+}

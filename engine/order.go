@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// order is something that an operator wants a session to do between two batches.
+type order struct {
+	do   func(ctx context.Context, s *session) error
+	done chan error // of capacity 1
+}
+
+// errReopen ends a session whose instance must not be used any more, for no fault of
+// an event that is due. The order that it comes from is carried out.
+var errReopen = errors.New("instance is discarded")
+
+// refusedError is an order that cannot be carried out, and changed nothing.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// order has something done by the session, and waits until it is.
+func (m *monitor) order(ctx context.Context, do func(context.Context, *session) error) error {
+	o := &order{do: do, done: make(chan error, 1)}
+	m.mu.Lock()
+	if m.paused {
+		m.mu.Unlock()
+		return &StoppedError{State: Paused, Reason: "an operator paused it", Hint: "resume it first"}
+	}
+	m.orders = append(m.orders, o)
+	m.notifyLocked()
+	m.mu.Unlock()
+	select {
+	case m.ordered <- struct{}{}:
+	default:
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		if m.withdraw(o) {
+			return ctx.Err()
+		}
+		return <-o.done // it is under way
+	}
+}
+
+// withdraw takes back an order that nobody has begun with.
+func (m *monitor) withdraw(o *order) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.Index(m.orders, o)
+	if i >= 0 {
+		m.orders = slices.Delete(m.orders, i, i+1)
+	}
+	return i >= 0
+}
+
+// nextOrder returns the oldest order, or nil.
+func (m *monitor) nextOrder() *order {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.orders) == 0 {
+		return nil
+	}
+	o := m.orders[0]
+	m.orders = m.orders[1:]
+	return o
+}
+
+// refuseOrders answers what waits with an error.
+func (m *monitor) refuseOrders(err error) {
+	for o := m.nextOrder(); o != nil; o = m.nextOrder() {
+		o.done <- err
+	}
+}
+
+// obeyAll does what was ordered. It returns what ends the session.
+func (s *session) obeyAll(ctx context.Context) error {
+	for !s.repeats() {
+		o := s.nextOrder()
+		if o == nil {
+			return nil
+		}
+		err := o.do(ctx, s)
+		var refused *refusedError
+		switch {
+		case err == nil:
+			o.done <- nil
+		case errors.Is(err, errReopen):
+			o.done <- nil
+			return err
+		case errors.As(err, &refused):
+			o.done <- refused.err
+		default:
+			o.done <- err
+			return err
+		}
+	}
+	return nil
+}
