@@ -177,6 +177,13 @@ func (m *monitor) streamLast(last uint64) {
 	m.last = max(m.last, last)
 }
 
+// knownEnd is the last sequence of the stream, as far as the runner knows.
+func (m *monitor) knownEnd() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
+}
+
 // Pause ends the session under way, after what was applied is committed, and
 // keeps the runner from opening another one until Resume.
 func (m *monitor) Pause() {

@@ -258,7 +258,7 @@ func (p *projection) handOver() error {
 	}
 	was, is := p.former.checkpoint.Position, g.runner.Published().Position
 	// A stream that lost its tail will not bring what readers have seen.
-	if was.Stream == is.Stream && was.Created.Equal(is.Created) && is.Sequence < min(was.Sequence, p.stream.end()) {
+	if was.Stream == is.Stream && was.Created.Equal(is.Created) && is.Sequence < min(was.Sequence, g.runner.knownEnd()) {
 		return nil
 	}
 	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error { r.makeLive(g.id); return nil })
