@@ -10,7 +10,8 @@ import (
 // guest runs on meanwhile.
 type committer struct {
 	keyspace Keyspace
-	newest   Version           // of all commits
+	newest   Version // of all commits
+	quota    Quota
 	jobs     chan commitJob    // closed by close
 	done     chan commitResult // one for each job
 }
@@ -37,8 +38,8 @@ type commitResult struct {
 
 // startCommitter starts committing on top of a checkpoint, which is the newest, or an
 // older one that the first job goes back to. Of the context it takes the labels only.
-func startCommitter(ctx context.Context, ks Keyspace, last Checkpoint, newest Version) *committer {
-	c := &committer{keyspace: ks, newest: newest, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
+func startCommitter(ctx context.Context, ks Keyspace, q Quota, last Checkpoint, newest Version) *committer {
+	c := &committer{keyspace: ks, quota: q, newest: newest, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
 	go labelled(ctx, func(context.Context) { c.run(last) }, labelStage, stageCommit)
 	return c
 }
@@ -69,6 +70,9 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	next.Position, next.Anchors, next.Aside = job.position, job.anchors, job.aside
 	if err := job.window.tally(&next, before); err != nil {
 		r.err = fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)
+		return r
+	}
+	if r.err = c.quota.check(last, next); r.err != nil {
 		return r
 	}
 	// A commit is never given up half way: it does not heed the end of the engine.

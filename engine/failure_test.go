@@ -423,3 +423,35 @@ func TestDeletedEvents(t *testing.T) {
 		e.wantLedger(1, 21, 3, 4, 19, 20)
 	})
 }
+
+// A state that would grow past its quota halts the projection with limit, value and
+// setting; what was committed before stays, and a raised limit lets it go on.
+func TestQuota(t *testing.T) {
+	for want, quota := range map[string]engine.Quota{
+		"12 keys: the limit is 10 (projection.limits.keys)":     {Keys: 10},
+		"120 bytes: the limit is 100 (projection.limits.state)": {Bytes: 100},
+	} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.append(9)
+			m := enginetest.FuncModule("grows", func(e abi.Record, st engine.State) error {
+				return st.Put(fmt.Appendf(nil, "%04d", e.Sequence), []byte("123456"))
+			})
+			s := spec(m, func(s *engine.Spec) { s.Quota = quota })
+			e := b.start(s)
+			e.awaitLive(9)
+			e.stop()
+			b.append(3)
+			e = b.start(s)
+			got := e.awaitState(engine.Halted)
+			if !strings.Contains(got.Reason, "events 10 to 12 would make the state "+want) || !strings.Contains(got.Hint, "raise the limit") || got.Keys != 9 {
+				t.Errorf("%+v, want %s", got, want)
+			}
+			e.stop()
+			s.Quota = engine.Quota{Keys: 12, Bytes: 120}
+			e = b.start(s)
+			if got := e.awaitLive(12); got.Keys != 12 {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}

@@ -159,7 +159,10 @@ func (r *Runner) failing(err error) uint64 {
 func haltHint(err error) string {
 	var failed *batchError
 	var shared *SharedStateError
+	var quota *quotaError
 	switch {
+	case errors.As(err, &quota):
+		return "raise the limit, or mend the module; then start the engine again"
 	case errors.As(err, &shared):
 		return "set partitions = 1, or a key that all events which use this state have in common"
 	case errors.As(err, &failed):

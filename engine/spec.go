@@ -40,6 +40,8 @@ type Spec struct {
 	Window time.Duration // longest time between two commits while catching up
 	Cache  int           // bytes of state kept in memory
 
+	Quota Quota // of its state
+
 	OnError Policy // what becomes of an event that fails; empty: Halt
 	Letters int    // so many events are set aside, at most
 

@@ -70,7 +70,7 @@ type Case struct {
 	Letter     engine.Letter // with the zero Status: of an event that the projection is halted before
 	State      engine.Rows
 	AsOf       uint64
-	Limit      engine.TxLimit
+	Limit      engine.TxLimit // of a commit of the keyspace
 	Memory     [][]byte
 	MemoryAsOf uint64
 }
@@ -90,13 +90,14 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event %d: %w: %w", c.Letter.Sequence, engine.ErrCorrupt, err)
 	}
+	partitions := max(1, c.Spec.Partitions)
 	b := &Bundle{
 		Manifest: Manifest{
 			Format: Format, Version: Version, Engine: c.Engine, Created: time.Now().UTC(),
 			Projection: c.Spec.Name, Generation: c.Spec.Generation(), Stream: c.Spec.Stream, Module: digest,
 			Sequence: c.Letter.Sequence, Subject: e.Subject, Key: e.Key, Status: c.Letter.Status, Attempts: c.Letter.Attempts, Error: c.Letter.Error,
 			AsOf: c.AsOf, Memory: c.MemoryAsOf,
-			Limits: Limits{Memory: c.Spec.Memory, Writes: c.Limit.Writes, Bytes: c.Limit.Bytes},
+			Limits: Limits{Memory: c.Spec.Memory, Writes: c.Limit.Writes / partitions, Bytes: c.Limit.Bytes / partitions},
 		},
 		Module: c.Bytes, Settings: c.Spec.Settings, Event: c.Letter.Event, Memory: c.Memory,
 	}
@@ -104,9 +105,11 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 		b.Settings = []byte("{}")
 	}
 	record := NewRecorder(c.State)
-	b.Manifest.Result, err = b.run(ctx, c.Spec.Module, record, c.Spec.Log)
+	if b.Manifest.Result, err = b.run(ctx, c.Spec.Module, record, nil); err != nil {
+		return nil, err
+	}
 	b.Facts = record.Facts()
-	return b, err
+	return b, nil
 }
 
 // Run applies the event of a bundle to the state in it, by a module that may be another

@@ -108,6 +108,9 @@ func (r *Recorder) Get(key []byte) ([]byte, bool, error) {
 // Scan implements engine.Rows.
 func (r *Recorder) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	s := spanOf(prefix, after)
+	if s.empty() {
+		return nil
+	}
 	f := Fact{From: text(s.from)}
 	if s.to != nil {
 		f.To = text(s.to)
@@ -142,6 +145,8 @@ func spanOf(prefix, after []byte) span {
 	}
 	return s
 }
+
+func (s span) empty() bool { return s.to != nil && bytes.Compare(s.from, s.to) >= 0 }
 
 // next is the least key that is greater than another.
 func next(key []byte) []byte { return append(bytes.Clone(key), 0) }
@@ -219,7 +224,7 @@ func (r *Replay) covering(key []byte) (best *Fact) {
 // guest that reads page by page.
 func (r *Replay) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	s := spanOf(prefix, after)
-	for s.to == nil || bytes.Compare(s.from, s.to) < 0 {
+	for !s.empty() {
 		f := r.covering(s.from)
 		if f == nil {
 			return fmt.Errorf("%w: keys from %.200q on", ErrUnknown, s.from)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"gnomon/engine"
@@ -278,13 +277,3 @@ var (
 	_ engine.Rows = (*Recorder)(nil)
 	_ engine.Rows = (*Replay)(nil)
 )
-
-// Parts lists the names of the files that a bundle has, sorted.
-func (m *Manifest) Parts() []string {
-	names := []string{manifestFile}
-	for name := range m.Files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
