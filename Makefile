@@ -2,6 +2,7 @@
 #
 #   make run     build, start the engine on config.toml, import the shipped log, show what to try
 #   make test    vet, staticcheck, and every test with the race detector
+#   make faults  everything that may go wrong, with the tests that hold what happens then
 #   make bench   compare with programs that do the same without the engine
 #   make gobench Go benchmarks of the hot paths, for benchstat
 #   make build   bin/engine and build/plugins/*.wasm
@@ -14,7 +15,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins run test bench gobench soak fuzz clean
+.PHONY: all build engine plugins run test faults bench gobench soak fuzz clean
 
 all: build
 
@@ -52,6 +53,11 @@ test: build
 	$(GO) test -race -short -timeout 12m ./...
 	$(GO) test -timeout 12m -run '$(LONG)' ./cmd/engine
 	cd bench && $(GO) vet ./... && $(GO) test ./...
+
+# Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.
+FAULTS ?=
+faults:
+	@$(GO) run ./internal/faults $(FAULTS)
 
 # The engine beside programs that do the same without it, as ratios: see docs/PERFORMANCE.md.
 BENCH ?=

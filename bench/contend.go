@@ -24,6 +24,8 @@ type task struct {
 	dir         string // empty, for its state
 	cache       string // for compiled modules
 	guests      string // folder of compiled modules
+
+	unmetered bool // whatever guest runs, without fuel
 }
 
 // outcome is what a contender did.
@@ -59,6 +61,8 @@ var contenders = []contender{
 	{"design", "the engine with a native function instead of a sandbox", 1, engineNative},
 	{"engine-wat", "the engine with a guest in WAT", 1, engineGuest("balance.wasm")},
 	{"engine-go", "the engine with a guest in Go, fields by the SDK", 1, engineGuest("balance-go.wasm")},
+	{"engine-wat-unmetered", "engine-wat without fuel metering", 1, engineUnmetered("balance.wasm")},
+	{"engine-go-unmetered", "engine-go without fuel metering", 1, engineUnmetered("balance-go.wasm")},
 	{"engine-8", "the engine with eight projections in WAT over one stream", 1, engineEight},
 }
 

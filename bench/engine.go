@@ -43,6 +43,14 @@ func engineGuest(file string) func(context.Context, task) (outcome, error) {
 	return func(ctx context.Context, t task) (outcome, error) { return runGuests(ctx, t, file, 1) }
 }
 
+// engineUnmetered runs it without fuel.
+func engineUnmetered(file string) func(context.Context, task) (outcome, error) {
+	return func(ctx context.Context, t task) (outcome, error) {
+		t.unmetered = true
+		return runGuests(ctx, t, file, 1)
+	}
+}
+
 func engineEight(ctx context.Context, t task) (outcome, error) {
 	return runGuests(ctx, t, "balance.wasm", 8)
 }
@@ -66,7 +74,11 @@ func withGuest(ctx context.Context, t task, file string, fn func(m engine.Module
 	if err != nil {
 		return err
 	}
-	m, err := h.Load(ctx, b, host.Limits{Memory: 64 << 20})
+	limits := config.DefaultProjection().Limits
+	if t.unmetered {
+		limits.Fuel = 0
+	}
+	m, err := h.Load(ctx, b, host.Limits{Memory: uint64(limits.Memory), Fuel: uint64(limits.Fuel)})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ var goals = []goal{
 	{"wat/watermill", "engine-wat", "watermill", 30},
 	{"wat/reader", "engine-wat", "reader", 0.7},
 	{"go/wat", "engine-go", "engine-wat", 0.5},
+	{"metered/unmetered", "engine-wat", "engine-wat-unmetered", 0.9},
+	{"metered/unmetered-go", "engine-go", "engine-go-unmetered", 0.9},
 	{"eight/wat", "engine-8", "engine-wat", 3.0},
 }
 

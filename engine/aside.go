@@ -31,7 +31,7 @@ func (r *Runner) judge(e *batchError) bool {
 		r.failedAt, r.failure = e.first, e.err.Error()
 		return false
 	}
-	r.decide(e.first, verdict{policy: r.spec.OnError, letter: r.letter(e.err.Error())})
+	r.decide(e.first, verdict{policy: r.spec.OnError, letter: r.letter(e.err.Error(), e.fuel)})
 	r.log.Warn("event failed", "seq", e.first, "error", e.err, "on_error", string(r.spec.OnError))
 	return true
 }
@@ -44,8 +44,8 @@ func (r *Runner) decide(sequence uint64, v verdict) {
 }
 
 // letter is what is known of a failure just now.
-func (r *Runner) letter(text string) Letter {
-	return Letter{Error: text, Module: r.spec.Module.Digest(), Time: time.Now().UTC(), Attempts: 1}
+func (r *Runner) letter(text string, fuel uint64) Letter {
+	return Letter{Error: text, Module: r.spec.Module.Digest(), Time: time.Now().UTC(), Fuel: fuel, Attempts: 1}
 }
 
 // aside is what a session knows of events that are not applied.

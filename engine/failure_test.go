@@ -455,3 +455,19 @@ func TestQuota(t *testing.T) {
 		})
 	}
 }
+
+// A call that runs out of fuel with several events is run again with half of them, until
+// it does with what it has.
+func TestOutOfFuel(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(100)
+		m := ledgerModuleAs("fuelled")
+		m.Fuel = 15
+		e := b.start(spec(m))
+		s := e.awaitLive(100)
+		e.wantLedger(1, 100)
+		if s.Failures != 3 { // 100, 50, 25
+			t.Errorf("%d batches were rolled back, want 3", s.Failures)
+		}
+	})
+}

@@ -28,6 +28,7 @@ type Letter struct {
 	Error    string       `json:"error,omitempty"`
 	Module   string       `json:"module,omitempty"` // digest of the module that failed
 	Time     time.Time    `json:"time"`             // when it was set aside, or last tried
+	Fuel     uint64       `json:"fuel,omitempty"`   // that it used until it failed
 	Attempts int          `json:"attempts,omitempty"`
 
 	size int // of its row, when it was read

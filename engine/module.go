@@ -48,6 +48,9 @@ type Instance interface {
 	Snapshot(ctx context.Context) (blobs [][]byte, err error)
 	// Restore gives a fresh instance the blobs of a Snapshot back.
 	Restore(ctx context.Context, blobs [][]byte) error
+	// Fuel is what the last call used of its budget, in the units of package host; 0 when
+	// it is not metered.
+	Fuel() uint64
 	// MemoryBytes is the present size of its linear memory.
 	MemoryBytes() uint64
 	// Close releases the instance. It may be called more than once.
@@ -103,6 +106,7 @@ const (
 	GuestArgument  GuestErrorKind = "passed a bad argument"
 	GuestBuffer    GuestErrorKind = "has too small a batch buffer"
 	GuestOverLimit GuestErrorKind = "went over a limit"
+	GuestFuel      GuestErrorKind = "ran out of fuel"
 )
 
 func (e *GuestError) Error() string {

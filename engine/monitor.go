@@ -29,6 +29,7 @@ type monitor struct {
 
 	events, commits, failures uint64
 	apply                     time.Duration
+	fuel                      uint64
 	memory                    uint64
 	call                      callMark
 	rate                      rateMeter
@@ -145,7 +146,7 @@ func (m *monitor) calls(first, last uint64) {
 	m.call = callMark{time.Now(), first, last}
 }
 
-func (m *monitor) countBatch(events int, took time.Duration, failed bool, memory uint64) {
+func (m *monitor) countBatch(events int, took time.Duration, failed bool, fuel, memory uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.apply += took
@@ -155,6 +156,7 @@ func (m *monitor) countBatch(events int, took time.Duration, failed bool, memory
 		m.failures++
 		return
 	}
+	m.fuel += fuel
 	m.events += uint64(events)
 	m.rate.add(events, time.Now())
 }
@@ -291,6 +293,9 @@ func (m *monitor) report(s *Status) {
 	s.Events, s.Commits, s.Failures = m.events, m.commits, m.failures
 	s.Rate, s.CatchUpRate = m.rate.perSecond(time.Now()), m.catchUp.rate
 	s.Apply, s.Memory = m.apply, m.memory
+	if m.events > 0 {
+		s.Fuel = m.fuel / m.events
+	}
 	if s.State == CatchingUp && m.reason == "" { // which would be a source that does not answer
 		s.LeftMs = m.approach.left(s.StreamLast - min(s.StreamLast, m.applied)).Milliseconds()
 	}

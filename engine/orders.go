@@ -92,7 +92,7 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 		return Ordered{}, err
 	}
 	if verb == SkipLetters && s.failedAt > s.applied.Sequence && s.failedAt == l.Sequence {
-		l := s.letter(s.failure)
+		l := s.letter(s.failure, 0)
 		l.Status = Skipped
 		s.decide(s.failedAt, verdict{policy: Skip, letter: l})
 		s.failedAt = 0
@@ -251,7 +251,7 @@ func (w *orderWork) again(ctx context.Context, l Letter) error {
 		return err
 	}
 	w.done.Error, w.done.Seq = err.Error(), l.Sequence
-	l.Error, l.Module, l.Time = err.Error(), w.spec.Module.Digest(), time.Now().UTC()
+	l.Error, l.Module, l.Time, l.Fuel = err.Error(), w.spec.Module.Digest(), time.Now().UTC(), w.partitions.fuel()
 	l.Attempts++
 	if l.Status == Parked {
 		l.Status = Failed

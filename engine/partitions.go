@@ -201,6 +201,16 @@ func (ps partitions) dirtyBytes() (n int) {
 	return n
 }
 
+// fuel is what the last calls used.
+func (ps partitions) fuel() (n uint64) {
+	for _, p := range ps {
+		if len(ps) == 1 || len(p.records) > 0 {
+			n += p.instance.Fuel()
+		}
+	}
+	return n
+}
+
 // memoryBytes is the size of all linear memories.
 func (ps partitions) memoryBytes() (n uint64) {
 	for _, p := range ps {

@@ -42,6 +42,7 @@ type session struct {
 		time   time.Time
 	}
 	fill    float64       // of the window, after the last batch
+	thirst  uint64        // fuel of an event, lately
 	pace    time.Duration // of an event, lately
 	growth  float64       // by a batch, the largest of the last ones
 	events  uint64        // applied in this session
@@ -59,6 +60,7 @@ type batchError struct {
 	err         error
 	first, last uint64 // sequences
 	count       int    // events
+	fuel        uint64 // that the call used
 	alone       bool   // there was nothing else in its window
 }
 
@@ -373,6 +375,9 @@ func (s *session) callLimit() ReadLimit {
 	if s.pace > 0 {
 		l.Events = min(l.Events, max(1, int(callTime/s.pace)))
 	}
+	if s.thirst > 0 && s.spec.Fuel > 0 { // with as much again for those that need more
+		l.Events = min(l.Events, max(1, int(s.spec.Fuel/2/s.thirst)))
+	}
 	if s.bufferLimit > 0 {
 		l.Bytes = min(l.Bytes, s.bufferLimit)
 	}
@@ -391,11 +396,13 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	began := time.Now()
 	err := s.partitions.apply(ctx, p.records)
 	took := time.Since(began)
-	s.countBatch(p.count, took, err != nil, s.partitions.memoryBytes())
+	used := s.partitions.fuel()
+	s.countBatch(p.count, took, err != nil, used, s.partitions.memoryBytes())
 	if err != nil {
-		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, alone: alone}
+		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, fuel: used, alone: alone}
 	}
 	s.pace = (3*s.pace + took/time.Duration(p.count)) / 4
+	s.thirst = (3*s.thirst + used/uint64(p.count)) / 4
 	s.events += uint64(p.count)
 	s.applied.Time = storedAt(p.last)
 	s.advance(p.last.Sequence)

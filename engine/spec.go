@@ -36,6 +36,7 @@ type Spec struct {
 	Partitions int
 
 	Batch  ReadLimit     // of one call of the guest
+	Fuel   uint64        // of one call of the guest; 0: it is not metered
 	Memory uint64        // limit of the guest's memory, bytes
 	Window time.Duration // longest time between two commits while catching up
 	Cache  int           // bytes of state kept in memory

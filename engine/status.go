@@ -58,6 +58,7 @@ type Status struct {
 	CatchUpRate float64       `json:"catch_up_events_per_second"` // when it last caught up
 	LeftMs      int64         `json:"left_ms,omitempty"`          // until it has caught up, if nothing more is stored; 0: it is not catching up, or not known yet
 	Apply       time.Duration `json:"apply_ns"`                   // spent in the guest since the engine started
+	Fuel        uint64        `json:"fuel_per_event"`             // that events took on average since the engine started; 0: not metered
 	Memory      uint64        `json:"memory_bytes"`               // of the guest
 	Start       uint64        `json:"started_at_seq"`             // position when the engine started
 }

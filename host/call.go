@@ -34,6 +34,7 @@ type call struct {
 	event   int    // the index of fail, or -1
 	refused string // the last limit that a function of the host refused
 	err     error  // ended the call
+	spent   uint64 // fuel for the host's work that is not charged yet
 }
 
 // explain returns what is known of a failure, the guest's own words first.
@@ -66,6 +67,28 @@ func (c *call) endGuest(kind engine.GuestErrorKind, format string, args ...any) 
 	c.end(&engine.GuestError{Call: c.name, Kind: kind, Text: fmt.Sprintf(format, args...), Event: c.event})
 }
 
+// Fuel for the host's work, at about the same price for a nanosecond as the guest's own.
+const (
+	callFuel  = 100    // for calling a function of the host
+	byteFuel  = 16     // so many bytes copied or read cost one unit
+	spendEach = 10_000 // units: the counter is in the guest and not looked at for each call
+)
+
+// pay charges the guest for a call of the host. One that cannot is ended.
+func (c *call) pay(units uint64) {
+	if c.spent += units; c.spent > spendEach && c.spend(0) {
+		c.endGuest(engine.GuestFuel, "in functions of the host")
+	}
+}
+
+// spend charges what was not charged yet and so many units more, and reports whether
+// that was too much.
+func (c *call) spend(units uint64) bool {
+	units += c.spent
+	c.spent = 0
+	return c.in.fuel > 0 && units > 0 && !c.in.meter.Charge(units)
+}
+
 // refuse remembers a limit that the guest ran into and returns the code it gets.
 func (c *call) refuse(code int32, format string, args ...any) uint64 {
 	c.refused = fmt.Sprintf(format, args...)
@@ -86,6 +109,7 @@ func (c *call) bytes(m api.Module, what string, ptr, length uint64) []byte {
 func (c *call) give(m api.Module, what string, b []byte, ptr, capacity uint64) uint64 {
 	buf := c.bytes(m, what, ptr, capacity)
 	if len(b) <= len(buf) {
+		c.pay(uint64(len(b)) / byteFuel)
 		copy(buf, b)
 	}
 	return uint64(uint32(len(b)))

@@ -18,6 +18,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"gnomon/engine"
+	"gnomon/host/fuel"
 	"gnomon/sdk/abi"
 )
 
@@ -46,6 +47,7 @@ type Options struct {
 type Limits struct {
 	ModuleBytes int64         // of the file
 	Memory      uint64        // of the linear memory at its start, in bytes
+	Fuel        uint64        // of one call, in units of package fuel; 0: it is not metered
 	Compile     time.Duration // on the processor, to compile and start it once; 0: two minutes
 }
 
@@ -160,15 +162,21 @@ func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, erro
 	if err != nil {
 		return nil, err
 	}
+	code := module
+	if l.Fuel > 0 {
+		if code, err = fuel.Rewrite(module, startFuel); err != nil {
+			return nil, err
+		}
+	}
 	if err := h.try(ctx, module, l); err != nil {
 		return nil, err
 	}
-	compiled, err := h.runtime.CompileModule(ctx, module)
+	compiled, err := h.runtime.CompileModule(ctx, code)
 	if err != nil {
 		return nil, h.compileError(err)
 	}
 	sum := sha256.Sum256(module)
-	return &Module{host: h, compiled: compiled, binary: b, digest: hex.EncodeToString(sum[:])}, nil
+	return &Module{host: h, compiled: compiled, binary: b, fuel: l.Fuel, digest: hex.EncodeToString(sum[:])}, nil
 }
 
 // compileError tells what is wrong with a module from what is wrong with the system
@@ -193,6 +201,7 @@ type Module struct {
 	host     *Host
 	compiled wazero.CompiledModule
 	binary   *Binary
+	fuel     uint64 // of one call; 0: it is not metered
 	digest   string
 }
 

@@ -54,7 +54,9 @@ func offerModule(ctx context.Context, r wazero.Runtime, name string, list []abi.
 
 func bind(f function) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
-		f(callOf(ctx), m, stack)
+		c := callOf(ctx)
+		c.pay(callFuel)
+		f(c, m, stack)
 	}
 }
 
@@ -152,7 +154,9 @@ func statePut(c *call, m api.Module, stack []uint64) {
 		stack[0] = c.refuse(abi.BadArgument, "state_put refused an empty key")
 		return
 	}
-	if err := c.state.Put(key, c.bytes(m, abi.ImportStatePut, stack[2], stack[3])); err != nil {
+	value := c.bytes(m, abi.ImportStatePut, stack[2], stack[3])
+	c.pay(uint64(len(value)) / byteFuel)
+	if err := c.state.Put(key, value); err != nil {
 		c.end(err)
 	}
 	stack[0] = 0
@@ -207,6 +211,7 @@ func stateScan(c *call, m api.Module, stack []uint64) {
 		stack[0] = wide(abi.TooLarge) // the first entry does not fit the guest's buffer
 		return
 	}
+	c.pay(uint64(count)*callFuel + uint64(used)/byteFuel)
 	stack[0] = uint64(count)<<32 | uint64(used)
 }
 

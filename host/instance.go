@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"gnomon/engine"
+	"gnomon/host/fuel"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/jsonfields"
 )
@@ -27,13 +28,16 @@ type instance struct {
 	fields *jsonfields.Reader // that the guest declared; nil before
 	table  []byte             // buffer
 
+	meter fuel.Meter
+	fuel  uint64 // of one call; 0: it is not metered
+
 	stack [1]uint64 // for CallWithStack: no export of the contract needs more
 	call  call      // the call under way
 }
 
 // Instantiate implements engine.Module.
 func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
-	in := &instance{settings: c.Settings, log: c.Log, limit: c.Memory}
+	in := &instance{settings: c.Settings, log: c.Log, limit: c.Memory, fuel: m.fuel}
 	if len(in.settings) == 0 {
 		in.settings = []byte("{}")
 	}
@@ -44,6 +48,9 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: -1}
 	}
 	in.module = module
+	if m.fuel > 0 {
+		in.meter = fuel.NewMeter(module.ExportedGlobal(fuel.Global).(api.MutableGlobal))
+	}
 	in.apply = module.ExportedFunction(abi.ExportApply)
 	in.snapshot = module.ExportedFunction(abi.ExportSnapshot)
 	in.restore = module.ExportedFunction(abi.ExportRestore)
@@ -97,6 +104,14 @@ func (in *instance) Restore(ctx context.Context, blobs [][]byte) error {
 	return in.run(in.restore, call{Context: ctx, name: abi.ExportRestore, blobs: blobs}, true)
 }
 
+// Fuel implements engine.Instance.
+func (in *instance) Fuel() uint64 {
+	if in.fuel == 0 {
+		return 0
+	}
+	return in.meter.Used()
+}
+
 // MemoryBytes implements engine.Instance.
 func (in *instance) MemoryBytes() uint64 { return uint64(in.module.Memory().Size()) }
 
@@ -110,9 +125,14 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 	in.call.in = in
 	in.call.event = -1
 	in.stack[0] = 0
+	budget := in.budget(c.name)
+	in.meter.Fill(budget)
 	err := f.CallWithStack(&in.call, in.stack[:])
 	if in.call.err != nil {
 		return in.call.err
+	}
+	if in.fuel > 0 && (in.call.spend(0) || in.meter.Exhausted()) {
+		return &engine.GuestError{Call: c.name, Kind: engine.GuestFuel, Text: in.call.explain(fmt.Sprintf("%d units are its limit (projection.limits.fuel)", budget)), Event: in.call.event}
 	}
 	if err != nil {
 		return &engine.GuestError{Call: c.name, Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: in.call.event}
@@ -123,6 +143,17 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 	}
 	in.call.warnRefused()
 	return nil
+}
+
+// startFuel is the budget of what runs once for an instance, and of a snapshot and its
+// restoring: some ten seconds.
+const startFuel = 10_000_000_000
+
+func (in *instance) budget(export string) uint64 {
+	if export == abi.ExportApply {
+		return in.fuel
+	}
+	return max(in.fuel, startFuel)
 }
 
 // refusal is the error for a guest that returned a code other than zero, or one

@@ -53,6 +53,22 @@ var examples = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// ledgers builds testdata/ledger, once, as it is and mended, and returns the folder.
+var ledgers = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gnomon-ledgers-")
+	if err != nil {
+		return "", err
+	}
+	for file, flags := range map[string]string{"ledger.wasm": "-s -w", "mended.wasm": "-s -w -X main.overdraft=1000000"} {
+		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags="+flags, "-o", filepath.Join(dir, file), "./testdata/ledger")
+		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+		if out, err := c.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build %s: %w\n%s", file, err, out)
+		}
+	}
+	return dir, nil
+})
+
 func exampleModules(t *testing.T) string {
 	t.Helper()
 	dir, err := examples()

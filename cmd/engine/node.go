@@ -101,7 +101,7 @@ func (n *node) serve() error {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &appender{broker: n.broker}, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &appender{broker: n.broker}, Bundler: n, Token: n.config.HTTP.Token, Version: version, Log: n.log,
 	})
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(n.listener) }()
@@ -187,7 +187,7 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 	if err != nil {
 		return none, err
 	}
-	m, err := n.host.Load(ctx, file.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile)})
+	m, err := n.host.Load(ctx, file.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
 	if err != nil {
 		return none, fmt.Errorf("module %s %w", p.Module, err)
 	}
@@ -203,8 +203,9 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 	spec := engine.Spec{
 		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
 		Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
+		Quota: engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
 		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
-		Memory: uint64(p.Limits.Memory), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
+		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
 		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},
 		Log:             log,

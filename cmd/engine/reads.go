@@ -22,6 +22,7 @@ type reader interface {
 	Get(ctx context.Context, projection string, key []byte) (wire.Get, error)
 	Scan(ctx context.Context, projection string, prefix []byte, limit int, fn func(wire.Row) error) error
 	Snapshots(ctx context.Context, projection string) ([]engine.Snapshot, error)
+	Letters(ctx context.Context, projection string, after uint64, limit int, fn func(wire.Letter) error) error
 	Close() error
 }
 
@@ -76,6 +77,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, engine.ErrNoProjection), isProblem && p.Code == wire.CodeNoProjection:
 		return withHint(err, "engine status lists them")
+	case errors.Is(err, engine.ErrNoLetter), isProblem && p.Code == wire.CodeNoLetter:
+		return withHint(err, "engine dead-letters list NAME lists them")
 	case isProblem && p.Hint != "":
 		return withHint(err, "%s", p.Hint)
 	case errors.Is(err, client.ErrUnreachable):
@@ -143,7 +146,7 @@ func (f *files) Projections(ctx context.Context) ([]engine.Status, error) {
 			Projection: name, State: engine.Offline, Stream: p.Stream, Generation: live, Module: p.Module,
 			Position: p.Sequence, PositionTime: p.Time, Applied: p.Sequence, Committed: p.Sequence,
 			Durable: ks.Durable().Sequence(), StreamLast: p.Sequence, Start: p.Sequence,
-			Keys: ck.Keys, Bytes: ck.Bytes, DiskBytes: ks.DiskBytes(), Digest: ck.Digest,
+			Keys: ck.Keys, Bytes: ck.Bytes, DiskBytes: ks.DiskBytes(), Digest: ck.Digest, Aside: ck.Aside,
 		})
 		if err := ks.Close(); err != nil {
 			return nil, err

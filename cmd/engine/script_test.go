@@ -31,8 +31,9 @@ import (
 // what it prints, its exit codes, and the files that it leaves behind.
 //
 // Scripts have $PLUGINS, the folder of the example modules; $CACHE, these compiled,
-// for data/cache; $GITLOG, the shipped log; and gitlog.jsonl, its first 50 events; and
-// $BINARY, a key that is no text. Beside testscript's own commands:
+// for data/cache; $LEDGERS, ledger.wasm and mended.wasm of testdata/ledger; $GITLOG, the
+// shipped log; gitlog.jsonl, its first 50 events; $BINARY, a key that is no text, and
+// $ESC, one that is not printable. Beside testscript's own commands:
 //
 //	exit N COMMAND…    run COMMAND, which must exit with N
 //	refused COMMAND…   run COMMAND, which must exit with 1, print one line that begins
@@ -40,6 +41,7 @@ import (
 //	serving [NAME…]    wait until the engine on data serves, and these projections are
 //	                   live, with NAME=N at N at least; sets $GNOMON_SERVER for the
 //	                   commands that follow, and $PID
+//	reaches NAME STATE wait until a projection of the engine is in a state
 //	held               wait until a process has data; sets $PID
 //	without FIELD…     print the JSON lines of stdout without these fields
 //	profiling FILE     wait until an engine that prints to FILE serves profiles; sets
@@ -51,6 +53,10 @@ import (
 func TestScripts(t *testing.T) {
 	plugins := exampleModules(t)
 	cache := compiledExamples(t)
+	ledger, err := ledgers()
+	if err != nil {
+		t.Fatal(err)
+	}
 	gitlog, err := filepath.Abs(logFile(t, "gitlog"))
 	if err != nil {
 		t.Fatal(err)
@@ -64,13 +70,15 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PLUGINS", plugins)
 			env.Setenv("CACHE", cache)
+			env.Setenv("LEDGERS", ledger)
 			env.Setenv("GITLOG", gitlog)
 			env.Setenv("BINARY", "\xff\xfe")
+			env.Setenv("ESC", "\x1b")
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			return os.WriteFile(filepath.Join(env.WorkDir, "gitlog.jsonl"), short, 0o600)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exit": scriptExit, "refused": scriptRefused, "serving": scriptServing, "held": scriptHeld,
+			"exit": scriptExit, "refused": scriptRefused, "serving": scriptServing, "reaches": scriptReaches, "held": scriptHeld,
 			"profiling": scriptProfiling, "without": scriptWithout, "httpget": scriptHTTPGet, "wasm": scriptWasm, "broken": scriptBroken,
 		},
 	})
@@ -162,6 +170,18 @@ func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
 			return err == nil && s.State == engine.Live && s.Position >= max(reached, s.StreamLast)
 		})
 	}
+}
+
+func scriptReaches(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: reaches NAME STATE")
+	}
+	cl, err := client.New(ts.Getenv("GNOMON_SERVER"), ts.Getenv("GNOMON_TOKEN"))
+	ts.Check(err)
+	await(ts, strings.Join(args, " to be "), func(ctx context.Context) bool {
+		s, err := cl.Projection(ctx, args[0])
+		return err == nil && string(s.State) == args[1]
+	})
 }
 
 func scriptHeld(ts *testscript.TestScript, neg bool, args []string) {

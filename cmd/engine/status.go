@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -94,7 +95,7 @@ func timeLeft(s engine.Status) string {
 
 func printReason(w io.Writer, s engine.Status) {
 	if s.Reason != "" {
-		fmt.Fprintf(w, "%s is %s: %s\n", s.Projection, s.State, s.Reason)
+		fmt.Fprintf(w, "%s is %s: %s\n", s.Projection, s.State, readable([]byte(s.Reason))) // a guest may have said it
 	}
 	if s.Hint != "" {
 		fmt.Fprintf(w, "  hint: %s\n", s.Hint)
@@ -122,6 +123,9 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	row("state holds", "%d keys, %d bytes, %d on disk", s.Keys, s.Bytes, s.DiskBytes)
 	row("digest", "%s", s.Digest)
 	row("applied", "%d events, %d commits, %d failed batches since start", s.Events, s.Commits, s.Failures)
+	if s.Aside != (engine.Aside{}) {
+		row("not applied", "%s", notApplied(s.Aside))
+	}
 	row("generation", "%s", s.Generation)
 	if s.Building != "" {
 		row("building", "%s", s.Building)
@@ -132,6 +136,21 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	}
 	printReason(w, s)
 	return nil
+}
+
+// notApplied says how many events were not applied, and what became of them.
+func notApplied(a engine.Aside) string {
+	var parts []string
+	if a.Skipped > 0 {
+		parts = append(parts, fmt.Sprintf("%d skipped", a.Skipped))
+	}
+	if a.Letters > 0 {
+		parts = append(parts, fmt.Sprintf("%d set aside", a.Letters))
+	}
+	if a.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting in the queues of their keys", a.Waiting))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func pauseCommand() *cobra.Command {

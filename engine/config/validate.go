@@ -177,6 +177,7 @@ func (v *validator) limits(p path, pr *Projection) {
 	v.between(l.add("batch_events"), int64(pr.Limits.BatchEvents), 1, 1<<20)
 	v.size(l.add("batch_bytes"), pr.Limits.BatchBytes, 1, 256<<20)
 	v.between(l.add("log_lines_per_second"), int64(pr.Limits.LogLines), 0, 1_000_000)
+	v.between(l.add("fuel"), pr.Limits.Fuel, 0, math.MaxInt64/2)
 	v.between(l.add("keys"), pr.Limits.Keys, 1, math.MaxInt64)
 	v.size(l.add("state"), pr.Limits.State, 1, 1<<60)
 	v.between(l.add("dead_letters"), int64(pr.Limits.DeadLetters), 1, 1_000_000)

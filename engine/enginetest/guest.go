@@ -20,6 +20,8 @@ type Module struct {
 	Buffer int
 	// Emits says that the module imports emit.
 	Emits bool
+	// Fuel is how many events a call may hold before it runs out; 0: any number.
+	Fuel int
 }
 
 // Guest handles events one by one. An error made by Refuse is the guest's own; any
@@ -91,6 +93,10 @@ func (in *instance) Apply(_ context.Context, records []byte, st engine.State) er
 		return &engine.GuestError{Call: "apply", Kind: engine.GuestBuffer, Event: -1, Have: b, Need: len(records)}
 	}
 	for i := 0; len(records) > 0; i++ {
+		if n := in.module.Fuel; n > 0 && i == n {
+			in.failed = true
+			return &engine.GuestError{Call: "apply", Kind: engine.GuestFuel, Event: -1}
+		}
 		e, rest, err := abi.Next(records)
 		if err == nil {
 			err = in.guest.Event(e, st)
@@ -124,6 +130,9 @@ func (in *instance) Snapshot(context.Context) ([][]byte, error) {
 func (in *instance) Restore(_ context.Context, blobs [][]byte) error {
 	return in.guest.(Rememberer).Restore(blobs)
 }
+
+// Fuel implements engine.Instance.
+func (in *instance) Fuel() uint64 { return 0 }
 
 // MemoryBytes implements engine.Instance.
 func (in *instance) MemoryBytes() uint64 { return 0 }

@@ -30,6 +30,7 @@ type Keyspace struct {
 	memories    map[engine.Version][][]byte
 	pins        map[engine.Version]int
 	durable     engine.Version
+	left        bool // a crash may have left rows above the newest checkpoint
 	views       atomic.Int64
 	closed      atomic.Int64
 }
@@ -75,6 +76,9 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 	}
 	if size := len(c.Writes); c.Since == 0 && size > k.Limit().Writes {
 		return ck, fmt.Errorf("%d writes, more than %d", size, k.Limit().Writes)
+	}
+	if k.left {
+		k.passLeftoversLocked(ck.Version)
 	}
 	if c.Since != 0 {
 		k.takeBackLocked(c.Since, ck.Version)
@@ -146,10 +150,14 @@ func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
 func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.syncLocked()
+	return k.durable, nil
+}
+
+func (k *Keyspace) syncLocked() {
 	if n := len(k.checkpoints); n > 0 {
 		k.durable = k.checkpoints[n-1].Version
 	}
-	return k.durable, nil
 }
 
 // Durable implements engine.Keyspace.
@@ -197,8 +205,48 @@ func (k *Keyspace) Closed() int64 { return k.closed.Load() }
 // OpenViews is how many views have not been closed.
 func (k *Keyspace) OpenViews() int64 { return k.views.Load() }
 
+// Checkpoints lists what was committed, oldest first.
+func (k *Keyspace) Checkpoints() []engine.Checkpoint {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.checkpoints)
+}
+
+// Crash is the end of the process that had it open, which forgets its pins. When the
+// machine goes down with it only what is durable is still a commit; the rows of later
+// ones are left over, as they may be on a disk, until a commit passes their versions.
+func (k *Keyspace) Crash(machine bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.pins)
+	if !machine {
+		return
+	}
+	k.left = true
+	k.checkpoints = slices.DeleteFunc(k.checkpoints, func(c engine.Checkpoint) bool { return c.Version > k.durable })
+	maps.DeleteFunc(k.memories, func(v engine.Version, _ [][]byte) bool { return v > k.durable })
+}
+
+// passLeftoversLocked removes the rows that a crash left above the last commit, up to
+// the version of the next one.
+func (k *Keyspace) passLeftoversLocked(to engine.Version) {
+	var last engine.Version
+	if n := len(k.checkpoints); n > 0 {
+		last = k.checkpoints[n-1].Version
+	}
+	for key, revisions := range k.rows {
+		k.rows[key] = slices.DeleteFunc(revisions, func(r revision) bool { return r.version > last && r.version <= to })
+		if len(k.rows[key]) == 0 {
+			delete(k.rows, key)
+		}
+	}
+}
+
 // Close implements engine.Keyspace.
 func (k *Keyspace) Close() error {
+	k.mu.Lock()
+	k.syncLocked()
+	k.mu.Unlock()
 	k.closed.Add(1)
 	if n := k.views.Load(); n != 0 {
 		return fmt.Errorf("%d views are open", n)

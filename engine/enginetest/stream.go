@@ -18,6 +18,7 @@ type Server struct {
 	readers map[*reader]bool
 	down    error
 	silent  bool
+	skew    time.Duration
 	opened  int // readers, ever
 }
 
@@ -45,7 +46,7 @@ func (s *Server) Append(name, subject string, data []byte) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.streams[name]
-	now := time.Now()
+	now := time.Now().Add(s.skew)
 	st.info.Last++
 	st.info.Events++
 	st.info.LastTime = now.UTC()
@@ -128,6 +129,14 @@ func (s *Server) SetSilent(silent bool) {
 	for r := range s.readers {
 		r.signal()
 	}
+}
+
+// SetSkew makes the server's clock go before or behind: the times of what is stored
+// from now on jump by so much.
+func (s *Server) SetSkew(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skew = d
 }
 
 // Readers tells how many readers were opened, and how many are open.

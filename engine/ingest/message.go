@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"gnomon/sdk/abi"
 )
 
@@ -62,6 +65,14 @@ func number(s string) (n uint64, ok bool) {
 		n = n*10 + uint64(c)
 	}
 	return n, true
+}
+
+// isMarker tells what the server itself stores where the last event of a subject
+// expired or was removed, in streams that are to have such markers, from events: it is
+// empty, and says why it is there. See ADR-43 of NATS:
+// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-43.md
+func isMarker(m *nats.Msg) bool {
+	return len(m.Data) == 0 && len(m.Header) > 0 && len(m.Header[jetstream.MarkerReasonHeader]) > 0
 }
 
 // appendHeaders encodes headers, ordered by name: the client gives them as a map,

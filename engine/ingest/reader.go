@@ -144,6 +144,10 @@ func (r *reader) appendLocked(m *nats.Msg) error {
 	if meta.consumerSeq != r.received+1 {
 		return fmt.Errorf("event %d of the consumer came after %d", meta.consumerSeq, r.received)
 	}
+	if isMarker(m) {
+		r.passLocked(meta)
+		return nil
+	}
 	r.headers = appendHeaders(r.headers[:0], m.Header)
 	size := abi.RecordSize(len(m.Subject), len(r.headers), len(m.Data), 0)
 	for r.full(size) && r.err == nil && !r.closed {
@@ -159,6 +163,15 @@ func (r *reader) appendLocked(m *nats.Msg) error {
 	r.filling.Pending = meta.pending
 	r.signal()
 	return nil
+}
+
+// passLocked passes over what is no event, as over one that was deleted.
+func (r *reader) passLocked(meta meta) {
+	r.received, r.last = meta.consumerSeq, meta.streamSeq
+	if r.filling.Count > 0 {
+		r.filling.Through = meta.streamSeq
+	}
+	r.filling.Pending = meta.pending
 }
 
 // full reports whether a record of a size has to wait for the next batch.

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,9 +15,13 @@ import (
 // Bundler makes repro bundles.
 type Bundler interface {
 	// Bundle returns the file for an event that a projection has set aside, or is
-	// halted before. It fails with engine.ErrNoLetter when it is neither.
+	// halted before. It fails with engine.ErrNoLetter when it is neither, and with
+	// ErrModuleChanged when the module's file is no longer there as it was.
 	Bundle(ctx context.Context, projection string, sequence uint64) ([]byte, error)
 }
+
+// ErrModuleChanged says that the file of a module is no longer the one that runs.
+var ErrModuleChanged = errors.New("module was changed")
 
 // maxLetters is how many events that were set aside a page has at most.
 const maxLetters = 1000

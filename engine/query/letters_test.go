@@ -206,6 +206,7 @@ func TestRefusedLetterOrders(t *testing.T) {
 		{"GET " + path + "dead-letters?at=3", ``, 501, wire.CodeNotAvailable, "at"},
 		{"POST " + path + "export", `{}`, 400, wire.CodeBadRequest, `{"seq":N}`},
 		{"POST " + path + "export", `{"seq":2}`, 404, wire.CodeNoLetter, "event 2"},
+		{"POST " + path + "export", `{"seq":5}`, 409, wire.CodeModuleChanged, "event 5: module was changed"},
 	} {
 		method, to, _ := strings.Cut(c.request, " ")
 		p := r.ask(method, to, c.body).problem(t)

@@ -190,11 +190,15 @@ func (a *appender) Publish(ctx context.Context, stream string, e wire.NewEvent) 
 	return wire.Appended{Stream: stream, Sequence: 43}, a.err
 }
 
-// bundler makes a bundle of the event 3 only.
+// bundler makes a bundle of the event 3 only; 5 failed in another module.
 type bundler struct{}
 
 func (bundler) Bundle(_ context.Context, projection string, sequence uint64) ([]byte, error) {
-	if sequence != 3 {
+	switch sequence {
+	case 3:
+	case 5:
+		return nil, fmt.Errorf("event 5: %w", query.ErrModuleChanged)
+	default:
 		return nil, fmt.Errorf("event %d: %w", sequence, engine.ErrNoLetter)
 	}
 	return []byte("bundle of " + projection), nil

@@ -75,16 +75,19 @@ type Case struct {
 	MemoryAsOf uint64
 }
 
+// ErrModule says that a module's file is not that of the module that failed.
+var ErrModule = errors.New("the module's file is another one")
+
 // Make applies the event of a case to a fresh instance of its module, notes what it
-// reads, and makes a bundle of that. It fails when the module's bytes are not those of
-// the one that failed.
+// reads, and makes a bundle of that. It fails with ErrModule when the module's bytes are
+// not those of the one that failed.
 func Make(ctx context.Context, c Case) (*Bundle, error) {
 	digest := digestOf(c.Bytes)
 	if want := c.Spec.Module.Digest(); digest != want {
-		return nil, fmt.Errorf("the module's file has the SHA-256 %s, and the module that runs %s: put that file back, or start the engine with the new one", digest, want)
+		return nil, fmt.Errorf("%w: it has the SHA-256 %s, and the one that runs %s: put that one back", ErrModule, digest, want)
 	}
 	if want := c.Letter.Module; want != "" && digest != want {
-		return nil, fmt.Errorf("the module's file has the SHA-256 %s, and event %d failed in the module %s", digest, c.Letter.Sequence, want)
+		return nil, fmt.Errorf("%w: it has the SHA-256 %s, and event %d failed in %s", ErrModule, digest, c.Letter.Sequence, want)
 	}
 	e, _, err := abi.Next(c.Letter.Event)
 	if err != nil {

@@ -162,7 +162,8 @@ func (r *reader) vectorOpcode() (op byte, ok bool) {
 	return op, true
 }
 
-// miscOpcode reads the number after 0xfc, in its shortest form.
+// miscOpcode reads the number after 0xfc. Only its shortest form is accepted too:
+// wazero's interpreter cannot run any other.
 func (r *reader) miscOpcode() (op byte, ok bool) {
 	op = r.byte()
 	return op, int(op) < len(misc)

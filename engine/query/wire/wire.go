@@ -218,6 +218,7 @@ const (
 	CodeNoKey           = "no-such-key"
 	CodeNoLetter        = "no-such-letter"
 	CodeStopped         = "stopped"
+	CodeModuleChanged   = "module-changed"
 	CodeNotReady        = "not-ready"
 	CodeBadRequest      = "bad-request"
 	CodeNotAvailable    = "not-available"

@@ -1,0 +1,402 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+	"gnomon/engine/config"
+	"gnomon/engine/fields"
+	"gnomon/engine/query"
+	"gnomon/engine/repro"
+	"gnomon/host"
+	"gnomon/plugins"
+)
+
+var _ query.Bundler = (*node)(nil)
+
+// Bundle implements query.Bundler.
+func (n *node) Bundle(ctx context.Context, projection string, sequence uint64) ([]byte, error) {
+	at := slices.IndexFunc(n.specs, func(s engine.Spec) bool { return s.Name == projection })
+	if at < 0 {
+		return nil, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
+	}
+	spec, p := n.specs[at], n.config.Projections[at]
+	st, err := n.engine.Status(projection)
+	if err != nil {
+		return nil, err
+	}
+	reading, err := n.engine.ReadRunning(projection)
+	if err != nil {
+		return nil, err
+	}
+	defer reading.Close()
+	letter, err := findLetter(reading, sequence)
+	if errors.Is(err, engine.ErrNoLetter) && st.Failing == sequence && reading.Checkpoint.Position.Sequence < sequence {
+		letter, err = n.failingEvent(ctx, p, st)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := repro.Case{Engine: version, Spec: spec, Letter: letter, State: reading, AsOf: reading.Checkpoint.Position.Sequence, Limit: reading.Limit()}
+	if c.Memory, c.MemoryAsOf, err = reading.Memory(); err != nil {
+		return nil, err
+	}
+	file, err := moduleFile(n.config, p)
+	if err != nil {
+		return nil, err
+	}
+	b, err := makeBundle(ctx, c, file)
+	if errors.Is(err, repro.ErrModule) {
+		err = changedModule{err}
+	}
+	return b, err
+}
+
+// changedModule is query.ErrModuleChanged in the words of a bundle.
+type changedModule struct{ error }
+
+func (changedModule) Is(target error) bool { return target == query.ErrModuleChanged }
+
+// findLetter returns the letter of an event.
+func findLetter(v engine.View, sequence uint64) (found engine.Letter, err error) {
+	err = engine.ReadLetters(v, sequence-1, func(l engine.Letter) bool {
+		found = l
+		return false
+	})
+	if err == nil && found.Sequence != sequence {
+		err = fmt.Errorf("event %d: %w", sequence, engine.ErrNoLetter)
+	}
+	return found, err
+}
+
+// failingEvent is the event that a projection is halted before, as a letter that is not
+// set aside.
+func (n *node) failingEvent(ctx context.Context, p config.Projection, st engine.Status) (engine.Letter, error) {
+	e, err := n.source.Event(ctx, p.Stream, st.Failing)
+	if err != nil {
+		return engine.Letter{}, err
+	}
+	key, err := fields.Key(p.Key)
+	if err != nil {
+		return engine.Letter{}, err
+	}
+	if key != nil {
+		e.Key = key(e)
+	}
+	reason := strings.TrimPrefix(st.Reason, fmt.Sprintf("event %d: ", st.Failing))
+	return engine.Letter{Sequence: st.Failing, Key: e.Key, Event: e.Append(nil), Error: reason, Module: st.Module, Time: st.Since, Attempts: 1}, nil
+}
+
+// moduleFile reads the module of a projection from the configured folder.
+func moduleFile(cfg *config.Config, p config.Projection) (plugins.Module, error) {
+	folder, err := plugins.Open(cfg.Plugins.Dir)
+	if err != nil {
+		return plugins.Module{}, err
+	}
+	defer folder.Close()
+	return folder.Load(p.Module, int64(p.Limits.Module))
+}
+
+// makeBundle adds the module's file to a case, and makes the bundle's file.
+func makeBundle(ctx context.Context, c repro.Case, module plugins.Module) ([]byte, error) {
+	c.Bytes = module.Bytes
+	b, err := repro.Make(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("projection %s, %s: %w", c.Spec.Name, module.Name, err)
+	}
+	var out bytes.Buffer
+	err = b.Write(&out)
+	return out.Bytes(), err
+}
+
+// bundle makes a bundle from the files of an engine that is not running, and its
+// configuration.
+func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, sequence uint64) (_ []byte, err error) {
+	at := slices.IndexFunc(cfg.Projections, func(p config.Projection) bool { return p.Name == name })
+	if at < 0 {
+		return nil, fmt.Errorf("the configuration has no projection %q", name)
+	}
+	p := cfg.Projections[at]
+	ks, ck, live, err := f.openLive(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, ks.Close()) }()
+	v, err := ks.View(ck.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	c := repro.Case{Engine: version, State: v, AsOf: ck.Position.Sequence, Limit: ks.Limit()}
+	if c.Letter, err = findLetter(v, sequence); err != nil {
+		return nil, err
+	}
+	if len(ck.Memories) > 0 {
+		c.MemoryAsOf = ck.Memories[0].Version.Sequence()
+		if c.Memory, err = ks.Memory(ck.Memories[0]); err != nil {
+			return nil, err
+		}
+	}
+	file, err := moduleFile(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	if file.SHA256 != ck.Position.Module && ck.Position.Module != "" {
+		return nil, withHint(fmt.Errorf("projection %s: its files were made by the module %s, and %s in %s is %s", name, ck.Position.Module, p.Module, cfg.Plugins.Dir, file.SHA256),
+			"put the module that failed back, or name a configuration with --config that has it")
+	}
+	h, done, err := scratchHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if c.Spec, err = offlineSpec(ctx, h, cfg, p); err != nil {
+		return nil, err
+	}
+	if have := c.Spec.Generation(); have != live {
+		return nil, withHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, have),
+			"name the configuration that it ran with: --config FILE")
+	}
+	return makeBundle(ctx, c, file)
+}
+
+// offlineSpec makes the spec of one projection, as a node would.
+func offlineSpec(ctx context.Context, h *host.Host, cfg *config.Config, p config.Projection) (engine.Spec, error) {
+	folder, err := plugins.Open(cfg.Plugins.Dir)
+	if err != nil {
+		return engine.Spec{}, err
+	}
+	defer folder.Close()
+	n := &node{config: cfg, log: quietLog(io.Discard), host: h}
+	spec, err := n.spec(ctx, folder, p)
+	if err != nil {
+		err = fmt.Errorf("projection %s: %w", p.Name, err)
+	}
+	return spec, err
+}
+
+// scratchHost is a host for modules that nobody has tried yet. It keeps compiled code in
+// the folder GNOMON_CACHE, or nowhere.
+func scratchHost(ctx context.Context) (h *host.Host, done func(), err error) {
+	cache, remove := os.Getenv("GNOMON_CACHE"), func() error { return nil }
+	if cache == "" {
+		if cache, err = os.MkdirTemp("", "gnomon-modules-"); err != nil {
+			return nil, nil, err
+		}
+		remove = func() error { return os.RemoveAll(cache) }
+	}
+	if h, err = host.New(ctx, host.Options{CacheDir: cache, Trials: true}); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return h, func() { _ = h.Close(context.WithoutCancel(ctx)); _ = remove() }, nil
+}
+
+func lettersExportCommand() *cobra.Command {
+	var f readFlags
+	var configPath, out string
+	c := &cobra.Command{
+		Use:   "export NAME SEQ",
+		Short: "Write a file with which a failure can be reproduced anywhere",
+		Long: `Export writes a repro bundle: module, settings, the event, and the state that it reads. The event is one
+that is set aside, or, of a running engine, the one that the projection is halted before. It is applied to
+the state as it is now, and nothing of that is kept. engine replay-bundle runs the file.
+The file holds data of the event and of the state: mind who gets it.
+With --data-dir the module and its settings are those of --config.`,
+		Example: "  engine dead-letters export orders 1234\n  engine dead-letters export orders 1234 --data-dir data -o failure.zip",
+		Args:    asUsage(cobra.ExactArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			seq, err := parseSequence(c, args[1])
+			if err != nil {
+				return err
+			}
+			file, err := f.bundle(c, args[0], seq, configPath)
+			if err != nil {
+				return explain(err)
+			}
+			b, err := repro.Read(file)
+			if err != nil {
+				return fmt.Errorf("the engine's answer: %w", err)
+			}
+			if out == "" {
+				out = fmt.Sprintf("%s-%d.zip", args[0], seq)
+			}
+			if err := writeNew(out, file); err != nil {
+				return err
+			}
+			describeBundle(c.OutOrStdout(), out, len(file), b)
+			return nil
+		},
+	}
+	f.addServer(c)
+	c.Flags().StringVar(&f.dataDir, "data-dir", "", "read the files of an engine that is not running, instead of asking one")
+	configFlag(c, &configPath)
+	c.Flags().StringVarP(&out, "output", "o", "", "file to write; default: NAME-SEQ.zip")
+	return c
+}
+
+// bundle has a bundle made by a running engine, or makes it from files.
+func (f *readFlags) bundle(c *cobra.Command, name string, sequence uint64, configPath string) (_ []byte, err error) {
+	if f.dataDir == "" {
+		cl, err := f.client()
+		if err != nil {
+			return nil, err
+		}
+		return cl.Bundle(c.Context(), name, sequence)
+	}
+	cfg, err := config.Load(configPath)
+	if err != nil {
+		return nil, err
+	}
+	r, err := openFiles(f.dataDir, c.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return r.(*files).bundle(c.Context(), cfg, name, sequence)
+}
+
+// writeNew writes a file that does not exist yet, for its owner only.
+func writeNew(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return withHint(fmt.Errorf("%s exists already", path), "name another file with -o")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
+}
+
+func describeBundle(w io.Writer, path string, size int, b *repro.Bundle) {
+	m := b.Manifest
+	fmt.Fprintf(w, "%s: event %d of %s, on the state at %d, %s\n", path, m.Sequence, m.Projection, m.AsOf, humanize.IBytes(uint64(size)))
+	fmt.Fprintf(w, "  result    %s\n", resultText(m.Result))
+	if m.Error != "" && m.Error != m.Result {
+		fmt.Fprintf(w, "  warning   when it was set aside it was: %s\n", readable([]byte(m.Error)))
+	}
+}
+
+func resultText(result string) string {
+	if result == "" {
+		return "it passes"
+	}
+	return readable([]byte(result))
+}
+
+func replayBundleCommand() *cobra.Command {
+	var module string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "replay-bundle FILE",
+		Short: "Run a repro bundle: does the event still fail as it did?",
+		Long: `Replay-bundle applies the event of a bundle to the state in it, in the sandbox, with no server and no stream.
+It exits with 0 when the result is the one that was recorded, and with 3 when it is another: then a module given
+with --module may be mended. What the module logs goes to standard error.
+Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it has to be private.`,
+		Example: "  engine replay-bundle orders-1234.zip\n  engine replay-bundle orders-1234.zip --module build/plugins/orders.wasm",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			b, err := readBundle(args[0])
+			if err != nil {
+				return err
+			}
+			code, name := b.Module, "the bundle's module"
+			if module != "" {
+				name = module
+				if code, err = os.ReadFile(module); err != nil {
+					return err
+				}
+			}
+			r, err := replayBundle(c.Context(), b, code, c.ErrOrStderr())
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return r.print(c.OutOrStdout(), asJSON)
+		},
+	}
+	c.Flags().StringVar(&module, "module", "", "run this module instead of the bundle's")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func readBundle(path string) (*repro.Bundle, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	file, err := io.ReadAll(io.LimitReader(f, repro.MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	b, err := repro.Read(file)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("%s: %w", filepath.Base(path), err), "it may have been cut off on its way: compare it with the one that was exported, or export it again")
+	}
+	return b, nil
+}
+
+// replayed is what came of a bundle.
+type replayed struct {
+	Projection string `json:"projection"`
+	Sequence   uint64 `json:"seq"`
+	Recorded   string `json:"recorded"` // error; empty: it passed
+	Result     string `json:"result"`
+	Unknown    string `json:"unknown,omitempty"` // what the module read that the bundle does not have
+	Same       bool   `json:"same"`
+}
+
+func replayBundle(ctx context.Context, b *repro.Bundle, code []byte, stderr io.Writer) (replayed, error) {
+	m := b.Manifest
+	r := replayed{Projection: m.Projection, Sequence: m.Sequence, Recorded: m.Result}
+	h, done, err := scratchHost(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer done()
+	module, err := h.Load(ctx, code, host.Limits{Memory: m.Limits.Memory, Compile: 2 * time.Minute})
+	if err != nil {
+		return r, err
+	}
+	r.Result, err = b.Run(ctx, module, guestLog{slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	if errors.Is(err, repro.ErrUnknown) {
+		r.Unknown, err = err.Error(), nil
+	}
+	r.Same = r.Result == r.Recorded && r.Unknown == ""
+	return r, err
+}
+
+func (r *replayed) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		if err := printJSON(w, r); err != nil {
+			return err
+		}
+	} else {
+		now := resultText(r.Result)
+		switch {
+		case r.Unknown != "":
+			now = readable([]byte(r.Unknown))
+		case r.Result == "" && r.Recorded != "":
+			now = "it passes now"
+		}
+		fmt.Fprintf(w, "event %d of %s\n  recorded  %s\n  result    %s\n", r.Sequence, r.Projection, resultText(r.Recorded), now)
+	}
+	if r.Same {
+		return nil
+	}
+	return &differsError{errors.New("the result is not the one that was recorded")}
+}

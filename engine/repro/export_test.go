@@ -1,0 +1,7 @@
+package repro
+
+// What tests use that others do not need.
+var (
+	ReadFacts = readFacts
+	DigestOf  = digestOf
+)

@@ -1,0 +1,80 @@
+package host
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"gnomon/engine"
+	w "gnomon/internal/testutil/wasmgen"
+	"gnomon/sdk/abi"
+)
+
+const testFuel = 1_000_000
+
+// metered compiles a module with a budget and makes an instance of it.
+func metered(t *testing.T, module []byte) engine.Instance {
+	t.Helper()
+	m, err := testHost.Load(t.Context(), module, Limits{Memory: testMemory, Fuel: testFuel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := instantiate(t, m, "{}")
+	return in
+}
+
+// A guest that does not come to an end runs out of fuel, in its own code or in calls of
+// the host, and the error names the limit and its setting.
+func TestFuelRunsOut(t *testing.T) {
+	get := w.Contract(abi.ImportStateGet)
+	call := [][]byte{w.Loop, w.I32Const(0), w.I32Const(1), w.I32Const(8), w.I32Const(0), w.Call(0), w.Drop, w.Br(0), w.End, w.I32Const(0)}
+	for name, module := range map[string]w.Module{
+		"an endless loop":   {Pages: 1, Funcs: []w.Func{w.Apply(w.Loop, w.Br(0), w.End, w.I32Const(0))}},
+		"endless recursion": {Pages: 1, Funcs: []w.Func{w.Apply(w.Call(0))}},
+		"calls of the host": {Pages: 1, Imports: []w.Import{get}, Funcs: []w.Func{w.Apply(call...)}},
+	} {
+		in := metered(t, module.Bytes())
+		err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}})
+		var guest *engine.GuestError
+		if !errors.As(err, &guest) || guest.Kind != engine.GuestFuel && name != "endless recursion" {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if guest.Kind == engine.GuestFuel && !strings.Contains(err.Error(), "fuel") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if in.Fuel() == 0 {
+			t.Errorf("%s: nothing was charged", name)
+		}
+	}
+}
+
+// What a call uses is the same each time, and it has its whole budget each time.
+func TestFuelIsDeterministic(t *testing.T) {
+	code := [][]byte{w.I32Const(30_000), {0x21, 0}, w.Loop, w.LocalGet(0), w.I32Const(1), {0x6b}, {0x22, 0}, {0x0d, 0}, w.End, w.I32Const(0)}
+	f := w.Apply(code...)
+	f.Locals = []abi.ValueType{abi.I32}
+	module := w.Module{Pages: 1, Funcs: []w.Func{f}}.Bytes()
+	first := metered(t, module)
+	var used []uint64
+	for _, in := range []engine.Instance{first, first, metered(t, module)} {
+		for range 20 { // together more than one budget
+			if err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		used = append(used, in.Fuel())
+	}
+	if used[0] != used[1] || used[0] != used[2] || used[0] < 30_000 || used[0] > testFuel {
+		t.Errorf("used %v", used)
+	}
+}
+
+// Without a budget nothing is charged.
+func TestNotMetered(t *testing.T) {
+	m := load(t, w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I32Const(0))}}.Bytes())
+	in, _ := instantiate(t, m, "{}")
+	if err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}}); err != nil || in.Fuel() != 0 {
+		t.Errorf("%v, %d units", err, in.Fuel())
+	}
+}

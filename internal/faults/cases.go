@@ -1,0 +1,251 @@
+package main
+
+// groups are the cases, in the order of docs/RELIABILITY.md. Numbers stay as they are: issues
+// and commits refer to them.
+var groups = []Group{
+	{"Crashes and disks", crashes},
+	{"JetStream", jetStream},
+	{"Modules", modules},
+	{"Operation and network", operation},
+}
+
+var crashes = []Case{
+	{
+		Number: 1, What: "`kill -9` at any moment while catching up",
+		Promise: "The state is what the events up to its position make it: none twice, none missing. `make soak` kills 100 times.",
+		Tests: by(in("cmd/engine", "TestKilledAtAnyMoment"),
+			in("engine/store", "TestKilledProcess", "TestKilledTwice", "TestMakingCutShort", "TestCrashAmidLeftovers", "TestWrittenAheadAndLost")),
+	},
+	{
+		Number: 2, What: "Power loss",
+		Promise: "Work goes on from the durable position, whose state is exact, whatever newer pages reached the disk.",
+		Tests: in("engine/store", "TestMachineCrash", "TestMachineCrashBeforeFirstSync", "TestUnknownBoot", "TestTornPages",
+			"TestLeftoversOfAnotherHistory", "TestLeftoversAreNotSeen"),
+	},
+	{
+		Number: 3, What: "Power loss of engine and server together",
+		Promise: "A stream that lost events, or all of itself, is told from the one that was read: `diverged`, with both facts, before anything is applied.",
+		Tests:   by(in("engine", "TestDivergedStream", "TestTailLostBeforeAppliedAgain"), in("engine/broker", "TestEmbeddedSurvivesReopening")),
+	},
+	{
+		Number: 4, What: "Disk full while running",
+		Promise: "Below `disk_reserve` no more events are taken: what was applied is committed and read, the state is `stalled` and says how much room there is; it goes on by itself.",
+		Tests:   in("engine", "TestDiskReserve"),
+	},
+	{
+		Number: 5, What: "Disk full at the start",
+		Promise: "One error that names the directory, the room there is and the room that is needed; nothing is changed.",
+		Open:    "no test yet.",
+	},
+	{
+		Number: 6, What: "A flipped bit in a table",
+		Promise: "An error of that projection alone; reads and scans are never shorter. `engine inspect --verify` reads everything.",
+		Tests: by(in("engine/store", "TestFlippedBitInTable", "TestFlippedBitInOtherFiles", "TestForgedRows"),
+			in("engine", "TestDamagedKeyspace", "TestMemoryDamaged")),
+	},
+	{
+		Number: 7, What: "Manifest, tables or the whole database gone",
+		Promise: "Refused by the identity file beside the database, which names what is missing; nothing else is removed.",
+		Tests:   in("engine/store", "TestLostFiles", "TestCutManifest", "TestReplacedDatabase", "TestMovedKeyspace", "TestUnfinishedTable"),
+	},
+	{
+		Number: 8, What: "The end of the database's log damaged",
+		Promise: "An error, or the state of an older commit, after which events are applied again. Never a mixture.",
+		Tests:   in("engine/store", "TestFlippedBitInLog"),
+	},
+	{
+		Number: 9, What: "Data directory read-only, of another user, or a file",
+		Promise: "An error at the start that names the path.",
+		Open:    "no test yet.",
+	},
+	{
+		Number: 10, What: "Two engines on one data directory",
+		Promise: "The second one is refused, and told the first one's process id.",
+		Tests:   by(in("engine/store", "TestLocked", "TestLockedBySelf", "TestStaleLock", "TestUnknownHolder", "TestReadersShare"), in("cmd/engine", "TestScripts/node")),
+	},
+	{
+		Number: 11, What: "An older engine opens newer files, or a newer one older files",
+		Promise: "Newer files are refused by name and stay as they are; older ones are read as they were written.",
+		Tests:   in("engine/store", "TestKeptFormat", "TestRefusedFiles"),
+	},
+	{
+		Number: 12, What: "The clock jumps",
+		Promise: "No effect on results.",
+		Open:    "no test yet.",
+	},
+}
+
+var jetStream = []Case{
+	{
+		Number: 13, What: "Server down at the start, for ten minutes, flapping",
+		Promise: "The engine starts, serves what it has as `stalled`, tries again ever more slowly, and goes on; the log tells of an outage once.",
+		Tests: by(in("engine", "TestServerAway", "TestOutageCommits"),
+			in("engine/broker", "TestServerAway", "TestOutageIsToldOnce"), in("engine/ingest", "TestServerStopped")),
+	},
+	{
+		Number: 14, What: "Stream missing at the start, created later",
+		Promise: "The projection waits, says so, and begins by itself.",
+		Tests:   by(in("engine", "TestStreamMissing"), in("engine/ingest", "TestAbsent"), in("cmd/engine", "TestScripts/interrupt")),
+	},
+	{
+		Number: 15, What: "Purged or trimmed past the position",
+		Promise: "`diverged`, with the sequence that was wanted, the first there is, and their difference. A stream trimmed of what was read already is still the same.",
+		Tests:   in("engine", "TestDivergedStream", "TestTrimmedStream", "TestTrimmedBeforeAppliedAgain"),
+	},
+	{
+		Number: 16, What: "Stream recreated, shorter or longer than the position",
+		Promise: "`diverged`, with both times of creation; what was applied before is still read.",
+		Tests:   by(in("engine", "TestDivergedStream"), in("engine/ingest", "TestStreamDeleted")),
+	},
+	{
+		Number: 17, What: "An older copy of the server's files restored, and its numbers used again",
+		Promise: "`diverged`: the stream holds another event at the position, or ends before it.",
+		Tests:   in("engine", "TestDivergedStream", "TestTailLostBeforeAppliedAgain", "TestAnchorsThinOut", "TestAnchorTellsEventsApart"),
+	},
+	{
+		Number: 18, What: "Events deleted in the middle",
+		Promise: "They are passed over, and told from events that were lost at the beginning.",
+		Tests: by(in("engine", "TestDeletedEvents", "TestDeletedBeforeAppliedAgain"),
+			in("engine/ingest", "TestDeletedEvents", "TestSequenceAtDeletedEnd", "TestCaughtUp")),
+		Open: "deleted events are not counted.",
+	},
+	{
+		Number: 19, What: "Retention overtakes a slow reader while it reads",
+		Promise: "Noticed where the events are missing, before anything behind them is applied: `diverged`.",
+		Tests:   by(in("engine", "TestEventsLostWhileReading"), in("engine/ingest", "TestPurge")),
+	},
+	{
+		Number: 20, What: "Consumer removed: by an operator, for being inactive, by a restart",
+		Promise: "It is made again at the next event: none is lost or repeated.",
+		Tests:   by(in("engine", "TestReaderLost", "TestSharedReaderLost"), in("engine/ingest", "TestConsumerDeleted", "TestNothingIsLostOrRepeated")),
+	},
+	{
+		Number: 21, What: "Consumer paused by an operator",
+		Promise: "A reader that is silent although there is more is called `stalled`, and replaced by a new one.",
+		Tests:   in("engine", "TestStalled"),
+	},
+	{
+		Number: 22, What: "The stream's leader changes again and again, in a cluster of three",
+		Promise: "Every event once, in order.",
+		Open:    "no test yet.",
+	},
+	{
+		Number: 23, What: "An event published twice, within the window of the server and after it",
+		Promise: "What the stream holds is the truth: after the window there are two events. `engine import` leaves out ids that the stream holds, whatever the window.",
+		Tests:   in("engine/importer", "TestRepeated", "TestRepeatedLater"),
+	},
+	{
+		Number: 24, What: "Delete markers, rollups, expiring events, counters and schedules in the stream",
+		Promise: "Markers of the server are no events.",
+		Open:    "no test yet.",
+	},
+	{
+		Number: 25, What: "A crash in the middle of an atomic batch",
+		Promise: "What the publisher did not commit is never seen.",
+		Open:    "no test yet.",
+	},
+	{
+		Number: 26, What: "Work-queue and interest streams, or one that keeps the last events of a subject",
+		Promise: "Refused at the start, with the reason and the way out.",
+		Tests:   in("engine/ingest", "TestUnusableStreams"),
+	},
+	{
+		Number: 27, What: "Filters that overlap, are malformed, or match nothing of the stream; bad names of streams",
+		Promise: "A mistake in the configuration, with its file and line, before anything is made.",
+		Tests:   by(in("cmd/engine", "TestScripts/config"), in("engine/config", "TestMistakes"), in("engine", "TestFiltersOverlap", "TestCheckSubject")),
+		Open:    "the subjects of a stream that is not declared in the configuration are not compared.",
+	},
+	{
+		Number: 28, What: "Events that are huge, empty, binary, or JSON that is none",
+		Promise: "They reach the module byte for byte; fields and keys of what is no JSON are absent, not errors.",
+		Tests:   by(in("engine/ingest", "TestEventsAreExact", "TestEventThatLooksLikeAStatus", "TestEventLargerThanOnePull"), in("engine", "TestSmallBuffer"), in("engine/fields", "TestKey"), in("engine/importer", "TestLargestEvent")),
+	},
+	{
+		Number: 29, What: "A permission is missing",
+		Promise: "The error names the subject.",
+		Tests:   by(in("engine/broker", "TestPermissionIsExplained"), in("engine/ingest", "TestLeastPermissions")),
+	},
+	{
+		Number: 30, What: "Credentials wrong, removed or replaced; a certificate that is not trusted or has expired",
+		Promise: "Wrong ones are an error at once, with no secret in it; a file that was replaced is read again at the next connection.",
+		Tests:   in("engine/broker", "TestCredentials", "TestSecretInURL", "TestUnreadableCredentials", "TestTLSRefused"),
+	},
+	{
+		Number: 31, What: "A mirror or a sourced stream as the input",
+		Promise: "Read as any other: a mirror with the numbers of its origin, a sourced stream in the order in which events arrived.",
+		Open:    "no test yet.",
+	},
+}
+
+var modules = []Case{
+	{
+		Number: 32, What: "Modules made to harm: claims of four billion entries, slow to compile, endless",
+		Promise: "Refused by a check of their bytes before the compiler sees them, or by a process that compiles and starts them under limits.",
+		Tests:   in("host", "TestRefused", "TestTrialLimits", "TestTrialRefuses", "TestMemoryLimit", "TestLongNumbers"),
+		Open:    "a call that does not end holds up its projection until fuel is metered; it is reported as `stalled`.",
+	},
+	{
+		Number: 33, What: "An event that the module fails at",
+		Promise: "`on_error` decides: `halted` right before it, with the module's words and everything before it committed; or passed over, or set aside, and on record either way.",
+		Tests:   in("engine", "TestHaltsAtTheEvent", "TestSkipOfHalted", "TestTriesAgainAfterAPause", "TestPolicies", "TestOrders", "TestQuarantineSurvives", "TestLetterLimit"),
+	},
+	{
+		Number: 34, What: "Endless loops and calls, a gigabyte of state, a million keys in one event",
+		Promise: "More than one commit can hold is an error of that event, which names the limit; a call that does not end is `stalled`, with its events.",
+		Tests:   in("engine", "TestCommitLimit", "TestOverlayIsBounded", "TestEndlessCall", "TestPartitionsShareTheCommit"),
+		Open:    "no fuel: a call that does not end is not stopped.",
+	},
+	{
+		Number: 35, What: "Host functions called with pointers that are wrong",
+		Promise: "An error that names the function, the pointer and the size of memory; the instance is thrown away.",
+		Tests:   by(in("host", "TestMisbehaviour", "TestStateErrorEndsTheCall", "TestSmallBufferOverlooked"), in("engine", "TestMemoryAfterFailure")),
+	},
+	{Number: 36, What: "Emits to subjects that are invalid, reserved or forbidden", Later: "`emit`. A module that imports it is refused until then."},
+	{Number: 37, What: "Projections that emit into each other's streams", Later: "`emit`."},
+	{Number: 38, What: "A module's file replaced while it is read, or deleted", Later: "loading while the engine runs. Modules are read once, at the start, and the bytes that were checked are those that run."},
+	{
+		Number: 39, What: "A new version of a module fails",
+		Promise: "One that cannot be loaded is refused at the start; one that fails at an event halts beside the version that is read, which stays.",
+		Tests:   by(in("engine", "TestChangedProjectionTakesOver", "TestChangeTakenBack"), in("cmd/engine", "TestScripts/modules")),
+		Later:   "a change while the engine runs.",
+	},
+	{
+		Number: 40, What: "A module changed again and again under load",
+		Promise: "A changed module is built beside the one that is read, and takes over when it has caught up: what is read is one version, and never goes back.",
+		Tests:   in("engine", "TestChangedProjectionTakesOver", "TestTakesOverWhatIsCommitted", "TestReadingSurvivesHandOver", "TestChangedProjectionKeepsItsOrigin"),
+		Later:   "a change while the engine runs, and so a thousand of them under load.",
+	},
+	{
+		Number: 41, What: "Another version of the contract, exports missing, wrong signatures",
+		Promise: "Refused with what is there and what is expected, by `run` and `check` alike.",
+		Tests:   by(in("host", "TestRefused", "TestContractIsOffered"), in("cmd/engine", "TestScripts/modules")),
+	},
+	{
+		Number: 42, What: "The same events in other batches, partitions, or on another day",
+		Promise: "The same state, byte for byte.",
+		Tests:   by(in("engine", "TestBatchesLeaveNoTrace", "TestPartitionsLeaveNoTrace", "TestOverlayIsAMap"), in("cmd/engine", "TestProcessMapOnRealLogs", "TestRepoFilesIsGitsTree")),
+	},
+}
+
+var operation = []Case{
+	{
+		Number: 43, What: "SIGTERM while catching up; SIGTERM twice",
+		Promise: "The first one ends in order: committed, synced, exit 0. A second one ends at once, like a kill, and the state is as exact as after one.",
+		Tests:   by(in("engine", "TestCloseCommits"), in("cmd/engine", "TestScripts/interrupt", "TestSeedThatWasCutOff")),
+	},
+	{
+		Number: 44, What: "Mistakes in the configuration; projections renamed or removed",
+		Promise: "One line with file, line and key, and nothing is made. A projection that is no longer configured keeps its data.",
+		Tests:   by(in("cmd/engine", "TestScripts/config"), in("engine/config", "TestMistakes", "TestFilesBesideModules"), in("engine", "TestRefusals")),
+	},
+	{
+		Number: 45, What: "HTTP: slow clients, idle connections, huge bodies, bad paths, reads of everything",
+		Promise: "Limits, and problems with a code; a client that does not read is cut off and holds nothing.",
+		Tests: in("engine/query", "TestClientThatDoesNotRead", "TestAnswerHoldsNothing", "TestTimeIsRenewed", "TestCloseWaits", "TestBadPaths",
+			"TestProblems", "TestMethods", "TestAnyKey", "TestPages", "TestLargePage", "TestForeignHost", "TestCrossOrigin", "TestToken"),
+	},
+	{
+		Number: 46, What: "A backup taken under load, restored elsewhere, or damaged",
+		Later:  "the export of snapshots. Until then a copy of the data directory of an engine that was stopped is a backup, and its anchors are compared with the stream as at every start.",
+	},
+}
