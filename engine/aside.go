@@ -73,16 +73,47 @@ func (s *session) loadAside(skipped int64) error {
 		return fmt.Errorf("read events set aside at %d: %w", s.newest.Position.Sequence, err)
 	}
 	defer v.Close()
-	return ReadLetters(v, 0, func(l Letter) bool {
-		switch {
-		case l.Sequence > s.applied.Sequence:
+	var before []Letter // of events that are not applied again
+	err = ReadLetters(v, 0, func(l Letter) bool {
+		if l.Sequence > s.applied.Sequence {
 			s.aside.known[l.Sequence] = l
 			s.aside.count.forget(l.Status)
-		case l.Status.waits():
+			return true
+		}
+		if l.Status.waits() {
 			s.aside.waiting[string(l.Key)]++
 		}
+		before = append(before, l)
 		return true
 	})
+	if err != nil || s.since == 0 {
+		return err
+	}
+	return s.keepOrdered(before)
+}
+
+// keepOrdered keeps what orders have made of letters since the memory snapshot that the
+// session goes back to: the commit that takes the state back there writes them again.
+func (s *session) keepOrdered(letters []Letter) error {
+	skipped := map[uint64]bool{} // already then
+	err := ReadLetters(s.partitions[0].overlay.base, 0, func(l Letter) bool {
+		skipped[l.Sequence] = l.Status == Skipped
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range letters {
+		if l.Status == Skipped && !skipped[l.Sequence] {
+			s.aside.count.Skipped++
+		}
+		w, err := l.write()
+		if err != nil {
+			return err
+		}
+		s.aside.rewrite = append(s.aside.rewrite, w)
+	}
+	return nil
 }
 
 // asideActive reports whether events have to be looked at one by one.

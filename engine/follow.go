@@ -173,7 +173,7 @@ func (s *session) commitAll(ctx context.Context) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	if s.repeats() || s.applied.Sequence <= s.cutAt {
+	if s.repeats() || s.applied.Sequence <= s.cutAt && s.since == 0 {
 		return nil
 	}
 	if err := s.cut(ctx, false); err != nil {

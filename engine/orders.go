@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -177,18 +178,26 @@ func before(queue []Letter, sequence uint64) []Letter {
 	return queue
 }
 
-// skip marks letters as skipped, and retries what queued behind those that were first.
+// skip marks letters as skipped, and then retries the queues that have lost their first.
 func (w *orderWork) skip(ctx context.Context, chosen []Letter) error {
+	var freed []string
 	for _, l := range chosen {
 		key := string(l.Key)
-		first := l.Status.waits() && len(w.queues[key]) > 0 && w.queues[key][0].Sequence == l.Sequence
 		if err := w.mark(l); err != nil {
 			return err
 		}
-		if !first {
-			continue
+		for i, q := range w.queues[key] {
+			if q.Sequence != l.Sequence {
+				continue
+			}
+			w.queues[key] = slices.Delete(w.queues[key], i, i+1)
+			if i == 0 {
+				freed = append(freed, key)
+			}
+			break
 		}
-		w.queues[key] = w.queues[key][1:]
+	}
+	for _, key := range freed {
 		if err := w.retry(ctx, w.queues[key]); err != nil {
 			return err
 		}

@@ -203,7 +203,7 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 	spec := engine.Spec{
 		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
 		Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
-		Quota: engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
+		Quota:  engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
 		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
 		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},

@@ -299,7 +299,18 @@ func (r rows) Get(key []byte) ([]byte, bool, error) {
 	return bytes.Clone(value), ok, nil
 }
 
+// Scan holds nothing while fn runs, which may take as long as it likes.
 func (r rows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	for _, row := range r.among(prefix, after) {
+		if !fn([]byte(row[0]), []byte(row[1])) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// among lists keys and values in order.
+func (r rows) among(prefix, after []byte) (list [][2]string) {
 	r.keyspace.mu.Lock()
 	defer r.keyspace.mu.Unlock()
 	for _, row := range slices.Sorted(maps.Keys(r.keyspace.rows)) {
@@ -307,11 +318,11 @@ func (r rows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error 
 		if !ours || !strings.HasPrefix(key, string(prefix)) || len(after) > 0 && key <= string(after) {
 			continue
 		}
-		if value, ok := r.keyspace.getLocked(row, r.version); ok && !fn([]byte(key), value) {
-			return nil
+		if value, ok := r.keyspace.getLocked(row, r.version); ok {
+			list = append(list, [2]string{key, string(value)})
 		}
 	}
-	return nil
+	return list
 }
 
 // getLocked returns what a row was at a version.

@@ -22,6 +22,9 @@ import (
 // again, and one of the servers is restarted, a projection applies every event once, in
 // order.
 func TestLeaderChanges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("elections take a while: make faults runs it")
+	}
 	const events, changes = 3000, 12
 	c := startCluster(t)
 	r := c.rig()

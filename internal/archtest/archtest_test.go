@@ -44,7 +44,8 @@ var domain = []string{"engine", "sdk/abi"}
 var allowed = map[string][]string{
 	"sdk/abi":                  {},
 	"sdk/jsonfields":           {"sdk/abi"},
-	"host":                     append([]string{"sdk/jsonfields"}, domain...),
+	"host":                     append([]string{"host/fuel", "sdk/jsonfields"}, domain...),
+	"host/fuel":                {},
 	"sdk/go":                   {"sdk/abi", "sdk/jsonfields", "sdk/go/internal/boundary"},
 	"sdk/go/memory":            {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
 	"sdk/go/gnomontest":        {"sdk/go", "sdk/jsonfields", "sdk/go/internal/boundary", "sdk/abi"},
@@ -57,7 +58,7 @@ var allowed = map[string][]string{
 
 // standardOnly lists packages that import nothing from outside this module and the
 // standard library; sdk/abi does not even import that.
-var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/go", "sdk/go/memory", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins"}
+var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/go", "sdk/go/memory", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins", "host/fuel"}
 
 // maxLines bounds a file: a longer one has more than one subject.
 const maxLines = 500

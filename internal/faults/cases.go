@@ -246,6 +246,6 @@ var operation = []Case{
 	},
 	{
 		Number: 46, What: "A backup taken under load, restored elsewhere, or damaged",
-		Later:  "the export of snapshots. Until then a copy of the data directory of an engine that was stopped is a backup, and its anchors are compared with the stream as at every start.",
+		Later: "the export of snapshots. Until then a copy of the data directory of an engine that was stopped is a backup, and its anchors are compared with the stream as at every start.",
 	},
 }

@@ -1,0 +1,103 @@
+package engine_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var simSeed = flag.Uint64("sim.seed", 0, "play the simulation of this seed only")
+
+const simLength = 60 // steps
+
+// simulate plays the simulation of a seed, and returns what was wrong.
+func simulate(t *testing.T, seed uint64) (seen *trace, wrong string) {
+	seen = new(trace)
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, newDice(seed), seen)
+		defer func() {
+			failed := recover()
+			if failed == nil {
+				return
+			}
+			failure, ok := failed.(simFailure)
+			if !ok {
+				panic(failed)
+			}
+			wrong = string(failure)
+			w.life.end("the simulation failed")
+			for _, h := range w.held {
+				h.Close()
+			}
+			w.life.engine.Close()
+		}()
+		w.play(simLength)
+	})
+	return seen, wrong
+}
+
+func simulateOrFail(t *testing.T, seed uint64) *trace {
+	t.Helper()
+	watch := time.AfterFunc(5*time.Minute, func() { panic(fmt.Sprintf("the simulation of seed %d hangs", seed)) })
+	defer watch.Stop()
+	seen, wrong := simulate(t, seed)
+	if wrong != "" {
+		t.Errorf("seed %d: %s\nits last steps:\n%s\nagain: go test ./engine -run 'Simulation$' -sim.seed=%d", seed, wrong, seen.last(), seed)
+	}
+	return seen
+}
+
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		simulateOrFail(t, *simSeed)
+		return
+	}
+	seeds, budget := uint64(1000), 45*time.Second
+	switch {
+	case os.Getenv("GNOMON_SOAK") != "":
+		seeds, budget = 1<<60, time.Hour
+		if end, ok := t.Deadline(); ok {
+			budget = time.Until(end) * 8 / 10
+		}
+	case testing.Short():
+		budget = 8 * time.Second
+	}
+	end := time.Now().Add(budget)
+	var next, played uint64
+	var mu sync.Mutex
+	take := func() (uint64, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		next++
+		return next, next <= seeds && time.Now().Before(end)
+	}
+	t.Run("seeds", func(t *testing.T) {
+		for i := range 2 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				for seed, ok := take(); ok && !t.Failed(); seed, ok = take() {
+					simulateOrFail(t, seed)
+					mu.Lock()
+					played++
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	t.Logf("%d simulations", played)
+}
+
+func TestSimulationRepeats(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		first, second := simulateOrFail(t, seed), simulateOrFail(t, seed)
+		if !slices.Equal(first.steps, second.steps) {
+			t.Errorf("seed %d took other steps the second time:\n%s\n---\n%s", seed, strings.Join(first.steps, "\n"), strings.Join(second.steps, "\n"))
+		}
+	}
+}
