@@ -186,6 +186,11 @@ func (s *session) cutAside() ([]Write, Aside, error) {
 	return writes, a.count, nil
 }
 
+// reopenCases forgets verdicts, but for those of operators: the events are tried anew.
+func (r *Runner) reopenCases() {
+	maps.DeleteFunc(r.verdicts, func(_ uint64, v verdict) bool { return v.letter.Status != Skipped })
+}
+
 // passVerdicts forgets verdicts on events that are committed.
 func (r *Runner) passVerdicts(sequence uint64) {
 	maps.DeleteFunc(r.verdicts, func(seq uint64, _ verdict) bool { return seq <= sequence })

@@ -134,6 +134,7 @@ func (r *Runner) stop(ctx context.Context, err error) {
 		r.fails(r.failing(err))
 	}
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
+	r.reopenCases()
 	r.refuseOrders(r.stopped())
 	r.awaitPause(ctx)
 }

@@ -136,7 +136,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 		}
 	}
 	if ck, err = r.keyspace.Commit(ctx, c); err != nil {
-		return ck, fmt.Errorf("commit first checkpoint: %w", err)
+		return ck, &storeError{fmt.Errorf("commit first checkpoint: %w", err)}
 	}
 	r.publish(ck)
 	return ck, nil

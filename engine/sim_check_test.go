@@ -184,8 +184,10 @@ func (w *simWorld) checkState(g *simGeneration, from uint64, ck engine.Checkpoin
 		w.failf("%s at %d: %s", g.name, ck.Position.Sequence, d)
 	}
 	var differ string
+	var m *simModel
 	matches := func(script []simOrder) bool {
-		d := o.differs(w.fold(g, from, ck.Position.Sequence, script, o))
+		m = w.fold(g, from, ck.Position.Sequence, script, o)
+		d := o.differs(m)
 		if differ == "" {
 			differ = d
 		}
@@ -193,9 +195,14 @@ func (w *simWorld) checkState(g *simGeneration, from uint64, ck engine.Checkpoin
 	}
 	if newest {
 		var left [][]simOrder
+		known := map[string]bool{}
 		for _, s := range g.scripts {
-			if matches(s) {
-				left = append(left, s)
+			if !matches(s) {
+				continue
+			}
+			if id := fmt.Sprint(m.obeyed); !known[id] {
+				known[id] = true
+				left = append(left, m.obeyed)
 			}
 		}
 		if len(left) == 0 {

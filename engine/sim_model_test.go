@@ -26,6 +26,7 @@ type simModel struct {
 	halted   uint64          // the event that it stopped before, or 0
 	at       uint64
 	level    int
+	obeyed   []simOrder // what the orders amounted to
 }
 
 // simLevel is the world's level for events from a sequence on.
@@ -201,10 +202,18 @@ func (m *simModel) chosen(t engine.Letters) (list []*simLetter) {
 // obey carries an order out.
 func (m *simModel) obey(o simOrder) {
 	if o.passes {
+		if !slices.ContainsFunc(m.obeyed, func(p simOrder) bool { return p.passes && p.letters.Sequence == o.letters.Sequence }) {
+			m.obeyed = append(m.obeyed, o)
+		}
 		return
 	}
 	steps := o.steps
 	m.level = o.level
+	defer func() {
+		if o.steps -= steps; o.steps > 0 {
+			m.obeyed = append(m.obeyed, o)
+		}
+	}()
 	chosen := m.chosen(o.letters)
 	if o.verb == engine.SkipLetters {
 		m.skip(chosen, &steps)

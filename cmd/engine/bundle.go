@@ -368,7 +368,7 @@ func replayBundle(ctx context.Context, b *repro.Bundle, code []byte, stderr io.W
 		return r, err
 	}
 	defer done()
-	module, err := h.Load(ctx, code, host.Limits{Memory: m.Limits.Memory, Compile: 2 * time.Minute})
+	module, err := h.Load(ctx, code, host.Limits{Memory: m.Limits.Memory, Fuel: m.Limits.Fuel, Compile: 2 * time.Minute})
 	if err != nil {
 		return r, err
 	}

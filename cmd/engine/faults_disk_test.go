@@ -103,7 +103,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	publish(100)
 	second := ballast(t, h.data(), 0)
-	if got, err := p.client.Get(t.Context(), "count", []byte("log.a")); err != nil || got.AsOf != 100 {
+	if got, err := p.client.Get(t.Context(), "count", []byte("log.a")); err != nil || got.Sequence != 100 {
 		t.Errorf("while the disk is full: %+v, %v", got, err)
 	}
 	if _, err := p.client.Projections(t.Context()); err != nil {
@@ -114,7 +114,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.awaitLive("count", 200)
-	if got, err := p.client.Get(t.Context(), "count", []byte("log.a")); err != nil || got.AsOf != 200 {
+	if got, err := p.client.Get(t.Context(), "count", []byte("log.a")); err != nil || got.Sequence != 200 {
 		t.Errorf("when there is room again: %+v, %v", got, err)
 	}
 	p.signal(syscall.SIGTERM)
@@ -131,7 +131,7 @@ func TestDiskFullAtStart(t *testing.T) {
 	h.runOnce()
 	for _, left := range []uint64{20 << 20, 64 << 10, 0} {
 		full := ballast(t, h.data(), left)
-		before := files(t, h.data())
+		before := listed(t, h.data())
 		p := h.start("--once")
 		err, out := p.wait()
 		var exit *exec.ExitError
@@ -139,7 +139,7 @@ func TestDiskFullAtStart(t *testing.T) {
 		if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(out, h.data()) || !strings.Contains(out, want) {
 			t.Errorf("with %d bytes left: %v\n%s\nwant %q", left, err, out, want)
 		}
-		if after := files(t, h.data()); after != before {
+		if after := listed(t, h.data()); after != before {
 			t.Errorf("files were\n%sand are\n%s", before, after)
 		}
 		if err := os.Remove(full); err != nil {
@@ -153,9 +153,9 @@ func TestDiskFullAtStart(t *testing.T) {
 	}
 }
 
-// files lists the files of a directory with their sizes, but for the lock, which says
+// listed are the files of a directory with their sizes, but for the lock, which says
 // who tried last.
-func files(t *testing.T, dir string) string {
+func listed(t *testing.T, dir string) string {
 	t.Helper()
 	var s strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

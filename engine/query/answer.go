@@ -72,6 +72,8 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrCorrupt, http.StatusInternalServerError, wire.CodeCorrupt, "run: engine inspect --verify DATA_DIR"},
 		{ErrWrongSequence, http.StatusConflict, wire.CodeWrongSequence, "read the subject's last event, decide again, and publish with its sequence"},
 		{ErrModuleChanged, http.StatusConflict, wire.CodeModuleChanged, "put the file back that runs; a changed module is loaded when the engine is started again, as another generation"},
+		{engine.ErrNothingToAccept, http.StatusConflict, wire.CodeNothingToAccept, ""},
+		{engine.ErrNotAcceptable, http.StatusConflict, wire.CodeNotAcceptable, "POST /v1/projections/NAME/rebuild builds it from the stream as it is"},
 		{ErrBadEvent, http.StatusBadRequest, wire.CodeBadRequest, ""},
 	} {
 		if errors.Is(err, known.err) {

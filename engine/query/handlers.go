@@ -78,6 +78,10 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.act(w, r, name, s.engine.Pause)
 	case verb == "resume":
 		s.act(w, r, name, s.engine.Resume)
+	case verb == "rebuild":
+		s.act(w, r, name, func(name string) error { return s.engine.Rebuild(r.Context(), name) })
+	case verb == "accept":
+		s.accept(w, r, name)
 	case verb == "dead-letters":
 		s.letters(w, r, name)
 	case verb == "retry", verb == "skip", verb == "drop":
@@ -208,6 +212,30 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, name string, verb f
 		return
 	}
 	answer(w, http.StatusOK, st)
+}
+
+// accept has a projection go on though its stream changed.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, name string) {
+	if !allowed(w, r, http.MethodPost) {
+		return
+	}
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	var ask wire.Accept
+	if !body(w, r, &ask) {
+		return
+	}
+	if strings.TrimSpace(ask.Reason) == "" {
+		bad(w, "reason is empty: say why it is right to go on; it is kept")
+		return
+	}
+	done, err := s.engine.Accept(r.Context(), name, ask.Reason)
+	if err != nil {
+		failed(w, err)
+		return
+	}
+	answer(w, http.StatusOK, done)
 }
 
 // append takes one event as JSON, or many as JSON Lines that say so: whatever else a body

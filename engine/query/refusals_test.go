@@ -217,6 +217,26 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
+// A rebuild answers with the status; what is not diverged cannot be accepted, and a
+// reason is needed.
+func TestRebuildAndAccept(t *testing.T) {
+	r := newRig(t, "", "a", "1").start()
+	if a := r.ask("POST", "/v1/projections/p/rebuild", ""); a.StatusCode != 200 || !strings.Contains(a.body, `"position":1`) {
+		t.Errorf("%s", a)
+	}
+	for body, want := range map[string]string{`{}`: "reason is empty", `{"reason":" "}`: "reason is empty", `{"why":"x"}`: "why"} {
+		if p := r.ask("POST", "/v1/projections/p/accept", body).problem(t); p.Status != 400 || !strings.Contains(p.Detail, want) {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	if p := r.ask("POST", "/v1/projections/p/accept", `{"reason":"x"}`).problem(t); p.Status != 409 || p.Code != wire.CodeNothingToAccept {
+		t.Errorf("%+v", p)
+	}
+	if p := r.ask("POST", "/v1/projections/none/rebuild", "").problem(t); p.Code != wire.CodeNoProjection {
+		t.Errorf("%+v", p)
+	}
+}
+
 // Pause and resume answer with the status after them.
 func TestPauseAndResume(t *testing.T) {
 	r := newRig(t, "", "a", "1").start()

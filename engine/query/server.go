@@ -27,6 +27,8 @@ type Engine interface {
 	Ready() (ok bool, reasons []string)
 	Pause(projection string) error
 	Resume(projection string) error
+	Rebuild(ctx context.Context, projection string) error
+	Accept(ctx context.Context, projection, reason string) (engine.Acceptance, error)
 	CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error)
 	Snapshots(projection string) ([]engine.Snapshot, error)
 	Order(ctx context.Context, projection string, verb engine.Verb, l engine.Letters) (engine.Ordered, error)

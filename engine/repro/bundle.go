@@ -48,6 +48,7 @@ type Manifest struct {
 // Limits are those of the projection.
 type Limits struct {
 	Memory uint64 `json:"memory"`      // of the guest, bytes
+	Fuel   uint64 `json:"fuel"`        // of one call, in the units of package host; 0: not metered
 	Writes int    `json:"writes"`      // keys that one event may write
 	Bytes  int    `json:"write_bytes"` // and what they may amount to
 }
@@ -100,7 +101,7 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 			Projection: c.Spec.Name, Generation: c.Spec.Generation(), Stream: c.Spec.Stream, Module: digest,
 			Sequence: c.Letter.Sequence, Subject: e.Subject, Key: e.Key, Status: c.Letter.Status, Attempts: c.Letter.Attempts, Error: c.Letter.Error,
 			AsOf: c.AsOf, Memory: c.MemoryAsOf,
-			Limits: Limits{Memory: c.Spec.Memory, Writes: c.Limit.Writes / partitions, Bytes: c.Limit.Bytes / partitions},
+			Limits: Limits{Memory: c.Spec.Memory, Fuel: c.Spec.Fuel, Writes: c.Limit.Writes / partitions, Bytes: c.Limit.Bytes / partitions},
 		},
 		Module: c.Bytes, Settings: c.Spec.Settings, Event: c.Letter.Event, Memory: c.Memory,
 	}

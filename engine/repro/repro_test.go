@@ -104,7 +104,7 @@ var (
 func caseOf(m engine.Module, code []byte) repro.Case {
 	return repro.Case{
 		Engine: "test", Bytes: code, State: state, AsOf: 6, Limit: wide,
-		Spec:   engine.Spec{Name: "p", Module: m, Settings: []byte(`{"limit":3}`), Stream: "S", Memory: 1 << 20},
+		Spec:   engine.Spec{Name: "p", Module: m, Settings: []byte(`{"limit":3}`), Stream: "S", Memory: 1 << 20, Fuel: 9},
 		Letter: engine.Letter{Sequence: 7, Status: engine.Dead, Key: failed.Key, Event: failed.Append(nil), Error: "apply failed", Module: m.Digest(), Attempts: 2, Time: time.Unix(1, 0)},
 	}
 }
@@ -203,12 +203,17 @@ func TestUnknownReads(t *testing.T) {
 					err = e
 				}
 			}()
-			tt.reads(st)
-			return nil
+			return enginetest.Refuse("saw %s", tt.reads(st))
 		})
 		result, err := b.Run(t.Context(), m, nil)
-		if known := tt.want == ""; result != "" || known != (err == nil) || !known && (!errors.Is(err, repro.ErrUnknown) || !strings.HasSuffix(err.Error(), tt.want)) {
-			t.Errorf("%s: %q, %v; want %q", tt.name, result, err, tt.want)
+		if tt.want != "" {
+			if result != "" || !errors.Is(err, repro.ErrUnknown) || !strings.HasSuffix(err.Error(), tt.want) {
+				t.Errorf("%s: %q, %v; want %q", tt.name, result, err, tt.want)
+			}
+			continue
+		}
+		if live, _ := file(t, ofScript(tt.reads)); err != nil || result != live.Manifest.Result {
+			t.Errorf("%s: %q, %v; the state has %q", tt.name, result, err, live.Manifest.Result)
 		}
 	}
 }
@@ -222,7 +227,7 @@ func TestManifest(t *testing.T) {
 	m := b.Manifest
 	if m.Projection != "p" || m.Stream != "S" || m.Sequence != 7 || string(m.Subject) != "s.\xfe" || string(m.Key) != "k" || m.Status != engine.Dead ||
 		m.Attempts != 2 || m.Error != "apply failed" || m.AsOf != 6 || m.Engine != "test" || m.Module != c.Spec.Module.Digest() ||
-		m.Generation != c.Spec.Generation() || m.Result != `apply returned an error: saw "1" true` || m.Limits != (repro.Limits{Memory: 1 << 20, Writes: 25, Bytes: 1 << 18}) {
+		m.Generation != c.Spec.Generation() || m.Result != `apply returned an error: saw "1" true` || m.Limits != (repro.Limits{Memory: 1 << 20, Fuel: 9, Writes: 25, Bytes: 1 << 18}) {
 		t.Errorf("%+v", m)
 	}
 	if !bytes.Equal(b.Module, code) || string(b.Settings) != `{"limit":3}` || !bytes.Equal(b.Event, failed.Append(nil)) || b.Memory != nil {
@@ -483,5 +488,28 @@ func TestRealModule(t *testing.T) {
 		if got, err := b.Run(t.Context(), again, nil); err != nil || got != want {
 			t.Errorf("replayed: %q, %v; want %q", got, err, want)
 		}
+	}
+}
+
+// A module that does not come to an end is stopped in its bundle as it was.
+func TestEndlessModule(t *testing.T) {
+	m := wasmgen.Module{Pages: 1, Funcs: []wasmgen.Func{wasmgen.Apply(wasmgen.Loop, wasmgen.Br(0), wasmgen.End, wasmgen.I32Const(0))}}.Bytes()
+	h, err := host.New(t.Context(), host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close(context.Background()) })
+	load := func(fuel uint64) engine.Module {
+		module, err := h.Load(t.Context(), m, host.Limits{Fuel: fuel})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return module
+	}
+	c := caseOf(load(1_000_000), m)
+	c.Spec.Fuel = 1_000_000
+	b, _ := file(t, c)
+	if got, err := b.Run(t.Context(), load(b.Manifest.Limits.Fuel), nil); err != nil || got != b.Manifest.Result || !strings.Contains(got, string(engine.GuestFuel)) {
+		t.Errorf("%q, %v; want %q", got, err, b.Manifest.Result)
 	}
 }

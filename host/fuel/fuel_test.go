@@ -128,7 +128,7 @@ func TestEndlessGuestsAreStopped(t *testing.T) {
 		{"bulk operations", [][]byte{body(0, loop, i32c(0), i32c(0), i32c(65536), bs(opMisc, miscMemoryFill, 0), br(0), end, get0)}},
 		{"memory.grow by nothing", [][]byte{body(0, loop, i32c(0), bs(opMemoryGrow, 0), drop, br(0), end, get0)}},
 		{"straight line of leaves", [][]byte{body(0, get0, bytes.Repeat(call(1), 20_000)), leaf}},
-		{"many branches ahead", [][]byte{body(0, block, bytes.Repeat(cat(bytes.Repeat(cat(get0, drop), 60), i32c(0), brIf(0)), 1_500), end, get0)}},
+		{"many branches ahead", [][]byte{body(0, block, bytes.Repeat(cat(bytes.Repeat(cat(get0, drop), 360), i32c(0), brIf(0)), 250), end, get0)}},
 	} {
 		c.bodies = append(c.bodies, leaf)
 		t.Run(c.name, func(t *testing.T) {

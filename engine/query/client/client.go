@@ -121,6 +121,13 @@ func (c *Client) Act(ctx context.Context, projection, verb string) (engine.Statu
 	return s, err
 }
 
+// Accept has a projection go on though its stream changed.
+func (c *Client) Accept(ctx context.Context, projection, reason string) (engine.Acceptance, error) {
+	var done engine.Acceptance
+	err := c.post(ctx, "/v1/projections/"+escape(projection)+"/accept", wire.Accept{Reason: reason}, &done)
+	return done, err
+}
+
 // Import appends events given as JSON Lines.
 func (c *Client) Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
 	var done wire.Imported

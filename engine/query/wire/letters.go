@@ -23,6 +23,7 @@ type Letter struct {
 	Error    string    // of the last try; empty for one that was never tried
 	Module   string    // SHA-256 of the module that failed
 	Attempts int
+	Fuel     uint64 // that it used until it failed; 0: not metered
 	Headers  map[string][]string
 	Data     []byte
 }
@@ -35,7 +36,7 @@ func LetterOf(l engine.Letter) (Letter, error) {
 	}
 	out := Letter{
 		Sequence: l.Sequence, Status: l.Status, Key: l.Key, Subject: string(e.Subject), Time: time.Unix(0, e.TimeNs).UTC(),
-		SetAside: l.Time, Error: l.Error, Module: l.Module, Attempts: l.Attempts, Headers: map[string][]string{}, Data: e.Data,
+		SetAside: l.Time, Error: l.Error, Module: l.Module, Attempts: l.Attempts, Fuel: l.Fuel, Headers: map[string][]string{}, Data: e.Data,
 	}
 	for h := e.Headers; len(h) > 0; {
 		name, value, rest, err := abi.NextHeader(h)
@@ -59,6 +60,7 @@ type letterJSON struct {
 	Error    string              `json:"error,omitempty"`
 	Module   string              `json:"module,omitempty"`
 	Attempts int                 `json:"attempts"`
+	Fuel     uint64              `json:"fuel,omitempty"`
 	Headers  map[string][]string `json:"headers,omitempty"`
 	Data     json.RawMessage     `json:"data,omitempty"`
 	DataB64  *[]byte             `json:"data_b64,omitempty"`
@@ -68,7 +70,7 @@ type letterJSON struct {
 func (l Letter) MarshalJSON() ([]byte, error) {
 	f := letterJSON{
 		Sequence: l.Sequence, Status: l.Status, Subject: l.Subject, Time: l.Time, SetAside: l.SetAside,
-		Error: l.Error, Module: l.Module, Attempts: l.Attempts, Headers: l.Headers,
+		Error: l.Error, Module: l.Module, Attempts: l.Attempts, Fuel: l.Fuel, Headers: l.Headers,
 	}
 	switch {
 	case len(l.Key) == 0:
@@ -95,7 +97,7 @@ func (l *Letter) UnmarshalJSON(b []byte) error {
 	}
 	*l = Letter{
 		Sequence: f.Sequence, Status: f.Status, Key: f.KeyB64, Subject: f.Subject, Time: f.Time, SetAside: f.SetAside,
-		Error: f.Error, Module: f.Module, Attempts: f.Attempts, Headers: f.Headers, Data: f.Data,
+		Error: f.Error, Module: f.Module, Attempts: f.Attempts, Fuel: f.Fuel, Headers: f.Headers, Data: f.Data,
 	}
 	if f.Key != nil {
 		l.Key = []byte(*f.Key)

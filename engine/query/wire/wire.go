@@ -196,6 +196,11 @@ type Appended struct {
 	Duplicate bool   `json:"duplicate"`
 }
 
+// Accept asks that a projection goes on though its stream changed.
+type Accept struct {
+	Reason string `json:"reason"` // the operator's words, which are kept
+}
+
 // Problem is an error, as application/problem+json (RFC 9457).
 type Problem struct {
 	Type   string `json:"type"` // always about:blank
@@ -218,6 +223,8 @@ const (
 	CodeNoKey           = "no-such-key"
 	CodeNoLetter        = "no-such-letter"
 	CodeStopped         = "stopped"
+	CodeNothingToAccept = "nothing-to-accept"
+	CodeNotAcceptable   = "not-acceptable"
 	CodeModuleChanged   = "module-changed"
 	CodeNotReady        = "not-ready"
 	CodeBadRequest      = "bad-request"

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// acceptCommand has a diverged projection go on.
+func acceptCommand() *cobra.Command {
+	var f readFlags
+	var reason string
+	c := &cobra.Command{
+		Use:   "accept NAME --reason TEXT",
+		Short: "Let a diverged projection go on with its stream as it is now",
+		Long: `A projection is diverged when its stream is not the one that it read, or lost events that it did not.
+Accept lets it go on after its position, or with the first event that the stream still holds, and keeps the reason
+and the facts in the catalog. The state stays what it is: engine rebuild makes it that of the stream. It is refused
+when events to come would have numbers that were applied before.`,
+		Example: `  engine accept orders --reason "restored from the backup of Monday; the gap is known"`,
+		Args:    asUsage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			if strings.TrimSpace(reason) == "" {
+				return usagef(c, "--reason is missing: say why it is right to go on; it is kept")
+			}
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			done, err := cl.Accept(c.Context(), args[0], reason)
+			if err != nil {
+				return explain(err)
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), done)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: accepted (%s): it goes on after %d, was at %d\n", args[0], done.Facts, done.To, done.From)
+			return err
+		},
+	}
+	f.addServer(c)
+	c.Flags().StringVar(&reason, "reason", "", "why it is right to go on")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+// rebuildCommand builds a projection anew.
+func rebuildCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:   "rebuild NAME",
+		Short: "Build a projection anew from its stream, and serve what is there meanwhile",
+		Long: `Rebuild builds the state from the beginning of the stream, in a keyspace of its own. What is served now is served
+until the new state has caught up, and is then taken over in one instant.`,
+		Example: "  engine rebuild repo-files",
+		Args:    asUsage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			s, err := cl.Act(c.Context(), args[0], "rebuild")
+			if err != nil {
+				return explain(err)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: rebuilding as %s; %d is served meanwhile\n", s.Projection, s.Building, s.Position)
+			return err
+		},
+	}
+	f.addServer(c)
+	return c
+}
