@@ -21,8 +21,8 @@ func inspectCommand() *cobra.Command {
 		Use:   "inspect DATA_DIR",
 		Short: "Print what a data directory holds: keyspaces, positions, sizes, digests",
 		Long: `Inspect reads the files of an engine that is not running, and changes none of them.
-With --verify it reads every value of every keyspace and compares checksums, counts and digest; it
-exits with 1 when something is damaged.`,
+With --verify it reads every value of every keyspace and compares checksums, counts and digest, as
+engine verify does; it exits with 1 when something is damaged.`,
 		Example: "  engine inspect data\n  engine inspect --verify data",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -35,7 +35,7 @@ exits with 1 when something is damaged.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, r.Close()) }()
-			all, err := inspect(c.Context(), r.(*files).dir, verify)
+			all, err := inspect(c.Context(), r.(*files).dir, func(*inspected) bool { return true }, verify)
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,10 @@ type inspected struct {
 	Error      string            `json:"error,omitempty"`
 }
 
-func inspect(ctx context.Context, d *store.Offline, verify bool) ([]inspected, error) {
+func (in *inspected) name() string { return in.Projection + "/" + in.Generation }
+
+// inspect reads the keyspaces that are wanted.
+func inspect(ctx context.Context, d *store.Offline, wanted func(*inspected) bool, verify bool) ([]inspected, error) {
 	all := []inspected{}
 	for _, name := range d.Catalog().Names() {
 		record := d.Catalog().Projection(name)
@@ -79,6 +82,9 @@ func inspect(ctx context.Context, d *store.Offline, verify bool) ([]inspected, e
 				return all, err
 			}
 			in := inspected{Projection: name, Generation: g.ID, Live: g.ID == record.Live}
+			if !wanted(&in) {
+				continue
+			}
 			for _, s := range record.Snapshots {
 				if s.Generation == g.ID {
 					in.Snapshots = append(in.Snapshots, s)
@@ -152,7 +158,7 @@ func printInspected(w io.Writer, all []inspected) error {
 }
 
 func (in *inspected) printDetails(w io.Writer) {
-	at := in.Projection + "/" + in.Generation
+	at := in.name()
 	for _, m := range in.Memories {
 		fmt.Fprintf(w, "%s: memory snapshot at %d, %s\n", at, m.Version.Sequence(), humanize.IBytes(uint64(m.Bytes)))
 	}

@@ -84,7 +84,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 		inGroup("run", runCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), acceptCommand(), deadLettersCommand())...)
 	root.AddCommand(inGroup("events", importCommand(), publishCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), snapshotCommand())...)
-	root.AddCommand(inGroup("tools", checkCommand(), replayBundleCommand(), inspectCommand(), versionCommand())...)
+	root.AddCommand(inGroup("tools", checkCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
 	checkTopics(root)
 	return root
 }

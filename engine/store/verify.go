@@ -38,6 +38,9 @@ func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
 		return ck, fmt.Errorf("state at %d has %d keys, %d bytes, digest %s; the checkpoint says %d, %d, %s: %w",
 			ck.Position.Sequence, found.Keys, found.Bytes, found.Digest, ck.Keys, ck.Bytes, ck.Digest, engine.ErrCorrupt)
 	}
+	if err := engine.ReadLetters(v, 0, func(engine.Letter) bool { return true }); err != nil {
+		return ck, err
+	}
 	for _, m := range ck.Memories {
 		if _, err := ks.Memory(m); err != nil {
 			return ck, err
