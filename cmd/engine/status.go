@@ -123,6 +123,9 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	row("state holds", "%d keys, %d bytes, %d on disk", s.Keys, s.Bytes, s.DiskBytes)
 	row("digest", "%s", s.Digest)
 	row("applied", "%d events, %d commits, %d failed batches since start", s.Events, s.Commits, s.Failures)
+	if s.Events > 0 && s.Fuel > 0 {
+		row("an event", "%s and %d units of fuel, on average", (s.Apply / time.Duration(s.Events)).Round(100*time.Nanosecond), s.Fuel)
+	}
 	if s.Aside != (engine.Aside{}) {
 		row("not applied", "%s", notApplied(s.Aside))
 	}

@@ -41,6 +41,7 @@ var (
 		projectionMetric("dead_letters", "Events that are set aside, until they are retried or dropped.", gauge, func(s engine.Status) float64 { return float64(s.Aside.Letters) }),
 		projectionMetric("waiting_events", "Events that are set aside in the queues of their keys.", gauge, func(s engine.Status) float64 { return float64(s.Aside.Waiting) }),
 		projectionMetric("skipped_events_total", "Events that were passed over.", counter, func(s engine.Status) float64 { return float64(s.Aside.Skipped) }),
+		projectionMetric("fuel_per_event", "Fuel that an event used on average since the engine started; 0: not metered.", gauge, func(s engine.Status) float64 { return float64(s.Fuel) }),
 		projectionMetric("apply_seconds_total", "Time spent in the module.", counter, func(s engine.Status) float64 { return s.Apply.Seconds() }),
 	}
 	stateDesc = prometheus.NewDesc("gnomon_projection_state", "1 for the state that the projection is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)
