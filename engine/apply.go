@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"gnomon/sdk/abi"
+)
+
+// apply applies a batch, in as many calls as the guest and the plan ask for.
+func (s *session) apply(ctx context.Context, b *Batch) error {
+	records, err := s.pick(b.Records)
+	if err != nil {
+		return err
+	}
+	for len(records) > 0 {
+		p, ok := s.whole(b, records)
+		if !ok {
+			if p, err = s.plan.piece(records, s.applied.Sequence, s.callLimit()); err != nil {
+				return err
+			}
+		}
+		if err := s.applyPiece(ctx, p); err != nil {
+			return err
+		}
+		records = records[len(p.records):]
+		if len(records) == 0 {
+			break
+		}
+		s.anchors = withAnchor(s.anchors, AnchorOf(p.last))
+		if err := s.between(ctx); err != nil {
+			return err
+		}
+	}
+	if s.aside.full != nil {
+		return s.aside.full
+	}
+	if last, ok := b.Last(); ok { // of all that was read, picked or not
+		s.anchors = withAnchor(s.anchors, AnchorOf(last))
+		s.applied.Time = storedAt(last)
+	}
+	s.advance(b.Through)
+	s.unread = b.Pending
+	return s.makeRoom(ctx)
+}
+
+// between commits what is due between two calls for one batch, and ends it with ctx:
+// a batch may take a slow guest long.
+func (s *session) between(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if s.inFlight {
+		select {
+		case r := <-s.committer.done:
+			if err := s.landed(r); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	s.unread = max(s.unread, 1) // the rest of the batch
+	if err := s.commitIfDue(ctx); err != nil {
+		return err
+	}
+	return s.makeRoom(ctx)
+}
+
+// whole is a batch as one piece, when nothing asks for less: then its records need
+// not be looked at.
+func (s *session) whole(b *Batch, records []byte) (p piece, ok bool) {
+	limit := s.callLimit()
+	if len(records) != len(b.Records) || b.Count > limit.Events || len(records) > limit.Bytes || s.applied.Sequence < s.plan.through {
+		return p, false
+	}
+	first, _, err := abi.Next(records)
+	last, ok := b.Last()
+	return piece{records: records, count: b.Count, first: first.Sequence, last: last}, ok && err == nil
+}
+
+// callTime is about how long one call of the guest may take, if it holds more than one
+// event: neither the collector nor an order to stop can interrupt the code of a guest.
+const callTime = 5 * time.Millisecond
+
+// callLimit bounds what one call of the guest gets.
+func (s *session) callLimit() ReadLimit {
+	l := s.spec.Batch
+	if s.pace > 0 {
+		l.Events = min(l.Events, max(1, int(callTime/s.pace)))
+	}
+	if s.thirst > 0 && s.spec.Fuel > 0 { // with as much again for those that need more
+		l.Events = min(l.Events, max(1, int(s.spec.Fuel/2/s.thirst)))
+	}
+	if s.bufferLimit > 0 {
+		l.Bytes = min(l.Bytes, s.bufferLimit)
+	}
+	return l
+}
+
+// advance moves the applied position forward.
+func (s *session) advance(through uint64) {
+	s.applied.Sequence = max(s.applied.Sequence, through)
+	s.progress(s.applied.Sequence)
+}
+
+func (s *session) applyPiece(ctx context.Context, p piece) error {
+	alone := s.partitions.isEmpty()
+	s.calls(p.first, p.last.Sequence)
+	began := time.Now()
+	err := s.partitions.apply(ctx, p.records)
+	took := time.Since(began)
+	used := s.partitions.fuel()
+	s.countBatch(p.count, took, err != nil, used, s.partitions.memoryBytes())
+	if err != nil {
+		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, fuel: used, alone: alone}
+	}
+	s.pace = (3*s.pace + took/time.Duration(p.count)) / 4
+	s.thirst = (3*s.thirst + used/uint64(p.count)) / 4
+	s.events += uint64(p.count)
+	s.applied.Time = storedAt(p.last)
+	s.advance(p.last.Sequence)
+	return nil
+}
+
+// makeRoom cuts the window when the next batch might not fit into it: when it makes
+// the window grow by twice what one of the last batches did. A batch that outgrows it
+// all the same is rolled back and gets a window of its own.
+func (s *session) makeRoom(ctx context.Context) error {
+	fill := s.partitions.fill()
+	s.growth = max(fill-s.fill, 0.9*s.growth)
+	s.fill = fill
+	if fill < 1-max(0.1, 2*s.growth) || s.repeats() {
+		return nil
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	return s.cut(ctx, s.memoryDue())
+}
+
+// pick returns the records that are the projection's own, with their declared
+// keys, without those that are set aside. Mostly that is the batch itself.
+func (s *session) pick(records []byte) ([]byte, error) {
+	if s.spec.Filter == nil && s.spec.KeyOf == nil && !s.asideActive() {
+		return records, nil
+	}
+	s.picked = s.picked[:0]
+	for len(records) > 0 && s.aside.full == nil {
+		e, rest, err := abi.Next(records)
+		if err != nil {
+			return nil, err
+		}
+		records = rest
+		if s.spec.Filter != nil && !s.spec.Filter(e.Subject) {
+			continue
+		}
+		if s.spec.KeyOf != nil {
+			e.Key = s.spec.KeyOf(e)
+		}
+		if !s.setAside(&e) {
+			s.picked = e.Append(s.picked)
+		}
+	}
+	return s.picked, nil
+}

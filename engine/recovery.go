@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// openSession restores an instance and the state it goes on from.
+func (r *Runner) openSession(ctx context.Context) (*session, error) {
+	ck, err := r.recover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ps, err := openPartitions(ctx, r.spec)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{Runner: r, partitions: ps, newest: ck}
+	if err := s.restore(ctx, &ck); err != nil {
+		return nil, errors.Join(err, ps.close(ctx))
+	}
+	base, err := r.keyspace.View(ck.Version)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err), ps.close(ctx))
+	}
+	ps.see(base, r.keyspace.Limit(), r.spec.Cache)
+	if ck.Version != s.newest.Version {
+		s.since = ck.Version
+		ps.setLimit(TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
+	}
+	s.applied, s.anchors = ck.Position, ck.Anchors
+	if err := s.loadAside(ck.Aside.Skipped); err != nil {
+		return nil, errors.Join(err, ps.close(ctx))
+	}
+	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, ck, s.newest.Version)
+	s.applied.Module = r.spec.Module.Digest()
+	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
+	s.memoryAt.time = s.cutTime
+	r.progress(s.applied.Sequence)
+	return s, nil
+}
+
+// recover returns the checkpoint to go on from, and makes the first one of a new
+// keyspace.
+func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
+	ck, err := r.keyspace.Latest()
+	if err == nil {
+		r.publish(ck)
+		return ck, nil
+	}
+	if !errors.Is(err, ErrNoCheckpoint) {
+		return ck, fmt.Errorf("open keyspace: %w", err)
+	}
+	p, err := r.origin(ctx)
+	if err != nil {
+		return ck, &sourceError{err}
+	}
+	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	if r.spec.Module.Traits().Memory {
+		if c.Memory, err = r.freshMemory(ctx); err != nil {
+			return ck, err
+		}
+	}
+	if ck, err = r.keyspace.Commit(ctx, c); err != nil {
+		return ck, &storeError{fmt.Errorf("commit first checkpoint: %w", err)}
+	}
+	r.publish(ck)
+	return ck, nil
+}
+
+// origin is the position before the first event: that of the projection's first
+// generation, unless stream or start are others now.
+func (r *Runner) origin(ctx context.Context) (Position, error) {
+	p, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
+	if err != nil {
+		return p, err
+	}
+	now := Origin{Stream: p.Stream, Created: p.Created, Start: r.spec.Start.String(), Sequence: p.Sequence}
+	first := now
+	err = r.catalog.Update(r.spec.Name, func(rec *CatalogRecord) error {
+		if o := rec.Origin; o != nil && o.Stream == now.Stream && o.Created.Equal(now.Created) && o.Start == now.Start {
+			first = *o
+		}
+		rec.Origin = &first
+		return nil
+	})
+	p.Sequence = first.Sequence
+	return p, err
+}
+
+// freshMemory is the memory of an instance that has seen no event, so that there
+// always is a snapshot to go back to.
+func (r *Runner) freshMemory(ctx context.Context) ([][]byte, error) {
+	instance, err := r.spec.newInstance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer instance.Close(ctx)
+	blobs, err := instance.Snapshot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot fresh memory: %w", err)
+	}
+	if blobs == nil {
+		blobs = [][]byte{}
+	}
+	return blobs, nil
+}
+
+// restore gives the instance of a module with memory the newest stored snapshot
+// that is whole, and moves the checkpoint back to it: the events after it are
+// applied again, on the state as it was then.
+func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
+	if !s.spec.Module.Traits().Memory {
+		return nil
+	}
+	var damaged error
+	for _, m := range ck.Memories {
+		blobs, err := s.keyspace.Memory(m)
+		if err != nil {
+			damaged = err
+			s.log.Warn("memory snapshot cannot be read, trying an older one", "seq", m.Version.Sequence(), "error", err)
+			continue
+		}
+		at, err := s.keyspace.Checkpoint(m.Version)
+		if err != nil {
+			return fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)
+		}
+		if err := s.partitions[0].instance.Restore(ctx, blobs); err != nil {
+			return fmt.Errorf("restore memory at %d: %w", m.Version.Sequence(), err)
+		}
+		*ck = at
+		return nil
+	}
+	return fmt.Errorf("no memory snapshot of %d can be read: %w", len(ck.Memories), errors.Join(ErrCorrupt, damaged))
+}
+
+// repeats reports whether events are applied that were applied and committed before.
+func (s *session) repeats() bool {
+	return s.since != 0 && s.applied.Sequence < s.newest.Position.Sequence
+}
