@@ -89,8 +89,9 @@ func (m *monitor) fails(sequence uint64) {
 func (m *monitor) troubled(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.state == Live {
-		m.state, m.since = CatchingUp, time.Now()
+	switch m.state {
+	case Live, Halted, Diverged: // it is under way again
+		m.state, m.since, m.failing = CatchingUp, time.Now(), 0
 	}
 	if m.state != Stalled {
 		m.reason, m.hint = err.Error(), "it is tried again by itself, every few seconds"

@@ -117,6 +117,9 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 	default:
 		err = w.retry(ctx, chosen)
 	}
+	if s.broken {
+		return Ordered{}, err // what a commit that failed was to hold is lost, and nothing may be committed on top
+	}
 	if cerr := w.commit(ctx, err == nil); cerr != nil {
 		return Ordered{}, cerr
 	}

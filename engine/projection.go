@@ -257,8 +257,10 @@ func (p *projection) handOver() error {
 		return nil
 	}
 	was, is := p.former.checkpoint.Position, g.runner.Published().Position
-	// A stream that lost its tail will not bring what readers have seen.
-	if was.Stream == is.Stream && was.Created.Equal(is.Created) && is.Sequence < min(was.Sequence, g.runner.knownEnd()) {
+	// A crash of the machine must not take back what readers have seen, and a stream that
+	// lost its tail will not bring it.
+	durable := g.keyspace.Durable()
+	if durable == 0 || was.Stream == is.Stream && was.Created.Equal(is.Created) && durable.Sequence() < min(was.Sequence, g.runner.knownEnd()) {
 		return nil
 	}
 	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error { r.makeLive(g.id); return nil })

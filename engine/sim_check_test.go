@@ -188,8 +188,8 @@ func (w *simWorld) checkState(g *simGeneration, from uint64, ck engine.Checkpoin
 	matches := func(script []simOrder) bool {
 		m = w.fold(g, from, ck.Position.Sequence, script, o)
 		d := o.differs(m)
-		if differ == "" {
-			differ = d
+		if d != "" && !strings.Contains(differ, d) && strings.Count(differ, "\n") < 5 {
+			differ += "\n" + d
 		}
 		return d == ""
 	}
@@ -213,7 +213,7 @@ func (w *simWorld) checkState(g *simGeneration, from uint64, ck engine.Checkpoin
 	}
 	for _, s := range g.scripts {
 		for n := len(s); n >= 0; n-- {
-			for _, part := range lastParts(s[:n]) {
+			for _, part := range lastParts(s[:n], partSteps) {
 				if matches(part) {
 					return
 				}
@@ -226,16 +226,30 @@ func (w *simWorld) checkState(g *simGeneration, from uint64, ck engine.Checkpoin
 const partSteps = 40
 
 // lastParts is a script, and it with its last order not carried out to its end.
-func lastParts(script []simOrder) [][]simOrder {
+func lastParts(script []simOrder, most int) [][]simOrder {
 	all := [][]simOrder{script}
 	if n := len(script); n > 0 && !script[n-1].passes {
-		for k := range min(partSteps, script[n-1].steps) {
+		for k := range min(most, script[n-1].steps) {
 			part := slices.Clone(script)
 			part[n-1].steps = k
 			all = append(all, part)
 		}
 	}
 	return all
+}
+
+// mayHaveForgotten notes that the process ended: that an operator passed over an event
+// is kept in memory until the position has passed it.
+func (g *simGeneration) mayHaveForgotten() {
+	ck, err := g.keyspace.Latest()
+	for _, s := range g.scripts {
+		kept := slices.DeleteFunc(slices.Clone(s), func(o simOrder) bool {
+			return o.passes && (err != nil || o.letters.Sequence > ck.Position.Sequence)
+		})
+		if len(kept) < len(s) {
+			g.scripts = append(g.scripts, kept)
+		}
+	}
 }
 
 // mayHaveLost notes that the machine went down: the last orders may be undone.
@@ -245,7 +259,7 @@ func (g *simGeneration) mayHaveLost() {
 	known := map[string]bool{}
 	for _, s := range g.scripts {
 		for n := range len(s) + 1 {
-			for _, part := range lastParts(s[:n]) {
+			for _, part := range lastParts(s[:n], partSteps) {
 				if id := fmt.Sprint(part); !known[id] {
 					known[id] = true
 					scripts = append(scripts, part)

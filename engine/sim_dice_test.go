@@ -64,6 +64,12 @@ func (t *trace) step(format string, args ...any) {
 	t.saw("%s", line)
 }
 
+func (t *trace) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.steps)
+}
+
 // saw notes what may be another thing in another run of the same seed.
 func (t *trace) saw(format string, args ...any) {
 	now := time.Now()

@@ -33,6 +33,7 @@ type simEvent struct {
 	subject string
 	data    []byte
 	time    time.Time
+	ordered bool // about: orders tell by it which others they are about
 	deleted bool // or trimmed: who had not read it before never will
 }
 

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 func (w *simWorld) rewrite(r *rand.Rand) {
 	// Nothing is deleted at the end: an event that is gone vouches for nothing.
 	w.append(r, 5)
-	w.quiet(r)
+	w.quiet()
 	w.seen.step("history: the stream's end is %d", w.last())
 	restart := r.IntN(2) == 0
 	if restart {
@@ -23,11 +24,9 @@ func (w *simWorld) rewrite(r *rand.Rand) {
 	for _, g := range w.generations() {
 		g.log = slices.Clone(w.log)
 	}
-	changed := w.change(r)
+	same := w.change(r)
 	if restart {
-		w.start(r)
-	} else {
-		w.server.LoseReaders()
+		w.start()
 	}
 	for _, p := range w.projections {
 		g := w.generation(p)
@@ -35,7 +34,7 @@ func (w *simWorld) rewrite(r *rand.Rand) {
 			continue // it looks at nothing
 		}
 		w.settle(p, func(s engine.Status) bool {
-			if s.Committed <= changed {
+			if int64(s.Committed) <= same {
 				g.log = nil
 				return s.State == engine.Halted || s.State == engine.Live && s.Applied == w.last() && s.Committed == w.last()
 			}
@@ -49,9 +48,10 @@ func (w *simWorld) rewrite(r *rand.Rand) {
 	w.look()
 }
 
-// change changes the history, and returns up to where it is still the one that was read.
-func (w *simWorld) change(r *rand.Rand) (same uint64) {
-	kind := r.IntN(3)
+// change changes the history, and returns up to which position it is still the one that
+// was read; -1: it is another stream.
+func (w *simWorld) change(r *rand.Rand) (same int64) {
+	kind := r.IntN(4)
 	back := uint64(1 + r.IntN(4))
 	n := r.IntN(10)
 	switch kind {
@@ -61,17 +61,26 @@ func (w *simWorld) change(r *rand.Rand) (same uint64) {
 		w.server.Create(streamName)
 		w.log = nil
 		w.append(r, n)
-		return 0
+		return -1
 	case 1:
 		w.seen.step("the stream loses its last %d events, and gets %d others", back, n)
-		same = w.last() - back
-		w.server.Rewind(streamName, same)
-		w.log = slices.Clone(w.log[:same])
+		left := w.last() - back
+		w.server.Rewind(streamName, left)
+		w.log = slices.Clone(w.log[:left])
 		time.Sleep(time.Second)
 		w.append(r, n)
-		return same
+		return int64(left)
+	}
+	if kind == 2 {
+		lost := 1 + r.IntN(5)
+		w.seen.step("%d events are lost before they are read, and %d come", lost, n+1)
+		w.server.SetSilent(true)
+		w.append(r, lost+n+1)
+		w.server.Purge(streamName, w.last()-uint64(n))
+		w.server.SetSilent(false)
+		return -1
 	}
 	w.seen.step("nothing is changed, and %d events come", n)
 	w.append(r, n)
-	return ^uint64(0)
+	return math.MaxInt64
 }

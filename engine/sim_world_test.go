@@ -66,7 +66,6 @@ type simGeneration struct {
 	scripts  [][]simOrder   // one of them is what happened
 	checked  engine.Version // commits up to it were held against the model
 	log      []simEvent     // the history that it has read; nil: the world's
-	diverged bool
 }
 
 type heldReading struct {
@@ -138,7 +137,8 @@ func (w *simWorld) calm() {
 }
 
 // start starts the engine's process with what is configured at present.
-func (w *simWorld) start(r *rand.Rand) {
+func (w *simWorld) start() {
+	r := w.dice.of("start after %d steps", w.seen.count())
 	l := &life{dice: w.dice, sky: &w.sky, seen: w.seen, over: make(chan struct{})}
 	l.engine = engine.New(engine.Options{
 		Source: simSource{l, w.server}, Store: simStore{l, w.store, w.opened}, Catalog: simCatalog{w.catalog, l},
@@ -274,6 +274,7 @@ func (w *simWorld) stop(how string) {
 		w.failf("%d readers were not closed", open)
 	}
 	for _, g := range w.generations() {
+		g.mayHaveForgotten()
 		g.keyspace.Crash(how == "power")
 		if how == "power" {
 			g.mayHaveLost()

@@ -112,7 +112,7 @@ func TestMutatedModules(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	before := heap()
 	refused := 0
-	const rounds = 20_000
+	const rounds = 10_000
 	for range rounds {
 		module := mutated(rnd, count)
 		m, err := testHost.Load(t.Context(), module, Limits{Memory: testMemory})

@@ -118,7 +118,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("when there is room again: %+v, %v", got, err)
 	}
 	p.signal(syscall.SIGTERM)
-	if err, out := p.wait(); err != nil {
+	if out, err := p.wait(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -133,7 +133,7 @@ func TestDiskFullAtStart(t *testing.T) {
 		full := ballast(t, h.data(), left)
 		before := listed(t, h.data())
 		p := h.start("--once")
-		err, out := p.wait()
+		out, err := p.wait()
 		var exit *exec.ExitError
 		want := fmt.Sprintf("the disk has %d MiB left, and opening 1 keyspaces may take 24 MiB: make room; nothing was touched", left>>20)
 		if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(out, h.data()) || !strings.Contains(out, want) {

@@ -155,7 +155,7 @@ func (h *home) wantServed(p *process, durable uint64) {
 func (h *home) wantAsAnew(p *process) {
 	h.t.Helper()
 	p.signal(syscall.SIGTERM)
-	if err, out := p.wait(); err != nil {
+	if out, err := p.wait(); err != nil {
 		h.t.Fatalf("%v\n%s", err, out)
 	}
 	anew := newHome(h.t, "log.>", projection("count", "count.wasm"))

@@ -120,10 +120,10 @@ func (p *process) awaitLive(name string, sequence uint64) engine.Status {
 func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended
 
 // wait waits for the end, and returns how it ended and what was printed.
-func (p *process) wait() (error, string) {
-	err := <-p.ended
+func (p *process) wait() (out string, err error) {
+	err = <-p.ended
 	p.ended <- err
-	return err, p.out.String()
+	return p.out.String(), err
 }
 
 // linkCache puts the shared cache of compiled modules into a data directory that was

@@ -41,7 +41,7 @@ func TestTerminatedWhileCatchingUp(t *testing.T) {
 			if again {
 				p.signalUntilEnd(syscall.SIGTERM)
 			}
-			err, out := p.wait()
+			out, err := p.wait()
 			switch {
 			case again && killedBy(err, syscall.SIGTERM):
 			case err != nil || !strings.Contains(out, "stopping: what was applied is committed"):
@@ -88,7 +88,7 @@ func TestTerminatedWhileServerIsAway(t *testing.T) {
 		return running && holder.PID == p.cmd.Process.Pid
 	})
 	p.signal(syscall.SIGTERM)
-	if err, out := p.wait(); err != nil {
+	if out, err := p.wait(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -1,8 +1,10 @@
 package ingest_test
 
 import (
+	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -26,27 +28,25 @@ func TestOlderCopyRestored(t *testing.T) {
 			dir := t.TempDir()
 			r := newRig(t, natstest.Dir(dir))
 			r.fill(1, 15)
-			r.server.Stop()
+			r.stopServer()
 			older := t.TempDir()
 			if err := os.CopyFS(older, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
 			}
-			r.server.Restart()
-			waitUntil(t, r.js.Conn().IsConnected)
+			r.startServer()
 			r.fill(16, 20)
 			p := r.project(nil)
 			p.awaitLive(20)
 			p.stop()
 
-			r.server.Stop()
+			r.stopServer()
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.CopyFS(dir, os.DirFS(older)); err != nil {
 				t.Fatal(err)
 			}
-			r.server.Restart()
-			waitUntil(t, r.js.Conn().IsConnected)
+			r.startServer()
 			if c.more > 0 {
 				r.fill(101, 100+c.more)
 			}
@@ -54,6 +54,25 @@ func TestOlderCopyRestored(t *testing.T) {
 			p.wantDiverged(c.reason, numbers(1, 20))
 		})
 	}
+}
+
+// stopServer stops the server, and waits until its client has noticed.
+func (r *rig) stopServer() {
+	r.t.Helper()
+	r.server.Stop()
+	waitUntil(r.t, func() bool { return !r.js.Conn().IsConnected() })
+}
+
+// startServer starts it again, and waits until S answers.
+func (r *rig) startServer() {
+	r.t.Helper()
+	r.server.Restart()
+	waitUntil(r.t, func() bool {
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+		defer cancel()
+		_, err := r.js.Stream(ctx, "S")
+		return err == nil
+	})
 }
 
 // A stream that is deleted and made again while it is read is another one, whether it

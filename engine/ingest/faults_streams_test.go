@@ -148,8 +148,8 @@ func TestAtomicBatch(t *testing.T) {
 		t.Errorf("read %q, want %q", got.String(), want)
 	}
 	reader.Close()
-	r.server.Restart()
-	waitUntil(t, r.js.Conn().IsConnected)
+	r.stopServer()
+	r.startServer()
 	if got := sequencesThrough(t, r.open(2, anyLimit), 4); !slices.Equal(got, []uint64{2, 3, 4}) {
 		t.Errorf("after a restart of the server there are %d", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -15,6 +16,10 @@ import (
 
 // perPackage bounds the tests of one package.
 const perPackage = "5m"
+
+// short are the packages whose tests are kept short: the simulation of the engine takes all
+// the time that it is given, and `make test` and `make soak` give it more.
+var short = []string{"engine"}
 
 // outcome is how a test ended.
 type outcome struct {
@@ -74,7 +79,11 @@ func functions(cases []Case, pkg string) (all []string) {
 }
 
 func runPackage(pkg string, tests []string) (map[string]outcome, error) {
-	c := exec.Command("go", "test", "-json", "-count=1", "-timeout", perPackage, "-run", "^("+strings.Join(tests, "|")+")$", "./"+pkg)
+	args := []string{"test", "-json", "-count=1", "-timeout", perPackage, "-run", "^(" + strings.Join(tests, "|") + ")$"}
+	if slices.Contains(short, pkg) {
+		args = append(args, "-short")
+	}
+	c := exec.Command("go", append(args, "./"+pkg)...)
 	c.Stderr = os.Stderr
 	stdout, err := c.StdoutPipe()
 	if err != nil {
@@ -108,7 +117,21 @@ func outcomes(r io.Reader) (map[string]outcome, error) {
 		}
 		all[e.Test] = o
 	}
-	return all, lines.Err()
+	return withSubtests(all), lines.Err()
+}
+
+// withSubtests adds to what a test said what its subtests that failed did.
+func withSubtests(all map[string]outcome) map[string]outcome {
+	whole := map[string]outcome{}
+	for name, o := range all {
+		for _, sub := range slices.Sorted(maps.Keys(all)) {
+			if all[sub].action == "fail" && strings.HasPrefix(sub, name+"/") {
+				o.output = slices.Concat(o.output, all[sub].output)
+			}
+		}
+		whole[name] = o
+	}
+	return whole
 }
 
 // noise are lines that say nothing about why a test ended as it did.
