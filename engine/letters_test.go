@@ -19,7 +19,6 @@ import (
 type picky struct {
 	refuses map[uint64]bool
 	mended  atomic.Bool
-	seen    []uint64 // that were applied, in order; with one partition only
 }
 
 func (p *picky) module(name string) *enginetest.Module {
