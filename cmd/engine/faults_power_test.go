@@ -22,6 +22,7 @@ import (
 // that was reported, and its state is what the stream that is left makes it; or that
 // stream is not the one that was read, and this is said before anything is applied.
 func TestPowerLoss(t *testing.T) {
+	long(t)
 	for _, c := range []struct {
 		sync string // of the server's files
 		want []engine.RunnerState

@@ -19,6 +19,14 @@ import (
 // patience is how long a test waits for what has to come.
 const patience = time.Minute
 
+// long skips a test that takes minutes with the race detector.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long with the race detector: make faults runs it without")
+	}
+}
+
 // configure puts keys before the first table of the configuration, and text after it.
 func (h *home) configure(keys, tables string) {
 	h.t.Helper()

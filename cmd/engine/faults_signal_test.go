@@ -19,6 +19,7 @@ import (
 // the exit code is 0, and the next one goes on from there. A second SIGTERM ends it at
 // once; nothing is lost or applied twice then either.
 func TestTerminatedWhileCatchingUp(t *testing.T) {
+	long(t)
 	projections := projection("process-map", "process-map.wasm") +
 		projection("sessions", "sessions.wasm", "[projection.settings]", `field = "resource"`, `gap = "30m"`)
 	calm := newHome(t, "gitlog.>", projections)

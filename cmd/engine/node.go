@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"gnomon/engine"
@@ -37,6 +38,9 @@ type node struct {
 	engine   *engine.Engine
 	server   *query.Server
 	served   chan error // result of the HTTP server
+
+	later  sync.WaitGroup // what is done when the server is there
+	giveUp context.CancelFunc
 
 	made string // the topmost folder that was made before modules were checked
 }
@@ -77,7 +81,7 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 		return nil, err
 	}
 	n.source = ingest.New(n.broker.JetStream(), n.broker.Explain)
-	if err := ensureStreams(ctx, n.broker, c.Streams, log); err != nil {
+	if err := n.declareStreams(ctx, serve); err != nil {
 		return nil, err
 	}
 	if err := n.checkStreams(ctx); err != nil {
@@ -117,6 +121,10 @@ func (n *node) Close() error {
 		errs = append(errs, n.server.Close(), <-n.served)
 	case n.listener != nil:
 		errs = append(errs, n.listener.Close())
+	}
+	if n.giveUp != nil {
+		n.giveUp()
+		n.later.Wait()
 	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
@@ -258,6 +266,37 @@ func openBroker(ctx context.Context, c *config.Config, log *slog.Logger) (*broke
 
 // ensureStreams creates the declared streams that are absent, and reports where
 // others differ.
+// declareStreams creates the streams that are declared. When the server is away, an
+// engine that is to serve does that later: it has something to serve meanwhile.
+func (n *node) declareStreams(ctx context.Context, later bool) error {
+	err := ensureStreams(ctx, n.broker, n.config.Streams, n.log)
+	if err == nil || !later || n.broker.Connected() {
+		return err
+	}
+	n.log.Warn("streams are declared when the server is there", "error", err)
+	ctx, n.giveUp = context.WithCancel(ctx)
+	n.later.Go(func() {
+		for err != nil && wait(ctx, 2*time.Second) {
+			if err = ensureStreams(ctx, n.broker, n.config.Streams, n.log); err != nil && n.broker.Connected() {
+				n.log.Error("stream cannot be declared", "error", err)
+			}
+		}
+	})
+	return nil
+}
+
+// wait returns false when ctx ends before a time has passed.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Stream, log *slog.Logger) error {
 	for _, s := range streams {
 		created, differences, err := b.EnsureStream(ctx, broker.StreamSpec{

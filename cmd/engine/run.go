@@ -222,11 +222,14 @@ func (r *runner) catchUp(ctx context.Context) error {
 
 func (r *runner) caughtUp(err error) error {
 	var stopped *engine.StoppedError
-	if !errors.As(err, &stopped) {
-		return err
-	}
-	if r.once {
+	isStopped := errors.As(err, &stopped)
+	switch {
+	case r.once && isStopped:
 		return withHint(err, "%s", stopped.Hint)
+	case r.once, err == nil, errors.Is(err, context.Canceled):
+		return err
+	case !isStopped: // the server or the stream is not there
+		r.log.Warn("projections wait", "error", err)
 	}
 	r.logStopped()
 	return nil

@@ -159,6 +159,9 @@ func (b *Broker) ClientURL() string {
 	return b.server.ClientURL()
 }
 
+// Connected reports whether the server can be reached just now.
+func (b *Broker) Connected() bool { return b.conn.IsConnected() }
+
 // Explain adds to an error of a request what the connection reported meanwhile: a
 // request that lacks a permission only times out, the refusal comes on its own.
 func (b *Broker) Explain(err error) error {

@@ -84,13 +84,11 @@ var jetStream = []Case{
 		Promise: "The engine starts, serves what it has as `stalled`, tries again ever more slowly, and goes on; the log tells of an outage once.",
 		Tests: by(in("engine", "TestServerAway", "TestOutageCommits"),
 			in("engine/broker", "TestServerAway", "TestOutageIsToldOnce"), in("engine/ingest", "TestServerStopped"), in("cmd/engine", "TestServerComesAndGoes", "TestServerAwayAtStart")),
-		Open: "`engine run` ends after some seconds, with an error, when the server is not there at its start.",
 	},
 	{
 		Number: 14, What: "Stream missing at the start, created later",
 		Promise: "The projection waits, says so, and begins by itself.",
 		Tests:   by(in("engine", "TestStreamMissing"), in("engine/ingest", "TestAbsent"), in("cmd/engine", "TestStreamCreatedLater", "TestScripts/interrupt")),
-		Open:    "`engine run` ends, with an error, when a stream is not there at its start.",
 	},
 	{
 		Number: 15, What: "Purged or trimmed past the position",
