@@ -82,11 +82,27 @@ func (s *session) whole(b *Batch, records []byte) (p piece, ok bool) {
 // event: neither the collector nor an order to stop can interrupt the code of a guest.
 const callTime = 5 * time.Millisecond
 
+// firstEvents is how many events the first call of a session holds, when nothing is known
+// yet of what they take.
+const firstEvents = 64
+
+// lately is an average in which what is older counts ever less. The first value stands
+// for itself.
+func lately[T time.Duration | uint64](average, value T) T {
+	if average == 0 {
+		return value
+	}
+	return (3*average + value) / 4
+}
+
 // callLimit bounds what one call of the guest gets.
 func (s *session) callLimit() ReadLimit {
 	l := s.spec.Batch
-	if s.pace > 0 {
+	switch {
+	case s.pace > 0:
 		l.Events = min(l.Events, max(1, int(callTime/s.pace)))
+	case s.spec.Fuel > 0:
+		l.Events = min(l.Events, firstEvents)
 	}
 	if s.thirst > 0 && s.spec.Fuel > 0 { // with as much again for those that need more
 		l.Events = min(l.Events, max(1, int(s.spec.Fuel/2/s.thirst)))
@@ -114,8 +130,8 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	if err != nil {
 		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, fuel: used, alone: alone}
 	}
-	s.pace = (3*s.pace + took/time.Duration(p.count)) / 4
-	s.thirst = (3*s.thirst + used/uint64(p.count)) / 4
+	s.pace = lately(s.pace, took/time.Duration(p.count))
+	s.thirst = lately(s.thirst, used/uint64(p.count))
 	s.events += uint64(p.count)
 	s.applied.Time = storedAt(p.last)
 	s.advance(p.last.Sequence)

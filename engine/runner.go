@@ -57,7 +57,7 @@ func (r *Runner) Run(ctx context.Context) {
 		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused):
 			wait = firstBackOff
 		case errors.As(err, &failed) && r.retry(failed):
-			r.log.Warn("batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
+			r.log.Log(ctx, failed.level(), "batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
 		case errors.As(err, &failed) && r.judge(failed), errors.Is(err, errReopen):
 		case isStore(err):
 			r.enter(Stalled, err.Error(), "it is tried again by itself, every few seconds; see that the disk has room and can be written")
@@ -108,6 +108,16 @@ func cause(ctx context.Context, err error) error {
 func isSource(err error) bool {
 	var s *sourceError
 	return errors.As(err, &s)
+}
+
+// level is that of the line for a batch that is run again. Events that took more fuel
+// together than one may are no failure of any of them.
+func (e *batchError) level() slog.Level {
+	var guest *GuestError
+	if errors.As(e.err, &guest) && guest.Kind == GuestFuel {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // storeError is an error of the store, after which it is tried again.

@@ -150,7 +150,7 @@ func DefaultStream() Stream {
 func DefaultProjection() Projection {
 	return Projection{
 		OnError: "halt", Partitions: 1,
-		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Fuel: 50_000_000, Keys: 100_000_000, State: 64 << 30},
+		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Fuel: 500_000_000, Keys: 100_000_000, State: 64 << 30},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{
 			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,
