@@ -92,11 +92,36 @@ func openKeyspace(dir string, id identity, log *slog.Logger) (*Keyspace, error) 
 
 // openDB opens a database; name is what errors call it.
 func openDB(name string, o badger.Options) (*badger.DB, error) {
+	if !o.ReadOnly {
+		if err := dropEmptyLogs(o.Dir); err != nil {
+			return nil, fmt.Errorf("open database %s: %w", name, err)
+		}
+	}
 	db, err := badger.OpenManaged(o)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %s", name, oneLine(err))
 	}
 	return db, nil
+}
+
+// dropEmptyLogs removes logs of memtables without a byte. A process that is killed just
+// after it created one leaves it so; it holds nothing, and Badger 4.9 refuses to open
+// because of it, for it takes it for one that it has made itself this moment.
+func dropEmptyLogs(dir string) error {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, path := range logs {
+		info, err := os.Stat(path)
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *Keyspace) dbDir() string { return filepath.Join(k.dir, "db") }

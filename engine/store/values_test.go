@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -168,5 +170,27 @@ func TestWrittenAheadAndLost(t *testing.T) {
 		if _, err := Verify(ks); err != nil {
 			t.Fatalf("at %d: %v", sequence, err)
 		}
+	}
+}
+
+// A log that a process was killed right after creating, and that holds nothing, does not
+// keep a keyspace from being opened.
+func TestKilledWhileALogWasCreated(t *testing.T) {
+	t.Parallel()
+	d := openDir(t, t.TempDir())
+	ks := openKeyspaceOf(t, d)
+	m := model{}
+	m.commit(t, ks, 1, map[string][]byte{"a": []byte("1")})
+	path := filepath.Join(ks.dbDir(), "00099.mem")
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ks = openKeyspaceOf(t, d)
+	requireLatest(t, ks, 1)
+	if _, err := Verify(ks); err != nil {
+		t.Fatal(err)
 	}
 }
