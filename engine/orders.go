@@ -44,30 +44,6 @@ type Ordered struct {
 // ErrNoLetter says that no event is set aside that an order is about.
 var ErrNoLetter = errors.New("no such event is set aside")
 
-// Letters returns what a projection has set aside, after a sequence, at most so many.
-// Of a projection that is being rebuilt it is what the new generation has.
-func (e *Engine) Letters(name string, after uint64, limit int) (list []Letter, more bool, err error) {
-	p, err := e.projection(name)
-	if err != nil {
-		return nil, false, err
-	}
-	if p.failed != nil {
-		return nil, false, p.failed
-	}
-	v, err := p.read(true)
-	if err != nil {
-		return nil, false, err
-	}
-	defer v.Close()
-	err = ReadLetters(v, after, func(l Letter) bool {
-		if more = len(list) == limit; !more {
-			list = append(list, l)
-		}
-		return !more
-	})
-	return list, more, err
-}
-
 // Order has something done with events that a projection has set aside, and waits
 // until that is committed. It fails with ErrNoLetter when there are none such, and
 // with a *StoppedError when the projection does not run.
