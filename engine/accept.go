@@ -30,14 +30,11 @@ var (
 // is now, or from the first event that this still holds. The state stays what it is: a
 // rebuild is what makes it that of the stream. Reason is kept in the catalog.
 func (e *Engine) Accept(ctx context.Context, name, reason string) (a Acceptance, err error) {
-	p, err := e.projection(name)
+	r, err := e.runner(name)
 	if err != nil {
 		return a, err
 	}
-	if p.failed != nil {
-		return a, p.failed
-	}
-	err = p.running.Load().runner.order(ctx, func(ctx context.Context, s *session) (err error) {
+	err = r.order(ctx, func(ctx context.Context, s *session) (err error) {
 		a, err = s.accept(ctx, reason)
 		return err
 	})

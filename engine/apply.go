@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"gnomon/sdk/abi"
@@ -14,6 +15,9 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 		return err
 	}
 	for len(records) > 0 {
+		if err := s.heedBefore(ctx, records); err != nil {
+			return err
+		}
 		p, ok := s.whole(b, records)
 		if !ok {
 			if p, err = s.plan.piece(records, s.applied.Sequence, s.callLimit()); err != nil {
@@ -34,6 +38,9 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 	}
 	if s.aside.full != nil {
 		return s.aside.full
+	}
+	if err := s.heed(ctx, b.Through); err != nil {
+		return err
 	}
 	if last, ok := b.Last(); ok { // of all that was read, picked or not
 		s.anchors = withAnchor(s.anchors, AnchorOf(last))
@@ -70,7 +77,7 @@ func (s *session) between(ctx context.Context) error {
 // not be looked at.
 func (s *session) whole(b *Batch, records []byte) (p piece, ok bool) {
 	limit := s.callLimit()
-	if len(records) != len(b.Records) || b.Count > limit.Events || len(records) > limit.Bytes || s.applied.Sequence < s.plan.through {
+	if limit.Through < b.Through || len(records) != len(b.Records) || b.Count > limit.Events || len(records) > limit.Bytes || s.applied.Sequence < s.plan.through {
 		return p, false
 	}
 	first, _, err := abi.Next(records)
@@ -96,8 +103,17 @@ func lately[T time.Duration | uint64](average, value T) T {
 }
 
 // callLimit bounds what one call of the guest gets.
-func (s *session) callLimit() ReadLimit {
-	l := s.spec.Batch
+type callLimit struct {
+	ReadLimit
+	Through uint64 // sequence
+}
+
+// callLimit is that of the next call.
+func (s *session) callLimit() callLimit {
+	l := callLimit{ReadLimit: s.spec.Batch, Through: math.MaxUint64}
+	if h := s.held.Load(); h != nil {
+		l.Through = max(h.at, s.applied.Sequence+1)
+	}
 	switch {
 	case s.pace > 0:
 		l.Events = min(l.Events, max(1, int(callTime/s.pace)))

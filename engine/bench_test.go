@@ -28,6 +28,8 @@ type bench struct {
 	catalog *enginetest.Catalog
 	leaser  engine.Leaser
 	space   engine.Space
+
+	declared map[string]engine.Spec // that were declared, by their declarations
 }
 
 const streamName = "S"
@@ -36,7 +38,7 @@ const streamName = "S"
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, server: new(enginetest.Server), store: new(enginetest.Store), catalog: new(enginetest.Catalog)}
+		b := &bench{t: t, declared: map[string]engine.Spec{}, server: new(enginetest.Server), store: new(enginetest.Store), catalog: new(enginetest.Catalog)}
 		b.server.Create(streamName)
 		test(t, b)
 	})
@@ -55,6 +57,7 @@ func spec(m engine.Module, change ...func(*engine.Spec)) engine.Spec {
 	s := engine.Spec{
 		Name: "p", Module: m, Stream: streamName,
 		Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		AutoPromote:     engine.PromoteItself,
 		MemorySnapshots: engine.MemoryPolicy{Events: 10, Every: time.Hour, Keep: 2},
 		Pins:            engine.PinPolicy{Max: 3, MaxAge: 24 * time.Hour},
 	}
@@ -68,6 +71,7 @@ func spec(m engine.Module, change ...func(*engine.Spec)) engine.Spec {
 type running struct {
 	*engine.Engine
 	t       *testing.T
+	bench   *bench
 	stopped bool
 }
 
@@ -76,17 +80,36 @@ func (b *bench) start(specs ...engine.Spec) *running {
 	b.t.Helper()
 	e := engine.New(engine.Options{
 		Source: b.server, Store: b.store, Catalog: b.catalog, Leaser: b.leaser, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Space: b.space, Reserve: 1000 << 20,
+		Space: b.space, Reserve: 1000 << 20, Restore: b.restore,
 	})
+	r := &running{Engine: e, t: b.t, bench: b}
 	for _, s := range specs {
-		if err := e.Add(b.t.Context(), s); err != nil {
-			b.t.Fatal(err)
-		}
+		r.declare(s)
 	}
 	e.Start(b.t.Context())
-	r := &running{Engine: e, t: b.t}
 	b.t.Cleanup(r.stop)
 	return r
+}
+
+// restore makes a spec of a declaration again.
+func (b *bench) restore(_ context.Context, declaration []byte, _ string) (engine.Spec, error) {
+	s, ok := b.declared[string(declaration)]
+	if !ok {
+		return s, fmt.Errorf("declaration %s is not known", declaration)
+	}
+	return s, nil
+}
+
+// declare declares a projection, which must be taken.
+func (r *running) declare(s engine.Spec) engine.Plan {
+	r.t.Helper()
+	s.Declaration = fmt.Appendf(nil, "%q", fmt.Sprint(s.Generation(), s.Batch, s.OnError, s.AutoPromote, s.KeepPrevious))
+	r.bench.declared[string(s.Declaration)] = s
+	plan, err := r.Declare(r.t.Context(), s)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return plan
 }
 
 // stop closes the engine. Keyspaces complain of views that were not closed.
@@ -397,16 +420,13 @@ func TestAwaitEnd(t *testing.T) {
 	})
 }
 
-// Two projections of a name, unknown names and modules that emit are refused.
+// Unknown names and modules that emit are refused.
 func TestRefusals(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		e := b.start(spec(ledgerModule))
-		if err := e.Add(t.Context(), spec(ledgerModule)); err == nil || !strings.Contains(err.Error(), "exists already") {
-			t.Errorf("a second projection of the name: %v", err)
-		}
 		emits := *ledgerModule
 		emits.Emits = true
-		if err := e.Add(t.Context(), spec(&emits, func(s *engine.Spec) { s.Name = "q" })); err == nil || !strings.Contains(err.Error(), "emit") {
+		if _, err := e.Declare(t.Context(), spec(&emits, func(s *engine.Spec) { s.Name = "q" })); err == nil || !strings.Contains(err.Error(), "emit") {
 			t.Errorf("a module that emits: %v", err)
 		}
 		for what, err := range map[string]error{

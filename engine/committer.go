@@ -26,6 +26,7 @@ type commitJob struct {
 	since    Version  // that it takes the keyspace back to; 0: none
 	letters  []Write
 	aside    Aside
+	schema   int
 }
 
 type commitResult struct {
@@ -67,7 +68,7 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	defer before.Close()
 	next := last
 	next.Version = c.newest.Next(job.position.Sequence)
-	next.Position, next.Anchors, next.Aside = job.position, job.anchors, job.aside
+	next.Position, next.Anchors, next.Aside, next.Schema = job.position, job.anchors, job.aside, job.schema
 	if err := job.window.tally(&next, before); err != nil {
 		r.err = fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)
 		return r

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,20 +19,23 @@ const (
 	watchEvery = time.Second
 )
 
-// Engine runs projections. Add them, then Start.
+// Engine runs projections. Declare them, then Start; or the other way round.
 type Engine struct {
 	source  *hub
 	store   Store
 	catalog Catalog
 	leaser  Leaser
 	room    *room
+	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
 
-	projections map[string]*projection // unchanged after Start
+	mu          sync.Mutex // guards what follows
+	projections map[string]*projection
 	streams     map[string]*streamWatch
+	ctx         context.Context // from Start to Close; nil before
+	cancel      context.CancelFunc
 
-	cancel context.CancelFunc // set by Start
-	tasks  sync.WaitGroup     // everything that Start started
+	tasks sync.WaitGroup // everything that was started
 }
 
 // Options are the parts that an Engine is made of.
@@ -44,6 +48,11 @@ type Options struct {
 
 	Space   Space  // where the store is; nil: it is not watched
 	Reserve uint64 // bytes of it that are kept free
+
+	// Restore makes the spec of a generation again that runs beside the one that is
+	// declared now, from what it was declared as and the digest of its module. Without
+	// it such a generation is read as it is, and does not run.
+	Restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 }
 
 // New makes an engine that runs nothing yet.
@@ -52,59 +61,100 @@ func New(o Options) *Engine {
 		o.Leaser = SoleNode{}
 	}
 	return &Engine{
-		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log,
+		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }
 
-// Add opens a projection's keyspace, or creates it. It does not run it yet. One whose
-// keyspace is damaged is added as halted.
-func (e *Engine) Add(ctx context.Context, spec Spec) error {
-	if e.projections[spec.Name] != nil {
-		return fmt.Errorf("projection %s: exists already", spec.Name)
-	}
-	if err := spec.Check(); err != nil {
-		return fmt.Errorf("projection %s: its module %w", spec.Name, err)
-	}
-	p, err := e.openProjection(ctx, &spec)
-	if errors.Is(err, ErrCorrupt) {
-		p, err = e.damagedProjection(&spec, err), nil
-	}
-	if err != nil {
-		return fmt.Errorf("projection %s: %w", spec.Name, err)
-	}
-	e.projections[spec.Name] = p
-	e.source.expect(spec.Stream)
-	if e.streams[spec.Stream] == nil {
-		e.streams[spec.Stream] = &streamWatch{name: spec.Stream}
-	}
-	p.stream = e.streams[spec.Stream]
-	return nil
-}
-
 // Start runs every projection, until Close.
 func (e *Engine) Start(ctx context.Context) {
-	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	e.tasks.Go(func() { e.room.run(ctx) })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.tasks.Go(func() { e.room.run(e.ctx) })
 	for _, w := range e.streams {
-		e.tasks.Go(func() { w.run(ctx, e.source) })
+		e.beginWatchLocked(w)
 	}
 	for _, p := range e.projections {
-		e.tasks.Go(func() { labelled(ctx, p.run, labelProjection, p.spec.Name, labelStage, stageApply) })
-		e.tasks.Go(func() { labelled(ctx, p.keep, labelProjection, p.spec.Name, labelStage, stageKeep) })
+		e.beginLocked(p)
 	}
+}
+
+// beginLocked runs a projection, if the engine runs.
+func (e *Engine) beginLocked(p *projection) {
+	if e.ctx == nil || e.ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	p.end, p.ended = cancel, make(chan struct{})
+	var both sync.WaitGroup
+	both.Go(func() { labelled(ctx, p.run, labelProjection, p.name, labelStage, stageApply) })
+	both.Go(func() { labelled(ctx, p.keep, labelProjection, p.name, labelStage, stageKeep) })
+	e.tasks.Go(func() {
+		both.Wait()
+		close(p.ended)
+	})
+}
+
+// enlist returns the projection of a name, and makes one when there is none.
+func (e *Engine) enlist(name string) *projection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.projections[name]
+	if p == nil {
+		p = e.newProjection(name)
+		e.projections[name] = p
+		e.beginLocked(p)
+	}
+	return p
+}
+
+// delist forgets a projection, and ends what runs of it.
+func (e *Engine) delist(name string) {
+	e.mu.Lock()
+	p := e.projections[name]
+	delete(e.projections, name)
+	e.mu.Unlock()
+	if p != nil && p.end != nil {
+		p.end()
+		<-p.ended
+	}
+}
+
+// find returns a projection by its name, which may end in a role.
+func (e *Engine) find(name string) (*projection, Role, error) {
+	name, role, err := CutRole(name)
+	if err != nil {
+		return nil, "", err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.projections[name]
+	if p == nil {
+		return nil, "", fmt.Errorf("%w: %q", ErrNoProjection, name)
+	}
+	return p, role, nil
+}
+
+// all are the projections, by name.
+func (e *Engine) all() []*projection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.SortedFunc(maps.Values(e.projections), func(a, b *projection) int { return strings.Compare(a.name, b.name) })
 }
 
 // Close stops every projection, commits and syncs what was applied, and closes
 // the keyspaces. Readings must be closed before. It may be called more than once.
 func (e *Engine) Close() error {
+	e.mu.Lock()
 	if e.cancel != nil {
 		e.cancel()
 	}
+	e.mu.Unlock()
 	e.tasks.Wait()
 	var errs []error
-	for _, p := range e.projections {
+	for _, p := range e.all() {
 		errs = append(errs, p.close())
 	}
 	return errors.Join(errs...)
@@ -112,48 +162,38 @@ func (e *Engine) Close() error {
 
 // Projections returns the status of every projection, by name.
 func (e *Engine) Projections() []Status {
-	all := make([]Status, 0, len(e.projections))
-	for _, p := range e.projections {
+	all := []Status{}
+	for _, p := range e.all() {
 		all = append(all, p.status())
 	}
-	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Projection, b.Projection) })
 	return all
 }
 
 // Status returns the status of a projection, or ErrNoProjection.
 func (e *Engine) Status(name string) (Status, error) {
-	p, err := e.projection(name)
+	p, _, err := e.find(name)
 	if err != nil {
 		return Status{}, err
 	}
 	return p.status(), nil
 }
 
-// Read opens a reading of the state that a projection serves. It fails with
-// ErrNoProjection, or with ErrNotReady before the first commit.
+// Read opens a reading of the state that a projection serves, or, by NAME@candidate and
+// NAME@previous, of another generation's. It fails with ErrNoProjection, with
+// ErrNoGeneration, or with ErrNotReady before the first commit.
 func (e *Engine) Read(name string) (*Reading, error) {
-	p, err := e.projection(name)
+	p, role, err := e.find(name)
 	if err != nil {
 		return nil, err
 	}
-	return p.read(false)
-}
-
-// ReadRunning opens a reading of the generation that runs: the one that is served,
-// except while a changed projection is being rebuilt.
-func (e *Engine) ReadRunning(name string) (*Reading, error) {
-	p, err := e.projection(name)
-	if err != nil {
-		return nil, err
-	}
-	return p.read(true)
+	return p.read(role)
 }
 
 // Ready reports whether every projection is live, and of those that are not, why.
 func (e *Engine) Ready() (bool, []string) {
 	var reasons []string
 	for _, s := range e.Projections() {
-		if s.State.Serves() && s.Building == "" {
+		if s.State.Serves() {
 			continue
 		}
 		reason := fmt.Sprintf("projection %s is %s at %d of %d", s.Projection, s.State, s.Position, s.StreamLast)
@@ -172,23 +212,24 @@ func (e *Engine) Pause(name string) error { return e.setPaused(name, true) }
 func (e *Engine) Resume(name string) error { return e.setPaused(name, false) }
 
 func (e *Engine) setPaused(name string, paused bool) error {
-	p, err := e.projection(name)
+	p, _, err := e.find(name)
 	if err != nil {
 		return err
 	}
-	if p.failed != nil {
-		return p.failed
-	}
-	err = e.catalog.Update(name, func(r *CatalogRecord) error { r.Paused = paused; return nil })
+	return p.setPaused(paused)
+}
+
+// runner returns the runner of a generation, by the projection's name and its role.
+func (e *Engine) runner(name string) (*Runner, error) {
+	p, role, err := e.find(name)
 	if err != nil {
-		return fmt.Errorf("note pause of %s: %w", name, err)
+		return nil, err
 	}
-	if paused {
-		p.running.Load().runner.Pause()
-	} else {
-		p.running.Load().runner.Resume()
+	g, err := p.generation(role)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return g.runner, nil
 }
 
 // AwaitEnd waits until every projection has committed, and serves, what its stream
@@ -197,39 +238,51 @@ func (e *Engine) setPaused(name string, paused bool) error {
 func (e *Engine) AwaitEnd(ctx context.Context) error {
 	ends := map[string]uint64{}
 	unknown := map[string]error{}
-	for stream := range e.streams {
+	for _, stream := range e.streamNames() {
 		info, err := e.source.Stream(ctx, stream)
 		ends[stream], unknown[stream] = info.Last, err
 	}
 	var errs []error
-	for _, name := range e.names() {
-		p := e.projections[name]
-		err := unknown[p.spec.Stream]
+	for _, p := range e.all() {
+		stream := p.streamName()
+		err := unknown[stream]
 		if err == nil {
-			err = p.awaitSequence(ctx, ends[p.spec.Stream])
+			err = p.awaitSequence(ctx, ends[stream])
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("projection %s: %w", name, err))
+			errs = append(errs, fmt.Errorf("projection %s: %w", p.name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Engine) names() []string {
-	names := make([]string, 0, len(e.projections))
-	for name := range e.projections {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+func (e *Engine) streamNames() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.streams))
 }
 
-func (e *Engine) projection(name string) (*projection, error) {
-	p := e.projections[name]
-	if p == nil {
-		return nil, fmt.Errorf("%w: %q", ErrNoProjection, name)
+// watch returns the watch of a stream that one generation more reads.
+func (e *Engine) watch(stream string) *streamWatch {
+	e.source.expect(stream, 1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.streams[stream]
+	if w == nil {
+		w = &streamWatch{name: stream}
+		e.streams[stream] = w
+		e.beginWatchLocked(w)
 	}
-	return p, nil
+	return w
+}
+
+// unwatch is called when a generation no longer reads a stream.
+func (e *Engine) unwatch(stream string) { e.source.expect(stream, -1) }
+
+func (e *Engine) beginWatchLocked(w *streamWatch) {
+	if ctx := e.ctx; ctx != nil && ctx.Err() == nil {
+		e.tasks.Go(func() { w.run(ctx, e.source) })
+	}
 }
 
 // streamWatch asks the server for a stream's end, so that a silent reader is not

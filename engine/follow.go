@@ -230,6 +230,9 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 			}
 		}
 		s.unread = 0
+		if err := s.heed(ctx, through); err != nil {
+			return err
+		}
 		s.advance(through)
 		s.streamLast(through)
 		s.enter(Live, "", "")

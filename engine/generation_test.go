@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,61 +14,71 @@ import (
 	"gnomon/sdk/abi"
 )
 
-// A changed projection is built beside the one that is read, which is never
-// emptied and never goes back; when it has caught up it takes over, and stays.
+// A changed projection is built beside the one that is read, which goes on and never
+// goes back; when the new one has caught up it takes over, and stays.
 func TestChangedProjectionTakesOver(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		b.append(50)
-		e := b.start(spec(ledgerModule))
-		former := e.awaitLive(50).Generation
-		e.stop()
-		b.append(50)
+	for _, keep := range []time.Duration{0, time.Hour} {
+		t.Run(keep.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				with := func(s *engine.Spec) { s.Batch.Events, s.KeepPrevious = 10, keep }
+				b.append(50)
+				e := b.start(spec(ledgerModule, with))
+				former := e.awaitLive(50).Generation
+				gate := make(chan struct{})
+				s := spec(gated("changed", gate, 30, 80), with)
+				if plan := e.declare(s); plan.Action != engine.ActRebuild || !strings.Contains(plan.Why, "the module changed") {
+					t.Errorf("plan %+v", plan)
+				}
+				b.append(50)
+				for _, applied := range []uint64{20, 70} {
+					got := e.await("events applied", func(s engine.Status) bool { return s.Candidate.Position >= applied })
+					if got.State != engine.Live || got.Position != 100 || got.Generation != former || got.Building != s.Generation() || !got.Candidate.Auto {
+						t.Errorf("while the new one is built: %+v", got)
+					}
+					e.wantLedger(1, 100)
+					gate <- struct{}{}
+				}
+				e.await("the new one", func(s engine.Status) bool {
+					if s.Position < 100 {
+						t.Errorf("what is read went back to %d", s.Position)
+					}
+					return s.Building == ""
+				})
+				e.wantLedger(1, 100)
+				if state, _ := e.content(); state["changed"] != "yes" {
+					t.Error("the new generation is not read")
+				}
+				e.stop()
+				e = b.start(s)
+				if got := e.awaitLive(100); got.Generation != s.Generation() || got.Events != 0 {
+					t.Errorf("after a restart: %+v", got)
+				}
+				time.Sleep(time.Minute) // of the bubble
+				want := []string{s.Generation()}
+				if keep > 0 {
+					want = append(want, former)
+				}
+				slices.Sort(want)
+				if got := b.store.Generations("p"); !slices.Equal(got, want) {
+					t.Errorf("generations %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
 
-		gate := make(chan struct{})
-		changed := enginetest.FuncModule("changed", func(e abi.Record, st engine.State) error {
-			time.Sleep(time.Second) // of the bubble: there is a commit after each batch
-			if e.Sequence == 30 || e.Sequence == 80 {
-				<-gate
-			}
-			if err := st.Put([]byte("changed"), []byte("yes")); err != nil {
-				return err
-			}
-			return ledger(e, st)
-		})
-		s := spec(changed, func(s *engine.Spec) { s.Batch.Events = 10 })
-		e = b.start(s)
-		// Behind the one that is read, and ahead of it but not at the end.
-		for _, applied := range []uint64{20, 70} {
-			got := e.await("events applied", func(s engine.Status) bool { return s.Applied >= applied })
-			time.Sleep(time.Minute) // of the bubble
-			if got = e.status(); got.Position != 50 || got.Generation != former || got.Building != s.Generation() {
-				t.Errorf("while the new one is built: %+v", got)
-			}
-			e.wantLedger(1, 50)
-			if ready, _ := e.Ready(); ready {
-				t.Error("ready though the new one is not read yet")
-			}
-			gate <- struct{}{}
+// gated is a ledger that also writes the key "changed" and waits before some events, as
+// often as the gate is passed.
+func gated(name string, gate chan struct{}, before ...uint64) *enginetest.Module {
+	return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+		time.Sleep(time.Second) // of the bubble: there is a commit after each batch
+		if slices.Contains(before, e.Sequence) {
+			<-gate
 		}
-		e.await("the new one", func(s engine.Status) bool {
-			if s.Position < 50 {
-				t.Errorf("what is read went back to %d", s.Position)
-			}
-			return s.Building == ""
-		})
-		e.wantLedger(1, 100)
-		if state, _ := e.content(); state["changed"] != "yes" {
-			t.Error("the new generation is not read")
+		if err := st.Put([]byte("changed"), []byte("yes")); err != nil {
+			return err
 		}
-		e.stop()
-		e = b.start(s)
-		if got := e.awaitLive(100); got.Generation != s.Generation() || got.Events != 0 {
-			t.Errorf("after a restart: %+v", got)
-		}
-		record := b.catalog.Projection("p")
-		if len(record.Generations) != 2 || record.Generations[0].Retired.IsZero() || !record.Generations[1].Retired.IsZero() {
-			t.Errorf("catalog %+v", record)
-		}
+		return ledger(e, st)
 	})
 }
 
@@ -89,7 +100,7 @@ func TestTakesOverWhatIsCommitted(t *testing.T) {
 		e = b.start(s)
 		e.awaitState(engine.Live)
 		time.Sleep(time.Minute) // of the bubble
-		if got := e.status(); got.Applied != 50 || got.Committed != 0 || got.Building == "" {
+		if got := e.status(); got.Building == "" || got.Candidate.Position != 0 {
 			t.Errorf("status %+v", got)
 		}
 		e.wantLedger(1, 50)
@@ -108,8 +119,8 @@ func TestChangeTakenBack(t *testing.T) {
 		e.stop()
 		never := enginetest.FuncModule("never", func(abi.Record, engine.State) error { return enginetest.Refuse("never") })
 		e = b.start(spec(never))
-		s := e.awaitState(engine.Halted)
-		if s.Position != 20 || s.Building == "" {
+		s := e.await("a halt", func(s engine.Status) bool { return s.Candidate.State == engine.Halted })
+		if s.State != engine.Live || s.Position != 20 || s.Candidate.Failing != 1 {
 			t.Errorf("status %+v", s)
 		}
 		e.wantLedger(1, 20)
@@ -181,6 +192,7 @@ func TestReadingSurvivesHandOver(t *testing.T) {
 		e := b.start(former)
 		e.awaitLive(20)
 		e.stop()
+		gone := b.keyspace(former)
 		gate := make(chan struct{})
 		e = b.start(spec(enginetest.FuncModule("changed", func(e abi.Record, st engine.State) error {
 			<-gate
@@ -192,7 +204,7 @@ func TestReadingSurvivesHandOver(t *testing.T) {
 		}
 		close(gate)
 		e.await("the new one", func(s engine.Status) bool { return s.Building == "" })
-		if n := b.keyspace(former).Closed(); n != 1 { // by the first engine
+		if n := gone.Closed(); n != 1 { // by the first engine
 			t.Errorf("the former keyspace was closed %d times while it is read", n)
 		}
 		if _, ok, err := reading.Get([]byte("ledger")); !ok || err != nil {
@@ -200,7 +212,7 @@ func TestReadingSurvivesHandOver(t *testing.T) {
 		}
 		reading.Close()
 		reading.Close()
-		if n := b.keyspace(former).Closed(); n != 2 {
+		if n := gone.Closed(); n != 2 {
 			t.Errorf("the former keyspace was closed %d times", n)
 		}
 	})
@@ -308,8 +320,11 @@ func TestRebuild(t *testing.T) {
 		gate := make(chan struct{})
 		var hold atomic.Bool
 		m := enginetest.FuncModule("ledger", func(e abi.Record, st engine.State) error {
-			if hold.Load() && e.Sequence == 20 {
-				<-gate
+			if hold.Load() {
+				time.Sleep(time.Second) // of the bubble: there is a commit after each batch
+				if e.Sequence == 20 {
+					<-gate
+				}
 			}
 			return ledger(e, st)
 		})
@@ -320,14 +335,14 @@ func TestRebuild(t *testing.T) {
 		if err := e.Rebuild(t.Context(), "p"); err != nil {
 			t.Fatal(err)
 		}
-		s := e.await("events applied", func(s engine.Status) bool { return s.Applied >= 10 && s.Applied < 50 })
+		s := e.await("events applied", func(s engine.Status) bool { return s.Candidate.Position >= 10 && s.Candidate.Position < 50 })
 		if s.Generation != first || s.Building == "" || s.Building == first || s.Position != 50 {
 			t.Errorf("status %+v", s)
 		}
 		e.wantLedger(1, 50)
 		second := s.Building
-		hold.Store(false)
 		gate <- struct{}{}
+		hold.Store(false)
 		if s := e.await("the new one", func(s engine.Status) bool { return s.Building == "" }); s.Generation != second {
 			t.Errorf("status %+v", s)
 		}

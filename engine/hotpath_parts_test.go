@@ -18,7 +18,7 @@ func BenchmarkFeed(b *testing.B) {
 			for b.Loop() {
 				h := newHub(source, feedLimit)
 				for range members {
-					h.expect("S")
+					h.expect("S", 1)
 				}
 				var reading sync.WaitGroup
 				for range members {

@@ -76,7 +76,7 @@ func catchUp(b *testing.B, source engine.Source, projections int, change func(*e
 			Batch: engine.ReadLimit{Events: 4096, Bytes: 1 << 20}, Window: 250 * time.Millisecond, Cache: 64 << 20,
 		}
 		change(&s)
-		if err := e.Add(b.Context(), s); err != nil {
+		if _, err := e.Declare(b.Context(), s); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -37,12 +37,12 @@ func newHub(s Source, limit ReadLimit) *hub {
 	return &hub{Source: s, limit: limit, streams: map[string]*sharing{}}
 }
 
-// expect announces a projection of a stream.
-func (h *hub) expect(stream string) {
+// expect announces so many readers more of a stream, or fewer.
+func (h *hub) expect(stream string, n int) {
 	s := h.sharing(stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expected++
+	s.expected += n
 }
 
 func (h *hub) sharing(stream string) *sharing {

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // Errors of a Keyspace and its Store.
@@ -27,19 +26,21 @@ type Checkpoint struct {
 	Bytes    int64    `json:"bytes"` // of keys and values
 	Digest   Digest   `json:"digest"`
 	Aside    Aside    `json:"aside,omitzero"`
+	Schema   int      `json:"schema,omitempty"` // that the module declared which wrote the state; 0: none
 	// Memories are the kept snapshots of the guest's memory, newest first.
 	Memories []Memory `json:"memories,omitempty"`
 }
 
 // Memory is a stored snapshot of a guest's own memory. The state at its version
-// is what the guest saw when it wrote the snapshot.
+// is what the guest saw when it wrote the snapshot. Its stream is, for each blob, the
+// length in bytes, u32 little-endian, and the bytes.
 type Memory struct {
 	Version Version `json:"version"`
 	First   Version `json:"first"` // of the commits that wrote its rows, ahead of Version
 	Rows    int     `json:"rows"`
 	Blobs   int     `json:"blobs"`
 	Bytes   int64   `json:"bytes"`
-	SHA256  string  `json:"sha256"`
+	SHA256  string  `json:"sha256"` // of the stream, in hex
 }
 
 // Write is a change of one key. Slices are not changed after Commit was called.
@@ -119,6 +120,11 @@ type Keyspace interface {
 	// Memory returns the blobs of a stored memory snapshot, checked against its
 	// SHA-256; ErrCorrupt when they differ.
 	Memory(m Memory) (blobs [][]byte, err error)
+	// Changes calls fn for each row of a kind, OfState or OfLetters, that a commit after one
+	// version, and up to another, wrote or deleted, by key, until it returns false: as it is
+	// at the later version. A row that is what it was before may be among them. Both versions
+	// must be kept readable, by views or pins, from the time of the older one on.
+	Changes(kind RowKind, after, at Version, fn func(r Row) bool) error
 	// Sync makes every commit so far durable against a crash of the machine and
 	// returns the version that is.
 	Sync(ctx context.Context) (Version, error)
@@ -141,56 +147,7 @@ type Store interface {
 	// Open opens the keyspace of a projection's generation, and creates it when it
 	// is absent and create is set; ErrNoKeyspace otherwise.
 	Open(ctx context.Context, projection, generation string, create bool) (Keyspace, error)
-}
-
-// Catalog keeps what operators decide about projections and generations. Every
-// change is on disk when the method returns. It is safe for concurrent use.
-type Catalog interface {
-	// Projection returns the record of a projection; the zero record when there is none.
-	Projection(name string) CatalogRecord
-	// Update changes the record of a projection. When fn fails nothing is changed.
-	Update(name string, fn func(*CatalogRecord) error) error
-	// Names lists the projections that have a record, sorted.
-	Names() []string
-}
-
-// CatalogRecord is what the catalog knows of one projection.
-type CatalogRecord struct {
-	Live        string             `json:"live,omitempty"` // id of the generation that readers see
-	Generations []GenerationRecord `json:"generations,omitempty"`
-	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
-	Origin      *Origin            `json:"origin,omitempty"`
-	Accepted    []Acceptance       `json:"accepted,omitempty"` // oldest first
-	Paused      bool               `json:"paused,omitempty"`
-	Rebuilds    int                `json:"rebuilds,omitempty"` // that were asked for
-}
-
-// Origin is where a projection began. "New" and a time mean another sequence every
-// day: later generations begin where the first one did.
-type Origin struct {
-	Stream   string    `json:"stream"`
-	Created  time.Time `json:"created"` // of the stream
-	Start    string    `json:"start"`   // as configured
-	Sequence uint64    `json:"seq"`     // before the first event
-}
-
-// GenerationRecord is what the catalog knows of one generation.
-type GenerationRecord struct {
-	ID      string    `json:"id"`
-	Module  string    `json:"module"` // digest
-	Created time.Time `json:"created"`
-	Retired time.Time `json:"retired,omitzero"` // when it stopped being live
-}
-
-// Snapshot is a named, pinned version of a projection's state.
-type Snapshot struct {
-	Name       string    `json:"name"`
-	Generation string    `json:"generation"`
-	Version    Version   `json:"version"`
-	Sequence   uint64    `json:"sequence"`
-	Time       time.Time `json:"time"`    // of the last event it reflects
-	Created    time.Time `json:"created"` // when it was taken
-	Keys       int64     `json:"keys"`
-	Bytes      int64     `json:"bytes"`
-	Digest     Digest    `json:"digest"`
+	// Remove removes a keyspace with all that it holds. It must not be open. One that is
+	// absent, or was removed in part, may be removed again.
+	Remove(projection, generation string) error
 }

@@ -46,7 +46,7 @@ func (r *running) applied() map[string]string {
 // setAside lists what the running generation has set aside.
 func (r *running) setAside() (all []engine.Letter) {
 	r.t.Helper()
-	reading, err := r.ReadRunning("p")
+	reading, err := r.Read("p")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -19,8 +19,11 @@ type Module interface {
 
 // Traits are the facts about a module that a runner depends on.
 type Traits struct {
-	Memory bool // keeps state in its own memory: has snapshot and restore
-	Emits  bool // imports emit
+	Memory  bool // keeps state in its own memory: has snapshot and restore
+	Emits   bool // imports emit
+	Migrate bool // rewrites a state of an older schema: has migrate
+	Applies bool // is a projection: has apply
+	Upcasts bool // is an upcaster: has upcast
 }
 
 // InstanceConfig is what an instance is made with.
@@ -48,6 +51,14 @@ type Instance interface {
 	Snapshot(ctx context.Context) (blobs [][]byte, err error)
 	// Restore gives a fresh instance the blobs of a Snapshot back.
 	Restore(ctx context.Context, blobs [][]byte) error
+	// Migrate has the guest rewrite a state of an older schema, once, before it applies
+	// anything. State is called during the call only. It fails as Apply does.
+	Migrate(ctx context.Context, from int, st State) error
+	// Upcast hands the guest of an upcaster records, and returns those that it makes of
+	// them: in order, with sequences and times of records that it was handed, and without
+	// keys. They are valid until the next call of any method. It fails with a *GuestError
+	// when the guest does.
+	Upcast(ctx context.Context, records []byte) ([]byte, error)
 	// Fuel is what the last call used of its budget, in the units of package host; 0 when
 	// it is not metered.
 	Fuel() uint64

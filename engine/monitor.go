@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,10 +38,12 @@ type monitor struct {
 	approach                  approach // while it catches up
 
 	orders  []*order
-	ordered chan struct{} // of capacity 1: there may be some
+	ordered chan struct{}        // of capacity 1: there may be some, or a hold
+	held    atomic.Pointer[hold] // nil: none
 
-	paused bool
-	cancel context.CancelCauseFunc // of the session under way
+	adoption *adoption // of another spec; nil: none is due
+	paused   bool
+	cancel   context.CancelCauseFunc // of the session under way
 }
 
 func newMonitor() monitor {
@@ -212,25 +215,31 @@ func (m *monitor) pausable(ctx context.Context) (_ context.Context, release func
 	ctx, cancel := context.WithCancelCause(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.paused {
+	switch {
+	case m.paused:
 		cancel(errPaused)
+	case m.adoption != nil:
+		cancel(errAdopt)
 	}
 	m.cancel = cancel
 	return ctx, func() { cancel(nil) }
 }
 
-// awaitResume returns at once when the runner is not paused; otherwise it waits,
-// and returns false when ctx ended first. Hint says how it is resumed.
+// awaitResume returns at once when the runner is not paused, or is to adopt another spec;
+// otherwise it waits, and returns false when ctx ended first. Hint says how it is resumed.
 func (m *monitor) awaitResume(ctx context.Context, hint string) bool {
 	for {
 		m.mu.Lock()
-		paused, changed := m.paused, m.changed
+		paused, adopts, changed := m.paused, m.adoption != nil, m.changed
 		m.mu.Unlock()
 		if !paused {
 			m.leavePaused()
+		}
+		if !paused || adopts {
 			return true
 		}
 		m.enter(Paused, "an operator paused it", hint)
+		m.heedStopped(ctx)
 		if !wait(ctx, changed) {
 			return false
 		}
@@ -243,11 +252,12 @@ func (m *monitor) leavePaused() {
 	}
 }
 
-// awaitPause waits for Pause, for an order or for the end of ctx.
+// awaitPause waits for Pause, for an order, for another spec or for the end of ctx.
 func (m *monitor) awaitPause(ctx context.Context) {
 	for {
+		m.heedStopped(ctx)
 		m.mu.Lock()
-		leave, changed := m.paused || len(m.orders) > 0, m.changed
+		leave, changed := m.paused || len(m.orders) > 0 || m.adoption != nil, m.changed
 		m.mu.Unlock()
 		if leave || !wait(ctx, changed) {
 			return
@@ -310,7 +320,7 @@ func (m *monitor) stopped() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch m.state {
-	case Halted, Diverged, Paused:
+	case Halted, Diverged, Paused, Stopped:
 		return &StoppedError{State: m.state, Reason: m.reason, Hint: m.hint}
 	}
 	return nil

@@ -33,10 +33,7 @@ func (m *monitor) order(ctx context.Context, do func(context.Context, *session) 
 	m.orders = append(m.orders, o)
 	m.notifyLocked()
 	m.mu.Unlock()
-	select {
-	case m.ordered <- struct{}{}:
-	default:
-	}
+	m.wake()
 	select {
 	case err := <-o.done:
 		return err
@@ -45,6 +42,14 @@ func (m *monitor) order(ctx context.Context, do func(context.Context, *session) 
 			return ctx.Err()
 		}
 		return <-o.done // it is under way
+	}
+}
+
+// wake has the session look for what it is to do.
+func (m *monitor) wake() {
+	select {
+	case m.ordered <- struct{}{}:
+	default:
 	}
 }
 
@@ -83,7 +88,7 @@ func (s *session) obeyAll(ctx context.Context) error {
 	for !s.repeats() {
 		o := s.nextOrder()
 		if o == nil {
-			return nil
+			return s.heed(ctx, s.applied.Sequence)
 		}
 		err := o.do(ctx, s)
 		var refused *refusedError

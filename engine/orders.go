@@ -48,15 +48,12 @@ var ErrNoLetter = errors.New("no such event is set aside")
 // until that is committed. It fails with ErrNoLetter when there are none such, and
 // with a *StoppedError when the projection does not run.
 func (e *Engine) Order(ctx context.Context, name string, verb Verb, l Letters) (Ordered, error) {
-	p, err := e.projection(name)
+	r, err := e.runner(name)
 	if err != nil {
 		return Ordered{}, err
 	}
-	if p.failed != nil {
-		return Ordered{}, p.failed
-	}
 	var done Ordered
-	err = p.running.Load().runner.order(ctx, func(ctx context.Context, s *session) (err error) {
+	err = r.order(ctx, func(ctx context.Context, s *session) (err error) {
 		done, err = s.obey(ctx, verb, l)
 		return err
 	})

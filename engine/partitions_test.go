@@ -186,11 +186,11 @@ func TestPartitionsRefused(t *testing.T) {
 			{keyless, "without a key"},
 			{split(remembers(), 2), "in its own memory"},
 		} {
-			if err := e.Add(t.Context(), tt.spec); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "partitions = 1") {
+			if _, err := e.Declare(t.Context(), tt.spec); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "partitions = 1") {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		}
-		if err := e.Add(t.Context(), split(remembers(), 1)); err != nil {
+		if _, err := e.Declare(t.Context(), split(remembers(), 1)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -25,7 +25,7 @@ type piece struct {
 
 // piece takes the next piece off the front of records, within a limit, except that
 // it holds at least one event.
-func (p plan) piece(records []byte, applied uint64, limit ReadLimit) (piece, error) {
+func (p plan) piece(records []byte, applied uint64, limit callLimit) (piece, error) {
 	var out piece
 	limited := applied < p.through
 	for rest := records; len(rest) > 0; {
@@ -34,7 +34,7 @@ func (p plan) piece(records []byte, applied uint64, limit ReadLimit) (piece, err
 			return out, fmt.Errorf("read batch: %w", err)
 		}
 		used := len(records) - len(after)
-		if out.count > 0 && (used > limit.Bytes || out.count == limit.Events || limited && (out.count == p.events || e.Sequence > p.through)) {
+		if out.count > 0 && (used > limit.Bytes || e.Sequence > limit.Through || out.count == limit.Events || limited && (out.count == p.events || e.Sequence > p.through)) {
 			break
 		}
 		if out.count == 0 {

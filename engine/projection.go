@@ -7,213 +7,114 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// projection is a projection of an Engine: the generation that runs, and the one
-// that is read. They are the same, except while a changed projection catches up:
-// a live model is never emptied.
+// projection is a projection of an Engine, as up to three generations: the one that is
+// read, a candidate that is built to take over from it, and the one that was read before.
+// Each follows the stream by itself, in a keyspace of its own: a live model is never
+// emptied.
 type projection struct {
-	spec    *Spec
-	catalog Catalog
-	leaser  Leaser
-	log     *slog.Logger
-	stream  *streamWatch
-	running atomic.Pointer[generation]
+	name   string
+	engine *Engine
+	log    *slog.Logger
 
-	failed error // why its keyspace cannot be opened; nothing of it runs then
+	end      context.CancelFunc // of its goroutines; nil: there are none
+	ended    chan struct{}      // closed when they have ended
+	changing chan struct{}      // of capacity 1: held by who changes which generations there are
+	running  sync.WaitGroup     // goroutines of generations
 
-	changing sync.RWMutex // held while another generation takes over, and read-held while commits are made durable
-	rebuilds rebuilds
-
-	mu       sync.Mutex // guards what follows, and pins against expiry
-	former   *former    // the generation that is read while the running one catches up; nil otherwise
-	readings map[Keyspace]int
-	leaving  []Keyspace // of former generations, that somebody reads still
+	mu        sync.Mutex // guards what follows, and pins against expiry
+	declared  *Spec      // nil: it is not, or no longer
+	refused   string     // why its newest declaration is not taken
+	live      *generation
+	candidate *generation     // nil: none is built
+	previous  *generation     // nil: there is none
+	unequal   string          // candidate that does not take over by itself, for its state is another one
+	leased    context.Context // nil: another node runs the projection
+	readings  map[Keyspace]int
+	leaving   []*generation // that somebody still reads; then they are closed
 }
 
-// generation is what runs of a projection.
-type generation struct {
-	id       string
-	keyspace Keyspace // nil when it cannot be opened
-	runner   *Runner
+func (e *Engine) newProjection(name string) *projection {
+	return &projection{
+		name: name, engine: e, log: e.log.With("projection", name),
+		changing: make(chan struct{}, 1), readings: map[Keyspace]int{},
+	}
 }
 
-// former is a generation that is read but no longer runs.
-type former struct {
-	id         string
-	keyspace   Keyspace
-	checkpoint Checkpoint
-}
-
-// openProjection opens the generation that a spec asks for, and the one that is
-// read so far when that is another.
-func (e *Engine) openProjection(ctx context.Context, spec *Spec) (*projection, error) {
-	p := e.newProjection(spec)
-	record := e.catalog.Projection(spec.Name)
-	g, err := e.openGeneration(ctx, p, record)
-	if err != nil {
-		return nil, err
-	}
-	p.running.Store(g)
-	if record.Live != "" && record.Live != g.id {
-		if p.former, err = openFormer(ctx, e.store, spec.Name, record.Live); err != nil {
-			return nil, errors.Join(err, g.keyspace.Close())
-		}
-	}
-	if err := p.register(); err != nil {
-		return nil, errors.Join(err, p.close())
-	}
-	if err := p.pinSnapshots(); err != nil {
-		return nil, errors.Join(err, p.close())
-	}
-	if err := g.serveStored(); err != nil {
-		return nil, errors.Join(err, p.close())
-	}
-	p.rebuilds.open = func(ctx context.Context, record CatalogRecord) (*generation, error) {
-		return e.openGeneration(ctx, p, record)
-	}
-	return p, nil
-}
-
-// openGeneration opens the keyspace of the generation that a spec and the rebuilds that
-// were asked for make, and creates it when there is none.
-func (e *Engine) openGeneration(ctx context.Context, p *projection, record CatalogRecord) (*generation, error) {
-	id := p.spec.rebuilt(record.Rebuilds)
-	ks, err := e.store.Open(ctx, p.spec.Name, id, true)
-	if err != nil {
-		return nil, err
-	}
-	g := &generation{id: id, keyspace: ks, runner: newRunner(p.spec, e.source, ks, e.catalog, e.room, p.log)}
-	if record.Paused {
-		g.runner.Pause()
-	}
-	return g, nil
-}
-
-// serveStored lets readers see what was committed before, whatever keeps the runner
-// from going on: it may be paused, or its server away.
-func (g *generation) serveStored() error {
-	ck, err := g.keyspace.Latest()
-	switch {
-	case errors.Is(err, ErrNoCheckpoint):
+// lock waits until nobody else changes which generations there are.
+func (p *projection) lock(ctx context.Context) error {
+	select {
+	case p.changing <- struct{}{}:
 		return nil
-	case err != nil:
-		return fmt.Errorf("open keyspace: %w", err)
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	g.runner.publish(ck)
+}
+
+func (p *projection) unlock() { <-p.changing }
+
+func (p *projection) record() CatalogRecord { return p.engine.catalog.Projection(p.name) }
+
+// update changes the projection's record.
+func (p *projection) update(fn func(*CatalogRecord) error) error {
+	if err := p.engine.catalog.Update(p.name, fn); err != nil {
+		return fmt.Errorf("note it in the catalog: %w", err)
+	}
 	return nil
 }
 
-func (e *Engine) newProjection(spec *Spec) *projection {
-	return &projection{
-		spec: spec, catalog: e.catalog, leaser: e.leaser,
-		log: e.log.With("projection", spec.Name), readings: map[Keyspace]int{},
-	}
-}
-
-// damagedProjection is a projection whose keyspace is damaged: it is halted, and the
-// others run.
-func (e *Engine) damagedProjection(spec *Spec, err error) *projection {
-	p := e.newProjection(spec)
-	p.failed = err
-	g := &generation{id: spec.rebuilt(e.catalog.Projection(spec.Name).Rebuilds), runner: newRunner(spec, e.source, nil, e.catalog, e.room, p.log)}
-	g.runner.enter(Halted, err.Error(), haltHint(err))
-	p.running.Store(g)
-	p.log.Error("projection cannot be opened", "reason", err)
-	return p
-}
-
-// openFormer opens the generation that is read so far. One that holds nothing is
-// not worth keeping up.
-func openFormer(ctx context.Context, st Store, projection, id string) (*former, error) {
-	ks, err := st.Open(ctx, projection, id, false)
-	if errors.Is(err, ErrNoKeyspace) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open former generation %s: %w", id, err)
-	}
-	ck, err := ks.Latest()
-	if errors.Is(err, ErrNoCheckpoint) {
-		return nil, ks.Close()
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open former generation %s: %w", id, err), ks.Close())
-	}
-	return &former{id: id, keyspace: ks, checkpoint: ck}, nil
-}
-
-// register notes the running generation in the catalog, as the live one unless a
-// former one is read.
-func (p *projection) register() error {
-	id := p.running.Load().id
-	return p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error {
-		known := false
-		for _, g := range r.Generations {
-			known = known || g.ID == id
-		}
-		if !known {
-			r.Generations = append(r.Generations, GenerationRecord{ID: id, Module: p.spec.Module.Digest(), Created: time.Now().UTC()})
-		}
-		if p.former == nil {
-			r.makeLive(id)
-		}
-		return nil
-	})
-}
-
-// makeLive makes a generation the one that is read.
-func (r *CatalogRecord) makeLive(id string) {
-	for i := range r.Generations {
-		g := &r.Generations[i]
-		switch {
-		case g.ID == id:
-			g.Retired = time.Time{}
-		case g.ID == r.Live:
-			g.Retired = time.Now().UTC()
+// generationsLocked are those that there are, the one that is read first.
+func (p *projection) generationsLocked() []*generation {
+	var all []*generation
+	for _, g := range []*generation{p.live, p.candidate, p.previous} {
+		if g != nil {
+			all = append(all, g)
 		}
 	}
-	r.Live = id
+	return all
 }
 
-// run holds the lease and runs the runner until ctx ends.
+// run holds the lease and runs the generations until ctx ends.
 func (p *projection) run(ctx context.Context) {
-	if p.failed != nil {
-		return
-	}
 	for ctx.Err() == nil {
-		lease, err := p.leaser.Acquire(ctx, p.spec.Name)
+		lease, err := p.engine.leaser.Acquire(ctx, p.name)
 		if err != nil {
 			return // only the end of ctx ends the waiting
 		}
 		p.runUnder(ctx, lease)
 		lease.Release()
-		p.report(p.takeOver(), "begin the rebuild")
 	}
 }
 
 func (p *projection) runUnder(ctx context.Context, lease Lease) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p.rebuilds.begin(cancel)
-	go func() {
-		select {
-		case <-lease.Lost():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	p.running.Load().runner.Run(ctx)
+	p.mu.Lock()
+	p.leased = ctx
+	for _, g := range p.generationsLocked() {
+		p.startLocked(g)
+	}
+	p.mu.Unlock()
+	select {
+	case <-lease.Lost():
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.leased = nil
+	p.mu.Unlock()
+	cancel()
+	p.running.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, g := range p.generationsLocked() {
+		g.stop, g.done = nil, nil
+	}
 }
 
-// keep makes commits durable, hands reads over to the running generation once it
-// has caught up, and drops snapshots that are too old.
+// keep does what is due now and then: it makes commits durable, lets a candidate take
+// over that is to do so by itself, and drops what is too old.
 func (p *projection) keep(ctx context.Context) {
-	if p.failed != nil {
-		return
-	}
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -223,7 +124,9 @@ func (p *projection) keep(ctx context.Context) {
 		case <-tick.C:
 		}
 		p.report(p.sync(ctx), "make commits durable")
-		p.report(p.handOver(), "hand reads over to the new generation")
+		p.report(p.promoteItself(ctx), "let the candidate take over")
+		p.report(p.retire(ctx), "give up the previous generation")
+		p.report(p.sweep(), "remove what nobody needs")
 		if n%120 == 0 {
 			p.report(p.expireSnapshots(), "drop old snapshots")
 		}
@@ -231,47 +134,42 @@ func (p *projection) keep(ctx context.Context) {
 }
 
 func (p *projection) report(err error, what string) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Error(what, "error", err)
 	}
 }
 
+// sync makes commits durable.
 func (p *projection) sync(ctx context.Context) error {
-	p.changing.RLock()
-	defer p.changing.RUnlock()
-	g := p.running.Load()
-	if g.runner.Published().Version == g.keyspace.Durable() {
-		return nil
+	p.mu.Lock()
+	var all []*generation
+	for _, g := range p.generationsLocked() {
+		if g.keyspace != nil && g.runner.Published().Version != g.keyspace.Durable() {
+			all = append(all, g)
+			p.readings[g.keyspace]++ // it stays open
+		}
 	}
-	_, err := g.keyspace.Sync(ctx)
-	return err
+	p.mu.Unlock()
+	var errs []error
+	for _, g := range all {
+		_, err := g.keyspace.Sync(ctx)
+		errs = append(errs, err)
+		p.giveBack(g.keyspace)
+	}
+	return errors.Join(errs...)
 }
 
-// handOver lets readers see the running generation instead of the former one, as
-// soon as it is live and not behind what they have seen.
-func (p *projection) handOver() error {
+// leave stops a generation that is no longer one of the projection's, and closes it, or
+// has the last reading of it do so.
+func (p *projection) leave(g *generation) error {
+	if g == nil {
+		return nil
+	}
+	p.halt(g)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.running.Load()
-	if p.former == nil || g.runner.State() != Live {
-		return nil
-	}
-	was, is := p.former.checkpoint.Position, g.runner.Published().Position
-	// A crash of the machine must not take back what readers have seen, and a stream that
-	// lost its tail will not bring it.
-	durable := g.keyspace.Durable()
-	if durable == 0 || was.Stream == is.Stream && was.Created.Equal(is.Created) && durable.Sequence() < min(was.Sequence, g.runner.knownEnd()) {
-		return nil
-	}
-	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error { r.makeLive(g.id); return nil })
-	if err != nil {
-		return err
-	}
-	p.log.Info("new generation caught up and is read now", "generation", g.id, "former", p.former.id, "seq", is.Sequence)
-	old := p.former.keyspace
-	p.former = nil
-	g.runner.changes()
-	return p.leaveLocked(old)
+	p.leaving = append(p.leaving, g)
+	return p.closeUnreadLocked(g.keyspace)
 }
 
 // giveBack ends a reading.
@@ -282,101 +180,234 @@ func (p *projection) giveBack(ks Keyspace) {
 		return
 	}
 	delete(p.readings, ks)
-	if i := slices.Index(p.leaving, ks); i >= 0 {
-		p.leaving = slices.Delete(p.leaving, i, i+1)
-		p.report(ks.Close(), "close former generation")
-	}
+	p.report(p.closeUnreadLocked(ks), "close generation")
 }
 
-// building reports whether readers do not see the running generation yet.
-func (p *projection) building() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.former != nil
+// closeUnreadLocked closes the generation of a keyspace that is leaving, unless it is
+// read.
+func (p *projection) closeUnreadLocked(ks Keyspace) error {
+	for i, g := range p.leaving {
+		if g.keyspace == ks && p.readings[ks] == 0 {
+			p.leaving = slices.Delete(p.leaving, i, i+1)
+			return p.closeLocked(g)
+		}
+	}
+	return nil
 }
 
-// read opens a reading of what is served, or of what runs, which is another
-// generation while a changed projection catches up.
-func (p *projection) read(runs bool) (*Reading, error) {
-	if p.failed != nil {
-		return nil, p.failed
+// closeLocked closes a generation that does not run.
+func (p *projection) closeLocked(g *generation) error {
+	if g.spec != nil {
+		p.engine.unwatch(g.spec.Stream)
+		p.release(g.spec)
 	}
+	if g.keyspace == nil {
+		return nil
+	}
+	return g.keyspace.Close()
+}
+
+// reads returns the generation of a role, with what it has committed.
+func (p *projection) readsLocked(role Role) (*generation, error) {
+	g := p.live
+	switch role {
+	case RoleCandidate:
+		g = p.candidate
+	case RolePrevious:
+		g = p.previous
+	}
+	switch {
+	case g == nil && role == RoleLive:
+		return nil, fmt.Errorf("%w: %s", ErrNotReady, p.name)
+	case g == nil:
+		return nil, fmt.Errorf("%w: projection %s has no %s", ErrNoGeneration, p.name, role)
+	case g.failed != nil:
+		return nil, g.failed
+	}
+	return g, nil
+}
+
+// generation returns the generation of a role.
+func (p *projection) generation(role Role) (*generation, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.running.Load()
-	ks, ck, id := g.keyspace, g.runner.Published(), g.id
-	if p.former != nil && !runs {
-		ks, ck, id = p.former.keyspace, p.former.checkpoint, p.former.id
+	return p.readsLocked(role)
+}
+
+// read opens a reading of what is committed of a generation.
+func (p *projection) read(role Role) (*Reading, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, err := p.readsLocked(role)
+	if err != nil {
+		return nil, err
 	}
+	return p.readLocked(g)
+}
+
+func (p *projection) readLocked(g *generation) (*Reading, error) {
+	ks, ck := g.keyspace, g.runner.Published()
 	if ck.Version == 0 {
-		return nil, fmt.Errorf("%w: %s", ErrNotReady, p.spec.Name)
+		return nil, fmt.Errorf("%w: %s", ErrNotReady, p.name)
 	}
 	v, err := ks.View(ck.Version)
 	if err != nil {
-		return nil, fmt.Errorf("read %s at %d: %w", p.spec.Name, ck.Position.Sequence, err)
+		return nil, fmt.Errorf("read %s at %d: %w", p.name, ck.Position.Sequence, err)
 	}
 	p.readings[ks]++
-	return &Reading{View: v, Checkpoint: ck, Generation: id, keyspace: ks, done: sync.OnceFunc(func() { p.giveBack(ks) })}, nil
+	return &Reading{View: v, Checkpoint: ck, Generation: g.id, keyspace: ks, done: sync.OnceFunc(func() { p.giveBack(ks) })}, nil
 }
 
-func (p *projection) status() Status {
+// setPaused pauses all generations, or lets them go on.
+func (p *projection) setPaused(paused bool) error {
+	if _, err := p.generation(RoleLive); err != nil {
+		return err
+	}
+	err := p.update(func(r *CatalogRecord) error { r.Paused = paused; return nil })
+	if err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.running.Load()
-	s := Status{Projection: p.spec.Name, Stream: p.spec.Stream, Generation: g.id, Module: p.spec.Module.Digest()}
+	for _, g := range p.generationsLocked() {
+		if paused {
+			g.runner.Pause()
+		} else {
+			g.runner.Resume()
+		}
+	}
+	return nil
+}
+
+// status is what is known of the projection: of the generation that is read, in the first
+// place.
+func (p *projection) status() Status {
+	record := p.record()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Projection: p.name, Refused: p.refused}
+	g := p.live
+	if g == nil {
+		s.State, s.Reason = Halted, p.refused
+		return s
+	}
+	p.reportLocked(&s, g, &record)
+	if c := p.candidate; c != nil {
+		s.Building = c.id
+		s.Candidate = p.generationStatusLocked(c, &record)
+	}
+	if v := p.previous; v != nil {
+		s.Previous = p.generationStatusLocked(v, &record)
+		if p.declared != nil {
+			s.Previous.Until = record.generation(v.id).Retired.Add(p.declared.KeepPrevious)
+		}
+	}
+	return s
+}
+
+// reportLocked fills in what a generation knows.
+func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
+	s.Generation = g.id
+	if record := r.generation(g.id); record != nil {
+		s.Module = record.Module
+	}
 	ck := g.runner.Published()
-	if p.former != nil {
-		ck, s.Generation, s.Building = p.former.checkpoint, p.former.id, g.id
+	s.Stream = ck.Position.Stream
+	if g.spec != nil {
+		s.Stream, s.Module = g.spec.Stream, g.spec.Module.Digest()
 	}
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
 	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
-	s.StreamLast = p.stream.end()
-	g.runner.report(&s)
-	if p.failed != nil {
-		return s
+	if g.stream != nil {
+		s.StreamLast = g.stream.end()
+	}
+	g.runner.report(s)
+	if g.failed != nil {
+		return
 	}
 	s.Durable = g.keyspace.Durable().Sequence()
 	s.DiskBytes = g.keyspace.DiskBytes()
 	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
-	return s
 }
 
-// awaitSequence waits until the runner has committed a sequence. It fails when
-// the projection stops for good before.
+func (p *projection) generationStatusLocked(g *generation, r *CatalogRecord) *GenerationStatus {
+	var s Status
+	p.reportLocked(&s, g, r)
+	out := &GenerationStatus{
+		ID: g.id, Module: s.Module, State: s.State, Reason: s.Reason, Hint: s.Hint, Position: s.Position, Behind: s.Behind,
+		Keys: s.Keys, Digest: s.Digest, Rate: s.Rate, LeftMs: s.LeftMs, Failing: s.Failing,
+	}
+	if record := r.generation(g.id); record != nil {
+		out.Auto = record.Auto && !record.Declined && p.unequal != g.id
+	}
+	return out
+}
+
+// streamName is the stream that the generation which is read gets its events from.
+func (p *projection) streamName() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil || p.live.spec == nil {
+		return ""
+	}
+	return p.live.spec.Stream
+}
+
+// awaitSequence waits until the generation that is read, and a candidate, have committed
+// a sequence, and until a candidate has taken over that does so by itself. It fails when
+// one of them stops for good before.
 func (p *projection) awaitSequence(ctx context.Context, sequence uint64) error {
 	for {
-		var stopped error
-		r := p.running.Load().runner
-		err := r.await(ctx, func() bool {
-			if p.running.Load().runner != r || p.failed == nil && r.reached(sequence) && !p.building() {
-				return true
-			}
-			stopped = r.stopped()
-			return stopped != nil
-		})
-		if err != nil || p.running.Load().runner == r {
-			return errors.Join(err, stopped)
+		p.mu.Lock()
+		live, candidate := p.live, p.candidate
+		p.mu.Unlock()
+		err := p.awaitGeneration(ctx, live, func() bool { return live.runner.reached(sequence) })
+		if candidate != nil && ctx.Err() == nil {
+			cerr := p.awaitGeneration(ctx, candidate, func() bool { return candidate.runner.reached(sequence) && !p.takesOver(candidate) })
+			err = errors.Join(err, cerr)
+		}
+		p.mu.Lock()
+		same := p.live == live && p.candidate == candidate
+		p.mu.Unlock()
+		if same || ctx.Err() != nil {
+			return err
 		}
 	}
 }
 
-// close syncs and closes the keyspaces.
-func (p *projection) close() error {
-	if p.failed != nil {
-		return nil
+// awaitGeneration waits until done, or until the generation has another role.
+func (p *projection) awaitGeneration(ctx context.Context, g *generation, done func() bool) error {
+	if g == nil {
+		return ErrNotReady
 	}
 	p.mu.Lock()
+	live := p.live
+	p.mu.Unlock()
+	var stopped error
+	err := g.runner.await(ctx, func() bool {
+		p.mu.Lock()
+		moved := p.live != live
+		p.mu.Unlock()
+		if stopped = nil; moved || done() {
+			return true
+		}
+		stopped = g.runner.stopped()
+		return stopped != nil
+	})
+	return errors.Join(err, stopped)
+}
+
+// close closes all generations. They must not run.
+func (p *projection) close() error {
+	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := p.running.Load().keyspace.Close()
-	if g, done := p.rebuilds.take(); g != nil {
-		err = errors.Join(err, g.keyspace.Close())
-		close(done)
+	var errs []error
+	for _, g := range append(p.generationsLocked(), p.leaving...) {
+		errs = append(errs, p.closeLocked(g))
 	}
-	if p.former != nil {
-		err = errors.Join(err, p.former.keyspace.Close())
+	if p.declared != nil {
+		p.release(p.declared)
 	}
-	for _, ks := range p.leaving {
-		err = errors.Join(err, ks.Close())
-	}
-	return err
+	p.live, p.candidate, p.previous, p.leaving, p.declared = nil, nil, nil, nil, nil
+	return errors.Join(errs...)
 }

@@ -47,14 +47,18 @@ func newRunner(spec *Spec, src Source, ks Keyspace, c Catalog, r *room, log *slo
 func (r *Runner) Run(ctx context.Context) {
 	wait := firstBackOff
 	for ctx.Err() == nil {
+		r.adoptDue(ctx)
 		if !r.awaitResume(ctx, "resume it with: engine resume "+r.spec.Name) {
 			return
+		}
+		if r.adoptionIsDue() {
+			continue
 		}
 		before := r.Published().Version
 		err := r.session(ctx)
 		var failed *batchError
 		switch {
-		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused):
+		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused), errors.Is(err, errAdopt):
 			wait = firstBackOff
 		case errors.As(err, &failed) && r.retry(failed):
 			r.log.Log(ctx, failed.level(), "batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
@@ -98,8 +102,8 @@ func cause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if errors.Is(context.Cause(ctx), errPaused) {
-		return errPaused
+	if why := context.Cause(ctx); errors.Is(why, errPaused) || errors.Is(why, errAdopt) {
+		return why
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func (s *session) landed(r commitResult) error {
 
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
-	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, since: s.since}
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, since: s.since, schema: s.spec.Schema}
 	if s.obeying {
 		job.keep = 1 // no older memory: a replay would not know what was ordered
 	}

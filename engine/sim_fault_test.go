@@ -116,6 +116,11 @@ func (s simStore) Open(ctx context.Context, name, generation string, create bool
 	return ks, err
 }
 
+// Remove implements engine.Store.
+func (s simStore) Remove(name, generation string) error {
+	return s.do("removal of "+name, func() error { return s.store.Remove(name, generation) })
+}
+
 // simKeyspace is a keyspace as one life sees it.
 type simKeyspace struct {
 	*enginetest.Keyspace

@@ -148,7 +148,7 @@ func (w *simWorld) start() {
 	for _, p := range w.projections {
 		spec := p.spec(r, &w.level, func(seq uint64) { w.glance(l, p, seq) })
 		p.generation = spec.Generation()
-		if err := l.engine.Add(w.t.Context(), spec); err != nil {
+		if _, err := l.engine.Declare(w.t.Context(), spec); err != nil {
 			w.failf("start: %v", err)
 		}
 	}

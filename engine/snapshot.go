@@ -18,26 +18,27 @@ var ErrSnapshotName = fmt.Errorf("snapshot name must match %s", snapshotName)
 // ErrNoProjection, ErrNotReady, ErrSnapshotName, ErrSnapshotExists or
 // ErrTooManySnapshots.
 func (e *Engine) CreateSnapshot(_ context.Context, name, snapshot string) (Snapshot, error) {
-	p, err := e.projection(name)
+	p, role, err := e.find(name)
 	if err != nil {
 		return Snapshot{}, err
 	}
 	if !snapshotName.MatchString(snapshot) {
 		return Snapshot{}, fmt.Errorf("%w, not %q", ErrSnapshotName, snapshot)
 	}
-	return p.createSnapshot(snapshot)
+	return p.createSnapshot(role, snapshot)
 }
 
 // Snapshots lists the snapshots of a projection, oldest first.
 func (e *Engine) Snapshots(name string) ([]Snapshot, error) {
-	if _, err := e.projection(name); err != nil {
+	p, _, err := e.find(name)
+	if err != nil {
 		return nil, err
 	}
-	return e.catalog.Projection(name).Snapshots, nil
+	return p.record().Snapshots, nil
 }
 
-func (p *projection) createSnapshot(name string) (Snapshot, error) {
-	r, err := p.read(false)
+func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
+	r, err := p.read(role)
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -48,13 +49,13 @@ func (p *projection) createSnapshot(name string) (Snapshot, error) {
 		Sequence: ck.Position.Sequence, Time: ck.Position.Time, Created: time.Now().UTC(),
 		Keys: ck.Keys, Bytes: ck.Bytes, Digest: ck.Digest,
 	}
-	err = p.catalog.Update(p.spec.Name, func(rec *CatalogRecord) error { return rec.addSnapshot(s, p.spec.Pins) })
+	err = p.update(func(rec *CatalogRecord) error { return rec.addSnapshot(s, p.pins()) })
 	if err != nil {
 		return Snapshot{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pin(s)
+	p.pinLocked(s)
 	return s, nil
 }
 
@@ -69,63 +70,73 @@ func (r *CatalogRecord) addSnapshot(s Snapshot, policy PinPolicy) error {
 	return nil
 }
 
-// pinSnapshots keeps the versions of the stored snapshots readable. Snapshots of a
+// pins is the policy for snapshots.
+func (p *projection) pins() PinPolicy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.declared == nil {
+		return PinPolicy{}
+	}
+	return p.declared.Pins
+}
+
+// pinSnapshotsLocked keeps the versions of the stored snapshots readable. Snapshots of a
 // keyspace that was removed, and built again, are dropped: their versions mean
 // something else now.
-func (p *projection) pinSnapshots() error {
+func (p *projection) pinSnapshotsLocked() error {
 	gone := func(s Snapshot) bool {
-		ks := p.keyspaceOf(s.Generation)
+		ks := p.keyspaceOfLocked(s.Generation)
 		if ks == nil {
 			return false // of a generation that is kept, but not open
 		}
 		ck, err := ks.Checkpoint(s.Version)
 		return err != nil || ck.Version != s.Version || ck.Digest != s.Digest
 	}
-	all := p.catalog.Projection(p.spec.Name).Snapshots
+	all := p.record().Snapshots
 	for _, s := range all {
 		if gone(s) {
 			p.log.Warn("snapshot dropped: its keyspace is no longer the one that it was taken of", "snapshot", s.Name, "seq", s.Sequence)
 		} else {
-			p.pin(s)
+			p.pinLocked(s)
 		}
 	}
 	if !slices.ContainsFunc(all, gone) {
 		return nil
 	}
-	return p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error {
+	return p.update(func(r *CatalogRecord) error {
 		r.Snapshots = slices.DeleteFunc(r.Snapshots, gone)
 		return nil
 	})
 }
 
-func (p *projection) pin(s Snapshot) {
-	if ks := p.keyspaceOf(s.Generation); ks != nil {
+func (p *projection) pinLocked(s Snapshot) {
+	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
 		ks.Pin(s.Version)
 	}
 }
 
-// keyspaceOf returns the keyspace of a generation that is open, or nil.
-func (p *projection) keyspaceOf(generation string) Keyspace {
-	switch {
-	case generation == p.running.Load().id:
-		return p.running.Load().keyspace
-	case p.former != nil && generation == p.former.id:
-		return p.former.keyspace
+// keyspaceOfLocked returns the keyspace of a generation that is open, or nil.
+func (p *projection) keyspaceOfLocked(generation string) Keyspace {
+	for _, g := range p.generationsLocked() {
+		if g.id == generation && g.failed == nil {
+			return g.keyspace
+		}
 	}
 	return nil
 }
 
 // expireSnapshots drops the snapshots that are older than the policy allows.
 func (p *projection) expireSnapshots() error {
-	if p.spec.Pins.MaxAge <= 0 {
+	maxAge := p.pins().MaxAge
+	if maxAge <= 0 {
 		return nil
 	}
 	var expired []Snapshot
-	old := func(s Snapshot) bool { return time.Since(s.Created) > p.spec.Pins.MaxAge }
-	if !slices.ContainsFunc(p.catalog.Projection(p.spec.Name).Snapshots, old) {
+	old := func(s Snapshot) bool { return time.Since(s.Created) > maxAge }
+	if !slices.ContainsFunc(p.record().Snapshots, old) {
 		return nil
 	}
-	err := p.catalog.Update(p.spec.Name, func(r *CatalogRecord) error {
+	err := p.update(func(r *CatalogRecord) error {
 		for _, s := range r.Snapshots {
 			if old(s) {
 				expired = append(expired, s)
@@ -137,7 +148,7 @@ func (p *projection) expireSnapshots() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range expired {
-		if ks := p.keyspaceOf(s.Generation); ks != nil && err == nil {
+		if ks := p.keyspaceOfLocked(s.Generation); ks != nil && err == nil {
 			ks.Unpin(s.Version)
 		}
 		p.log.Info("snapshot dropped by age", "snapshot", s.Name, "seq", s.Sequence)

@@ -49,7 +49,27 @@ type Spec struct {
 	MemorySnapshots MemoryPolicy
 	Pins            PinPolicy
 	Log             GuestLog
+
+	Schema       int           // of the state that the module writes, as declared; 0: none
+	OnChange     ChangePolicy  // what becomes of the state when module or settings change
+	AutoPromote  PromotePolicy // when a candidate takes over
+	KeepPrevious time.Duration // how long the generation that was read before follows on; 0: not at all
+
+	// Declaration is what Options.Restore makes this spec of again, as JSON; empty: it
+	// cannot be.
+	Declaration []byte
+
+	uses int // by generations and projections; guarded by the projection's mu
 }
+
+// ChangePolicy says what becomes of the state when module or settings change.
+type ChangePolicy string
+
+// The policies.
+const (
+	RebuildState ChangePolicy = ""     // it is built anew, beside the one that is read
+	SwapCode     ChangePolicy = "swap" // it stays, if the module declares the same schema, or can migrate
+)
 
 // MemoryPolicy says when the memory of a guest that keeps state there is stored.
 type MemoryPolicy struct {
@@ -118,16 +138,35 @@ func (s *Spec) rebuilt(times int) string {
 
 // Generation identifies what a projection's state is a function of, beside the
 // events: module, settings and source. A change of any of them needs another
-// keyspace.
+// keyspace, or code that can take over the one that there is.
 func (s *Spec) Generation() string {
 	id := struct {
-		Module, Settings, Stream string
-		Subjects                 []string
-		Key, Start               string
-	}{s.Module.Digest(), string(s.Settings), s.Stream, slices.Sorted(slices.Values(s.Subjects)), s.Key, s.Start.String()}
-	b, err := json.Marshal(id)
+		Module, Settings string
+		source
+		Schema int `json:",omitempty"`
+	}{s.Module.Digest(), string(s.Settings), s.source(), s.Schema}
+	return identify(id)
+}
+
+// Source identifies the events that a projection gets.
+func (s *Spec) Source() string { return identify(s.source()) }
+
+// source is what decides which events a projection gets.
+type source struct {
+	Stream     string
+	Subjects   []string
+	Key, Start string
+}
+
+func (s *Spec) source() source {
+	return source{s.Stream, slices.Sorted(slices.Values(s.Subjects)), s.Key, s.Start.String()}
+}
+
+// identify makes a short name of a value.
+func identify(v any) string {
+	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // strings only
+		panic(err) // strings and numbers only
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])

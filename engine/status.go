@@ -17,6 +17,7 @@ const (
 	Halted     RunnerState = "halted"      // stopped at an event or by an error, which Reason names
 	Diverged   RunnerState = "diverged"    // the stream is not the one that was read before, or lost events unread
 	Stalled    RunnerState = "stalled"     // is behind and gets no events; the reader is being made anew
+	Stopped    RunnerState = "stopped"     // is no longer declared, or its module cannot be had: what it made is kept
 	Offline    RunnerState = "offline"     // is not run: its files are read
 )
 
@@ -33,7 +34,8 @@ type Status struct {
 	Since      time.Time   `json:"since,omitzero"`   // when it entered the state
 	Stream     string      `json:"stream"`
 	Generation string      `json:"generation"`         // that is read
-	Building   string      `json:"building,omitempty"` // generation that is being caught up to replace it
+	Building   string      `json:"building,omitempty"` // id of the candidate
+	Refused    string      `json:"refused,omitempty"`  // why its newest declaration is not taken
 	Module     string      `json:"module"`             // SHA-256
 
 	Position     uint64    `json:"position"` // sequence that the served state reflects
@@ -61,6 +63,27 @@ type Status struct {
 	Fuel        uint64        `json:"fuel_per_event"`             // that events took on average since the engine started; 0: not metered
 	Memory      uint64        `json:"memory_bytes"`               // of the guest
 	Start       uint64        `json:"started_at_seq"`             // position when the engine started
+
+	Candidate *GenerationStatus `json:"candidate,omitempty"` // that is built to take over
+	Previous  *GenerationStatus `json:"previous,omitempty"`  // that was read before
+}
+
+// GenerationStatus is what is known of a generation that is not the one that is read.
+type GenerationStatus struct {
+	ID       string      `json:"id"`
+	Module   string      `json:"module"`
+	State    RunnerState `json:"state"`
+	Reason   string      `json:"reason,omitempty"`
+	Hint     string      `json:"hint,omitempty"`
+	Position uint64      `json:"position"`
+	Behind   uint64      `json:"behind"` // the stream's end
+	Keys     int64       `json:"keys"`
+	Digest   Digest      `json:"digest"`
+	Rate     float64     `json:"events_per_second"`
+	LeftMs   int64       `json:"left_ms,omitempty"`     // until it has caught up, as in Status
+	Failing  uint64      `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
+	Auto     bool        `json:"takes_over,omitempty"`  // by itself, once it has caught up
+	Until    time.Time   `json:"until,omitzero"`        // when the previous one is given up
 }
 
 // Errors of an Engine.

@@ -15,6 +15,9 @@ func TestFakes(t *testing.T) {
 			return func() engine.Keyspace { return ks }
 		})
 	})
+	t.Run("Importer", func(t *testing.T) {
+		enginetest.TestImporter(t, func(*testing.T) enginetest.ImportingStore { return new(enginetest.Store) })
+	})
 	t.Run("Source", func(t *testing.T) {
 		enginetest.TestSource(t, func(*testing.T) enginetest.Backend { return new(enginetest.Server) })
 	})

@@ -22,6 +22,13 @@ type Module struct {
 	Emits bool
 	// Fuel is how many events a call may hold before it runs out; 0: any number.
 	Fuel int
+	// Migrate, when not nil, rewrites a state of an older schema.
+	Migrate func(from int, st engine.State) error
+	// Rewrite, when not nil, makes the module an upcaster: it hands out what it makes of one
+	// event. Sequence and time are set.
+	Rewrite func(e abi.Record, out func(abi.Record)) error
+	// Closed, when not nil, is told when nobody uses the module any more.
+	Closed func()
 }
 
 // Guest handles events one by one. An error made by Refuse is the guest's own; any
@@ -52,6 +59,11 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
+// Upcaster makes a module of a function that hands out what it makes of one event.
+func Upcaster(name string, rewrite func(e abi.Record, out func(abi.Record)) error) *Module {
+	return &Module{Name: name, Rewrite: rewrite}
+}
+
 // Refuse is the error of a guest that will not have an event.
 func Refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
 
@@ -63,8 +75,19 @@ func (m *Module) Digest() string {
 
 // Traits implements engine.Module.
 func (m *Module) Traits() engine.Traits {
+	if m.New == nil {
+		return engine.Traits{Upcasts: m.Rewrite != nil}
+	}
 	_, remembers := m.New().(Rememberer)
-	return engine.Traits{Memory: remembers, Emits: m.Emits}
+	return engine.Traits{Memory: remembers, Emits: m.Emits, Migrate: m.Migrate != nil, Applies: true, Upcasts: m.Rewrite != nil}
+}
+
+// Close implements engine.Module's optional part.
+func (m *Module) Close(context.Context) error {
+	if m.Closed != nil {
+		m.Closed()
+	}
+	return nil
 }
 
 // Instantiate implements engine.Module.
@@ -72,13 +95,18 @@ func (m *Module) Instantiate(_ context.Context, c engine.InstanceConfig) (engine
 	if m.Open != nil {
 		m.Open(c.Settings)
 	}
-	return &instance{module: m, guest: m.New()}, nil
+	in := &instance{module: m}
+	if m.New != nil {
+		in.guest = m.New()
+	}
+	return in, nil
 }
 
 type instance struct {
 	module *Module
 	guest  Guest
 	failed bool // an instance that failed must not be used again
+	made   []byte
 }
 
 var errUsedAfterFailure = errors.New("instance used after it had failed")
@@ -103,17 +131,17 @@ func (in *instance) Apply(_ context.Context, records []byte, st engine.State) er
 		}
 		if err != nil {
 			in.failed = true
-			return asGuest(err, i)
+			return asGuest("apply", err, i)
 		}
 		records = rest
 	}
 	return nil
 }
 
-func asGuest(err error, event int) error {
+func asGuest(call string, err error, event int) error {
 	var r refusal
 	if errors.As(err, &r) {
-		return &engine.GuestError{Call: "apply", Kind: engine.GuestRefused, Text: string(r), Event: event}
+		return &engine.GuestError{Call: call, Kind: engine.GuestRefused, Text: string(r), Event: event}
 	}
 	return err
 }
@@ -129,6 +157,46 @@ func (in *instance) Snapshot(context.Context) ([][]byte, error) {
 // Restore implements engine.Instance.
 func (in *instance) Restore(_ context.Context, blobs [][]byte) error {
 	return in.guest.(Rememberer).Restore(blobs)
+}
+
+// Migrate implements engine.Instance.
+func (in *instance) Migrate(_ context.Context, from int, st engine.State) error {
+	if err := in.module.Migrate(from, st); err != nil {
+		in.failed = true
+		return asGuest("migrate", err, -1)
+	}
+	return nil
+}
+
+// Upcast implements engine.Instance.
+func (in *instance) Upcast(_ context.Context, records []byte) ([]byte, error) {
+	if in.failed {
+		return nil, errUsedAfterFailure
+	}
+	if b := in.module.Buffer; b > 0 && len(records) > b {
+		in.failed = true
+		return nil, &engine.GuestError{Call: "upcast", Kind: engine.GuestBuffer, Event: -1, Have: b, Need: len(records)}
+	}
+	in.made = in.made[:0]
+	for i := 0; len(records) > 0; i++ {
+		if n := in.module.Fuel; n > 0 && i == n {
+			in.failed = true
+			return nil, &engine.GuestError{Call: "upcast", Kind: engine.GuestFuel, Event: -1}
+		}
+		e, rest, err := abi.Next(records)
+		if err == nil {
+			err = in.module.Rewrite(e, func(r abi.Record) {
+				r.Sequence, r.TimeNs, r.Key = e.Sequence, e.TimeNs, nil
+				in.made = r.Append(in.made)
+			})
+		}
+		if err != nil {
+			in.failed = true
+			return nil, asGuest("upcast", err, i)
+		}
+		records = rest
+	}
+	return in.made, nil
 }
 
 // Fuel implements engine.Instance.

@@ -118,8 +118,8 @@ func (k *Keyspace) setLocked(key string, r revision) {
 // remember stores a memory snapshot and lists those that are kept.
 func (k *Keyspace) remember(ck engine.Checkpoint, blobs [][]byte, keep int) []engine.Memory {
 	h, size := sha256.New(), int64(0)
+	_ = engine.MemoryStream(blobs, 1<<20, func(part []byte) error { h.Write(part); return nil })
 	for _, b := range blobs {
-		h.Write(b)
 		size += int64(len(b))
 	}
 	m := engine.Memory{Version: ck.Version, First: ck.Version, Rows: len(blobs), Blobs: len(blobs), Bytes: size, SHA256: hex.EncodeToString(h.Sum(nil))}
@@ -144,6 +144,30 @@ func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
 		return nil, fmt.Errorf("memory snapshot at %d: %w", m.Version.Sequence(), engine.ErrCorrupt)
 	}
 	return blobs, nil
+}
+
+// Changes implements engine.Keyspace.
+func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn func(engine.Row) bool) error {
+	for _, r := range k.changed(kind, after, at) {
+		if !fn(r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list []engine.Row) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, row := range slices.Sorted(maps.Keys(k.rows)) {
+		key, ours := strings.CutPrefix(row, rowKey(kind == engine.OfLetters, ""))
+		within := func(r revision) bool { return r.version > after && r.version <= at }
+		if ours && slices.ContainsFunc(k.rows[row], within) {
+			value, present := k.getLocked(row, at)
+			list = append(list, engine.Row{Kind: kind, Key: []byte(key), Value: value, Deleted: !present})
+		}
+	}
+	return list
 }
 
 // Sync implements engine.Keyspace.

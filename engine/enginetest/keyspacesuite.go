@@ -35,6 +35,7 @@ func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Key
 		{"letters are apart from the state", lettersApart},
 		{"pinned versions stay readable", pinned},
 		{"values of any size come back", sizes},
+		{"changes between two versions make the one of the other", changesBetween},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, bench(t)) })
 	}

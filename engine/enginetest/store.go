@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"gnomon/engine"
@@ -45,6 +46,28 @@ func (s *Store) Open(_ context.Context, projection, generation string, create bo
 	return s.keyspaces[name], nil
 }
 
+// Remove implements engine.Store.
+func (s *Store) Remove(projection, generation string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.keyspaces, projection+"/"+generation)
+	return nil
+}
+
+// Generations lists the generations of a projection that there are, sorted.
+func (s *Store) Generations(projection string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for name := range s.keyspaces {
+		if generation, ok := strings.CutPrefix(name, projection+"/"); ok {
+			all = append(all, generation)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // Catalog keeps records in memory.
 type Catalog struct {
 	mu      sync.Mutex
@@ -81,7 +104,7 @@ func (c *Catalog) Names() []string {
 }
 
 func copyRecord(r engine.CatalogRecord) engine.CatalogRecord {
-	r.Generations, r.Snapshots = slices.Clone(r.Generations), slices.Clone(r.Snapshots)
+	r.Generations, r.Snapshots, r.Changes = slices.Clone(r.Generations), slices.Clone(r.Snapshots), slices.Clone(r.Changes)
 	if r.Origin != nil {
 		origin := *r.Origin
 		r.Origin = &origin

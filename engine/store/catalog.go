@@ -70,6 +70,7 @@ func (c *Catalog) Projection(name string) engine.CatalogRecord {
 	r.Generations = slices.Clone(r.Generations)
 	r.Snapshots = slices.Clone(r.Snapshots)
 	r.Accepted = slices.Clone(r.Accepted)
+	r.Changes = slices.Clone(r.Changes)
 	return r
 }
 

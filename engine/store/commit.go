@@ -153,7 +153,7 @@ func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error 
 // Until then nothing refers to them.
 func (k *Keyspace) writeMemory(v engine.Version, blobs [][]byte) (m engine.Memory, at engine.Version, err error) {
 	// The rows carry the version that they begin at, by which they are found.
-	w := &memoryWriter{keyspace: k, first: v, at: v, sum: sha256.New()}
+	w := newMemoryWriter(k, v)
 	for _, b := range blobs {
 		w.write(binary.LittleEndian.AppendUint32(nil, uint32(len(b))))
 		w.write(b)
@@ -174,6 +174,10 @@ type memoryWriter struct {
 	buf      []byte
 	sum      hash.Hash
 	err      error
+}
+
+func newMemoryWriter(k *Keyspace, first engine.Version) *memoryWriter {
+	return &memoryWriter{keyspace: k, first: first, at: first, sum: sha256.New()}
 }
 
 func (w *memoryWriter) write(b []byte) {

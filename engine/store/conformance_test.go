@@ -28,3 +28,15 @@ func TestKeyspaceContract(t *testing.T) {
 		}
 	})
 }
+
+// A data directory keeps the contract of an importer.
+func TestImporterContract(t *testing.T) {
+	enginetest.TestImporter(t, func(t *testing.T) enginetest.ImportingStore {
+		dir, err := store.OpenDir(filepath.Join(t.TempDir(), "data"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { dir.Close() })
+		return dir
+	})
+}

@@ -42,6 +42,7 @@ func OpenDir(path string, log *slog.Logger) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	dropCutOffImports(path, log)
 	catalog, err := openCatalog(path)
 	if err != nil {
 		return nil, errors.Join(err, l.Unlock())
@@ -81,6 +82,19 @@ func (d *Dir) Open(_ context.Context, projection, generation string, create bool
 		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
 	}
 	return k, nil
+}
+
+// Remove implements engine.Store. A crash on the way leaves a part, which is removed the
+// next time.
+func (d *Dir) Remove(projection, generation string) error {
+	dir := keyspaceDir(d.path, projection, generation)
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove keyspace %s/%s: %w", projection, generation, err)
+	}
+	if err := os.Remove(filepath.Dir(dir)); err == nil { // it was the last one of its projection
+		return nil
+	}
+	return syncPath(filepath.Dir(dir))
 }
 
 // Free implements engine.Space.

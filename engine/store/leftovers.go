@@ -58,6 +58,14 @@ func (k *Keyspace) rowsSince(v engine.Version) (rows []leftover, err error) {
 // That the events are applied again does not make it needless: a stream that
 // went down with the machine may have lost them, and go on with others.
 func (k *Keyspace) passLeftovers(to engine.Version) error {
+	k.mu.Lock()
+	last := k.latest.Version
+	k.mu.Unlock()
+	return k.passLeftoversOf(last, to)
+}
+
+// passLeftoversOf does so with the values that there are at a version.
+func (k *Keyspace) passLeftoversOf(last, to engine.Version) error {
 	n := 0
 	for n < len(k.left) && k.left[n].version <= to {
 		n++
@@ -67,9 +75,6 @@ func (k *Keyspace) passLeftovers(to engine.Version) error {
 	}
 	batch := k.db.NewWriteBatchAt(uint64(to))
 	defer batch.Cancel()
-	k.mu.Lock()
-	last := k.latest.Version
-	k.mu.Unlock()
 	if err := k.restore(batch, last, k.left[:n]); err != nil {
 		return fmt.Errorf("take back what was left up to %d: %w", to.Sequence(), err)
 	}

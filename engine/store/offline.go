@@ -48,6 +48,11 @@ func OpenOffline(path string, log *slog.Logger) (*Offline, error) {
 // Catalog returns the directory's catalog. It must not be updated.
 func (o *Offline) Catalog() *Catalog { return o.catalog }
 
+// Remove implements engine.Store: nothing is removed from what is only read.
+func (o *Offline) Remove(projection, generation string) error {
+	return fmt.Errorf("remove keyspace %s/%s: %w", projection, generation, errors.ErrUnsupported)
+}
+
 // Open implements engine.Store; create is not heeded.
 func (o *Offline) Open(_ context.Context, projection, generation string, _ bool) (engine.Keyspace, error) {
 	dir := keyspaceDir(o.path, projection, generation)

@@ -52,7 +52,12 @@ type rowsOf struct {
 func (r rowsOf) Get(key []byte) (value []byte, ok bool, err error) {
 	tx := r.keyspace.db.NewTransactionAt(uint64(r.version), false)
 	defer tx.Discard()
-	item, err := tx.Get(r.space.key(key))
+	return r.space.get(tx, key)
+}
+
+// get returns a value, and whether the key is present.
+func (t space) get(tx *badger.Txn, key []byte) (value []byte, ok bool, err error) {
+	item, err := tx.Get(t.key(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, false, nil
 	}
@@ -60,7 +65,7 @@ func (r rowsOf) Get(key []byte) (value []byte, ok bool, err error) {
 		return nil, false, fmt.Errorf("read key %.80q: %w", key, err)
 	}
 	err = item.Value(func(row []byte) error {
-		value, err = r.space.read(tx, []byte{}, key, row)
+		value, err = t.read(tx, []byte{}, key, row)
 		return err
 	})
 	return value, err == nil, err

@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Catalog keeps what operators decide about projections and generations. Every
+// change is on disk when the method returns. It is safe for concurrent use.
+type Catalog interface {
+	// Projection returns the record of a projection; the zero record when there is none.
+	Projection(name string) CatalogRecord
+	// Update changes the record of a projection. When fn fails nothing is changed.
+	Update(name string, fn func(*CatalogRecord) error) error
+	// Names lists the projections that have a record, sorted.
+	Names() []string
+}
+
+// CatalogRecord is what the catalog knows of one projection.
+type CatalogRecord struct {
+	Live        string             `json:"live,omitempty"`      // id of the generation that readers see
+	Candidate   string             `json:"candidate,omitempty"` // id of the one that is built to take over; empty: none
+	Previous    string             `json:"previous,omitempty"`  // id of the one that was read before, and follows still; empty: none
+	Generations []GenerationRecord `json:"generations,omitempty"`
+	Changes     []Change           `json:"changes,omitempty"` // oldest first, the last maxChanges
+	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
+	Origin      *Origin            `json:"origin,omitempty"`
+	Accepted    []Acceptance       `json:"accepted,omitempty"` // oldest first
+	Paused      bool               `json:"paused,omitempty"`
+	Rebuilds    int                `json:"rebuilds,omitempty"` // that were asked for
+}
+
+// Origin is where a projection began. "New" and a time mean another sequence every
+// day: later generations begin where the first one did.
+type Origin struct {
+	Stream   string    `json:"stream"`
+	Created  time.Time `json:"created"` // of the stream
+	Start    string    `json:"start"`   // as configured
+	Sequence uint64    `json:"seq"`     // before the first event
+}
+
+// GenerationRecord is what the catalog knows of one generation.
+type GenerationRecord struct {
+	ID       string    `json:"id"`                 // names its keyspace
+	Identity string    `json:"identity,omitempty"` // of what runs in it, see Spec.Generation; it changes with a swap
+	Source   string    `json:"source,omitempty"`   // of its events, see Spec.Source
+	Module   string    `json:"module"`             // digest
+	Memory   bool      `json:"memory,omitempty"`   // its module keeps state in its own memory
+	Created  time.Time `json:"created"`
+	Retired  time.Time `json:"retired,omitzero"`   // when it stopped being live
+	Auto     bool      `json:"auto,omitempty"`     // it takes over by itself once it has caught up
+	Declined bool      `json:"declined,omitempty"` // readers were taken back from it: it does not take over by itself
+	Dropped  bool      `json:"dropped,omitempty"`  // it is being removed
+	// Declaration is what it was declared as, for whoever made its Spec to make it again.
+	Declaration json.RawMessage `json:"declaration,omitempty"`
+}
+
+// Snapshot is a named, pinned version of a projection's state.
+type Snapshot struct {
+	Name       string    `json:"name"`
+	Generation string    `json:"generation"`
+	Version    Version   `json:"version"`
+	Sequence   uint64    `json:"sequence"`
+	Time       time.Time `json:"time"`    // of the last event it reflects
+	Created    time.Time `json:"created"` // when it was taken
+	Keys       int64     `json:"keys"`
+	Bytes      int64     `json:"bytes"`
+	Digest     Digest    `json:"digest"`
+}

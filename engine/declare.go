@@ -1,0 +1,399 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Action is what a declaration asks an engine to do.
+type Action string
+
+// The actions.
+const (
+	ActNothing Action = "nothing" // it runs as declared, or is being built
+	ActNew     Action = "new"     // there is no such projection yet
+	ActAdjust  Action = "adjust"  // the same state under other limits or policies
+	ActSwap    Action = "swap"    // the code is exchanged, the state stays
+	ActRebuild Action = "rebuild" // a candidate is built beside what is read
+	ActReturn  Action = "return"  // to the previous generation, whose state is there still
+	ActStop    Action = "stop"    // it is no longer declared: its data is kept
+)
+
+// Plan is what a declaration would do, and why.
+type Plan struct {
+	Projection string `json:"projection"`
+	Action     Action `json:"action"`
+	Why        string `json:"why,omitempty"`
+	Discards   string `json:"discards,omitempty"` // the candidate that nobody asks for any more
+}
+
+// plan says what a declaration asks for. Schema is the one of the state that is read.
+func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
+	p := Plan{Projection: spec.Name, Action: ActNothing}
+	live := r.generation(r.Live)
+	switch {
+	case live == nil:
+		p.Action, p.Why = ActNew, "it has no state yet"
+	case r.runs(r.Live, spec):
+		if len(live.Declaration) > 0 && !bytes.Equal(live.Declaration, spec.Declaration) {
+			p.Action, p.Why = ActAdjust, "module, settings and source are the same"
+		}
+		if !r.runs(r.Candidate, spec) {
+			p.Discards = r.Candidate
+		}
+	case spec.OnChange == SwapCode && spec.cannotSwap(live, schema) == "":
+		p.Action, p.Why, p.Discards = ActSwap, whatChanged(live, spec), r.Candidate
+		if spec.Schema > schema {
+			p.Why += fmt.Sprintf("; migrate rewrites the state from schema %d to %d", schema, spec.Schema)
+		}
+	case r.runs(r.Candidate, spec):
+		p.Why = "it is being built"
+	case r.runs(r.Previous, spec):
+		p.Action, p.Why, p.Discards = ActReturn, "the generation that was read before is just that", r.Candidate
+	default:
+		p.Action, p.Why, p.Discards = ActRebuild, whatChanged(live, spec), r.Candidate
+		if spec.OnChange == SwapCode {
+			p.Why += "; no swap: " + spec.cannotSwap(live, schema)
+		}
+	}
+	return p
+}
+
+// whatChanged says in what a spec differs from what runs.
+func whatChanged(live *GenerationRecord, spec *Spec) string {
+	switch {
+	case live.Source == "":
+		return "module, settings or source changed"
+	case live.Source != spec.Source():
+		return "stream, subjects, start, key or upcasters changed"
+	case live.Module != spec.Module.Digest():
+		return fmt.Sprintf("the module changed, from %.12s to %.12s", live.Module, spec.Module.Digest())
+	}
+	return "the settings changed"
+}
+
+// cannotSwap says why code cannot take over the state of a generation; empty: it can.
+func (s *Spec) cannotSwap(live *GenerationRecord, schema int) string {
+	has := s.Module.Traits()
+	switch {
+	case live.Source != s.Source():
+		return "it reads other events"
+	case live.Memory != has.Memory:
+		return "one of the modules keeps state in its own memory, the other in keys"
+	case s.Schema < schema:
+		return fmt.Sprintf("the state is of schema %d, and the module declares %d", schema, s.Schema)
+	case s.Schema > schema && !has.Migrate:
+		return fmt.Sprintf("the state is of schema %d, the module declares %d, and does not export migrate", schema, s.Schema)
+	}
+	return ""
+}
+
+// Declare says what a projection is. A new one begins to run. Of one that exists the
+// running generation goes on where the declaration means the same state; otherwise a
+// candidate is built beside it, or the code is exchanged, as the spec asks for. When it
+// fails, what ran goes on. It may be called before Start, and at any time after it.
+func (e *Engine) Declare(ctx context.Context, spec Spec) (Plan, error) {
+	if err := spec.Check(); err != nil {
+		return Plan{}, fmt.Errorf("projection %s: its module %w", spec.Name, err)
+	}
+	p := e.enlist(spec.Name)
+	if err := p.lock(ctx); err != nil {
+		return Plan{}, err
+	}
+	defer p.unlock()
+	plan, err := p.declare(ctx, &spec)
+	if err != nil {
+		return plan, fmt.Errorf("projection %s: %w", spec.Name, err)
+	}
+	return plan, nil
+}
+
+// Refuse notes why a declaration of a projection cannot be taken, for its status. What
+// ran goes on; what ran before the last start, runs again. A projection that never ran is
+// there with its reason.
+func (e *Engine) Refuse(ctx context.Context, name string, why error) error {
+	p := e.enlist(name)
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	p.mu.Lock()
+	again := why.Error() == p.refused
+	p.refused = why.Error()
+	p.mu.Unlock()
+	if !again {
+		p.log.Error("declaration refused", "reason", why)
+	}
+	return p.openRecorded(ctx, nil)
+}
+
+// Withdraw stops a projection that is no longer declared. Its data is kept, and can be
+// read until the engine ends.
+func (e *Engine) Withdraw(ctx context.Context, name string) error {
+	p, _, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	p.mu.Lock()
+	withdrawn := p.declared == nil && p.refused == ""
+	p.declareLocked(nil)
+	all := p.generationsLocked()
+	p.mu.Unlock()
+	if withdrawn {
+		return nil
+	}
+	for _, g := range all {
+		p.halt(g)
+		g.runner.enter(Stopped, "it is no longer declared", "declare it again, or remove its data with: engine remove "+p.name)
+	}
+	p.log.Info("projection is no longer declared, it is stopped and its data kept")
+	return p.update(func(r *CatalogRecord) error {
+		r.note(Change{Kind: Withdrawn, Generation: r.Live})
+		return nil
+	})
+}
+
+// ErrDeclared says that a projection cannot be removed while it is declared.
+var ErrDeclared = errors.New("projection is declared")
+
+// Remove removes a projection that is no longer declared, with all its data, for good.
+func (e *Engine) Remove(ctx context.Context, name string) error {
+	p, _, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	p.mu.Lock()
+	if p.declared != nil {
+		p.mu.Unlock()
+		return fmt.Errorf("%w: %q; take it out of the configuration first", ErrDeclared, name)
+	}
+	all := p.generationsLocked()
+	p.live, p.candidate, p.previous, p.refused = nil, nil, nil, ""
+	p.mu.Unlock()
+	err = p.update(func(r *CatalogRecord) error {
+		for i := range r.Generations {
+			r.Generations[i].Dropped = true
+		}
+		*r = CatalogRecord{Generations: r.Generations}
+		return nil
+	})
+	for _, g := range all {
+		err = errors.Join(err, p.leave(g))
+	}
+	e.delist(name)
+	p.log.Info("projection removed")
+	return errors.Join(err, p.sweep())
+}
+
+// declare carries out what a declaration asks for. The caller holds the lock.
+func (p *projection) declare(ctx context.Context, spec *Spec) (Plan, error) {
+	if err := p.openRecorded(ctx, spec); err != nil {
+		return Plan{}, err
+	}
+	record := p.record()
+	plan := record.plan(spec, p.schema())
+	var err error
+	switch plan.Action {
+	case ActNew:
+		err = p.build(ctx, spec, "it is new")
+	case ActRebuild:
+		err = p.build(ctx, spec, plan.Why)
+	case ActReturn:
+		err = p.returnToPrevious(plan.Why)
+	case ActSwap:
+		err = p.swap(ctx, spec, plan)
+	}
+	if err == nil && plan.Discards != "" {
+		err = p.discardCandidate(plan.Discards, plan.Why)
+	}
+	if err == nil {
+		err = p.adjust(ctx, spec)
+	}
+	if err != nil {
+		return plan, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.declareLocked(spec)
+	return plan, nil
+}
+
+// declareLocked notes what the projection is declared as; nil: it is not.
+func (p *projection) declareLocked(spec *Spec) {
+	if spec != nil {
+		spec.uses++
+	}
+	if p.declared != nil {
+		p.release(p.declared)
+	}
+	p.declared, p.refused = spec, ""
+}
+
+// schema is that of the state that is read.
+func (p *projection) schema() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return 0
+	}
+	return p.live.runner.Published().Schema
+}
+
+// openRecorded opens the generations that the catalog knows of, each with what it ran
+// as, or with the spec where that is the same. It does nothing when they are open.
+func (p *projection) openRecorded(ctx context.Context, spec *Spec) error {
+	p.mu.Lock()
+	open := p.live != nil
+	p.mu.Unlock()
+	record := p.record()
+	if open || record.Live == "" {
+		return nil
+	}
+	var opened [3]*generation
+	for i, id := range []string{record.Live, record.Candidate, record.Previous} {
+		if id == "" {
+			continue
+		}
+		g, err := p.openGeneration(ctx, &record, id, spec)
+		if err != nil {
+			return err
+		}
+		opened[i] = g
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live, p.candidate, p.previous = opened[0], opened[1], opened[2]
+	if err := p.pinSnapshotsLocked(); err != nil {
+		return err
+	}
+	for _, g := range p.generationsLocked() {
+		p.startLocked(g)
+	}
+	return nil
+}
+
+// build begins a new generation: the live one when there is none, else the candidate.
+func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
+	record := p.record()
+	id := record.newID(spec)
+	err := p.update(func(r *CatalogRecord) error {
+		r.discard(r.Candidate, "another one is built in its place")
+		g := GenerationRecord{ID: id, Created: time.Now().UTC(), Auto: spec.AutoPromote != PromoteByHand}
+		g.describe(spec)
+		r.Generations = append(r.Generations, g)
+		r.note(Change{Kind: Created, Generation: id, Module: g.Module, Text: why})
+		if r.Live == "" {
+			r.Live = id
+		} else {
+			r.Candidate = id
+		}
+		record = *r
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	g, err := p.openGeneration(ctx, &record, id, spec)
+	if err != nil {
+		return errors.Join(err, p.unbuild(id))
+	}
+	p.mu.Lock()
+	var old *generation
+	if p.live == nil {
+		p.live = g
+	} else {
+		old, p.candidate = p.candidate, g
+		p.log.Info("a candidate is built", "generation", id, "why", why)
+	}
+	p.startLocked(g)
+	p.mu.Unlock()
+	return p.leave(old)
+}
+
+// unbuild takes back a generation that could not be opened.
+func (p *projection) unbuild(id string) error {
+	return p.update(func(r *CatalogRecord) error {
+		r.discard(id, "its keyspace cannot be opened")
+		if r.Live == id {
+			r.Live = ""
+		}
+		return nil
+	})
+}
+
+// returnToPrevious makes the generation that was read before the candidate.
+func (p *projection) returnToPrevious(why string) error {
+	err := p.update(func(r *CatalogRecord) error {
+		r.note(Change{Kind: Created, Generation: r.Previous, Text: why})
+		r.discard(r.Candidate, why)
+		r.Candidate, r.Previous = r.Previous, ""
+		g := r.generation(r.Candidate)
+		g.Retired, g.Declined = time.Time{}, false
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	old := p.candidate
+	p.candidate, p.previous = p.previous, nil
+	p.mu.Unlock()
+	return p.leave(old)
+}
+
+// discardCandidate gives up a candidate that nobody asks for any more.
+func (p *projection) discardCandidate(id, why string) error {
+	p.mu.Lock()
+	g := p.candidate
+	if g == nil || g.id != id {
+		p.mu.Unlock()
+		return nil
+	}
+	p.candidate = nil
+	p.mu.Unlock()
+	if why == "" {
+		why = "what is read is as declared"
+	}
+	err := p.update(func(r *CatalogRecord) error { r.discard(id, why); return nil })
+	p.log.Info("candidate given up", "generation", id, "why", why)
+	return errors.Join(err, p.leave(g))
+}
+
+// adjust has the generations of a spec go on under its limits and policies.
+func (p *projection) adjust(ctx context.Context, spec *Spec) error {
+	err := p.update(func(r *CatalogRecord) error {
+		for i := range r.Generations {
+			if g := &r.Generations[i]; r.runs(g.ID, spec) && !g.Dropped {
+				g.describe(spec)
+				if spec.AutoPromote != PromoteByHand {
+					g.Auto = true
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	record := p.record()
+	for _, g := range p.generationsLocked() {
+		if record.runs(g.id, spec) {
+			p.useLocked(g, spec)
+			p.startLocked(g)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// generation is what one module, with its settings, makes of a stream: a keyspace and
+// the runner that keeps it in step.
+type generation struct {
+	id       string
+	keyspace Keyspace // nil when it cannot be opened
+	runner   *Runner
+	stream   *streamWatch
+	failed   error // why it cannot be opened
+
+	// Guarded by the projection's mu.
+	spec *Spec              // nil when its module cannot be had any more: then it is read, and does not run
+	stop context.CancelFunc // of the goroutine that runs it; nil: none does
+	done chan struct{}      // closed when that has ended
+}
+
+// openGeneration opens a generation that the catalog knows of, and creates its keyspace
+// when there is none. It runs what it ran, or the given spec where that is the same. One
+// whose keyspace is damaged is halted.
+func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id string, spec *Spec) (*generation, error) {
+	e, g := p.engine, &generation{id: id}
+	record := r.generation(id)
+	if record == nil { // of a catalog from before generations were recorded
+		record = &GenerationRecord{ID: id}
+	}
+	var why error
+	if spec == nil || !r.runs(id, spec) {
+		spec, why = e.respec(ctx, p.name, record)
+	}
+	name := &Spec{Name: p.name}
+	if spec != nil {
+		name = spec
+	}
+	ks, err := e.store.Open(ctx, p.name, id, spec != nil)
+	if errors.Is(err, ErrCorrupt) {
+		g.failed, err = err, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.keyspace, g.runner = ks, newRunner(name, e.source, ks, e.catalog, e.room, p.log)
+	if g.spec = spec; spec != nil {
+		spec.uses++
+		g.stream = e.watch(spec.Stream)
+	}
+	switch {
+	case g.failed != nil:
+		g.keyspace = nil
+		g.runner.enter(Halted, g.failed.Error(), haltHint(g.failed))
+		p.log.Error("generation cannot be opened", "generation", id, "reason", g.failed)
+		return g, nil
+	case spec == nil:
+		g.runner.enter(Stopped, fmt.Sprintf("its module cannot be had any more: %v", why), "it is read as it is, until the candidate takes over")
+	case r.Paused:
+		g.runner.Pause()
+	}
+	return g, g.serveStored()
+}
+
+// serveStored lets readers see what was committed before, whatever keeps the runner
+// from going on: it may be paused, or its server away.
+func (g *generation) serveStored() error {
+	ck, err := g.keyspace.Latest()
+	switch {
+	case errors.Is(err, ErrNoCheckpoint):
+		return nil
+	case err != nil:
+		return errors.Join(fmt.Errorf("open keyspace: %w", err), g.keyspace.Close())
+	}
+	g.runner.publish(ck)
+	return nil
+}
+
+// respec makes the spec of a generation again, from what it was declared as.
+func (e *Engine) respec(ctx context.Context, projection string, g *GenerationRecord) (*Spec, error) {
+	if e.restore == nil || len(g.Declaration) == 0 {
+		return nil, errors.New("what it was declared as is not recorded")
+	}
+	spec, err := e.restore(ctx, g.Declaration, g.Module)
+	if err == nil && (spec.Name != projection || spec.Module.Digest() != g.Module) {
+		err = fmt.Errorf("its declaration is that of %s with module %.12s", spec.Name, spec.Module.Digest())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &spec, nil
+}
+
+// startLocked runs a generation, if this node is to run the projection. The lock is the
+// projection's. One that runs already goes on.
+func (p *projection) startLocked(g *generation) {
+	if p.leased == nil || g.failed != nil || g.spec == nil || g.stop != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(p.leased)
+	done := make(chan struct{})
+	g.stop, g.done = stop, done
+	p.running.Go(func() {
+		defer close(done)
+		labelled(ctx, g.runner.Run, labelProjection, p.name, labelStage, stageApply)
+	})
+}
+
+// halt ends the goroutine that runs a generation, when what it applied is committed.
+func (p *projection) halt(g *generation) {
+	p.mu.Lock()
+	stop, done := g.stop, g.done
+	p.mu.Unlock()
+	if stop == nil {
+		return
+	}
+	stop()
+	<-done
+	p.mu.Lock()
+	g.stop, g.done = nil, nil
+	p.mu.Unlock()
+	g.runner.settleAdoption()
+	g.runner.refuseOrders(fmt.Errorf("%w: the generation is stopped", context.Canceled))
+}
+
+// useLocked has a generation go on with another spec, at its next session. The lock is
+// the projection's.
+func (p *projection) useLocked(g *generation, spec *Spec) {
+	if g.failed != nil || g.spec == spec {
+		return
+	}
+	old := g.spec
+	spec.uses++
+	g.spec, g.stream = spec, p.engine.watch(spec.Stream)
+	if g.stop == nil { // it does not run
+		g.runner.spec = spec
+		g.runner.enter(Starting, "", "")
+		if old != nil {
+			p.release(old)
+		}
+		return
+	}
+	g.runner.adopt(spec, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.release(old)
+	})
+}
+
+// release gives up one use of a spec. With the last one its module is closed. The lock is
+// the projection's.
+func (p *projection) release(spec *Spec) {
+	if spec.uses--; spec.uses > 0 {
+		return
+	}
+	if m, ok := spec.Module.(interface{ Close(context.Context) error }); ok {
+		p.report(m.Close(context.Background()), "close module")
+	}
+}
