@@ -45,6 +45,7 @@ type GenerationRecord struct {
 	Identity string    `json:"identity,omitempty"` // of what runs in it, see Spec.Generation; it changes with a swap
 	Source   string    `json:"source,omitempty"`   // of its events, see Spec.Source
 	Module   string    `json:"module"`             // digest
+	Schema   int       `json:"schema,omitempty"`   // as declared
 	Memory   bool      `json:"memory,omitempty"`   // its module keeps state in its own memory
 	Created  time.Time `json:"created"`
 	Retired  time.Time `json:"retired,omitzero"`   // when it stopped being live

@@ -97,5 +97,6 @@ func (r *CatalogRecord) discard(id, why string) {
 // describe notes what a generation runs.
 func (g *GenerationRecord) describe(spec *Spec) {
 	g.Identity, g.Source, g.Module = spec.Generation(), spec.Source(), spec.Module.Digest()
+	g.Schema = spec.Schema
 	g.Memory, g.Declaration = spec.Module.Traits().Memory, spec.Declaration
 }

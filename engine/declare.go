@@ -111,51 +111,60 @@ func (e *Engine) Declare(ctx context.Context, spec Spec) (Plan, error) {
 	return plan, nil
 }
 
-// Refuse notes why a declaration of a projection cannot be taken, for its status. What
-// ran goes on; what ran before the last start, runs again. A projection that never ran is
-// there with its reason.
+// Refuse notes why the newest declaration of a projection cannot be taken, for its status;
+// nil takes that back. What ran goes on; what ran before the last start, runs again. A
+// projection that never ran is there with its reason.
 func (e *Engine) Refuse(ctx context.Context, name string, why error) error {
 	p := e.enlist(name)
 	if err := p.lock(ctx); err != nil {
 		return err
 	}
 	defer p.unlock()
+	text := ""
+	if why != nil {
+		text = why.Error()
+	}
 	p.mu.Lock()
-	again := why.Error() == p.refused
-	p.refused = why.Error()
+	again := text == p.refused
+	p.refused = text
 	p.mu.Unlock()
-	if !again {
-		p.log.Error("declaration refused", "reason", why)
+	if !again && why != nil {
+		p.log.Error("declaration refused, what ran goes on", "reason", why)
 	}
 	return p.openRecorded(ctx, nil)
 }
 
-// Withdraw stops a projection that is no longer declared. Its data is kept, and can be
-// read until the engine ends.
-func (e *Engine) Withdraw(ctx context.Context, name string) error {
-	p, _, err := e.find(name)
-	if err != nil {
-		return err
-	}
+// Withdraw stops a projection that is no longer declared, or whose module is gone. Its
+// data is kept, and can be read until the engine ends.
+func (e *Engine) Withdraw(ctx context.Context, name, why string) error {
+	p := e.enlist(name)
 	if err := p.lock(ctx); err != nil {
 		return err
 	}
 	defer p.unlock()
 	p.mu.Lock()
-	withdrawn := p.declared == nil && p.refused == ""
+	before := p.withdrawn
 	p.declareLocked(nil)
-	all := p.generationsLocked()
+	p.withdrawn = true
 	p.mu.Unlock()
-	if withdrawn {
+	if before {
 		return nil
 	}
+	if err := p.openRecorded(ctx, nil); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	all := p.generationsLocked()
+	p.mu.Unlock()
 	for _, g := range all {
 		p.halt(g)
-		g.runner.enter(Stopped, "it is no longer declared", "declare it again, or remove its data with: engine remove "+p.name)
+		g.runner.enter(Stopped, why, "declare it again, or remove its data with: engine remove "+p.name)
 	}
-	p.log.Info("projection is no longer declared, it is stopped and its data kept")
+	p.log.Warn("projection is stopped, its data is kept", "reason", why)
 	return p.update(func(r *CatalogRecord) error {
-		r.note(Change{Kind: Withdrawn, Generation: r.Live})
+		if r.Live != "" {
+			r.note(Change{Kind: Withdrawn, Generation: r.Live, Text: why})
+		}
 		return nil
 	})
 }
@@ -196,11 +205,26 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 	return errors.Join(err, p.sweep())
 }
 
+// PlanOf says what declaring a spec would do to a projection with that record.
+func PlanOf(r CatalogRecord, spec *Spec) (Plan, error) {
+	if err := spec.Check(); err != nil {
+		return Plan{}, fmt.Errorf("projection %s: its module %w", spec.Name, err)
+	}
+	schema := 0
+	if live := r.generation(r.Live); live != nil {
+		schema = live.Schema
+	}
+	return r.plan(spec, schema), nil
+}
+
 // declare carries out what a declaration asks for. The caller holds the lock.
 func (p *projection) declare(ctx context.Context, spec *Spec) (Plan, error) {
 	if err := p.openRecorded(ctx, spec); err != nil {
 		return Plan{}, err
 	}
+	p.mu.Lock()
+	p.withdrawn = false
+	p.mu.Unlock()
 	record := p.record()
 	plan := record.plan(spec, p.schema())
 	var err error
@@ -237,7 +261,7 @@ func (p *projection) declareLocked(spec *Spec) {
 	if p.declared != nil {
 		p.release(p.declared)
 	}
-	p.declared, p.refused = spec, ""
+	p.declared, p.refused, p.withdrawn = spec, "", false
 }
 
 // schema is that of the state that is read.

@@ -223,7 +223,7 @@ func TestWithdrawAndRemove(t *testing.T) {
 		if err := e.Remove(t.Context(), "p"); !errors.Is(err, engine.ErrDeclared) {
 			t.Errorf("removed while it is declared: %v", err)
 		}
-		if err := e.Withdraw(t.Context(), "p"); err != nil {
+		if err := e.Withdraw(t.Context(), "p", "it is no longer declared"); err != nil {
 			t.Fatal(err)
 		}
 		b.append(5)
@@ -235,7 +235,7 @@ func TestWithdrawAndRemove(t *testing.T) {
 		e.declare(spec(ledgerModule))
 		e.awaitLive(10)
 		e.wantLedger(1, 10)
-		if err := errors.Join(e.Withdraw(t.Context(), "p"), e.Withdraw(t.Context(), "p"), e.Remove(t.Context(), "p")); err != nil {
+		if err := errors.Join(e.Withdraw(t.Context(), "p", "it is no longer declared"), e.Withdraw(t.Context(), "p", "it is no longer declared"), e.Remove(t.Context(), "p")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := e.Status("p"); !errors.Is(err, engine.ErrNoProjection) {

@@ -169,13 +169,36 @@ func (e *Engine) Projections() []Status {
 	return all
 }
 
-// Status returns the status of a projection, or ErrNoProjection.
+// Status returns the status of a projection, or, by NAME@candidate and NAME@previous, of
+// another generation than the one that is read. It fails with ErrNoProjection or
+// ErrNoGeneration.
 func (e *Engine) Status(name string) (Status, error) {
-	p, _, err := e.find(name)
+	p, role, err := e.find(name)
 	if err != nil {
 		return Status{}, err
 	}
-	return p.status(), nil
+	if role == RoleLive {
+		return p.status(), nil
+	}
+	return p.statusOf(role)
+}
+
+// Spec returns what a generation runs. Its functions belong to its runner.
+func (e *Engine) Spec(name string) (Spec, error) {
+	p, role, err := e.find(name)
+	if err != nil {
+		return Spec{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, err := p.readsLocked(role)
+	if err != nil {
+		return Spec{}, err
+	}
+	if g.spec == nil {
+		return Spec{}, fmt.Errorf("%w: the module of generation %s is gone", ErrNotReady, g.id)
+	}
+	return *g.spec, nil
 }
 
 // Read opens a reading of the state that a projection serves, or, by NAME@candidate and

@@ -96,8 +96,11 @@ func (e *Engine) respec(ctx context.Context, projection string, g *GenerationRec
 // startLocked runs a generation, if this node is to run the projection. The lock is the
 // projection's. One that runs already goes on.
 func (p *projection) startLocked(g *generation) {
-	if p.leased == nil || g.failed != nil || g.spec == nil || g.stop != nil {
+	if p.leased == nil || p.withdrawn || g.failed != nil || g.spec == nil || g.stop != nil {
 		return
+	}
+	if g.runner.State() == Stopped {
+		g.runner.enter(Starting, "", "")
 	}
 	ctx, stop := context.WithCancel(p.leased)
 	done := make(chan struct{})

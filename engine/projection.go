@@ -26,6 +26,7 @@ type projection struct {
 
 	mu        sync.Mutex // guards what follows, and pins against expiry
 	declared  *Spec      // nil: it is not, or no longer
+	withdrawn bool       // it is no longer declared: nothing of it runs
 	refused   string     // why its newest declaration is not taken
 	live      *generation
 	candidate *generation     // nil: none is built
@@ -59,10 +60,7 @@ func (p *projection) record() CatalogRecord { return p.engine.catalog.Projection
 
 // update changes the projection's record.
 func (p *projection) update(fn func(*CatalogRecord) error) error {
-	if err := p.engine.catalog.Update(p.name, fn); err != nil {
-		return fmt.Errorf("note it in the catalog: %w", err)
-	}
-	return nil
+	return p.engine.catalog.Update(p.name, fn)
 }
 
 // generationsLocked are those that there are, the one that is read first.
@@ -287,7 +285,11 @@ func (p *projection) status() Status {
 	defer p.mu.Unlock()
 	s := Status{Projection: p.name, Refused: p.refused}
 	g := p.live
-	if g == nil {
+	switch {
+	case g == nil && p.withdrawn:
+		s.State, s.Reason = Stopped, "it has no data, and is not declared"
+		return s
+	case g == nil:
 		s.State, s.Reason = Halted, p.refused
 		return s
 	}
@@ -303,6 +305,19 @@ func (p *projection) status() Status {
 		}
 	}
 	return s
+}
+
+// statusOf is what is known of the generation of a role.
+func (p *projection) statusOf(role Role) (Status, error) {
+	record := p.record()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Projection: p.name + "@" + string(role)}
+	g, err := p.readsLocked(role)
+	if g != nil {
+		p.reportLocked(&s, g, &record)
+	}
+	return s, err
 }
 
 // reportLocked fills in what a generation knows.

@@ -29,23 +29,22 @@ var _ query.Bundler = (*node)(nil)
 
 // Bundle implements query.Bundler.
 func (n *node) Bundle(ctx context.Context, projection string, sequence uint64) ([]byte, error) {
-	at := slices.IndexFunc(n.specs, func(s engine.Spec) bool { return s.Name == projection })
-	if at < 0 {
-		return nil, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
+	spec, err := n.engine.Spec(projection)
+	if err != nil {
+		return nil, err
 	}
-	spec, p := n.specs[at], n.config.Projections[at]
 	st, err := n.engine.Status(projection)
 	if err != nil {
 		return nil, err
 	}
-	reading, err := n.engine.ReadRunning(projection)
+	reading, err := n.engine.Read(projection)
 	if err != nil {
 		return nil, err
 	}
 	defer reading.Close()
 	letter, err := findLetter(reading, sequence)
 	if errors.Is(err, engine.ErrNoLetter) && st.Failing == sequence && reading.Checkpoint.Position.Sequence < sequence {
-		letter, err = n.failingEvent(ctx, p, st)
+		letter, err = n.failingEvent(ctx, &spec, st)
 	}
 	if err != nil {
 		return nil, err
@@ -54,11 +53,11 @@ func (n *node) Bundle(ctx context.Context, projection string, sequence uint64) (
 	if c.Memory, c.MemoryAsOf, err = reading.Memory(); err != nil {
 		return nil, err
 	}
-	file, err := moduleFile(n.config, p)
+	code, err := n.declared.kept.get(spec.Module.Digest())
 	if err != nil {
 		return nil, err
 	}
-	b, err := makeBundle(ctx, c, file)
+	b, err := makeBundle(ctx, c, plugins.Module{Name: spec.Module.Digest(), Bytes: code})
 	if errors.Is(err, repro.ErrModule) {
 		err = changedModule{err}
 	}
@@ -84,7 +83,7 @@ func findLetter(v engine.View, sequence uint64) (found engine.Letter, err error)
 
 // failingEvent is the event that a projection is halted before, as a letter that is not
 // set aside.
-func (n *node) failingEvent(ctx context.Context, p config.Projection, st engine.Status) (engine.Letter, error) {
+func (n *node) failingEvent(ctx context.Context, p *engine.Spec, st engine.Status) (engine.Letter, error) {
 	e, err := n.source.Event(ctx, p.Stream, st.Failing)
 	if err != nil {
 		return engine.Letter{}, err
@@ -175,13 +174,12 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 
 // offlineSpec makes the spec of one projection, as a node would.
 func offlineSpec(ctx context.Context, h *host.Host, cfg *config.Config, p config.Projection) (engine.Spec, error) {
-	folder, err := plugins.Open(cfg.Plugins.Dir)
+	ds := &declarations{host: h, log: quietLog(io.Discard)}
+	d, err := ds.read(cfg, p)
 	if err != nil {
 		return engine.Spec{}, err
 	}
-	defer folder.Close()
-	n := &node{config: cfg, log: quietLog(io.Discard), host: h}
-	spec, err := n.spec(ctx, folder, p)
+	spec, err := ds.spec(ctx, d)
 	if err != nil {
 		err = fmt.Errorf("projection %s: %w", p.Name, err)
 	}

@@ -15,12 +15,10 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
-	"gnomon/engine/fields"
 	"gnomon/engine/ingest"
 	"gnomon/engine/query"
 	"gnomon/engine/store"
 	"gnomon/host"
-	"gnomon/plugins"
 )
 
 // node is a running engine with everything that it is made of.
@@ -31,7 +29,9 @@ type node struct {
 	// In the order in which they are opened; closed in the reverse order.
 	listener net.Listener // nil when HTTP is off
 	host     *host.Host
-	specs    []engine.Spec
+	declared *declarations
+	specs    map[string]engine.Spec // of the projections whose modules were loaded
+	refused  map[string]error       // why others were not
 	dir      *store.Dir
 	broker   *broker.Broker
 	source   *ingest.Source
@@ -61,8 +61,8 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 		}
 	}
 	// Modules: read, checked, compiled, and started once. Nothing is left behind
-	// when one of them is refused.
-	if err := n.loadModules(ctx); err != nil {
+	// when one of them is refused, unless its projection ran before: then that goes on.
+	if err := n.loadModules(ctx, serve); err != nil {
 		return nil, err
 	}
 	// The data directory, which nobody else may have.
@@ -71,7 +71,7 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 	}
 	n.made = ""
 	if c.DiskReserve > 0 {
-		if err := n.dir.CheckRoom(len(n.specs)); err != nil {
+		if err := n.dir.CheckRoom(len(c.Projections)); err != nil {
 			return nil, err
 		}
 	}
@@ -90,22 +90,43 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 	// The keyspaces.
 	n.engine = engine.New(engine.Options{
 		Source: n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(c.DiskReserve), Log: log,
+		Restore: n.declared.restore,
 	})
-	for _, spec := range n.specs {
-		if err := n.engine.Add(ctx, spec); err != nil {
-			return nil, err
+	return n, n.declare(ctx)
+}
+
+// declare declares the projections whose modules were loaded, and has the others run what
+// they ran before.
+func (n *node) declare(ctx context.Context) error {
+	catalog := n.dir.Catalog()
+	for _, p := range n.config.Projections {
+		if why := n.refused[p.Name]; why != nil {
+			if catalog.Projection(p.Name).Live == "" {
+				return fmt.Errorf("projection %s: %w", p.Name, why)
+			}
+			if err := n.engine.Refuse(ctx, p.Name, why); err != nil {
+				return err
+			}
+			continue
+		}
+		plan, err := n.engine.Declare(ctx, n.specs[p.Name])
+		if err != nil {
+			return err
+		}
+		if plan.Action != engine.ActNothing && plan.Action != engine.ActNew {
+			n.log.Info("projection changed", "projection", p.Name, "action", plan.Action, "why", plan.Why)
 		}
 	}
-	return n, nil
+	return n.declared.sweepKept(catalog)
 }
 
 // serve begins to answer HTTP requests.
-func (n *node) serve() error {
+func (n *node) serve(reloads query.Reloader) error {
 	if n.listener == nil {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &appender{broker: n.broker}, Bundler: n, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &appender{broker: n.broker}, Bundler: n, Reloader: reloads, Token: n.config.HTTP.Token, Version: version, Log: n.log,
 	})
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(n.listener) }()
@@ -144,19 +165,15 @@ func (n *node) Close() error {
 	return errors.Join(errs...)
 }
 
-// loadModules makes specs of the configured projections.
-func (n *node) loadModules(ctx context.Context) (err error) {
+// loadModules makes specs of the configured projections. A module that is refused is an
+// error, unless the projection may have run before and is to be served.
+func (n *node) loadModules(ctx context.Context, serve bool) (err error) {
 	c := n.config
 	if len(c.Projections) == 0 {
 		n.log.Warn("no projection is configured")
 	}
-	folder, err := plugins.Open(c.Plugins.Dir)
-	if err != nil && len(c.Projections) > 0 {
-		return err
-	}
-	if folder != nil {
-		defer folder.Close()
-	}
+	_, err = os.Stat(filepath.Join(c.DataDir, store.CatalogFile))
+	ranBefore := serve && err == nil
 	cache := filepath.Join(c.DataDir, "cache")
 	if n.made, err = makeDirs(cache); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
@@ -167,12 +184,18 @@ func (n *node) loadModules(ctx context.Context) (err error) {
 	if !n.host.Compiler() {
 		n.log.Warn("modules are interpreted, some 70 times slower: the system refuses executable memory (systemd: MemoryDenyWriteExecute)")
 	}
+	n.declared = &declarations{host: n.host, kept: keptModules{filepath.Join(c.DataDir, "modules")}, log: n.log}
+	n.specs, n.refused = map[string]engine.Spec{}, map[string]error{}
 	for _, p := range c.Projections {
-		spec, err := n.spec(ctx, folder, p)
-		if err != nil {
+		spec, err := n.declared.first(ctx, c, p)
+		switch {
+		case err != nil && !ranBefore:
 			return fmt.Errorf("projection %s: %w", p.Name, err)
+		case err != nil:
+			n.refused[p.Name] = err
+		default:
+			n.specs[p.Name] = spec
 		}
-		n.specs = append(n.specs, spec)
 	}
 	return nil
 }
@@ -188,53 +211,13 @@ func makeDirs(dir string) (made string, err error) {
 	return made, os.MkdirAll(dir, 0o700)
 }
 
-// spec loads one projection's module and tries it.
-func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projection) (engine.Spec, error) {
-	var none engine.Spec
-	file, err := folder.Load(p.Module, int64(p.Limits.Module))
-	if err != nil {
-		return none, err
-	}
-	m, err := n.host.Load(ctx, file.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
-	if err != nil {
-		return none, fmt.Errorf("module %s %w", p.Module, err)
-	}
-	filter, err := fields.Filter(p.Subjects)
-	if err != nil {
-		return none, err
-	}
-	key, err := fields.Key(p.Key)
-	if err != nil {
-		return none, err
-	}
-	log := engine.LimitLog(guestLog{n.log.With("projection", p.Name)}, p.Limits.LogLines)
-	spec := engine.Spec{
-		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
-		Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
-		Quota:  engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
-		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
-		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
-		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
-		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},
-		Log:             log,
-	}
-	if err := spec.Check(); err != nil {
-		return none, fmt.Errorf("module %s %w", p.Module, err)
-	}
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: spec.Settings, Memory: spec.Memory, Log: log})
-	if err != nil {
-		return none, fmt.Errorf("module %s: %w", p.Module, err)
-	}
-	return spec, in.Close(ctx)
-}
-
 // checkStreams refuses streams that cannot be projected. One that does not exist,
 // or a server that does not answer, is waited for.
 func (n *node) checkStreams(ctx context.Context) error {
 	for _, p := range n.config.Projections {
 		_, err := n.source.Stream(ctx, p.Stream)
 		switch {
-		case errors.Is(err, ingest.ErrUnusable):
+		case errors.Is(err, ingest.ErrUnusable) && n.refused[p.Name] == nil:
 			return fmt.Errorf("projection %s: %w", p.Name, err)
 		case err != nil:
 			n.log.Warn("projection waits for its stream", "projection", p.Name, "error", err)

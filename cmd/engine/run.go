@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ samples say to which projection and stage they belong.`,
 			if err != nil {
 				return err
 			}
-			r := &runner{config: cfg, once: once, profiles: address, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), log: newLog(c.ErrOrStderr(), cfg.Log)}
+			r := &runner{config: cfg, path: configPath, once: once, profiles: address, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), log: newLog(c.ErrOrStderr(), cfg.Log)}
 			return r.run(c.Context())
 		},
 	}
@@ -56,6 +57,7 @@ samples say to which projection and stage they belong.`,
 // runner runs a node for a person who watches.
 type runner struct {
 	config         *config.Config
+	path           string // of the configuration
 	once           bool
 	profiles       string // address that profiles are served at; empty: none
 	stdout, stderr io.Writer
@@ -80,10 +82,15 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := r.seed(ctx); err != nil {
 		return r.interrupted(ctx, err)
 	}
+	var reloads sync.WaitGroup
 	if !r.once {
-		if err := r.node.serve(); err != nil {
+		reloader := newReloader(ctx, r.node, r.path)
+		if err := r.node.serve(reloader); err != nil {
 			return err
 		}
+		rctx, stop := context.WithCancel(ctx)
+		defer func() { stop(); reloads.Wait() }() // before the node is closed
+		reloads.Go(func() { reloader.run(rctx) })
 	}
 	r.node.engine.Start(ctx)
 	if err := r.catchUp(ctx); err != nil {

@@ -83,14 +83,20 @@ type Plugins struct {
 
 // Projection declares a projection.
 type Projection struct {
-	Name       string         `toml:"name"`
-	Module     string         `toml:"module"`
-	Stream     string         `toml:"stream"`
-	Subjects   []string       `toml:"subjects"`
-	Start      Start          `toml:"start"`
-	Key        string         `toml:"key"`
-	Partitions int            `toml:"partitions"`
-	OnError    string         `toml:"on_error"`
+	Name       string   `toml:"name"`
+	Module     string   `toml:"module"`
+	Stream     string   `toml:"stream"`
+	Subjects   []string `toml:"subjects"`
+	Start      Start    `toml:"start"`
+	Key        string   `toml:"key"`
+	Partitions int      `toml:"partitions"`
+	OnError    string   `toml:"on_error"`
+
+	OnChange     string      `toml:"on_change"`
+	Schema       int         `toml:"schema"`
+	AutoPromote  AutoPromote `toml:"auto_promote"`
+	KeepPrevious Duration    `toml:"keep_previous"`
+
 	Settings   map[string]any `toml:"settings"`
 	Limits     Limits         `toml:"limits"`
 	Checkpoint Checkpoint     `toml:"checkpoint"`
@@ -149,7 +155,7 @@ func DefaultStream() Stream {
 // DefaultProjection returns the settings of a projection that declares none.
 func DefaultProjection() Projection {
 	return Projection{
-		OnError: "halt", Partitions: 1,
+		OnError: "halt", Partitions: 1, OnChange: "rebuild", KeepPrevious: Duration(time.Hour),
 		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Fuel: 500_000_000, Keys: 100_000_000, State: 64 << 30},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{
@@ -161,6 +167,9 @@ func DefaultProjection() Projection {
 
 // Start is where a new projection begins: "first", "new", a sequence or a time.
 type Start struct{ engine.Start }
+
+// AutoPromote says when a candidate takes over: false, true or "equal".
+type AutoPromote struct{ engine.PromotePolicy }
 
 // settingsJSON makes JSON of a settings table. Map keys come out sorted.
 func settingsJSON(settings map[string]any) ([]byte, error) {

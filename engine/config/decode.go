@@ -218,8 +218,6 @@ func unknown(p path, t reflect.Type) string {
 var notYet = map[string]string{
 	"history":    "reads are of the present",
 	"emit":       "modules that emit are refused",
-	"on_change":  "a changed module is built beside the old one and read when it has caught up",
-	"schema":     "a changed module is built from the beginning",
 	"sha256":     "modules are not pinned",
 	"signatures": "modules are not signed",
 }

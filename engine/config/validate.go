@@ -147,6 +147,9 @@ func (v *validator) projection(p path, pr *Projection, streams map[string]Stream
 	v.require(p.add("partitions"), pr.Partitions == 1 || pr.Key != "", "projection %s: partitions = %d needs a key by which the events are split: key = \"json:PATH\", for one", pr.Name, pr.Partitions)
 	v.oneOf(p.add("on_error"), pr.OnError, "halt", "skip", "dead-letter", "quarantine")
 	v.require(p.add("on_error"), pr.OnError != "quarantine" || pr.Key != "", "projection %s: on_error = \"quarantine\" needs a key, behind whose first failed event the others queue: key = \"json:PATH\", for one", pr.Name)
+	v.oneOf(p.add("on_change"), pr.OnChange, "rebuild", "swap")
+	v.between(p.add("schema"), int64(pr.Schema), 0, math.MaxInt32)
+	v.require(p.add("keep_previous"), pr.KeepPrevious >= 0, "projection %s: keep_previous is %s: it must not be negative", pr.Name, pr.KeepPrevious)
 	v.limits(p, pr)
 	var err error
 	pr.SettingsJSON, err = settingsJSON(pr.Settings)

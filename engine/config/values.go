@@ -98,3 +98,18 @@ func (s *Start) parse(text string) error {
 	s.Time = t
 	return nil
 }
+
+// UnmarshalTOML reads when a candidate takes over.
+func (a *AutoPromote) UnmarshalTOML(v any) error {
+	switch v {
+	case true:
+		a.PromotePolicy = engine.PromoteItself
+	case false:
+		a.PromotePolicy = engine.PromoteByHand
+	case "equal":
+		a.PromotePolicy = engine.PromoteWhenEqual
+	default:
+		return fmt.Errorf("auto_promote is true, false or \"equal\", not %v", v)
+	}
+	return nil
+}

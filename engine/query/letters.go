@@ -48,7 +48,7 @@ func (s *Server) letters(w http.ResponseWriter, r *http.Request, name string) {
 		failed(w, err)
 		return
 	}
-	reading, err := s.engine.ReadRunning(name)
+	reading, err := s.engine.Read(name)
 	if err != nil {
 		failed(w, err)
 		return

@@ -62,7 +62,7 @@ func newRigOf(t *testing.T, token string, change func(*engine.Spec), rows ...str
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},
 	}
 	change(&spec)
-	if err := r.engine.Add(t.Context(), spec); err != nil {
+	if _, err := r.engine.Declare(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
 	r.query = query.New(query.Options{Engine: r.engine, Appender: r.appender, Bundler: bundler{}, Token: token, Version: "test", Log: log})

@@ -23,7 +23,6 @@ type Engine interface {
 	Projections() []engine.Status
 	Status(projection string) (engine.Status, error)
 	Read(projection string) (*engine.Reading, error)
-	ReadRunning(projection string) (*engine.Reading, error)
 	Ready() (ok bool, reasons []string)
 	Pause(projection string) error
 	Resume(projection string) error
@@ -66,9 +65,10 @@ func (e *LineError) Unwrap() error        { return e.Err }
 type Options struct {
 	Engine   Engine
 	Appender Appender
-	Bundler  Bundler // nil: there are no bundles
-	Token    string  // that clients must send; empty: none
-	Version  string  // of the engine
+	Bundler  Bundler  // nil: there are no bundles
+	Reloader Reloader // nil: nothing is reloaded
+	Token    string   // that clients must send; empty: none
+	Version  string   // of the engine
 	Log      *slog.Logger
 }
 
@@ -77,6 +77,7 @@ type Server struct {
 	engine   Engine
 	appender Appender
 	bundler  Bundler
+	reloader Reloader
 	token    [32]byte // hash of the token
 	guarded  bool     // there is a token
 	log      *slog.Logger
@@ -100,7 +101,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
 		patience: slowClient, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -110,6 +111,9 @@ func New(o Options) *Server {
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
 	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
+	if o.Reloader != nil {
+		mux.HandleFunc("/v1/reload", s.method(s.reload, http.MethodPost))
+	}
 	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.append, http.MethodPost))
 	mux.HandleFunc("/{$}", s.method(index, http.MethodGet))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,8 @@ import (
 	"gnomon/engine"
 )
 
-const catalogFile = "catalog.json"
+// CatalogFile is the file of a data directory that the catalog is kept in.
+const CatalogFile = "catalog.json"
 
 // Catalog keeps what operators decide, and what is under way across restarts, in one
 // small file that is replaced whole at every change. It implements engine.Catalog.
@@ -42,7 +43,7 @@ func openCatalog(dir string) (*Catalog, error) {
 	err := c.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		c.file = catalogContent{Format: Format, Engine: rand.Text(), Projections: map[string]engine.CatalogRecord{}}
-		err = writeJSON(filepath.Join(dir, catalogFile), c.file)
+		err = writeJSON(filepath.Join(dir, CatalogFile), c.file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
@@ -51,7 +52,7 @@ func openCatalog(dir string) (*Catalog, error) {
 }
 
 func (c *Catalog) read() error {
-	if err := readJSON(filepath.Join(c.dir, catalogFile), &c.file); err != nil {
+	if err := readJSON(filepath.Join(c.dir, CatalogFile), &c.file); err != nil {
 		return err
 	}
 	if c.file.Projections == nil {
@@ -100,7 +101,7 @@ func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) erro
 
 // replace writes the whole file anew. The caller holds mu.
 func (c *Catalog) replace(next catalogContent) error {
-	if err := writeJSON(filepath.Join(c.dir, catalogFile), next); err != nil {
+	if err := writeJSON(filepath.Join(c.dir, CatalogFile), next); err != nil {
 		return fmt.Errorf("write catalog: %w", err)
 	}
 	c.file = next

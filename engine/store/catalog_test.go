@@ -97,7 +97,7 @@ func TestFailedUpdate(t *testing.T) {
 	}
 
 	t.Run("on the disk", func(t *testing.T) {
-		blocked := filepath.Join(path, catalogFile+".new")
+		blocked := filepath.Join(path, CatalogFile+".new")
 		if err := os.Mkdir(blocked, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestRefusedFiles(t *testing.T) {
 	if err := errors.Join(ks.Close(), d.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{catalogFile, filepath.Join("projections", "p", "g", identityFile)} {
+	for _, file := range []string{CatalogFile, filepath.Join("projections", "p", "g", identityFile)} {
 		for _, tc := range []struct {
 			name    string
 			change  func(string) string

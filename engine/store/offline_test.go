@@ -87,7 +87,7 @@ func TestOffline(t *testing.T) {
 // makeReadOnly lets nobody but root write the files of a directory.
 func makeReadOnly(t *testing.T, dir string) {
 	t.Helper()
-	for _, path := range []string{filepath.Join(keyspaceDir(dir, "p", "g"), identityFile), filepath.Join(dir, catalogFile), filepath.Join(dir, lockFile)} {
+	for _, path := range []string{filepath.Join(keyspaceDir(dir, "p", "g"), identityFile), filepath.Join(dir, CatalogFile), filepath.Join(dir, lockFile)} {
 		if err := os.Chmod(path, 0o400); err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func TestSeedIsNotedUntilItIsComplete(t *testing.T) {
 	if !c.Projection("p").Paused {
 		t.Error("the record of a projection is lost")
 	}
-	b, err := os.ReadFile(filepath.Join(path, catalogFile))
+	b, err := os.ReadFile(filepath.Join(path, CatalogFile))
 	if err != nil || strings.Contains(string(b), "seeds") {
 		t.Errorf("the catalog still speaks of seeds: %s (%v)", b, err)
 	}

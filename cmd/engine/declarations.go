@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/config"
+	"gnomon/engine/fields"
+	"gnomon/engine/query/wire"
+	"gnomon/engine/store"
+	"gnomon/host"
+	"gnomon/plugins"
+)
+
+// declarations makes the projections of a configuration those of the engine: at the start,
+// and whenever configuration or modules have changed.
+type declarations struct {
+	host *host.Host
+	kept keptModules
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	known map[string]knownDeclaration // by projection: what was declared last, or refused
+}
+
+// knownDeclaration is one that need not be looked at again until it changes.
+type knownDeclaration struct {
+	fingerprint string // empty: it could not be read
+	refused     string // why it was; empty: it was taken
+	runs        bool   // it, or one before it, was taken
+}
+
+// declared is a projection with the module that its file holds now.
+type declared struct {
+	config config.Projection
+	module plugins.Module
+	text   []byte // the declaration, as the catalog keeps it
+}
+
+// fingerprint changes with everything that the projection is made of.
+func (d *declared) fingerprint() string { return d.module.SHA256 + string(d.text) }
+
+// reading is what was found of the declaration of a projection.
+type reading struct {
+	name string
+	*declared
+	err error // why it cannot be read
+}
+
+// readAll reads what the projections of a configuration are declared as. It fails only
+// with plugins.ErrChanging, when a module is being written.
+func (ds *declarations) readAll(c *config.Config) (all []reading, err error) {
+	for _, p := range c.Projections {
+		d, err := ds.read(c, p)
+		if errors.Is(err, plugins.ErrChanging) {
+			return nil, err
+		}
+		all = append(all, reading{p.Name, d, err})
+	}
+	return all, nil
+}
+
+// read reads what a projection is declared as.
+func (ds *declarations) read(c *config.Config, p config.Projection) (*declared, error) {
+	module, err := plugins.Load(folders(c), p.Module, int64(p.Limits.Module))
+	if err != nil {
+		return nil, err
+	}
+	p.Settings, p.Origin = nil, "" // SettingsJSON has them
+	text, err := json.Marshal(p)
+	return &declared{config: p, module: module, text: text}, err
+}
+
+// spec checks a module, compiles it and tries it.
+func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, err error) {
+	var none engine.Spec
+	p := d.config
+	m, err := ds.host.Load(ctx, d.module.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
+	if err != nil {
+		return none, fmt.Errorf("module %s %w", p.Module, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	filter, err := fields.Filter(p.Subjects)
+	if err != nil {
+		return none, err
+	}
+	key, err := fields.Key(p.Key)
+	if err != nil {
+		return none, err
+	}
+	log := engine.LimitLog(guestLog{ds.log.With("projection", p.Name)}, p.Limits.LogLines)
+	spec := engine.Spec{
+		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
+		Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
+		Quota:  engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
+		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
+		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
+		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
+		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},
+		Log:             log,
+		Schema:          p.Schema, AutoPromote: p.AutoPromote.PromotePolicy, KeepPrevious: time.Duration(p.KeepPrevious),
+		Declaration: d.text,
+	}
+	if p.OnChange == "swap" {
+		spec.OnChange = engine.SwapCode
+	}
+	if err := spec.Check(); err != nil {
+		return none, fmt.Errorf("module %s %w", p.Module, err)
+	}
+	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: spec.Settings, Memory: spec.Memory, Log: log})
+	if err != nil {
+		return none, fmt.Errorf("module %s: %w", p.Module, err)
+	}
+	return spec, in.Close(ctx)
+}
+
+// restore makes the spec of a generation again that the catalog knows, with the module
+// that was kept. It is engine.Options.Restore.
+func (ds *declarations) restore(ctx context.Context, text []byte, digest string) (engine.Spec, error) {
+	var p config.Projection
+	if err := json.Unmarshal(text, &p); err != nil {
+		return engine.Spec{}, fmt.Errorf("read declaration: %w", err)
+	}
+	b, err := ds.kept.get(digest)
+	if err != nil {
+		return engine.Spec{}, err
+	}
+	return ds.spec(ctx, &declared{config: p, module: plugins.Module{Name: p.Module, Bytes: b, SHA256: digest}, text: text})
+}
+
+// first makes the spec of a projection for the first time.
+func (ds *declarations) first(ctx context.Context, c *config.Config, p config.Projection) (engine.Spec, error) {
+	d, err := ds.read(c, p)
+	if err != nil {
+		ds.note(p.Name, knownDeclaration{refused: err.Error(), runs: true})
+		return engine.Spec{}, err
+	}
+	spec, err := ds.spec(ctx, d)
+	if err == nil {
+		err = ds.kept.put(d.module.SHA256, d.module.Bytes)
+	}
+	k := knownDeclaration{fingerprint: d.fingerprint(), runs: true}
+	if err != nil {
+		k.refused = err.Error()
+	}
+	ds.note(p.Name, k)
+	return spec, err
+}
+
+// sweepKept removes the modules that no generation runs any more.
+func (ds *declarations) sweepKept(catalog *store.Catalog) error {
+	needed := map[string]bool{}
+	for _, name := range catalog.Names() {
+		for _, g := range catalog.Projection(name).Generations {
+			needed[g.Module] = true
+		}
+	}
+	return ds.kept.sweep(needed)
+}
+
+// declare has the engine take what a projection is declared as, unless that has not
+// changed since it was declared last. What was refused is tried again when again is set.
+func (ds *declarations) declare(ctx context.Context, e *engine.Engine, d reading, again bool) (wire.Declared, error) {
+	was := ds.get(d.name)
+	switch {
+	case errors.Is(d.err, fs.ErrNotExist) && was.runs:
+		ds.note(d.name, knownDeclaration{refused: d.err.Error()})
+		return wire.Declared{Projection: d.name, Action: engine.ActStop, Why: d.err.Error()}, e.Withdraw(ctx, d.name, d.err.Error())
+	case errors.Is(d.err, fs.ErrNotExist) && was.refused == d.err.Error(): // it is stopped
+		return wire.Declared{Projection: d.name, Action: engine.ActNothing, Refused: was.refused}, nil
+	case d.err != nil:
+		return ds.refuse(ctx, e, d.name, knownDeclaration{refused: d.err.Error(), runs: was.runs}, d.err)
+	case d.fingerprint() == was.fingerprint && was.refused == "":
+		return wire.Declared{Projection: d.name, Action: engine.ActNothing}, e.Refuse(ctx, d.name, nil)
+	case d.fingerprint() == was.fingerprint && !again:
+		return wire.Declared{Projection: d.name, Action: engine.ActNothing, Refused: was.refused}, nil
+	}
+	spec, err := ds.spec(ctx, d.declared)
+	if err == nil {
+		err = ds.kept.put(d.module.SHA256, d.module.Bytes)
+	}
+	var plan engine.Plan
+	if err == nil {
+		plan, err = e.Declare(ctx, spec)
+	}
+	if err != nil {
+		return ds.refuse(ctx, e, d.name, knownDeclaration{d.fingerprint(), err.Error(), was.runs}, err)
+	}
+	ds.note(d.name, knownDeclaration{fingerprint: d.fingerprint(), runs: true})
+	return wire.Declared{Projection: d.name, Action: plan.Action, Why: plan.Why}, nil
+}
+
+// refuse notes why a declaration is not taken.
+func (ds *declarations) refuse(ctx context.Context, e *engine.Engine, name string, k knownDeclaration, why error) (wire.Declared, error) {
+	ds.note(name, k)
+	return wire.Declared{Projection: name, Action: engine.ActNothing, Refused: why.Error()}, e.Refuse(ctx, name, why)
+}
+
+// withdrawOthers stops the projections that are not declared any more.
+func (ds *declarations) withdrawOthers(ctx context.Context, e *engine.Engine, c *config.Config) (done []wire.Declared, err error) {
+	for _, name := range ds.names() {
+		if slices.ContainsFunc(c.Projections, func(p config.Projection) bool { return p.Name == name }) {
+			continue
+		}
+		ds.forget(name)
+		why := "it is no longer declared"
+		done = append(done, wire.Declared{Projection: name, Action: engine.ActStop, Why: why})
+		err = errors.Join(err, e.Withdraw(ctx, name, why))
+	}
+	return done, err
+}
+
+func (ds *declarations) get(name string) knownDeclaration {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	return ds.known[name]
+}
+
+func (ds *declarations) note(name string, k knownDeclaration) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if ds.known == nil {
+		ds.known = map[string]knownDeclaration{}
+	}
+	ds.known[name] = k
+}
+
+func (ds *declarations) forget(name string) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	delete(ds.known, name)
+}
+
+func (ds *declarations) names() []string {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	return slices.Sorted(maps.Keys(ds.known))
+}
