@@ -68,3 +68,9 @@ type Snapshot struct {
 	Bytes      int64     `json:"bytes"`
 	Digest     Digest    `json:"digest"`
 }
+
+// Withdrawn reports whether the projection was stopped as no longer declared, and nothing
+// has been declared since.
+func (r *CatalogRecord) Withdrawn() bool {
+	return len(r.Changes) > 0 && r.Changes[len(r.Changes)-1].Kind == Withdrawn
+}

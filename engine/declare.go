@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -38,7 +39,7 @@ func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
 	case live == nil:
 		p.Action, p.Why = ActNew, "it has no state yet"
 	case r.runs(r.Live, spec):
-		if len(live.Declaration) > 0 && !bytes.Equal(live.Declaration, spec.Declaration) {
+		if len(live.Declaration) > 0 && !sameJSON(live.Declaration, spec.Declaration) {
 			p.Action, p.Why = ActAdjust, "module, settings and source are the same"
 		}
 		if !r.runs(r.Candidate, spec) {
@@ -60,6 +61,13 @@ func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
 		}
 	}
 	return p
+}
+
+// sameJSON compares two JSON values, whatever space is in them: the catalog may write it
+// otherwise.
+func sameJSON(a, b []byte) bool {
+	var x, y bytes.Buffer
+	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
 // whatChanged says in what a spec differs from what runs.

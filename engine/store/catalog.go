@@ -51,6 +51,16 @@ func openCatalog(dir string) (*Catalog, error) {
 	return c, nil
 }
 
+// ReadCatalog returns the records of a data directory, also while an engine runs on it: the
+// file is replaced whole. It fails with fs.ErrNotExist when there is none.
+func ReadCatalog(dir string) (map[string]engine.CatalogRecord, error) {
+	c := &Catalog{dir: dir}
+	if err := c.read(); err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	return c.file.Projections, nil
+}
+
 func (c *Catalog) read() error {
 	if err := readJSON(filepath.Join(c.dir, CatalogFile), &c.file); err != nil {
 		return err

@@ -128,6 +128,11 @@ func (c *Client) Accept(ctx context.Context, projection, reason string) (engine.
 	return done, err
 }
 
+// Reload has the engine take its configuration and modules as they are now.
+func (c *Client) Reload(ctx context.Context) (done wire.Reloaded, err error) {
+	return done, c.post(ctx, "/v1/reload", struct{}{}, &done)
+}
+
 // Import appends events given as JSON Lines.
 func (c *Client) Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
 	var done wire.Imported
