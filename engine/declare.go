@@ -196,7 +196,8 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 		return fmt.Errorf("%w: %q; take it out of the configuration first", ErrDeclared, name)
 	}
 	all := p.generationsLocked()
-	p.live, p.candidate, p.previous, p.refused = nil, nil, nil, ""
+	p.setRolesLocked(nil, nil, nil)
+	p.refused = ""
 	p.mu.Unlock()
 	err = p.update(func(r *CatalogRecord) error {
 		for i := range r.Generations {
@@ -305,7 +306,7 @@ func (p *projection) openRecorded(ctx context.Context, spec *Spec) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.live, p.candidate, p.previous = opened[0], opened[1], opened[2]
+	p.setRolesLocked(opened[0], opened[1], opened[2])
 	if err := p.pinSnapshotsLocked(); err != nil {
 		return err
 	}
@@ -343,9 +344,10 @@ func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
 	p.mu.Lock()
 	var old *generation
 	if p.live == nil {
-		p.live = g
+		p.setRolesLocked(g, nil, nil)
 	} else {
-		old, p.candidate = p.candidate, g
+		old = p.candidate
+		p.setRolesLocked(p.live, g, p.previous)
 		p.log.Info("a candidate is built", "generation", id, "why", why)
 	}
 	p.startLocked(g)
@@ -379,7 +381,7 @@ func (p *projection) returnToPrevious(why string) error {
 	}
 	p.mu.Lock()
 	old := p.candidate
-	p.candidate, p.previous = p.previous, nil
+	p.setRolesLocked(p.live, p.previous, nil)
 	p.mu.Unlock()
 	return p.leave(old)
 }

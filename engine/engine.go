@@ -26,6 +26,7 @@ type Engine struct {
 	catalog Catalog
 	leaser  Leaser
 	room    *room
+	first   precedence
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
 

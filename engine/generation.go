@@ -45,7 +45,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 	if err != nil {
 		return nil, err
 	}
-	g.keyspace, g.runner = ks, newRunner(name, e.source, ks, e.catalog, e.room, p.log)
+	g.keyspace, g.runner = ks, newRunner(name, e, ks, p.log.With("generation", id))
 	if g.spec = spec; spec != nil {
 		spec.uses++
 		g.stream = e.watch(spec.Stream)

@@ -74,6 +74,14 @@ func (p *projection) generationsLocked() []*generation {
 	return all
 }
 
+// setRolesLocked changes which generations there are.
+func (p *projection) setRolesLocked(live, candidate, previous *generation) {
+	p.live, p.candidate, p.previous = live, candidate, previous
+	for _, g := range p.generationsLocked() {
+		g.runner.background.Store(g != live)
+	}
+}
+
 // run holds the lease and runs the generations until ctx ends.
 func (p *projection) run(ctx context.Context) {
 	for ctx.Err() == nil {

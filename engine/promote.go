@@ -210,12 +210,13 @@ func (p *projection) turn(live, other *generation, role Role, at uint64) (Promot
 		return Promotion{}, err
 	}
 	p.mu.Lock()
-	p.live, p.candidate, p.previous = other, nil, nil
 	switch {
 	case role == RolePrevious:
-		p.candidate = live
+		p.setRolesLocked(other, live, nil)
 	case keep:
-		p.previous = live
+		p.setRolesLocked(other, nil, live)
+	default:
+		p.setRolesLocked(other, nil, nil)
 	}
 	p.mu.Unlock()
 	p.log.Info("another generation is read now", "change", kind, "generation", other.id, "former", live.id, "seq", at)

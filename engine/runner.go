@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +25,10 @@ type Runner struct {
 	keyspace Keyspace
 	catalog  Catalog
 	room     *room
+	first    *precedence
 	log      *slog.Logger
+
+	background atomic.Bool // its generation is not the one that is read
 
 	// Owned by the goroutine of Run; they outlive a session.
 	plan        plan
@@ -37,8 +41,8 @@ type Runner struct {
 }
 
 // newRunner makes a runner. The keyspace stays the caller's.
-func newRunner(spec *Spec, src Source, ks Keyspace, c Catalog, r *room, log *slog.Logger) *Runner {
-	return &Runner{spec: spec, source: src, keyspace: ks, catalog: c, room: r, log: log, monitor: newMonitor()}
+func newRunner(spec *Spec, e *Engine, ks Keyspace, log *slog.Logger) *Runner {
+	return &Runner{spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, monitor: newMonitor()}
 }
 
 // Run follows the stream until ctx ends, and returns when everything applied is

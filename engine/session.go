@@ -37,13 +37,14 @@ type session struct {
 		events uint64
 		time   time.Time
 	}
-	fill    float64       // of the window, after the last batch
-	thirst  uint64        // fuel of an event, lately
-	pace    time.Duration // of an event, lately
-	growth  float64       // by a batch, the largest of the last ones
-	events  uint64        // applied in this session
-	written int           // bytes, since the last memory snapshot
-	picked  []byte        // buffer of pick
+	fill     float64       // of the window, after the last batch
+	thirst   uint64        // fuel of an event, lately
+	pace     time.Duration // of an event, lately
+	lastCall time.Duration // how long it took
+	growth   float64       // by a batch, the largest of the last ones
+	events   uint64        // applied in this session
+	written  int           // bytes, since the last memory snapshot
+	picked   []byte        // buffer of pick
 }
 
 // repeatBytes bounds what is written between two memory snapshots, all of which is
