@@ -15,16 +15,20 @@ import (
 // guest imports finds it without a look-up.
 type call struct {
 	context.Context
-	in   *instance
-	name string // of the export that was called
+	in       *instance
+	name     string // of the export that was called
+	argument uint64 // of the export
 
-	batch    []byte       // only in apply
-	state    engine.State // only in apply
+	batch    []byte       // only in apply, and in upcast its input
+	state    engine.State // only in apply and migrate
 	tooSmall int          // size of a buffer that the batch did not fit in
 	table    []byte       // of the batch's fields, once they were asked for
 
 	cause uint32 // index of the last event that emitted
 	emits int    // of that event
+
+	output  []byte // of upcast
+	matched []byte // what is left of its input, from the event that the output has come to
 
 	blobs [][]byte // written by snapshot, or to be read by restore
 	read  int      // of blobs
@@ -64,7 +68,11 @@ func (c *call) end(err error) {
 }
 
 func (c *call) endGuest(kind engine.GuestErrorKind, format string, args ...any) {
-	c.end(&engine.GuestError{Call: c.name, Kind: kind, Text: fmt.Sprintf(format, args...), Event: c.event})
+	c.end(c.guestError(kind, format, args...))
+}
+
+func (c *call) guestError(kind engine.GuestErrorKind, format string, args ...any) error {
+	return &engine.GuestError{Call: c.name, Kind: kind, Text: fmt.Sprintf(format, args...), Event: c.event}
 }
 
 // Fuel for the host's work, at about the same price for a nanosecond as the guest's own.

@@ -104,8 +104,9 @@ func checkExports(b *Binary) error {
 	if e, ok := exports[abi.ExportMemory]; !ok || e.Kind != kindMemory {
 		return fmt.Errorf("does not export its memory: a memory named %q is required", abi.ExportMemory)
 	}
-	if _, ok := exports[abi.ExportApply]; !ok {
-		return fmt.Errorf("does not export %s, type %s, which is required%s", abi.ExportApply, contractExports[abi.ExportApply], commandHint(exports))
+	_, applies := exports[abi.ExportApply]
+	if _, upcasts := exports[abi.ExportUpcast]; !applies && !upcasts {
+		return fmt.Errorf("does not export %s, type %s, which is required of a projection, nor %s, of an upcaster%s", abi.ExportApply, contractExports[abi.ExportApply], abi.ExportUpcast, commandHint(exports))
 	}
 	_, save := exports[abi.ExportSnapshot]
 	_, restore := exports[abi.ExportRestore]
@@ -125,11 +126,18 @@ func commandHint(exports map[string]Export) string {
 // traits tells what a runner must know of a module that passed check.
 func (b *Binary) traits() engine.Traits {
 	return engine.Traits{
-		Memory: slices.ContainsFunc(b.Exports, func(e Export) bool { return e.Name == abi.ExportSnapshot }),
+		Memory: b.exports(abi.ExportSnapshot),
 		Emits: slices.ContainsFunc(b.Imports, func(i Import) bool {
 			return i.Module == abi.Module && i.Name == abi.ImportEmit
 		}),
+		Migrate: b.exports(abi.ExportMigrate),
+		Applies: b.exports(abi.ExportApply),
+		Upcasts: b.exports(abi.ExportUpcast),
 	}
+}
+
+func (b *Binary) exports(name string) bool {
+	return slices.ContainsFunc(b.Exports, func(e Export) bool { return e.Name == name })
 }
 
 // String writes a type as in the text format's shorthand: (i32, i32) -> i32.

@@ -226,7 +226,7 @@ func (m *Module) Warnings() []string {
 		}
 	}
 	for _, e := range m.binary.Exports {
-		if slices.Contains([]string{abi.ExportQuery, abi.ExportMigrate, abi.ExportUpcast}, e.Name) {
+		if slices.Contains([]string{abi.ExportQuery, abi.ExportMigrate}, e.Name) {
 			w = append(w, "export "+e.Name+": this version does not call it")
 		}
 	}

@@ -28,8 +28,8 @@ var hostFunctions = map[string]function{
 	abi.ImportFail:        fail,
 	abi.ImportBlobWrite:   blobWrite,
 	abi.ImportBlobRead:    blobRead,
-	abi.ImportInputRead:   outsideQuery,
-	abi.ImportOutputWrite: outsideQuery,
+	abi.ImportInputRead:   inputRead,
+	abi.ImportOutputWrite: outputWrite,
 }
 
 // offerContract makes the functions of the contract importable. They are bound
@@ -92,12 +92,17 @@ func batchRead(c *call, m api.Module, stack []uint64) {
 		stack[0] = result(abi.BadArgument)
 		return
 	}
+	stack[0] = c.giveBatch(m, abi.ImportBatchRead, stack)
+}
+
+// giveBatch copies the batch to the guest's buffer, and notes when that is too small.
+func (c *call) giveBatch(m api.Module, what string, stack []uint64) uint64 {
 	if capacity := int(uint32(stack[1])); capacity < len(c.batch) {
 		c.tooSmall = max(capacity, 1)
 	} else {
 		c.tooSmall = 0
 	}
-	stack[0] = c.give(m, "batch_read", c.batch, stack[0], stack[1])
+	return c.give(m, what, c.batch, stack[0], stack[1])
 }
 
 // key reads a key of the guest's; ok is false when it is longer than the limit,
@@ -323,8 +328,4 @@ func blobRead(c *call, m api.Module, stack []uint64) {
 		c.read++
 	}
 	stack[0] = c.give(m, abi.ImportBlobRead, b, stack[0], stack[1])
-}
-
-func outsideQuery(c *call, _ api.Module, stack []uint64) {
-	stack[0] = c.refuse(abi.BadArgument, "it used input_read or output_write in %s: they belong to query and upcast", c.name)
 }

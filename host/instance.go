@@ -23,10 +23,12 @@ type instance struct {
 	log      engine.GuestLog
 	limit    uint64 // of memory and of a snapshot, in bytes
 
-	apply, snapshot, restore api.Function // snapshot and restore are nil when not exported
+	apply, upcast, snapshot, restore api.Function // nil when not exported
 
 	fields *jsonfields.Reader // that the guest declared; nil before
 	table  []byte             // buffer
+
+	output []byte // buffer of upcast
 
 	meter fuel.Meter
 	fuel  uint64 // of one call; 0: it is not metered
@@ -52,6 +54,7 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 		in.meter = fuel.NewMeter(module.ExportedGlobal(fuel.Global).(api.MutableGlobal))
 	}
 	in.apply = module.ExportedFunction(abi.ExportApply)
+	in.upcast = module.ExportedFunction(abi.ExportUpcast)
 	in.snapshot = module.ExportedFunction(abi.ExportSnapshot)
 	in.restore = module.ExportedFunction(abi.ExportRestore)
 	if err := in.initialize(ctx); err != nil {
@@ -104,6 +107,15 @@ func (in *instance) Restore(ctx context.Context, blobs [][]byte) error {
 	return in.run(in.restore, call{Context: ctx, name: abi.ExportRestore, blobs: blobs}, true)
 }
 
+// Migrate implements engine.Instance.
+func (in *instance) Migrate(ctx context.Context, from int, st engine.State) error {
+	f := in.module.ExportedFunction(abi.ExportMigrate)
+	if f == nil {
+		return errors.New("module exports no migrate")
+	}
+	return in.run(f, call{Context: ctx, name: abi.ExportMigrate, argument: uint64(uint32(from)), state: st}, true)
+}
+
 // Fuel implements engine.Instance.
 func (in *instance) Fuel() uint64 {
 	if in.fuel == 0 {
@@ -124,7 +136,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 	in.call = c
 	in.call.in = in
 	in.call.event = -1
-	in.stack[0] = 0
+	in.stack[0] = c.argument
 	budget := in.budget(c.name)
 	in.meter.Fill(budget)
 	err := f.CallWithStack(&in.call, in.stack[:])
@@ -150,7 +162,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 const startFuel = 10_000_000_000
 
 func (in *instance) budget(export string) uint64 {
-	if export == abi.ExportApply {
+	if export == abi.ExportApply || export == abi.ExportUpcast {
 		return in.fuel
 	}
 	return max(in.fuel, startFuel)

@@ -35,7 +35,7 @@ func fieldsDeclare(c *call, m api.Module, stack []uint64) {
 
 // fieldsRead gives the table of the batch.
 func fieldsRead(c *call, m api.Module, stack []uint64) {
-	if c.name != abi.ExportApply || c.in.fields == nil {
+	if c.name != abi.ExportApply && c.name != abi.ExportUpcast || c.in.fields == nil {
 		stack[0] = c.refuse(abi.BadArgument, "it used fields_read in %s, or before fields_declare", c.name)
 		return
 	}

@@ -1,5 +1,7 @@
-// Package plugins is where modules come from: a folder (os.Root). It knows
-// nothing of what is in a module.
+// Package plugins is where modules come from: folders (os.Root), what tells that
+// something in them changed (fsnotify, and polling), and whom they are trusted from
+// (digests, minisign). It knows nothing of what is in a module. Modules in JetStream are
+// in the package bucket below it.
 package plugins
 
 import (
@@ -7,13 +9,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"gnomon/plugins/intact"
 )
 
-// Folder is a folder of modules. Nothing outside it can be reached through it.
+// ErrChanging says that a file is being written or replaced just now: reading it again
+// later may succeed.
+var ErrChanging = intact.ErrChanging
+
+// Folder is a folder of modules. Nothing outside it can be reached through it. It stays
+// the folder that it was opened as, though another one may be put in its place.
 type Folder struct {
 	path string
 	root *os.Root
@@ -22,15 +31,59 @@ type Folder struct {
 // Module is a file of the folder, read once: what was hashed is what is used.
 type Module struct {
 	Name   string
+	Folder string // its path
 	Bytes  []byte
 	SHA256 string // in hex
+	// Signature is the content of the file NAME.minisig beside it; nil when there is none.
+	Signature []byte
+
+	unsigned error // why there is a signature that could not be read
+}
+
+// maxSignature is more than a signature with the longest comments has, in bytes.
+const maxSignature = 32 << 10
+
+// Load reads a module of at most limit bytes from the one of some folders that holds it;
+// it is refused when two of them do. Of several folders some may not exist. It fails with
+// fs.ErrNotExist when none holds it, and with ErrChanging when the file is being written.
+func Load(folders []string, name string, limit int64) (Module, error) {
+	var held []*Folder
+	var tried []string
+	for _, path := range folders {
+		f, err := Open(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && len(folders) > 1:
+			continue
+		case err != nil:
+			return Module{}, err
+		}
+		defer f.Close()
+		tried = append(tried, f.describe())
+		there, err := f.holds(name)
+		if err != nil {
+			return Module{}, err
+		}
+		if there || len(folders) == 1 {
+			held = append(held, f)
+		}
+	}
+	switch len(held) {
+	case 0:
+		if len(tried) == 0 {
+			return Module{}, absent{folders[0]}
+		}
+		return Module{}, missing{name, strings.Join(tried, ", nor in ")}
+	case 1:
+		return held[0].Load(name, limit)
+	}
+	return Module{}, fmt.Errorf("module %s is in %s and in %s: remove one of them", name, held[0].path, held[1].path)
 }
 
 // Open opens a folder.
 func Open(path string) (*Folder, error) {
 	root, err := os.OpenRoot(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("folder of modules %s does not exist: create it, or set plugins.dir to the one that holds your modules", path)
+		return nil, absent{path}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open folder of modules %s: %w", path, err)
@@ -38,42 +91,76 @@ func Open(path string) (*Folder, error) {
 	return &Folder{path: path, root: root}, nil
 }
 
-// Load reads a module of at most limit bytes.
+// absent is the error for a folder that is not there.
+type absent struct{ path string }
+
+func (a absent) Error() string {
+	return fmt.Sprintf("folder of modules %s does not exist: create it, or set plugins.dir to the one that holds your modules", a.path)
+}
+
+func (absent) Is(target error) bool { return target == fs.ErrNotExist }
+
+// missing is the error for a module that is not there.
+type missing struct{ module, folders string }
+
+func (m missing) Error() string { return fmt.Sprintf("module %s is not in %s", m.module, m.folders) }
+
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
+
+// holds reports whether there is something by a name, whatever it is.
+func (f *Folder) holds(name string) (bool, error) {
+	_, err := f.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, f.explain(name, err)
+	}
+	return true, nil
+}
+
+// Load reads a module of at most limit bytes, and its signature if there is one. It
+// fails with ErrChanging when the file is being written.
 func (f *Folder) Load(name string, limit int64) (Module, error) {
-	file, err := f.root.Open(name)
+	b, err := intact.Read(f.root, name, limit)
 	if err != nil {
 		return Module{}, f.explain(name, err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return Module{}, f.explain(name, err)
-	}
-	if !info.Mode().IsRegular() {
-		return Module{}, fmt.Errorf("module %s in %s is not a regular file but %s", name, f.path, info.Mode().Type())
-	}
-	// One byte more than the limit tells a file that grew meanwhile.
-	b, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return Module{}, f.explain(name, err)
-	}
-	if int64(len(b)) > limit {
-		return Module{}, fmt.Errorf("module %s in %s has %d bytes or more: the limit is %d (projection.limits.module)", name, f.path, max(info.Size(), int64(len(b))), limit)
 	}
 	sum := sha256.Sum256(b)
-	return Module{Name: name, Bytes: b, SHA256: hex.EncodeToString(sum[:])}, nil
+	m := Module{Name: name, Folder: f.path, Bytes: b, SHA256: hex.EncodeToString(sum[:])}
+	m.Signature, m.unsigned = intact.Read(f.root, m.signatureName(), maxSignature)
+	if errors.Is(m.unsigned, fs.ErrNotExist) {
+		m.unsigned = nil
+	}
+	return m, nil
 }
+
+func (m Module) signatureName() string { return m.Name + ".minisig" }
+
+// path is where the file is.
+func (m Module) path() string { return filepath.Join(m.Folder, m.Name) }
 
 // explain says what is wrong with a file, and what is there instead.
 func (f *Folder) explain(name string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+	var large *intact.TooLargeError
+	switch {
+	case errors.As(err, &large):
+		return fmt.Errorf("module %s in %s %w (projection.limits.module)", name, f.path, err)
+	case errors.Is(err, intact.ErrNotRegular), errors.Is(err, ErrChanging):
+		return fmt.Errorf("module %s in %s %w", name, f.path, err)
+	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("module %s in %s: %w", name, f.path, err)
 	}
-	names, lerr := f.List()
-	if lerr != nil || len(names) == 0 {
-		return fmt.Errorf("module %s is not in %s, which holds no modules: build them, or set plugins.dir", name, f.path)
+	return missing{name, f.describe()}
+}
+
+// describe says what a folder holds.
+func (f *Folder) describe() string {
+	names, err := f.List()
+	if err != nil || len(names) == 0 {
+		return f.path + ", which holds no modules: build them, or set plugins.dir"
 	}
-	return fmt.Errorf("module %s is not in %s, which holds %s", name, f.path, strings.Join(names, ", "))
+	return f.path + ", which holds " + strings.Join(names, ", ")
 }
 
 // List names the modules of the folder, sorted.

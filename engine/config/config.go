@@ -6,6 +6,7 @@ package config
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"time"
 
 	"gnomon/engine"
@@ -76,15 +77,19 @@ type Stream struct {
 	Seed            string   `toml:"seed"`
 }
 
-// Plugins says where modules are.
+// Plugins says where modules are, and whose are used.
 type Plugins struct {
-	Dir string `toml:"dir"`
+	Dir        string   `toml:"dir"`
+	Bucket     string   `toml:"bucket"`
+	Signatures string   `toml:"signatures"`
+	PublicKeys []string `toml:"public_keys"`
 }
 
 // Projection declares a projection.
 type Projection struct {
 	Name       string   `toml:"name"`
 	Module     string   `toml:"module"`
+	SHA256     string   `toml:"sha256"`
 	Stream     string   `toml:"stream"`
 	Subjects   []string `toml:"subjects"`
 	Start      Start    `toml:"start"`
@@ -104,6 +109,9 @@ type Projection struct {
 
 	SettingsJSON []byte `toml:"-"` // Settings, with sorted keys
 	Origin       string `toml:"-"` // the file that declares it
+	// ModuleDirs are the folders that its module may be in: for a file beside a module the
+	// one that it is in, otherwise all.
+	ModuleDirs []string `toml:"-" json:"-"`
 }
 
 // Limits bound a projection.
@@ -136,6 +144,17 @@ type Snapshots struct {
 	PinMaxAge   Duration `toml:"pin_max_age"`
 }
 
+// Mirror is the folder that has the modules of plugins.bucket; it is in the data directory.
+func (c *Config) Mirror() string { return filepath.Join(c.DataDir, "modules.d") }
+
+// ModuleDirs are the folders of modules.
+func (c *Config) ModuleDirs() []string {
+	if c.Plugins.Bucket == "" {
+		return []string{c.Plugins.Dir}
+	}
+	return []string{c.Plugins.Dir, c.Mirror()}
+}
+
 // Default returns the configuration of an empty file.
 func Default() Config {
 	return Config{
@@ -143,7 +162,7 @@ func Default() Config {
 		Log:     Log{Level: "info", Format: "auto"},
 		HTTP:    HTTP{Listen: "127.0.0.1:7780"},
 		NATS:    NATS{URL: "embedded", Embedded: Embedded{SyncInterval: Duration(time.Second)}},
-		Plugins: Plugins{Dir: "plugins.d"},
+		Plugins: Plugins{Dir: "plugins.d", Signatures: "off"},
 	}
 }
 

@@ -1,15 +1,19 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"gnomon/engine"
+	"gnomon/plugins/intact"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -31,7 +35,7 @@ func TestManual(t *testing.T) {
 		}
 	}
 	want := Default()
-	want.Plugins.Dir = "build/plugins" // as the manual says
+	want.Plugins.Dir, want.Plugins.PublicKeys = "build/plugins", []string{} // as the manual says
 	s := DefaultStream()
 	s.Name, s.Subjects, s.Seed = "GITLOG", []string{"gitlog.>"}, "examples/wasm-projections/data/gitlog.jsonl.gz"
 	want.Streams = []Stream{s}
@@ -165,7 +169,12 @@ func TestMistakes(t *testing.T) {
 		{"overlapping filters", small + "subjects = [\"events.a\", \"events.*\"]\n", `c.toml:10: projection balances: subjects "events.a" and "events.*" overlap: leave one out`},
 		{"on_error", small + "on_error = \"ignore\"\n", `c.toml:10: projection.on_error is "ignore": use one of halt, skip, dead-letter, quarantine`},
 		{"quarantine without key", small + "on_error = \"quarantine\"\n", `c.toml:10: projection balances: on_error = "quarantine" needs a key, behind whose first failed event the others queue: key = "json:PATH", for one`},
-		{"key that comes later", small + "on_change = \"swap\"\n", `c.toml:10: "projection.on_change" is not available in this version`},
+		{"key that comes later", small + "history = 1\n", `c.toml:10: "projection.history" is not available in this version`},
+		{"signatures", "[plugins]\nsignatures = \"yes\"\n", `c.toml:2: plugins.signatures is "yes": use one of off, warn, require`},
+		{"signatures of nobody", "[plugins]\nsignatures = \"require\"\n", `c.toml:2: plugins.signatures is "require" and plugins.public_keys is empty, so that no module is trusted: add the public keys of those who sign them, which minisign -G makes`},
+		{"public key", "[plugins]\npublic_keys = [\"RWQshort\"]\n", `c.toml:2: plugins.public_keys: "RWQshort" is neither a public key of minisign, 56 characters that begin with RW, nor the path of a file with one`},
+		{"bucket", "[plugins]\nbucket = \"my.modules\"\n", `c.toml:2: plugins.bucket is "my.modules": use letters, digits, - and _`},
+		{"pin", small + "sha256 = \"12ab\"\n", `c.toml:10: projection balances: sha256 "12ab" is no digest: use the 64 digits that sha256sum prints of the module's file`},
 		{"settings that are no JSON", small + "[projection.settings]\nx = nan\n", "c.toml:10: projection balances: settings cannot be handed to the module as JSON: json: unsupported value: NaN"},
 		{"two ways to authenticate", "[nats]\nurl = \"nats://a\"\nuser = \"u\"\ntoken = \"t\"\n", "c.toml:1: nats has more than one of credentials, nkey, user and token: use one of them"},
 		{"credentials that do not exist", "[nats]\nurl = \"nats://a\"\ncredentials = \"/none.creds\"\n", "c.toml:3: nats.credentials: stat /none.creds: no such file or directory"},
@@ -229,6 +238,116 @@ func TestFilesBesideModules(t *testing.T) {
 		}
 	}
 }
+
+// Projections come from both folders of modules; each says where its module may be: beside
+// its file, or in any folder. Files that lead out of a folder, or are none, are refused.
+func TestModuleFolders(t *testing.T) {
+	dir := t.TempDir()
+	main, own, mirror := filepath.Join(dir, "config.toml"), filepath.Join(dir, "plugins.d"), filepath.Join(dir, "data", "modules.d")
+	for path, text := range map[string]string{
+		main:                                   "[plugins]\nbucket = \"B\"\nsignatures = \"warn\"\npublic_keys = [\"keys/a.pub\", \"" + key + "\"]\n" + small,
+		filepath.Join(dir, "keys", "a.pub"):    "",
+		filepath.Join(own, "orders.toml"):      "[projection]\nstream = \"EVENTS\"\n",
+		filepath.Join(mirror, "payments.toml"): "[projection]\nstream = \"EVENTS\"\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs := map[string][]string{}
+	for _, p := range c.Projections {
+		dirs[p.Name] = p.ModuleDirs
+	}
+	if want := map[string][]string{"balances": {own, mirror}, "orders": {own}, "payments": {mirror}}; !reflect.DeepEqual(dirs, want) {
+		t.Errorf("modules are in %v, want %v", dirs, want)
+	}
+	if want := []string{filepath.Join(dir, "keys", "a.pub"), key}; !reflect.DeepEqual(c.Plugins.PublicKeys, want) {
+		t.Errorf("keys are %q, want %q", c.Plugins.PublicKeys, want)
+	}
+	bad, outside := filepath.Join(own, "bad.toml"), filepath.Join(dir, "outside.toml")
+	if err := os.WriteFile(outside, []byte("[projection]\nstream = \"EVENTS\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		make func() error
+		says string
+	}{
+		{func() error { return os.Symlink(outside, bad) }, "path escapes"},
+		{func() error { return os.Symlink("../outside.toml", bad) }, "path escapes"},
+		{func() error { return syscall.Mkfifo(bad, 0o600) }, "bad.toml is not a regular file but p"},
+		{func() error { return os.Mkdir(bad, 0o700) }, "bad.toml is not a regular file but d"},
+	} {
+		if err := tt.make(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(main); err == nil || !strings.Contains(err.Error(), "beside a module in "+own) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("error = %v, want %s", err, tt.says)
+		}
+		if err := os.Remove(bad); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A configuration is read when nobody writes it, from a pipe too.
+func TestReadWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := Load(path); !errors.Is(err, intact.ErrChanging) || !strings.Contains(err.Error(), path+" is being written") {
+		t.Errorf("a file that is open for writing: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Errorf("the file was closed: %v", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, err = w.WriteString("data_dir = \"x\"\n")
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(fmt.Sprintf("/dev/fd/%d", r.Fd())); err != nil || filepath.Base(c.DataDir) != "x" {
+		t.Errorf("a pipe: %v", err)
+	}
+}
+
+// LoadModuleFile reads a file beside a module by itself, and finds what is wrong in it.
+func TestLoadModuleFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders.toml")
+	for text, want := range map[string]string{
+		"[projection]\nstream = \"EVENTS\"\nsubjects = [\"a\"]\n": "",
+		"[projection]\nstrem = \"E\"\n":                           path + `:2: unknown key "projection.strem": did you mean "projection.stream"?`,
+		"[projection]\nname = \"a\"\n":                            path + ":1: projection a names no stream: stream = \"NAME\"",
+		"[projection]\nstream = \"E\"\non_error = \"x\"\n":        path + `:3: projection.on_error is "x": use one of halt, skip, dead-letter, quarantine`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := LoadModuleFile(path)
+		if want == "" && (err != nil || p.Name != "orders" || p.Module != "orders.wasm" || len(p.SettingsJSON) == 0) {
+			t.Errorf("%+v, %v", p, err)
+		}
+		if want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("error = %v, want %s", err, want)
+		}
+	}
+}
+
+// key is a public key of minisign.
+const key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
 
 // A configuration that stands in the folder of modules is not taken for a file beside
 // one, by whatever name it is given.

@@ -216,10 +216,8 @@ func unknown(p path, t reflect.Type) string {
 
 // notYet are keys that are planned, with what holds without them.
 var notYet = map[string]string{
-	"history":    "reads are of the present",
-	"emit":       "modules that emit are refused",
-	"sha256":     "modules are not pinned",
-	"signatures": "modules are not signed",
+	"history": "reads are of the present",
+	"emit":    "modules that emit are refused",
 }
 
 // kindOf names a type of the configuration in the words of TOML.

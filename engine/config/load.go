@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"gnomon/plugins/intact"
 )
 
 // Error is a mistake in a configuration file.
@@ -27,7 +29,7 @@ func (e *Error) Error() string {
 // Load reads a configuration file and those beside the modules that it names.
 // Relative paths in it are relative to its own folder. Mistakes are *Errors.
 func Load(path string) (*Config, error) {
-	b, err := os.ReadFile(path)
+	b, err := readConfiguration(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("configuration %s does not exist: name it with --config, or copy the commented config.toml from the project", path)
 	}
@@ -45,8 +47,35 @@ func Load(path string) (*Config, error) {
 	if err := c.validate(doc); err != nil {
 		return nil, err
 	}
+	for i := range c.Projections {
+		if p := &c.Projections[i]; p.ModuleDirs == nil {
+			p.ModuleDirs = c.ModuleDirs()
+		}
+	}
 	return c, c.readToken()
 }
+
+// readConfiguration reads a file that nobody writes just now. It may be a pipe.
+func readConfiguration(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return os.ReadFile(path)
+	}
+	b, err := intact.ReadFile(path, maxFile)
+	return b, named(path, err)
+}
+
+// named puts the path before an error of package intact, which does not name it.
+func named(path string, err error) error {
+	var large *intact.TooLargeError
+	if errors.Is(err, intact.ErrChanging) || errors.Is(err, intact.ErrNotRegular) || errors.As(err, &large) {
+		return fmt.Errorf("%s %w", path, err)
+	}
+	return err
+}
+
+// maxFile is more than anybody writes, in bytes.
+const maxFile = 4 << 20
 
 // Parse reads a configuration from bytes, without files beside modules. Env looks
 // up environment variables.
@@ -75,18 +104,40 @@ type moduleFile struct {
 	Projection Projection `toml:"projection"`
 }
 
-// addModuleFiles adds the projections of the NAME.toml files in the folder of
-// modules. The configuration itself may stand there, too: it is none of them.
+// addModuleFiles adds the projections of the NAME.toml files in the folders of modules.
+// The configuration itself may stand there, too: it is none of them.
 func (c *Config) addModuleFiles(configuration string) error {
-	files, err := filepath.Glob(filepath.Join(c.Plugins.Dir, "*.toml"))
-	if err != nil {
-		return fmt.Errorf("list %s: %w", c.Plugins.Dir, err)
+	for _, dir := range c.ModuleDirs() {
+		if err := c.addModuleFilesOf(dir, configuration); err != nil {
+			return err
+		}
 	}
-	for _, path := range files {
-		if sameFile(path, configuration) {
+	return nil
+}
+
+func (c *Config) addModuleFilesOf(dir, configuration string) error {
+	root, err := os.OpenRoot(dir) // which nothing is read outside of
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open folder of modules: %w", err)
+	}
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("list %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if filepath.Ext(path) != ".toml" || sameFile(path, configuration) {
 			continue
 		}
-		p, err := loadModuleFile(path)
+		b, err := intact.Read(root, e.Name(), maxFile)
+		if err != nil {
+			return fmt.Errorf("read configuration beside a module in %s: %w", dir, named(e.Name(), err))
+		}
+		p, _, err := parseModuleFile(path, b)
 		if err != nil {
 			return err
 		}
@@ -101,17 +152,28 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// loadModuleFile reads a file beside a module. Name and module need not be given there.
-func loadModuleFile(path string) (Projection, error) {
-	var none Projection
-	b, err := os.ReadFile(path)
+// LoadModuleFile reads a file beside a module by itself, and checks of it what does not
+// depend on the configuration that it will be part of. Mistakes are *Errors.
+func LoadModuleFile(name string) (Projection, error) {
+	b, err := intact.ReadFile(name, maxFile)
 	if err != nil {
-		return none, fmt.Errorf("read configuration beside a module: %w", err)
+		return Projection{}, fmt.Errorf("read configuration beside a module: %w", named(name, err))
 	}
+	p, doc, err := parseModuleFile(name, b)
+	if err != nil {
+		return Projection{}, err
+	}
+	v := &validator{document: doc}
+	v.projection(path{"projection"}, &p, nil)
+	return p, v.err
+}
+
+// parseModuleFile reads a file beside a module. Name and module need not be given there.
+func parseModuleFile(path string, b []byte) (Projection, *document, error) {
 	m := moduleFile{Projection: DefaultProjection()}
 	doc, err := decode(path, b, os.LookupEnv, &m)
 	if err != nil {
-		return none, cmp.Or(misplaced(doc), err)
+		return Projection{}, nil, cmp.Or(misplaced(doc), err)
 	}
 	base := strings.TrimSuffix(filepath.Base(path), ".toml")
 	if m.Projection.Name == "" {
@@ -121,7 +183,8 @@ func loadModuleFile(path string) (Projection, error) {
 		m.Projection.Module = base + ".wasm"
 	}
 	m.Projection.Origin = path
-	return m.Projection, nil
+	m.Projection.ModuleDirs = []string{filepath.Dir(path)}
+	return m.Projection, doc, nil
 }
 
 // misplaced is the error for a file beside a module that has an array of tables, such
@@ -149,6 +212,11 @@ func misplaced(doc *document) error {
 func (c *Config) resolve(dir string) {
 	for _, p := range []*string{&c.DataDir, &c.Plugins.Dir, &c.HTTP.TokenFile, &c.NATS.Credentials, &c.NATS.NKey, &c.NATS.TLS.CA, &c.NATS.TLS.Cert, &c.NATS.TLS.Key} {
 		*p = below(dir, *p)
+	}
+	for i, key := range c.Plugins.PublicKeys {
+		if !publicKey.MatchString(key) {
+			c.Plugins.PublicKeys[i] = below(dir, key)
+		}
 	}
 	for i := range c.Streams {
 		c.Streams[i].Seed = below(dir, c.Streams[i].Seed)

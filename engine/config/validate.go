@@ -15,6 +15,9 @@ import (
 var (
 	projectionName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 	streamName     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+	bucketName     = regexp.MustCompile(`^[A-Za-z0-9_-]{0,200}$`)
+	publicKey      = regexp.MustCompile(`^RW[Q-T][A-Za-z0-9+/]{53}$`) // of minisign
+	sha256Digest   = regexp.MustCompile(`^([0-9A-Fa-f]{64})?$`)
 	keySpec        = regexp.MustCompile(`^(subject:[1-9][0-9]{0,2}|header:.+|json:.+)?$`)
 )
 
@@ -26,6 +29,7 @@ func (c *Config) validate(d *document) error {
 	v.size(path{"disk_reserve"}, c.DiskReserve, 0, 1<<50)
 	v.require(path{"data_dir"}, c.DataDir != "", "data_dir is empty: name a folder")
 	v.http(c.HTTP)
+	v.plugins(c.Plugins)
 	v.nats(c.NATS)
 	streams := map[string]Stream{}
 	for i, s := range c.Streams {
@@ -123,6 +127,19 @@ func (v *validator) nats(n NATS) {
 	}
 }
 
+func (v *validator) plugins(c Plugins) {
+	p := path{"plugins"}
+	v.require(p.add("bucket"), bucketName.MatchString(c.Bucket), "plugins.bucket is %q: use letters, digits, - and _", c.Bucket)
+	v.oneOf(p.add("signatures"), c.Signatures, "off", "warn", "require")
+	v.require(p.add("signatures"), c.Signatures == "off" || len(c.PublicKeys) > 0,
+		"plugins.signatures is %q and plugins.public_keys is empty, so that no module is trusted: add the public keys of those who sign them, which minisign -G makes", c.Signatures)
+	for _, key := range c.PublicKeys {
+		_, err := os.Stat(key)
+		v.require(p.add("public_keys"), publicKey.MatchString(key) || err == nil,
+			"plugins.public_keys: %q is neither a public key of minisign, 56 characters that begin with RW, nor the path of a file with one", key)
+	}
+}
+
 func (v *validator) stream(p path, s Stream) {
 	v.require(p.add("name"), streamName.MatchString(s.Name), "stream name %q: use letters, digits, - and _", s.Name)
 	for _, subject := range s.Subjects {
@@ -139,6 +156,7 @@ func (v *validator) stream(p path, s Stream) {
 func (v *validator) projection(p path, pr *Projection, streams map[string]Stream) {
 	v.require(p.add("name"), projectionName.MatchString(pr.Name), "projection name %q: use 1 to 64 of a-z, 0-9 and -", pr.Name)
 	v.require(p.add("module"), pr.Module != "", "projection %s names no module: module = \"FILE.wasm\", relative to plugins.dir", pr.Name)
+	v.require(p.add("sha256"), sha256Digest.MatchString(pr.SHA256), "projection %s: sha256 %q is no digest: use the 64 digits that sha256sum prints of the module's file", pr.Name, pr.SHA256)
 	v.require(p.add("stream"), pr.Stream != "", "projection %s names no stream: stream = \"NAME\"", pr.Name)
 	v.require(p.add("stream"), pr.Stream == "" || streamName.MatchString(pr.Stream), "projection %s: stream name %q: use letters, digits, - and _", pr.Name, pr.Stream)
 	v.filters(p.add("subjects"), pr, streams[pr.Stream].Subjects)

@@ -63,6 +63,9 @@ func problemOf(err error) wire.Problem {
 		hint   string
 	}{
 		{engine.ErrNoProjection, http.StatusNotFound, wire.CodeNoProjection, "GET /v1/projections lists them"},
+		{engine.ErrNoGeneration, http.StatusNotFound, wire.CodeNoGeneration, "GET /v1/projections/NAME shows which there are"},
+		{engine.ErrBehind, http.StatusConflict, wire.CodeBehind, `GET /v1/projections/NAME shows how far it is; {"wait":"10m"} has a promotion wait for it`},
+		{engine.ErrDeclared, http.StatusConflict, wire.CodeDeclared, "take it out of the configuration, and have that reloaded, first"},
 		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},
 		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, ""},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},

@@ -37,7 +37,11 @@ GET  /v1/projections/NAME/state/KEY                     one key
 GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
-POST /v1/projections/NAME/pause | resume
+POST /v1/projections/NAME/pause | resume | rebuild
+GET  /v1/projections/NAME/diff?prefix=&limit=           what the candidate has otherwise than what is read, one key a line
+POST /v1/projections/NAME/promote | rollback            read the candidate; go back to the one before: {"wait":"30s"}
+GET  /v1/projections/NAME/history                       which module ran from when on, and why
+POST /v1/projections/NAME/remove                        one that is no longer declared, with its data
 GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
 POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
 POST /v1/projections/NAME/export                        a file to reproduce a failure with: {"seq":N}
@@ -63,6 +67,9 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	verb, key, hasKey := strings.Cut(below, "/")
+	if !whole(w, name, verb) {
+		return
+	}
 	switch {
 	case verb == "state" && hasKey:
 		s.get(w, r, name, key)
@@ -80,6 +87,16 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.act(w, r, name, s.engine.Resume)
 	case verb == "rebuild":
 		s.act(w, r, name, func(name string) error { return s.engine.Rebuild(r.Context(), name) })
+	case verb == "promote":
+		s.promote(w, r, name)
+	case verb == "rollback":
+		s.rollback(w, r, name)
+	case verb == "diff":
+		s.diff(w, r, name)
+	case verb == "history":
+		s.history(w, r, name)
+	case verb == "remove":
+		s.remove(w, r, name)
 	case verb == "accept":
 		s.accept(w, r, name)
 	case verb == "dead-letters":

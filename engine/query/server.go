@@ -31,6 +31,7 @@ type Engine interface {
 	CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error)
 	Snapshots(projection string) ([]engine.Snapshot, error)
 	Order(ctx context.Context, projection string, verb engine.Verb, l engine.Letters) (engine.Ordered, error)
+	Generations
 }
 
 // Appender appends to streams.

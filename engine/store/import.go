@@ -262,6 +262,7 @@ func (t *intake) begin() error {
 	}
 	t.tx = t.keyspace.db.NewTransactionAt(uint64(t.before), false)
 	t.batch = t.keyspace.db.NewWriteBatchAt(uint64(to))
+	t.batch.SetMaxPendingTxns(2) // of thousands of rows each
 	return nil
 }
 

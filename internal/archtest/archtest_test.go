@@ -22,9 +22,12 @@ const module = "gnomon/"
 var guarded = map[string][]string{
 	"github.com/tetratelabs/wazero":       {"host"},
 	"github.com/nats-io/nats-server":      {"engine/broker"},
-	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer"},
+	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer", "engine/archive/objects", "plugins/bucket"},
+	"github.com/fsnotify/fsnotify":        {"plugins"},
+	"aead.dev/minisign":                   {"plugins"},
 	"github.com/dgraph-io/badger":         {"engine/store"},
 	"github.com/gofrs/flock":              {"engine/store"},
+	"github.com/klauspost/compress":       {"engine/archive"},
 	"github.com/BurntSushi/toml":          {"engine/config"},
 	"github.com/agnivade/levenshtein":     {"engine/config"},
 	"github.com/dustin/go-humanize":       {"engine/config", "cmd/engine"},
@@ -53,12 +56,15 @@ var allowed = map[string][]string{
 	"engine":                   {"sdk/abi"},
 	"engine/query":             append([]string{"engine/query/wire"}, domain...),
 	"engine/query/client":      append([]string{"engine/query/wire"}, domain...),
-	"plugins":                  {},
+	"engine/config":            append([]string{"plugins/intact"}, domain...),
+	"plugins":                  {"plugins/intact"},
+	"plugins/intact":           {},
+	"plugins/bucket":           {"plugins/intact"},
 }
 
 // standardOnly lists packages that import nothing from outside this module and the
 // standard library; sdk/abi does not even import that.
-var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/go", "sdk/go/memory", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins", "host/fuel"}
+var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/go", "sdk/go/memory", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
 
 // maxLines bounds a file: a longer one has more than one subject.
 const maxLines = 500

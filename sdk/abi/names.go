@@ -130,9 +130,14 @@ const (
 	MaxLogLine  = 4 << 10 // bytes; longer lines are cut
 	MaxSubject  = 1 << 10 // bytes of an emitted event's subject
 	MaxHeaders  = 64 << 10
-	MaxFields   = 64      // declared fields
-	MaxField    = 1 << 10 // bytes of the name of one
+	MaxFields   = 64       // declared fields
+	MaxField    = 1 << 10  // bytes of the name of one
+	MaxUpcast   = 16 << 20 // bytes of what one call of upcast writes; see UpcastLimit
 )
+
+// UpcastLimit is how many bytes of records one call of upcast may write, by the size of
+// its input in bytes.
+func UpcastLimit(input int) int { return max(MaxUpcast, 2*input) }
 
 // CellSize is the size of a cell of the table of fields, in bytes.
 const CellSize = 32
