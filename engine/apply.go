@@ -9,7 +9,32 @@ import (
 )
 
 // apply applies a batch, in as many calls as the guest and the plan ask for.
-func (s *session) apply(ctx context.Context, b *Batch) error {
+func (s *session) apply(ctx context.Context, b *Batch) (err error) {
+	if s.chain.isEmpty() {
+		err = s.applyStored(ctx, b)
+	} else {
+		err = s.applyUpcast(ctx, b)
+	}
+	if err != nil {
+		return err
+	}
+	if s.aside.full != nil {
+		return s.aside.full
+	}
+	if err := s.heed(ctx, b.Through); err != nil {
+		return err
+	}
+	if last, ok := b.Last(); ok { // of all that was read, picked or not
+		s.anchors = withAnchor(s.anchors, AnchorOf(last))
+		s.applied.Time = storedAt(last)
+	}
+	s.advance(b.Through)
+	s.unread = b.Pending
+	return s.makeRoom(ctx)
+}
+
+// applyStored applies the events of a batch as they are stored.
+func (s *session) applyStored(ctx context.Context, b *Batch) error {
 	records, err := s.pick(b.Records)
 	if err != nil {
 		return err
@@ -36,19 +61,7 @@ func (s *session) apply(ctx context.Context, b *Batch) error {
 			return err
 		}
 	}
-	if s.aside.full != nil {
-		return s.aside.full
-	}
-	if err := s.heed(ctx, b.Through); err != nil {
-		return err
-	}
-	if last, ok := b.Last(); ok { // of all that was read, picked or not
-		s.anchors = withAnchor(s.anchors, AnchorOf(last))
-		s.applied.Time = storedAt(last)
-	}
-	s.advance(b.Through)
-	s.unread = b.Pending
-	return s.makeRoom(ctx)
+	return nil
 }
 
 // between commits what is due between two calls for one batch, and ends it with ctx:
@@ -145,7 +158,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	end()
 	s.lastCall = took
 	used := s.partitions.fuel()
-	s.countBatch(p.count, took, err != nil, used, s.partitions.memoryBytes())
+	s.countBatch(p.count, took, err != nil, used, s.memoryBytes())
 	if err != nil {
 		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, fuel: used, alone: alone}
 	}

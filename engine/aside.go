@@ -81,7 +81,7 @@ func (s *session) loadAside(skipped int64) error {
 			return true
 		}
 		if l.Status.waits() {
-			s.aside.waiting[string(l.Key)]++
+			s.aside.queue(&l)
 		}
 		before = append(before, l)
 		return true
@@ -122,8 +122,9 @@ func (s *session) asideActive() bool {
 }
 
 // setAside decides whether an event is applied. One that is not becomes a letter, or
-// is only counted.
-func (s *session) setAside(e *abi.Record) bool {
+// is only counted. More are further declared keys, of an event of which upcasters made
+// records of several.
+func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 	l, ok := s.aside.known[e.Sequence]
 	if ok {
 		delete(s.aside.known, e.Sequence)
@@ -141,7 +142,7 @@ func (s *session) setAside(e *abi.Record) bool {
 		if v.policy == Quarantine && len(e.Key) > 0 {
 			l.Status = Failed
 		}
-	case len(e.Key) > 0 && s.aside.waiting[string(e.Key)] > 0:
+	case s.aside.waits(e.Key, more):
 		l = Letter{Status: Parked, Time: time.Now().UTC()}
 	default:
 		return false
@@ -150,15 +151,55 @@ func (s *session) setAside(e *abi.Record) bool {
 		s.aside.full = fmt.Errorf("event %d cannot be set aside: %d are, and the limit is %d (projection.limits.dead_letters)", e.Sequence, have, s.spec.Letters)
 		return true
 	}
-	l.Sequence, l.Key, l.Event = e.Sequence, bytes.Clone(e.Key), e.Append(nil)
+	l.Sequence, l.Key = e.Sequence, bytes.Clone(e.Key)
+	for _, key := range more {
+		l.Keys = append(l.Keys, bytes.Clone(key))
+	}
+	stored := *e
+	if !s.chain.isEmpty() {
+		stored.Key = nil // it is upcast again when it is retried, and gets its key then
+	}
+	l.Event = stored.Append(nil)
 	s.keepLetter(l)
 	return true
+}
+
+// waits reports whether an event has to queue behind another one of one of its keys.
+func (a *aside) waits(key []byte, more [][]byte) bool {
+	if len(a.waiting) == 0 {
+		return false
+	}
+	return len(key) > 0 && a.waiting[string(key)] > 0 ||
+		slices.ContainsFunc(more, func(k []byte) bool { return a.waiting[string(k)] > 0 })
+}
+
+// queue puts a letter into the queues of its keys.
+func (a *aside) queue(l *Letter) {
+	for _, key := range l.allKeys() {
+		a.waiting[string(key)]++
+	}
+}
+
+// leave takes a letter out of the queues of its keys.
+func (a *aside) leave(l *Letter) {
+	for _, key := range l.allKeys() {
+		if a.waiting[string(key)]--; a.waiting[string(key)] == 0 {
+			delete(a.waiting, string(key))
+		}
+	}
+}
+
+// decided reports whether it is known what becomes of an event that failed.
+func (s *session) decided(sequence uint64) bool {
+	_, known := s.aside.known[sequence]
+	_, judged := s.verdicts[sequence]
+	return known || judged
 }
 
 func (s *session) keepLetter(l Letter) {
 	s.aside.pending = append(s.aside.pending, l)
 	if l.Status.waits() {
-		s.aside.waiting[string(l.Key)]++
+		s.aside.queue(&l)
 	}
 }
 

@@ -152,13 +152,11 @@ func (p *projection) useLocked(g *generation, spec *Spec) {
 	})
 }
 
-// release gives up one use of a spec. With the last one its module is closed. The lock is
-// the projection's.
+// release gives up one use of a spec. With the last one its modules are closed. The lock
+// is the projection's.
 func (p *projection) release(spec *Spec) {
 	if spec.uses--; spec.uses > 0 {
 		return
 	}
-	if m, ok := spec.Module.(interface{ Close(context.Context) error }); ok {
-		p.report(m.Close(context.Background()), "close module")
-	}
+	p.report(spec.closeModules(context.Background()), "close module")
 }

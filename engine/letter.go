@@ -23,8 +23,9 @@ const (
 type Letter struct {
 	Sequence uint64       `json:"seq"`
 	Status   LetterStatus `json:"status"`
-	Key      []byte       `json:"key,omitempty"` // the declared key of the event
-	Event    []byte       `json:"event"`         // as the guest gets it, a record of sdk/abi
+	Key      []byte       `json:"key,omitempty"`  // the declared key of the event
+	Keys     [][]byte     `json:"keys,omitempty"` // and further ones, if upcasters made several records of it
+	Event    []byte       `json:"event"`          // as the guest gets it, a record of sdk/abi; with upcasters, as they get it
 	Error    string       `json:"error,omitempty"`
 	Module   string       `json:"module,omitempty"` // digest of the module that failed
 	Time     time.Time    `json:"time"`             // when it was set aside, or last tried
@@ -44,6 +45,14 @@ const (
 	Parked  LetterStatus = "parked"  // it waits for an earlier event of its key
 	Skipped LetterStatus = "skipped" // an operator passed over it; kept as a record
 )
+
+// allKeys are the declared keys of the event.
+func (l *Letter) allKeys() [][]byte {
+	if len(l.Key) == 0 {
+		return nil
+	}
+	return append([][]byte{l.Key}, l.Keys...)
+}
 
 // waits reports whether later events of the key have to queue behind the letter.
 func (s LetterStatus) waits() bool { return s == Failed || s == Parked }

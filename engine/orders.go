@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,7 +31,7 @@ type Letters struct {
 }
 
 func (t Letters) match(l *Letter) bool {
-	return (t.Sequence == 0 || t.Sequence == l.Sequence) && (len(t.Key) == 0 || string(t.Key) == string(l.Key))
+	return (t.Sequence == 0 || t.Sequence == l.Sequence) && (len(t.Key) == 0 || contains(l.allKeys(), t.Key))
 }
 
 // Ordered is what was done.
@@ -72,7 +73,7 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 		s.failedAt = 0
 		return Ordered{Done: 1, Left: s.aside.count.Letters}, nil
 	}
-	chosen, queues, err := s.choose(l)
+	chosen, waits, err := s.choose(l)
 	if err != nil {
 		return Ordered{}, err
 	}
@@ -81,10 +82,10 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 	}
 	s.obeying = true
 	defer func() { s.obeying = false }()
-	w := &orderWork{session: s, queues: queues}
+	w := &orderWork{session: s, waits: waits}
 	switch verb {
 	case DropLetters:
-		err = w.drop(chosen)
+		w.drop(chosen)
 	case SkipLetters:
 		err = w.skip(ctx, chosen)
 	default:
@@ -100,85 +101,100 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 	return w.done, err
 }
 
-// choose reads the letters that an order is about, in order, and those that wait in
-// the queues of their keys.
-func (s *session) choose(t Letters) (chosen []Letter, queues map[string][]Letter, err error) {
-	queues = map[string][]Letter{}
+// choose reads the letters that an order is about, and those that wait in the queues of
+// their keys, both in order.
+func (s *session) choose(t Letters) (chosen, waits []Letter, err error) {
 	base := s.partitions[0].overlay.base
 	err = ReadLetters(base, 0, func(l Letter) bool {
 		if t.match(&l) && l.Status != Skipped {
 			chosen = append(chosen, l)
 		}
 		if l.Status.waits() {
-			queues[string(l.Key)] = append(queues[string(l.Key)], l)
+			waits = append(waits, l)
 		}
 		return true
 	})
-	return chosen, queues, err
+	return chosen, waits, err
 }
 
 // orderWork is an order that is being carried out.
 type orderWork struct {
 	*session
-	queues map[string][]Letter // what waits, by key, in order
-	done   Ordered
+	waits []Letter // in the queues of their keys, in order
+	done  Ordered
+}
+
+// keySet is a set of declared keys. A letter may have several: then it stands in several
+// queues, and waits for those before it in all of them.
+type keySet map[string]bool
+
+func (s keySet) add(l *Letter) {
+	for _, k := range l.allKeys() {
+		s[string(k)] = true
+	}
+}
+
+func (s keySet) hasAny(l *Letter) bool {
+	return slices.ContainsFunc(l.allKeys(), func(k []byte) bool { return s[string(k)] })
+}
+
+func sequencesOf(letters []Letter) map[uint64]bool {
+	set := make(map[uint64]bool, len(letters))
+	for i := range letters {
+		set[letters[i].Sequence] = true
+	}
+	return set
 }
 
 // drop forgets letters. Those that wait go with all that queued behind them.
-func (w *orderWork) drop(chosen []Letter) error {
-	for _, l := range chosen {
-		if !l.Status.waits() {
-			w.gone(&l)
-			continue
-		}
-		key := string(l.Key)
-		for i, q := range w.queues[key] {
-			if q.Sequence >= l.Sequence {
-				w.gone(&q)
-				continue
-			}
-			w.queues[key][i] = q
-		}
-		w.queues[key] = before(w.queues[key], l.Sequence)
-	}
-	return nil
-}
-
-// before is the part of a queue that comes before a sequence.
-func before(queue []Letter, sequence uint64) []Letter {
-	for i := range queue {
-		if queue[i].Sequence >= sequence {
-			return queue[:i]
+func (w *orderWork) drop(chosen []Letter) {
+	for i := range chosen {
+		if !chosen[i].Status.waits() {
+			w.gone(&chosen[i])
 		}
 	}
-	return queue
+	named, dropped := sequencesOf(chosen), keySet{}
+	for i := range w.waits {
+		if l := &w.waits[i]; named[l.Sequence] || dropped.hasAny(l) {
+			dropped.add(l)
+			w.gone(l)
+		}
+	}
 }
 
-// skip marks letters as skipped, and then retries the queues that have lost their first.
+// skip marks letters as skipped, and then retries what waits for nothing else any more.
 func (w *orderWork) skip(ctx context.Context, chosen []Letter) error {
-	var freed []string
 	for _, l := range chosen {
-		key := string(l.Key)
 		if err := w.mark(l); err != nil {
 			return err
 		}
-		for i, q := range w.queues[key] {
-			if q.Sequence != l.Sequence {
-				continue
-			}
-			w.queues[key] = slices.Delete(w.queues[key], i, i+1)
-			if i == 0 {
-				freed = append(freed, key)
-			}
-			break
-		}
 	}
-	for _, key := range freed {
-		if err := w.retry(ctx, w.queues[key]); err != nil {
+	for _, l := range w.freed(sequencesOf(chosen)) {
+		if err := w.again(ctx, l); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// freed are the letters that waited for some that are gone, and for nothing else.
+func (w *orderWork) freed(gone map[uint64]bool) (list []Letter) {
+	free, held := keySet{}, keySet{} // keys whose queues have lost their first, and those that have not
+	for i := range w.waits {
+		l := &w.waits[i]
+		switch {
+		case gone[l.Sequence]:
+			for _, k := range l.allKeys() {
+				free[string(k)] = !held[string(k)]
+			}
+		case !held.hasAny(l) && free.hasAny(l):
+			list = append(list, *l)
+			free.add(l)
+		default:
+			held.add(l)
+		}
+	}
+	return list
 }
 
 // mark keeps a letter as the record of an event that was skipped.
@@ -198,23 +214,21 @@ func (w *orderWork) mark(l Letter) error {
 	return nil
 }
 
-// retry applies letters again. A queue is applied from its first event on, whichever of
-// it was asked for.
+// retry applies letters again, in order, each after all that it waits for, whichever of
+// them was asked for.
 func (w *orderWork) retry(ctx context.Context, chosen []Letter) error {
-	for _, l := range chosen {
-		if !l.Status.waits() {
-			if err := w.again(ctx, l); err != nil {
-				return err
-			}
-			continue
+	named, needed := sequencesOf(chosen), keySet{}
+	list := slices.DeleteFunc(chosen, func(l Letter) bool { return l.Status.waits() })
+	for i := len(w.waits) - 1; i >= 0; i-- {
+		if l := &w.waits[i]; named[l.Sequence] || needed.hasAny(l) {
+			needed.add(l)
+			list = append(list, *l)
 		}
-		key := string(l.Key)
-		for len(w.queues[key]) > 0 && w.queues[key][0].Sequence <= l.Sequence {
-			first := w.queues[key][0]
-			w.queues[key] = w.queues[key][1:]
-			if err := w.again(ctx, first); err != nil {
-				return err
-			}
+	}
+	slices.SortFunc(list, func(a, b Letter) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	for _, l := range list {
+		if err := w.again(ctx, l); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -223,7 +237,12 @@ func (w *orderWork) retry(ctx context.Context, chosen []Letter) error {
 // again applies one letter. When it fails it stays what it was, with the new failure,
 // and the instance is done for.
 func (w *orderWork) again(ctx context.Context, l Letter) error {
-	err := w.partitions.apply(ctx, l.Event)
+	records, err := w.retried(ctx, l.Event)
+	fuel := w.chain.fuel()
+	if err == nil && len(records) > 0 {
+		err = w.partitions.apply(ctx, records)
+		fuel = w.partitions.fuel()
+	}
 	if err == nil {
 		w.gone(&l)
 		if w.partitions.fill() > 0.5 || w.spec.Module.Traits().Memory {
@@ -236,7 +255,7 @@ func (w *orderWork) again(ctx context.Context, l Letter) error {
 		return err
 	}
 	w.done.Error, w.done.Seq = err.Error(), l.Sequence
-	l.Error, l.Module, l.Time, l.Fuel = err.Error(), w.spec.Module.Digest(), time.Now().UTC(), w.partitions.fuel()
+	l.Error, l.Module, l.Time, l.Fuel = err.Error(), w.spec.Module.Digest(), time.Now().UTC(), fuel
 	l.Attempts++
 	if l.Status == Parked {
 		l.Status = Failed
@@ -256,13 +275,10 @@ func (w *orderWork) gone(l *Letter) {
 	w.done.Done++
 }
 
-// leave takes a letter out of the queue of its key.
+// leave takes a letter out of the queues of its keys.
 func (w *orderWork) leave(l *Letter) {
 	w.aside.count.Waiting--
-	key := string(l.Key)
-	if w.aside.waiting[key]--; w.aside.waiting[key] == 0 {
-		delete(w.aside.waiting, key)
-	}
+	w.aside.leave(l)
 }
 
 // commit commits what was done so far, with the memory of a sound instance: it has seen

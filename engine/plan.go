@@ -24,23 +24,32 @@ type piece struct {
 }
 
 // piece takes the next piece off the front of records, within a limit, except that
-// it holds at least one event.
+// it holds at least one event. What upcasters made of one event stays together: records of
+// one sequence are one event.
 func (p plan) piece(records []byte, applied uint64, limit callLimit) (piece, error) {
 	var out piece
 	limited := applied < p.through
+	sequence := uint64(0)
 	for rest := records; len(rest) > 0; {
 		e, after, err := abi.Next(rest)
 		if err != nil {
 			return out, fmt.Errorf("read batch: %w", err)
 		}
 		used := len(records) - len(after)
-		if out.count > 0 && (used > limit.Bytes || e.Sequence > limit.Through || out.count == limit.Events || limited && (out.count == p.events || e.Sequence > p.through)) {
+		if e.Sequence == sequence && used > limit.Bytes && out.count > 1 { // without this event
+			limit.Events = out.count - 1
+			return p.piece(records, applied, limit)
+		}
+		if e.Sequence != sequence && out.count > 0 && (used > limit.Bytes || e.Sequence > limit.Through || out.count == limit.Events || limited && (out.count == p.events || e.Sequence > p.through)) {
 			break
 		}
 		if out.count == 0 {
 			out.first = e.Sequence
 		}
-		out.count++
+		if e.Sequence != sequence {
+			out.count++
+			sequence = e.Sequence
+		}
 		out.last, out.records, rest = e, records[:used], after
 	}
 	return out, nil

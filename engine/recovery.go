@@ -18,7 +18,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Runner: r, partitions: ps, newest: ck}
+	s := &session{Runner: r, partitions: ps, chain: newChain(r.spec.Upcasters), newest: ck}
 	if err := s.restore(ctx, &ck); err != nil {
 		return nil, errors.Join(err, ps.close(ctx))
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 type session struct {
 	*Runner
 	partitions partitions
+	chain      *chain // of upcasters
 
 	committer *committer
 	inFlight  bool // a window is being committed
@@ -89,7 +91,7 @@ func (s *session) close(ctx context.Context, sound bool) error {
 		}
 	}
 	s.committer.close()
-	if cerr := s.partitions.close(ctx); err == nil {
+	if cerr := errors.Join(s.partitions.close(ctx), s.chain.close(ctx)); err == nil {
 		err = cerr
 	}
 	return err

@@ -31,6 +31,10 @@ type Spec struct {
 	// none is declared.
 	KeyOf func(e abi.Record) []byte
 
+	// Upcasters rewrite the events before anything else here sees them, one after the
+	// other.
+	Upcasters []Upcaster
+
 	// Partitions is how many instances share the events, by their keys; 0 and 1: one
 	// gets them all. The state does not depend on it.
 	Partitions int
@@ -116,7 +120,14 @@ func (s *Spec) newInstance(ctx context.Context) (Instance, error) {
 // words for the module.
 func (s *Spec) Check() error {
 	has := s.Module.Traits()
+	for i := range s.Upcasters {
+		if err := s.Upcasters[i].Check(); err != nil {
+			return fmt.Errorf("has the upcaster %s before it, whose module %w", s.Upcasters[i].Name, err)
+		}
+	}
 	switch {
+	case !has.Applies:
+		return fmt.Errorf("does not export %s: it is an upcaster, and no projection", abi.ExportApply)
 	case has.Emits:
 		return errors.New("imports emit, but this version does not publish emitted events yet: leave the calls of emit out")
 	case s.Partitions > 1 && has.Memory:
@@ -125,6 +136,21 @@ func (s *Spec) Check() error {
 		return fmt.Errorf("gets events without a key, by which they could be split: set key, or use partitions = 1, not %d", s.Partitions)
 	}
 	return nil
+}
+
+// closeModules frees the code of the modules, those that can be closed.
+func (s *Spec) closeModules(ctx context.Context) error {
+	modules := []Module{s.Module}
+	for i := range s.Upcasters {
+		modules = append(modules, s.Upcasters[i].Module)
+	}
+	var errs []error
+	for _, m := range modules {
+		if c, ok := m.(interface{ Close(context.Context) error }); ok {
+			errs = append(errs, c.Close(ctx))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // rebuilt is the generation after so many rebuilds.
@@ -156,10 +182,15 @@ type source struct {
 	Stream     string
 	Subjects   []string
 	Key, Start string
+	Upcasters  []upcasterSource `json:",omitempty"`
 }
 
 func (s *Spec) source() source {
-	return source{s.Stream, slices.Sorted(slices.Values(s.Subjects)), s.Key, s.Start.String()}
+	src := source{Stream: s.Stream, Subjects: slices.Sorted(slices.Values(s.Subjects)), Key: s.Key, Start: s.Start.String()}
+	for i := range s.Upcasters {
+		src.Upcasters = append(src.Upcasters, s.Upcasters[i].source())
+	}
+	return src
 }
 
 // identify makes a short name of a value.

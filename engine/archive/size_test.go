@@ -77,7 +77,7 @@ func (m *meter) grown() uint64 { return max(m.most, m.before+1<<20) - m.before }
 func TestMemoryIsBounded(t *testing.T) {
 	few, many := 10_000, 1_000_000
 	if testing.Short() {
-		many = 100_000
+		many = 60_000
 	}
 	measure := func(rows int) (written, read uint64) {
 		d := dir(t, t.TempDir())

@@ -152,13 +152,9 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// LoadModuleFile reads a file beside a module by itself, and checks of it what does not
+// ParseModuleFile reads a file beside a module by itself, and checks of it what does not
 // depend on the configuration that it will be part of. Mistakes are *Errors.
-func LoadModuleFile(name string) (Projection, error) {
-	b, err := intact.ReadFile(name, maxFile)
-	if err != nil {
-		return Projection{}, fmt.Errorf("read configuration beside a module: %w", named(name, err))
-	}
+func ParseModuleFile(name string, b []byte) (Projection, error) {
 	p, doc, err := parseModuleFile(name, b)
 	if err != nil {
 		return Projection{}, err

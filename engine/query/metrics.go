@@ -46,7 +46,7 @@ var (
 	}
 	stateDesc = prometheus.NewDesc("gnomon_projection_state", "1 for the state that the projection is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)
 
-	states = []engine.RunnerState{engine.Starting, engine.CatchingUp, engine.Live, engine.Paused, engine.Halted, engine.Diverged, engine.Stalled}
+	states = []engine.RunnerState{engine.Starting, engine.CatchingUp, engine.Live, engine.Paused, engine.Halted, engine.Diverged, engine.Stalled, engine.Stopped}
 )
 
 // collector reads the status of every projection when it is scraped.
@@ -57,6 +57,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- m.desc
 	}
 	ch <- stateDesc
+	describeGenerations(ch)
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
@@ -64,13 +65,19 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		for _, m := range projectionMetrics {
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s), s.Projection, s.Stream)
 		}
-		for _, state := range states {
-			is := 0.0
-			if s.State == state {
-				is = 1
-			}
-			ch <- prometheus.MustNewConstMetric(stateDesc, gauge, is, s.Projection, s.Stream, string(state))
+		collectState(ch, stateDesc, s, s.State)
+		collectGenerations(ch, s)
+	}
+}
+
+// collectState says of each state whether it is this one.
+func collectState(ch chan<- prometheus.Metric, desc *prometheus.Desc, s engine.Status, is engine.RunnerState) {
+	for _, state := range states {
+		value := 0.0
+		if state == is {
+			value = 1
 		}
+		ch <- prometheus.MustNewConstMetric(desc, gauge, value, s.Projection, s.Stream, string(state))
 	}
 }
 

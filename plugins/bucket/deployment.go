@@ -156,6 +156,9 @@ func Unpack(name string, object []byte) (Deployment, error) {
 	if len(object) > maxPacked {
 		return Deployment{}, fmt.Errorf("%w: the object has %d bytes: the limit is %d", ErrBad, len(object), maxPacked)
 	}
+	if !bytes.HasSuffix(object, make([]byte, 1024)) {
+		return Deployment{}, fmt.Errorf("%w: it is no tar file, or a part of one", ErrBad)
+	}
 	for r := tar.NewReader(bytes.NewReader(object)); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {

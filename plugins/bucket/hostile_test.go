@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -45,11 +46,13 @@ func packed(t testing.TB, entries ...entry) string {
 func hostile(t testing.TB) map[string]string {
 	wasm := entry{name: "bad.wasm", body: "x"}
 	return map[string]string{
-		"":                                         "it holds no file bad.wasm",
+		strings.Repeat("\x00", 1024): "it holds no file bad.wasm",
+		"":                           "it is no tar file, or a part of one",
+		packed(t, entry{name: "bad.wasm", body: strings.Repeat("x", 3000)})[:2000] + strings.Repeat("\x00", 1024): "ends within",
 		"this is no tar file":                      "it is no tar file",
 		packed(t):                                  "it holds no file bad.wasm",
-		packed(t, wasm)[:600]:                      "it is no tar file",
-		packed(t, wasm)[:512]:                      "ends within",
+		packed(t, wasm)[:600]:                      "it is no tar file, or a part of one",
+		packed(t, wasm)[:512]:                      "it is no tar file, or a part of one",
 		packed(t, wasm, wasm):                      `it holds "bad.wasm" twice`,
 		packed(t, entry{name: "other.wasm"}):       `it holds a file "other.wasm", and may hold bad.wasm, bad.toml, bad.wasm.minisig`,
 		packed(t, wasm, entry{name: "x.toml"}):     `it holds a file "x.toml"`,
@@ -80,9 +83,9 @@ func TestHostileObjects(t *testing.T) {
 	}
 	n := 0
 	for object := range hostile(t) {
-		name := "bad" + strings.Repeat("-", n) // of one length each
+		name := fmt.Sprint("bad-", n)
 		n++
-		_, err := objects.PutString(t.Context(), name, strings.ReplaceAll(object, "\x00\x00never", ""))
+		_, err := objects.PutString(t.Context(), name, object)
 		must(t, err)
 	}
 	meta := func(name, text string) {
@@ -112,8 +115,8 @@ func TestHostileObjects(t *testing.T) {
 	if lines := strings.Count(text, "deployment is refused"); lines != refused || strings.Count(text, "\n") != strings.Count(text, "level=") {
 		t.Errorf("%d refusals, in the log are %d:\n%s", refused, lines, text)
 	}
-	for _, says := range []string{`name="\"../up\""`, "999999999999 bytes", "it is a link", "no!base64"} {
-		if !strings.Contains(text, strings.ReplaceAll(says, `"`, `"`)) && !strings.Contains(text, strings.ReplaceAll(says, `"`, `\"`)) {
+	for _, says := range []string{`../up`, "999999999999 bytes", "it is a link", "no!base64"} {
+		if !strings.Contains(text, says) {
 			t.Errorf("the log does not say %s:\n%s", says, text)
 		}
 	}

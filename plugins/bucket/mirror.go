@@ -114,17 +114,17 @@ func (m *Mirror) Sync(ctx context.Context, js jetstream.JetStream) {
 	var last mark
 	for told := true; ctx.Err() == nil; told = w.wait(ctx, m.Poll) {
 		now, err := m.look(ctx, js)
-		if err == nil {
-			w.ensure(ctx, now.created)
+		if err == nil && w.ensure(ctx, now.created) {
+			told = true // by nobody, and nobody could
 		}
 		changed := false
 		if err == nil && (now != last || m.due()) {
 			last, changed, err = m.once(ctx, js)
 		}
-		if changed && !told {
-			w.renew(ctx) // nothing came from it
-		}
 		m.note(ctx, err)
+		if changed && !told {
+			w.renew(ctx)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // What is deployed, deployed again and removed is soon in the folder of everyone who
 // mirrors the bucket, which need not be there at first.
 func TestMirror(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.run()
 	other := *r
@@ -75,6 +76,7 @@ func TestRemoveWhatIsNotThere(t *testing.T) {
 // Who reads the folder sees deployments as a whole: the files of one version, all of
 // them, however often they are replaced meanwhile.
 func TestDeploymentsAreAtomic(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.deploy("count", "0", "0", "0")
 	r.run()
@@ -115,6 +117,7 @@ func TestDeploymentsAreAtomic(t *testing.T) {
 // While the server is away there is what there was, also after a new start; when it is
 // back, so are its changes.
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.deploy("count", "v1", "toml")
 	stop := r.run()
@@ -143,6 +146,7 @@ func TestServerAway(t *testing.T) {
 
 // When the server does not tell of changes any more, they are found by looking.
 func TestWatchIsLost(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.deploy("count", "v1")
 	r.run()
@@ -162,6 +166,7 @@ func TestWatchIsLost(t *testing.T) {
 // Without its bucket a folder stays as it is, and the log tells once; a bucket that is
 // there again, with whatever is in it, is mirrored.
 func TestBucketIsDeleted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.run()
 	absent := func() bool { return errors.Is(r.mirror.Status().Err, jetstream.ErrStreamNotFound) }
@@ -226,9 +231,10 @@ func TestObjectIsBroken(t *testing.T) {
 	r.deploy("other", "v1")
 	stop = r.run()
 	r.holds(map[string]string{"count.wasm": "v1", "other.wasm": "v1"})
-	if s := r.mirror.Status(); s.Refused["count"] == "" || s.Deployed["count"] != digest([]byte("v1")) || s.Err != nil {
-		t.Errorf("the status is %+v", s)
-	}
+	r.eventually("a refusal", func() bool {
+		s := r.mirror.Status()
+		return s.Refused["count"] != "" && s.Deployed["count"] == digest([]byte("v1")) && s.Err == nil
+	})
 	if done := r.deploy("count", large); done.Same {
 		t.Error("a broken object passes for a whole one")
 	}

@@ -10,15 +10,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"gnomon/plugins/intact"
 )
 
 // revisions are the folder of a Mirror. The folder is a link to its newest revision, which
 // has all files, and never changes: a change makes another one, and then links to that. So
-// whoever opens the folder sees it as it was at one moment; the revision before the newest
-// one is kept for those. Revisions stand in a folder beside it, whose name begins with a
-// dot.
+// whoever opens the folder sees it as it was at one moment; revisions before the newest
+// one are kept for a while for those. They stand in a folder beside it, whose name begins
+// with a dot.
 type revisions struct {
 	folder string // the link
 	store  string // where the revisions are
@@ -173,15 +174,24 @@ func (v *revisions) publish(dir string) error {
 	return syncDir(filepath.Dir(v.folder))
 }
 
-// sweep removes what nobody reads: all but the newest two revisions. What cannot be
-// removed is left for the next time.
+// grace is for how long a revision is kept that is not the newest one any more.
+const grace = time.Minute
+
+// sweep removes what nobody reads any more. What cannot be removed is left for the next
+// time.
 func (v *revisions) sweep() {
 	entries, _ := os.ReadDir(v.store)
 	for _, e := range entries {
-		if n, err := revision(e.Name()); err != nil || n != v.newest && n != v.newest-1 {
+		if n, err := revision(e.Name()); err != nil || n != v.newest && !v.recent(n) {
 			_ = os.RemoveAll(filepath.Join(v.store, e.Name()))
 		}
 	}
+}
+
+// recent reports whether a revision was the newest one a while ago.
+func (v *revisions) recent(n int) bool {
+	next, err := os.Stat(v.path(n + 1))
+	return err == nil && n < v.newest && time.Since(next.ModTime()) < grace
 }
 
 // share has a file in another folder, too.

@@ -18,12 +18,15 @@ type watch struct {
 	on      jetstream.ConsumeContext
 }
 
-// ensure watches a bucket that was created at a time, unless that is watched already.
-func (w *watch) ensure(ctx context.Context, created time.Time) {
-	if w.on == nil || !created.Equal(w.created) {
-		w.created = created
-		w.renew(ctx)
+// ensure watches a bucket that was created at a time, unless that is watched already. It
+// reports whether it began to.
+func (w *watch) ensure(ctx context.Context, created time.Time) bool {
+	if w.on != nil && created.Equal(w.created) {
+		return false
 	}
+	w.created = created
+	w.renew(ctx)
+	return true
 }
 
 // renew begins to watch anew.

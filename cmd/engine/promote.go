@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
+)
+
+// promoteCommand lets readers see a candidate.
+func promoteCommand() *cobra.Command {
+	var f readFlags
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:   "promote NAME",
+		Short: "Let readers see the candidate of a projection",
+		Long: `Promote lets readers see the candidate that was built beside what is read, in one instant and at one sequence:
+no read sees a mix, and none goes back. It is refused when the candidate has not caught up; with --wait it is waited for.
+What was read before follows on for keep_previous, so that engine rollback goes back to it. See engine diff for what
+will be otherwise.`,
+		Example: "  engine promote orders\n  engine promote orders --wait 10m",
+		Args:    asUsage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			if wait < 0 || wait > wire.MaxWait {
+				return usagef(c, "--wait %s: it must be between 0s and %s", wait, wire.MaxWait)
+			}
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			shown := showCandidate(c.Context(), cl, args[0], wait, c.ErrOrStderr())
+			done, err := cl.Promote(c.Context(), args[0], wait)
+			shown()
+			if err != nil {
+				return explainGeneration(err, args[0])
+			}
+			return printPromotion(c.OutOrStdout(), done, f.json)
+		},
+	}
+	f.addServer(c)
+	c.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a candidate that has not caught up, such as 10m")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+// rollbackCommand goes back to the generation that was read before.
+func rollbackCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:   "rollback NAME",
+		Short: "Let readers see what was read before the last promotion, with its own state as of now",
+		Long: `Rollback goes back to the generation that was read before, which has followed the stream since: at once, and with
+its own state. What was read becomes the candidate again, and does not take over by itself any more. Of keep_previous it
+depends how long this can be done: see engine status NAME.`,
+		Example: "  engine rollback orders",
+		Args:    asUsage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			done, err := cl.Rollback(c.Context(), args[0])
+			if err != nil {
+				return explainGeneration(err, args[0])
+			}
+			return printPromotion(c.OutOrStdout(), done, f.json)
+		},
+	}
+	f.addServer(c)
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func printPromotion(w io.Writer, done engine.Promotion, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, done)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s is read now, as of %d; before it was %s\n", done.Projection, done.To, done.Sequence, done.From)
+	return err
+}
+
+// explainGeneration adds the way out of an error that is about the generations of a
+// projection.
+func explainGeneration(err error, name string) error {
+	var p *wire.Problem
+	if !errors.As(err, &p) {
+		return explain(err)
+	}
+	switch p.Code {
+	case wire.CodeBehind:
+		return withHint(err, "engine status %s says how far it is; engine promote %s --wait 10m promotes it once it has caught up", name, name)
+	case wire.CodeNoGeneration:
+		return withHint(err, "engine status %s says which there are, engine history %s what became of others", name, name)
+	case wire.CodeDeclared:
+		return withHint(err, "take it out of the configuration first; engine plan says what that does")
+	}
+	return explain(err)
+}
+
+// showEvery is how often it is asked how far a candidate is.
+const showEvery = 200 * time.Millisecond
+
+// showCandidate shows how far a candidate is that is waited for, until it is told to end.
+func showCandidate(ctx context.Context, cl *client.Client, name string, wait time.Duration, w io.Writer) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var shows sync.WaitGroup
+	if wait > 0 {
+		shows.Go(func() { followCandidate(ctx, cl, name, w) })
+	}
+	return func() {
+		cancel()
+		shows.Wait()
+	}
+}
+
+// followCandidate shows how far a candidate is, until ctx ends, or there is none.
+func followCandidate(ctx context.Context, cl *client.Client, name string, w io.Writer) {
+	tick := time.NewTicker(showEvery)
+	defer tick.Stop()
+	var shown progress
+	defer func() {
+		if shown != nil {
+			shown.Finish()
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s, err := cl.Projection(ctx, name)
+		if err != nil || s.Candidate == nil {
+			return
+		}
+		if shown == nil {
+			shown = newProgress(w, name+" is built", int64(s.Candidate.Position+s.Candidate.Behind))
+		}
+		shown.Set(int64(s.Candidate.Position))
+	}
+}
