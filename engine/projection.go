@@ -24,6 +24,8 @@ type projection struct {
 
 	failed error // why its keyspace cannot be opened; nothing of it runs then
 
+	warned string // what the log was told last; only keep's
+
 	changing sync.RWMutex // held while another generation takes over, and read-held while commits are made durable
 	rebuilds rebuilds
 
@@ -224,6 +226,7 @@ func (p *projection) keep(ctx context.Context) {
 		}
 		p.report(p.sync(ctx), "make commits durable")
 		p.report(p.handOver(), "hand reads over to the new generation")
+		p.warn()
 		if n%120 == 0 {
 			p.report(p.expireSnapshots(), "drop old snapshots")
 		}
@@ -312,6 +315,11 @@ func (p *projection) read(runs bool) (*Reading, error) {
 		return nil, fmt.Errorf("%w: %s", ErrNotReady, p.spec.Name)
 	}
 	v, err := ks.View(ck.Version)
+	for err != nil && ks == g.keyspace && g.runner.Published().Version != ck.Version {
+		// A commit came in between, and what was there before is no longer kept.
+		ck = g.runner.Published()
+		v, err = ks.View(ck.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", p.spec.Name, ck.Position.Sequence, err)
 	}
@@ -330,7 +338,7 @@ func (p *projection) status() Status {
 	}
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
 	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
-	s.StreamLast = p.stream.end()
+	p.stream.known().report(&s, p.spec.Subjects)
 	g.runner.report(&s)
 	if p.failed != nil {
 		return s

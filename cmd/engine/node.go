@@ -16,7 +16,6 @@ import (
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
-	"gnomon/engine/ingest"
 	"gnomon/engine/query"
 	"gnomon/engine/store"
 	"gnomon/host"
@@ -33,8 +32,9 @@ type node struct {
 	host     *host.Host
 	specs    []engine.Spec
 	dir      *store.Dir
-	broker   *broker.Broker
-	source   *ingest.Source
+	broker   *broker.Broker // nil until connect
+	source   lateSource
+	appender lateAppender
 	engine   *engine.Engine
 	server   *query.Server
 	served   chan error // result of the HTTP server
@@ -75,37 +75,50 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 			return nil, err
 		}
 	}
-	// NATS, and the streams in it: an embedded server has its files in the data
-	// directory.
-	if n.broker, err = openBroker(ctx, c, log); err != nil {
-		return nil, err
-	}
-	n.source = ingest.New(n.broker.JetStream(), n.broker.Explain)
-	if err := n.declareStreams(ctx, serve); err != nil {
-		return nil, err
-	}
-	if err := n.checkStreams(ctx); err != nil {
-		return nil, err
-	}
-	// The keyspaces.
-	n.engine = engine.New(engine.Options{
-		Source: n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(c.DiskReserve), Log: log,
-	})
-	for _, spec := range n.specs {
-		if err := n.engine.Add(ctx, spec); err != nil {
+	// An external server may be away, or not answer: what there is is served meanwhile.
+	if serve && !embedded(c) {
+		if err := n.openEngine(ctx); err != nil {
 			return nil, err
 		}
+		if err := n.serve(); err != nil {
+			return nil, err
+		}
+	}
+	// NATS, and the streams in it: an embedded server has its files in the data
+	// directory.
+	if err := n.connect(ctx, serve); err != nil {
+		return nil, err
+	}
+	if err := n.openEngine(ctx); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
 
-// serve begins to answer HTTP requests.
+// openEngine opens the keyspaces, unless that is done.
+func (n *node) openEngine(ctx context.Context) error {
+	if n.engine != nil {
+		return nil
+	}
+	n.engine = engine.New(engine.Options{
+		Source: &n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(n.config.DiskReserve), Log: n.log,
+	})
+	for _, spec := range n.specs {
+		if err := n.engine.Add(ctx, spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve begins to answer HTTP requests, unless that is done.
 func (n *node) serve() error {
-	if n.listener == nil {
+	if n.listener == nil || n.server != nil {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &appender{broker: n.broker}, Bundler: n, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Connections: n.config.HTTP.MaxConnections,
 	})
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(n.listener) }()
@@ -185,7 +198,13 @@ func makeDirs(dir string) (made string, err error) {
 		}
 		made = d
 	}
-	return made, os.MkdirAll(dir, 0o700)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		if made != "" {
+			_ = os.RemoveAll(made) // where nothing can be made, nothing can be removed: there is one error to tell
+		}
+		return "", err
+	}
+	return made, nil
 }
 
 // spec loads one projection's module and tries it.
@@ -228,21 +247,6 @@ func (n *node) spec(ctx context.Context, folder *plugins.Folder, p config.Projec
 	return spec, in.Close(ctx)
 }
 
-// checkStreams refuses streams that cannot be projected. One that does not exist,
-// or a server that does not answer, is waited for.
-func (n *node) checkStreams(ctx context.Context) error {
-	for _, p := range n.config.Projections {
-		_, err := n.source.Stream(ctx, p.Stream)
-		switch {
-		case errors.Is(err, ingest.ErrUnusable):
-			return fmt.Errorf("projection %s: %w", p.Name, err)
-		case err != nil:
-			n.log.Warn("projection waits for its stream", "projection", p.Name, "error", err)
-		}
-	}
-	return nil
-}
-
 // openDir takes the data directory for this process.
 func openDir(path string, log *slog.Logger) (*store.Dir, error) {
 	d, err := store.OpenDir(path, log)
@@ -251,69 +255,6 @@ func openDir(path string, log *slog.Logger) (*store.Dir, error) {
 		return nil, withHint(err, "stop that process, or configure another data_dir")
 	}
 	return d, err
-}
-
-func openBroker(ctx context.Context, c *config.Config, log *slog.Logger) (*broker.Broker, error) {
-	nc := c.NATS
-	return broker.Open(ctx, broker.Config{
-		URL: nc.URL, Context: nc.Context, Credentials: nc.Credentials, NKey: nc.NKey,
-		User: nc.User, Password: nc.Password, Token: nc.Token, InboxPrefix: nc.InboxPrefix,
-		TLS:    broker.TLS{CA: nc.TLS.CA, Cert: nc.TLS.Cert, Key: nc.TLS.Key, First: nc.TLS.First},
-		Server: broker.Server{Dir: filepath.Join(c.DataDir, "nats"), Listen: nc.Embedded.Listen, SyncInterval: time.Duration(nc.Embedded.SyncInterval)},
-		Log:    log,
-	})
-}
-
-// ensureStreams creates the declared streams that are absent, and reports where
-// others differ.
-// declareStreams creates the streams that are declared. When the server is away, an
-// engine that is to serve does that later: it has something to serve meanwhile.
-func (n *node) declareStreams(ctx context.Context, later bool) error {
-	err := ensureStreams(ctx, n.broker, n.config.Streams, n.log)
-	if err == nil || !later || n.broker.Connected() {
-		return err
-	}
-	n.log.Warn("streams are declared when the server is there", "error", err)
-	ctx, n.giveUp = context.WithCancel(ctx)
-	n.later.Go(func() {
-		for err != nil && wait(ctx, 2*time.Second) {
-			if err = ensureStreams(ctx, n.broker, n.config.Streams, n.log); err != nil && n.broker.Connected() {
-				n.log.Error("stream cannot be declared", "error", err)
-			}
-		}
-	})
-	return nil
-}
-
-// wait returns false when ctx ends before a time has passed.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Stream, log *slog.Logger) error {
-	for _, s := range streams {
-		created, differences, err := b.EnsureStream(ctx, broker.StreamSpec{
-			Name: s.Name, Subjects: s.Subjects, Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge),
-			MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow), Replicas: s.Replicas,
-		})
-		if err != nil {
-			return err
-		}
-		if created {
-			log.Info("stream created", "stream", s.Name, "subjects", s.Subjects)
-		}
-		for _, d := range differences {
-			log.Warn("stream is not as configured; it is used as it is", "stream", s.Name, "difference", d.String())
-		}
-	}
-	return nil
 }
 
 // guestLog writes the lines of a guest to the log.
