@@ -87,6 +87,7 @@ func (v *validator) http(h HTTP) {
 	if h.Listen == "" {
 		return
 	}
+	v.between(path{"http", "max_connections"}, int64(h.MaxConnections), 1, 100_000)
 	p := path{"http", "listen"}
 	host, port, err := net.SplitHostPort(h.Listen)
 	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)
@@ -192,6 +193,7 @@ func (v *validator) filters(p path, pr *Projection, stream []string) {
 func (v *validator) limits(p path, pr *Projection) {
 	l := p.add("limits")
 	v.size(l.add("memory"), pr.Limits.Memory, 64<<10, 4<<30)
+	v.between(l.add("table"), pr.Limits.Table, 1, 10_000_000)
 	v.size(l.add("module"), pr.Limits.Module, 1, 1<<30)
 	c := pr.Limits.Compile
 	v.require(l.add("compile_time"), c >= Duration(time.Second) && c <= Duration(time.Hour), "%s is %s: it must be between 1s and 1h", l.add("compile_time").key(), c)

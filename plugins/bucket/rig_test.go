@@ -146,4 +146,3 @@ func (l *log) String() string {
 	defer l.mu.Unlock()
 	return l.text.String()
 }
-
