@@ -42,6 +42,9 @@ func (e *Engine) Accept(ctx context.Context, name, reason string) (a Acceptance,
 }
 
 func (s *session) accept(ctx context.Context, reason string) (Acceptance, error) {
+	if err := s.commitAll(ctx); err != nil {
+		return Acceptance{}, err
+	}
 	info, err := s.history().verify(ctx, s.source)
 	var changed *HistoryError
 	switch {
@@ -56,7 +59,7 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 		Time: time.Now().UTC(), Reason: reason, Code: changed.Code, Facts: changed.Text,
 		From: s.applied.Sequence, To: max(s.applied.Sequence, info.First-1),
 	}
-	anchors, err := s.anchorAt(ctx, a.To)
+	anchors, err := s.anchorsOf(ctx, a, info)
 	if err != nil {
 		return a, &refusedError{err}
 	}
@@ -66,20 +69,32 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 	}
 	s.applied.Created, s.applied.Sequence, s.anchors = info.Created, a.To, anchors
 	s.log.Warn("history accepted", "facts", a.Facts, "from", a.From, "to", a.To, "reason", reason)
+	s.failed = failedEvent{} // it was of the history that is gone
+	clear(s.verdicts)
+	s.obeying = true
+	defer func() { s.obeying = false }()
 	if err := s.cut(ctx, s.spec.Module.Traits().Memory); err != nil {
 		return a, err
 	}
-	return a, s.settle()
+	if err := s.settle(); err != nil {
+		return a, err
+	}
+	return a, errMoved
 }
 
-// anchorAt is the anchor of an event, if the stream holds it.
-func (s *session) anchorAt(ctx context.Context, sequence uint64) ([]Anchor, error) {
-	e, err := s.source.Event(ctx, s.spec.Stream, sequence)
-	if errors.Is(err, ErrNoEvent) {
-		return nil, nil
+// anchorsOf are the anchors of a position that is accepted: those of what was read when
+// only events after it are gone, or else of the last event up to it that the stream
+// holds. Without any, nothing would have been read yet, and what is lost next would go
+// unnoticed.
+func (s *session) anchorsOf(ctx context.Context, a Acceptance, info StreamInfo) ([]Anchor, error) {
+	if a.Code == eventsLost {
+		return s.anchors, nil
 	}
-	if err != nil {
-		return nil, err
+	const tries = 1000 // in a row that were deleted
+	for seq := a.To; seq >= max(info.First, 1) && seq+tries > a.To; seq-- {
+		if anchors, err := s.anchorsAt(ctx, seq); err != nil || anchors != nil {
+			return anchors, err
+		}
 	}
-	return []Anchor{AnchorOf(e)}, nil
+	return nil, nil
 }

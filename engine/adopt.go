@@ -119,7 +119,7 @@ func (r *Runner) settleAdoption() {
 
 // forget gives up what was learned of the module that ran before.
 func (r *Runner) forget() {
-	r.plan, r.bufferLimit, r.failedAt, r.failure = plan{}, 0, 0, ""
+	r.plan, r.bufferLimit, r.failed = plan{}, 0, failedEvent{}
 }
 
 // tryOut has a module take over the state, in a session of its own: it is given the

@@ -8,6 +8,38 @@ import (
 	"gnomon/sdk/abi"
 )
 
+// applyBatch applies a batch. Where some of it was committed before, and more comes after
+// that, what was ordered meanwhile is done in between: it may be about the first event
+// that comes after.
+func (s *session) applyBatch(ctx context.Context, b *Batch) error {
+	newest := s.newest.Position.Sequence
+	if s.repeats() && b.Through > newest {
+		if err := s.apply(ctx, b.until(newest)); err != nil {
+			return err
+		}
+		if err := s.obeyAll(ctx); err != nil {
+			return err
+		}
+		b = b.since(newest + 1)
+	}
+	return s.apply(ctx, b)
+}
+
+// until is a copy of a batch without what comes after a sequence.
+func (b *Batch) until(sequence uint64) *Batch {
+	out := &Batch{}
+	for rest := b.Records; len(rest) > 0; {
+		e, after, err := abi.Next(rest)
+		if err != nil || e.Sequence > sequence {
+			break
+		}
+		out.Append(&e)
+		rest = after
+	}
+	out.Through, out.Pending = sequence, b.Pending+uint64(b.Count-out.Count)
+	return out
+}
+
 // apply applies a batch, in as many calls as the guest and the plan ask for.
 func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 	if s.chain.isEmpty() {
@@ -18,8 +50,9 @@ func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.aside.full != nil {
-		return s.aside.full
+	if full := s.aside.full; full != nil {
+		s.reach(b, full.event)
+		return full
 	}
 	if err := s.heed(ctx, b.Through); err != nil {
 		return err
@@ -50,6 +83,7 @@ func (s *session) applyStored(ctx context.Context, b *Batch) error {
 			}
 		}
 		if err := s.applyPiece(ctx, p); err != nil {
+			s.reach(b, p.first)
 			return err
 		}
 		records = records[len(p.records):]
@@ -62,6 +96,30 @@ func (s *session) applyStored(ctx context.Context, b *Batch) error {
 		}
 	}
 	return nil
+}
+
+// reach moves the applied position to the last event of a batch before one that is not
+// dealt with: what was not applied of those up to it is none of the projection's, or was
+// set aside, which is committed then.
+func (s *session) reach(b *Batch, before uint64) {
+	var last abi.Record
+	for rest := b.Records; len(rest) > 0; {
+		e, after, err := abi.Next(rest)
+		if err != nil || e.Sequence >= before {
+			break
+		}
+		last, rest = e, after
+	}
+	if last.Sequence > 0 && last.Sequence >= s.applied.Sequence {
+		s.arrive(last)
+	}
+}
+
+// arrive moves the applied position to an event.
+func (s *session) arrive(e abi.Record) {
+	s.anchors = withAnchor(s.anchors, AnchorOf(e))
+	s.applied.Time = storedAt(e)
+	s.advance(e.Sequence)
 }
 
 // between commits what is due between two calls for one batch, and ends it with ctx:
@@ -160,7 +218,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	used := s.partitions.fuel()
 	s.countBatch(p.count, took, err != nil, used, s.memoryBytes())
 	if err != nil {
-		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, fuel: used, alone: alone}
+		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, event: AnchorOf(p.last), fuel: used, alone: alone}
 	}
 	s.pace = lately(s.pace, took/time.Duration(p.count))
 	s.thirst = lately(s.thirst, used/uint64(p.count))

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,31 +15,33 @@ import (
 // runner keeps it until the event's letter is committed.
 type verdict struct {
 	policy Policy
-	letter Letter // what failed; empty for Skip
+	letter Letter // what failed
+}
+
+// failedEvent is an event that halts a projection; the zero one: none does.
+type failedEvent struct {
+	event  Anchor
+	letter Letter // what failed
 }
 
 // judge decides what becomes of an event that failed by itself. It returns false when
 // the projection halts.
 func (r *Runner) judge(e *batchError) bool {
-	r.failedAt = 0
+	r.failed = failedEvent{}
 	var guest *GuestError
 	if e.count != 1 || !errors.As(e.err, &guest) {
 		return false
 	}
 	if r.spec.OnError == Halt || r.spec.OnError == "" {
-		r.failedAt, r.failure = e.first, e.err.Error()
+		r.failed = failedEvent{event: e.event, letter: r.letter(e.err.Error(), e.fuel)}
 		return false
 	}
-	r.decide(e.first, verdict{policy: r.spec.OnError, letter: r.letter(e.err.Error(), e.fuel)})
-	r.log.Warn("event failed", "seq", e.first, "error", e.err, "on_error", string(r.spec.OnError))
-	return true
-}
-
-func (r *Runner) decide(sequence uint64, v verdict) {
 	if r.verdicts == nil {
 		r.verdicts = map[uint64]verdict{}
 	}
-	r.verdicts[sequence] = v
+	r.verdicts[e.first] = verdict{policy: r.spec.OnError, letter: r.letter(e.err.Error(), e.fuel)}
+	r.log.Warn("event failed", "seq", e.first, "error", e.err, "on_error", string(r.spec.OnError))
+	return true
 }
 
 // letter is what is known of a failure just now.
@@ -56,7 +57,7 @@ type aside struct {
 	skipped []uint64          // sequences passed over, not cut yet
 	rewrite []Write           // changes of letters that were stored before
 	known   map[uint64]Letter // stored by an earlier session for events that are applied again
-	full    error             // no more may be set aside: the batch ends before that event
+	full    *fullError        // no more may be set aside: the batch ends before that event
 }
 
 // loadAside reads what earlier sessions set aside. Where the session goes on from so
@@ -133,12 +134,12 @@ func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 	}
 	v, failed := s.verdicts[e.Sequence]
 	switch {
-	case failed && v.policy == Skip && v.letter.Status == "":
+	case failed && v.policy == Skip:
 		s.aside.skipped = append(s.aside.skipped, e.Sequence)
 		return true
 	case failed:
 		l = v.letter
-		l.Status = cmp.Or(l.Status, Dead)
+		l.Status = Dead
 		if v.policy == Quarantine && len(e.Key) > 0 {
 			l.Status = Failed
 		}
@@ -147,19 +148,18 @@ func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 	default:
 		return false
 	}
-	if have := s.aside.count.Letters + int64(len(s.aside.pending)); have >= int64(s.spec.Letters) {
-		s.aside.full = fmt.Errorf("event %d cannot be set aside: %d are, and the limit is %d (projection.limits.dead_letters)", e.Sequence, have, s.spec.Letters)
+	if s.aside.full = s.fullBefore(e); s.aside.full != nil {
 		return true
 	}
-	l.Sequence, l.Key = e.Sequence, bytes.Clone(e.Key)
+	l = l.of(e)
 	for _, key := range more {
 		l.Keys = append(l.Keys, bytes.Clone(key))
 	}
-	stored := *e
 	if !s.chain.isEmpty() {
+		stored := *e
 		stored.Key = nil // it is upcast again when it is retried, and gets its key then
+		l.Event = stored.Append(nil)
 	}
-	l.Event = stored.Append(nil)
 	s.keepLetter(l)
 	return true
 }
@@ -196,6 +196,31 @@ func (s *session) decided(sequence uint64) bool {
 	return known || judged
 }
 
+// fullError says that as many events are set aside as may be.
+type fullError struct {
+	event, have uint64
+	limit       int
+}
+
+func (e *fullError) Error() string {
+	return fmt.Sprintf("event %d cannot be set aside: %d are, and the limit is %d (projection.limits.dead_letters)", e.event, e.have, e.limit)
+}
+
+// fullBefore returns an error when an event cannot be set aside.
+func (s *session) fullBefore(e *abi.Record) *fullError {
+	have := s.aside.count.Letters + int64(len(s.aside.pending))
+	if have < int64(s.spec.Letters) {
+		return nil
+	}
+	return &fullError{event: e.Sequence, have: uint64(have), limit: s.spec.Letters}
+}
+
+// of is the letter for an event, whose bytes are copied.
+func (l Letter) of(e *abi.Record) Letter {
+	l.Sequence, l.Key, l.Event = e.Sequence, bytes.Clone(e.Key), e.Append(nil)
+	return l
+}
+
 func (s *session) keepLetter(l Letter) {
 	s.aside.pending = append(s.aside.pending, l)
 	if l.Status.waits() {
@@ -227,13 +252,13 @@ func (s *session) cutAside() ([]Write, Aside, error) {
 	return writes, a.count, nil
 }
 
-// reopenCases forgets verdicts, but for those of operators: the events are tried anew.
-func (r *Runner) reopenCases() {
-	maps.DeleteFunc(r.verdicts, func(_ uint64, v verdict) bool { return v.letter.Status != Skipped })
-}
-
-// passVerdicts forgets verdicts on events that are committed.
-func (r *Runner) passVerdicts(sequence uint64) {
+// passVerdicts forgets verdicts on events that are committed, and not applied again after
+// a failure.
+func (r *Runner) passVerdicts(c Checkpoint) {
+	sequence := c.Position.Sequence
+	if r.spec.Module.Traits().Memory && len(c.Memories) > 0 {
+		sequence = c.Memories[0].Version.Sequence()
+	}
 	maps.DeleteFunc(r.verdicts, func(seq uint64, _ verdict) bool { return seq <= sequence })
 }
 

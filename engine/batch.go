@@ -3,31 +3,60 @@ package engine
 import "gnomon/sdk/abi"
 
 // Batch is a run of a stream's events in stream order, laid out as the guest
-// reads them.
+// reads them. One without events only says that there are none through a sequence.
 type Batch struct {
 	Records []byte // concatenated records, see sdk/abi
 	Count   int    // of records
 	Through uint64 // every event up to this sequence is in this batch, in an earlier one, or no longer in the stream
 	Pending uint64 // events that the stream still held after the last one, when that was delivered
+	Markers uint64 // sequences that hold no event, but the server's word that some are gone
 
 	last int    // offset of the last record
-	gap  uint64 // the first sequence between two of its events that is missing; 0: none
+	lead uint64 // so many markers come directly before its first event
+	gap  uint64 // the first sequence after its first event, or marker, that is missing; 0: none
 }
 
 // missing returns the first sequence after one that is not in the batch, though later
 // ones are; 0 when there is none.
 func (b *Batch) missing(after uint64) uint64 {
-	first, _, err := abi.Next(b.Records)
-	if err == nil && first.Sequence > after+1 {
+	first := b.Through + 1
+	if e, _, err := abi.Next(b.Records); err == nil {
+		first = e.Sequence
+	}
+	if first > after+1+b.lead {
 		return after + 1
 	}
 	return b.gap
 }
 
+// Pass notes that what is stored at a sequence is no event but a marker.
+func (b *Batch) Pass(sequence uint64) {
+	switch next := sequence == b.Through+1; {
+	case b.Count > 0:
+		b.noteGap(sequence)
+	case next:
+		b.lead++
+	default:
+		b.lead = 1
+	}
+	b.Markers++
+	b.Through = sequence
+}
+
+// noteGap notes what is missing before a sequence.
+func (b *Batch) noteGap(sequence uint64) {
+	if b.gap == 0 && sequence != b.Through+1 {
+		b.gap = b.Through + 1
+	}
+}
+
 // follow notes the sequence of an event that is appended.
 func (b *Batch) follow(sequence uint64) {
-	if b.Count > 0 && b.gap == 0 && sequence != b.Through+1 {
-		b.gap = b.Through + 1
+	switch {
+	case b.Count > 0:
+		b.noteGap(sequence)
+	case sequence != b.Through+1:
+		b.lead = 0
 	}
 	b.last = len(b.Records)
 	b.Count++

@@ -78,8 +78,14 @@ type running struct {
 // start runs projections until stop or the end of the test.
 func (b *bench) start(specs ...engine.Spec) *running {
 	b.t.Helper()
+	return b.startOn(b.store, specs...)
+}
+
+// startOn starts on another store than the bench's.
+func (b *bench) startOn(store engine.Store, specs ...engine.Spec) *running {
+	b.t.Helper()
 	e := engine.New(engine.Options{
-		Source: b.server, Store: b.store, Catalog: b.catalog, Leaser: b.leaser, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Source: b.server, Store: store, Catalog: b.catalog, Leaser: b.leaser, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Space: b.space, Reserve: 1000 << 20, Restore: b.restore,
 	})
 	r := &running{Engine: e, t: b.t, bench: b}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -23,7 +24,8 @@ type commitJob struct {
 	anchors  []Anchor
 	memory   [][]byte // of the guest at this position, or nil
 	keep     int      // memory snapshots
-	since    Version  // that it takes the keyspace back to; 0: none
+	damaged  []Version
+	since    Version // that it takes the keyspace back to; 0: none
 	letters  []Write
 	aside    Aside
 	schema   int
@@ -62,15 +64,18 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	r := commitResult{window: job.window}
 	before, err := c.keyspace.View(last.Version)
 	if err != nil {
-		r.err = fmt.Errorf("read state at %d: %w", last.Position.Sequence, err)
+		r.err = &storeError{fmt.Errorf("read state at %d: %w", last.Position.Sequence, err)}
 		return r
 	}
 	defer before.Close()
 	next := last
 	next.Version = c.newest.Next(job.position.Sequence)
 	next.Position, next.Anchors, next.Aside, next.Schema = job.position, job.anchors, job.aside, job.schema
+	if job.memory != nil {
+		next.Memories, job.keep = job.replace(next.Memories)
+	}
 	if err := job.window.tally(&next, before); err != nil {
-		r.err = fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)
+		r.err = &storeError{fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)}
 		return r
 	}
 	if r.err = c.quota.check(last, next); r.err != nil {
@@ -86,8 +91,24 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 		return r
 	}
 	c.newest = r.checkpoint.Version
-	r.view, r.err = c.keyspace.View(r.checkpoint.Version)
+	if r.view, err = c.keyspace.View(r.checkpoint.Version); err != nil {
+		r.err = &storeError{fmt.Errorf("read state at %d: %w", job.position.Sequence, err)}
+	}
 	return r
+}
+
+// replace has a new memory snapshot take the place of damaged ones, and not of sound ones
+// that are older: those come after them, where what is not kept is dropped.
+func (j *commitJob) replace(all []Memory) (sorted []Memory, keep int) {
+	var damaged []Memory
+	for _, m := range all {
+		if slices.Contains(j.damaged, m.Version) {
+			damaged = append(damaged, m)
+		} else {
+			sorted = append(sorted, m)
+		}
+	}
+	return append(sorted, damaged...), min(j.keep, 1+len(sorted))
 }
 
 // close ends the goroutine. No job may be under way.

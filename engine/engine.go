@@ -314,7 +314,7 @@ func (e *Engine) beginWatchLocked(w *streamWatch) {
 type streamWatch struct {
 	name string
 	mu   sync.Mutex
-	last uint64
+	info StreamInfo // as the server last said; zero before it did
 }
 
 func (w *streamWatch) run(ctx context.Context, src Source) {
@@ -323,7 +323,7 @@ func (w *streamWatch) run(ctx context.Context, src Source) {
 	for {
 		if info, err := src.Stream(ctx, w.name); err == nil {
 			w.mu.Lock()
-			w.last = info.Last
+			w.info = info
 			w.mu.Unlock()
 		}
 		select {
@@ -334,8 +334,8 @@ func (w *streamWatch) run(ctx context.Context, src Source) {
 	}
 }
 
-func (w *streamWatch) end() uint64 {
+func (w *streamWatch) known() StreamInfo {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last
+	return w.info
 }

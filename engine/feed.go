@@ -20,6 +20,9 @@ const (
 	joinAhead = 100
 )
 
+// weight is what a batch takes of memory, even one without events.
+func weight(b *Batch) int { return len(b.Records) + 256 }
+
 // feed hands the batches of one reader to many members. It keeps those that some
 // member has not taken yet, up to a bound; a member that is behind it is left behind.
 type feed struct {
@@ -110,7 +113,7 @@ func (f *feed) take() bool {
 	b, err := f.reader.Take()
 	if b != nil {
 		f.batches = append(f.batches, &fed{batch: b, from: f.next, uses: 1})
-		f.bytes += len(b.Records)
+		f.bytes += weight(b)
 		f.next = b.Through + 1
 		f.trimLocked()
 	}
@@ -212,7 +215,7 @@ func (f *feed) dropLocked() {
 	f.batches[0] = nil
 	f.batches = f.batches[1:]
 	f.first++
-	f.bytes -= len(oldest.batch.Records)
+	f.bytes -= weight(oldest.batch)
 	f.unuseLocked(oldest)
 }
 

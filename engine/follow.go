@@ -27,7 +27,7 @@ func (s *session) run(ctx context.Context) error {
 	wait := firstBackOff
 	for {
 		before := s.applied.Sequence
-		if err := s.obeyAll(ctx); err != nil {
+		if err := s.obeyAll(ctx); err != nil && !errors.Is(err, errMoved) {
 			return err
 		}
 		err := s.follow(ctx)
@@ -77,6 +77,7 @@ func (s *session) follow(ctx context.Context) error {
 		return asSource(fmt.Errorf("read stream %s from %d: %w", s.spec.Stream, from, err))
 	}
 	defer reader.Close()
+	s.readFrom = from
 	s.streamLast(info.Last)
 	switch {
 	case s.applied.Sequence >= info.Last:
@@ -104,9 +105,10 @@ func (s *session) checkLost(ctx context.Context, missing uint64) error {
 }
 
 // history is what was read. It is fresh when nothing ever was, whatever memory was
-// restored.
+// restored: a stream that is trimmed all the time may lose its first event before a new
+// projection gets it.
 func (s *session) history() history {
-	fresh := len(s.anchors) == 0 && len(s.newest.Anchors) == 0 && s.spec.Start.Sequence <= 1
+	fresh := len(s.anchors) == 0 && len(s.newest.Anchors) == 0 && s.failed.event.Sequence == 0 && s.spec.Start.Sequence <= 1
 	return history{position: s.applied, anchors: s.anchors, fresh: fresh}
 }
 
@@ -127,6 +129,9 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 		if err := s.room.full(); err != nil {
 			return err
 		}
+		if err := s.obeyAll(ctx); err != nil {
+			return err
+		}
 		if err := s.commitIfDue(ctx); err != nil {
 			return err
 		}
@@ -143,7 +148,6 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 		case <-reader.Ready():
 			err = s.take(ctx, reader, idle)
 		case <-s.ordered:
-			err = s.obeyAll(ctx)
 		case <-idle.timer.C:
 			err = s.idle(ctx, reader, idle)
 		}
@@ -203,9 +207,11 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 			return asSource(err)
 		}
 	}
-	if err := s.apply(ctx, b); err != nil {
+	after := max(s.applied.Sequence, s.readFrom-1)
+	if err := s.applyBatch(ctx, b); err != nil {
 		return err
 	}
+	s.countPassed(b.passed(after))
 	switch {
 	case s.unread == 0:
 		s.enter(Live, "", "")
@@ -233,6 +239,7 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 		if err := s.heed(ctx, through); err != nil {
 			return err
 		}
+		s.countPassed(Passed{Absent: through - min(through, max(s.applied.Sequence, s.readFrom-1))})
 		s.advance(through)
 		s.streamLast(through)
 		s.enter(Live, "", "")

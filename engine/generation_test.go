@@ -368,6 +368,29 @@ func TestRebuild(t *testing.T) {
 	})
 }
 
+// A rebuild begins with what is left of the stream, also where a projection was to begin
+// with an event that is gone.
+func TestRebuildFromWhatIsLeft(t *testing.T) {
+	for _, start := range []uint64{0, 4, 20} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.append(20)
+			with := func(s *engine.Spec) { s.Start = engine.Start{Sequence: start} }
+			e := b.start(spec(ledgerModule, with))
+			e.awaitLive(20)
+			e.stop()
+			b.append(20)
+			b.server.Purge(streamName, 31)
+			e = b.start(spec(ledgerModule, with))
+			e.awaitState(engine.Diverged)
+			if err := e.Rebuild(t.Context(), "p"); err != nil {
+				t.Fatal(err)
+			}
+			e.await("the new one", func(s engine.Status) bool { return s.Building == "" && s.State == engine.Live })
+			e.wantLedger(31, 40)
+		})
+	}
+}
+
 // A paused projection that is rebuilt stays paused, and one that cannot be found is not.
 func TestRebuildPaused(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {

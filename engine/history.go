@@ -15,6 +15,10 @@ type HistoryError struct {
 	Hint string // the ways out
 }
 
+// eventsLost is the code of a stream that is the one that was read, but lacks the events
+// that come next.
+const eventsLost = "events-lost"
+
 func (e *HistoryError) Error() string { return e.Text }
 
 // history is what is known of the part of a stream that was read.
@@ -56,7 +60,7 @@ func (h history) compare(info StreamInfo) error {
 		}
 	case !h.fresh && info.First > p.Sequence+1:
 		return &HistoryError{
-			Code: "events-lost",
+			Code: eventsLost,
 			Text: fmt.Sprintf("stream %s begins at sequence %d, but %d is the next to apply: %d sequences were removed before they were read", p.Stream, info.First, p.Sequence+1, info.First-p.Sequence-1),
 			Hint: "restore the stream from a backup, rebuild the projection from what is left (engine rebuild), or go on without them (engine accept --reason …); then raise the stream's limits (max_age, max_bytes)",
 		}
@@ -93,30 +97,30 @@ func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// origin finds the position before the first event that a new projection is to
-// apply.
-func origin(ctx context.Context, src Source, stream string, start Start) (Position, error) {
+// origin finds the position before the first event that a new projection is to apply,
+// and the first event that the stream holds.
+func origin(ctx context.Context, src Source, stream string, start Start) (p Position, held uint64, err error) {
 	info, err := src.Stream(ctx, stream)
 	if err != nil {
-		return Position{}, err
+		return p, 0, err
 	}
-	p := Position{Stream: stream, Created: info.Created}
+	p = Position{Stream: stream, Created: info.Created}
 	switch {
 	case start.New:
 		p.Sequence = info.Last
 	case !start.Time.IsZero():
 		first, err := src.SequenceAt(ctx, stream, start.Time)
 		if err != nil {
-			return Position{}, err
+			return p, 0, err
 		}
 		p.Sequence = first - 1
 	case start.Sequence > 1:
 		p.Sequence = start.Sequence - 1
 	}
 	if p.Sequence > info.Last {
-		return Position{}, fmt.Errorf("%w: start = %d, but stream %s ends at %d", errBeyondEnd, start.Sequence, stream, info.Last)
+		return p, 0, fmt.Errorf("%w: start = %d, but stream %s ends at %d", errBeyondEnd, start.Sequence, stream, info.Last)
 	}
-	return p, nil
+	return p, max(info.First, 1), nil
 }
 
 // errBeyondEnd says that a projection is to start at an event that does not exist

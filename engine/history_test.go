@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
@@ -131,6 +132,122 @@ func (r *running) wantDiverged(reason string) {
 	}
 }
 
+// What was accepted is no licence for what comes after: events that are lost before the
+// first one is read are noticed as they were before.
+func TestLostAfterAccept(t *testing.T) {
+	for name, change := range map[string]func(b *bench){
+		"events lost unread": func(b *bench) { b.append(10); b.server.Purge(streamName, 31) },
+		"another stream, without the last one": func(b *bench) {
+			b.server.Create(streamName)
+			b.append(20)
+			b.server.Delete(streamName, 20)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(20)
+				e := b.start(spec(ledgerModule))
+				e.awaitLive(20)
+				e.stop()
+				change(b)
+				e = b.start(spec(ledgerModule))
+				e.awaitState(engine.Diverged)
+				a, err := e.Accept(t.Context(), "p", "known")
+				if err != nil {
+					t.Fatal(err)
+				}
+				e.awaitLive(a.To)
+				e.stop()
+				b.append(10)
+				b.server.Purge(streamName, a.To+6)
+				e = b.start(spec(ledgerModule))
+				s := e.awaitState(engine.Diverged)
+				if want := fmt.Sprintf("stream S begins at sequence %d, but %d is the next to apply", a.To+6, a.To+1); !strings.HasPrefix(s.Reason, want) {
+					t.Errorf("reason %q, want %q", s.Reason, want)
+				}
+			})
+		})
+	}
+}
+
+// What is accepted is committed when that is answered, also when another commit was under
+// way.
+func TestAcceptIsCommitted(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s := spec(ledgerModule)
+		gates := map[uint64]chan struct{}{21: make(chan struct{}), 23: make(chan struct{})}
+		b.keyspace(s).Refuse = func(c engine.Commit) error {
+			if gate := gates[c.Checkpoint.Position.Sequence]; gate != nil {
+				<-gate
+			}
+			return nil
+		}
+		b.append(20)
+		e := b.start(s)
+		e.awaitLive(20)
+		b.append(1)
+		e.await("an event applied", func(s engine.Status) bool { return s.Applied == 21 && s.Committed == 20 })
+		b.server.SetSilent(true)
+		b.append(5)
+		b.server.Purge(streamName, 24)
+		answer := make(chan error, 1)
+		go func() { _, err := e.Accept(t.Context(), "p", "known"); answer <- err }()
+		synctest.Wait()
+		for _, seq := range []uint64{21, 23} {
+			select {
+			case err := <-answer:
+				t.Fatalf("answered before the commit at %d: %v", seq, err)
+			default:
+			}
+			close(gates[seq])
+			synctest.Wait()
+		}
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+		b.server.SetSilent(false)
+		e.awaitLive(26)
+		e.wantLedger(1, 26, 22, 23)
+	})
+}
+
+// A guest that keeps state in its own memory can go on too: the memory is stored when
+// the projection stops, for what came before cannot be applied again.
+func TestAcceptWithMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(25)
+		s := spec(remembers(), func(s *engine.Spec) {
+			s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: 1000 * time.Hour, Keep: 10}
+		})
+		e := b.start(s)
+		e.awaitLive(25)
+		b.server.SetSilent(true)
+		b.append(10)
+		b.server.Purge(streamName, 31)
+		b.server.SetSilent(false)
+		e.awaitState(engine.Diverged)
+		if a, err := e.Accept(t.Context(), "p", "known"); err != nil || a.From != 25 || a.To != 30 {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		check := func() {
+			t.Helper()
+			e.awaitLive(35)
+			e.wantLedger(1, 35, 26, 27, 28, 29, 30)
+			if state, _ := e.content(); state["count/35"] != "30" {
+				t.Errorf("the guest remembers %s events, want 30", state["count/35"])
+			}
+		}
+		check()
+		e.stop()
+		// No older memory is left: what came after it is another history's.
+		if ck, err := b.keyspace(s).Latest(); err != nil || len(ck.Memories) != 2 || ck.Memories[1].Version.Sequence() != 30 {
+			t.Errorf("%+v, %v", ck.Memories, err)
+		}
+		e = b.start(s)
+		check()
+	})
+}
+
 // A stream that was trimmed of what was read, or of what nobody had read when the
 // projection was new, is still the same stream.
 func TestTrimmedStream(t *testing.T) {
@@ -146,6 +263,80 @@ func TestTrimmedStream(t *testing.T) {
 		e = b.start(spec(ledgerModule))
 		e.awaitLive(25)
 		e.wantLedger(6, 25)
+	})
+}
+
+// A projection that begins after an event has read nothing yet, and notices all the same
+// that the stream lost that event, or the first one that it was to read.
+func TestNothingReadYet(t *testing.T) {
+	for start, with := range map[string]engine.Start{"new": {New: true}, "at 21": {Sequence: 21}, "time": {Time: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}} {
+		for what, c := range map[string]struct {
+			change func(b *bench)
+			reason string
+		}{
+			"tail lost":          {func(b *bench) { b.server.Rewind(streamName, 15); b.append(10) }, "stream S holds another event at sequence 20"},
+			"events lost unread": {func(b *bench) { b.append(10); b.server.Purge(streamName, 26) }, "stream S begins at sequence 26, but 21 is the next to apply"},
+		} {
+			t.Run(start+", "+what, func(t *testing.T) {
+				inBubble(t, func(t *testing.T, b *bench) {
+					b.append(20)
+					s := spec(ledgerModule, func(s *engine.Spec) { s.Start = with })
+					e := b.start(s)
+					e.awaitLive(20)
+					e.stop()
+					c.change(b)
+					e = b.start(s)
+					if s := e.awaitState(engine.Diverged); !strings.HasPrefix(s.Reason, c.reason) {
+						t.Errorf("reason %q, want %q", s.Reason, c.reason)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A projection that is halted before the very first event notices that the stream loses it.
+func TestFirstEventLost(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		e := b.start(spec(enginetest.FuncModule("never", func(abi.Record, engine.State) error { return enginetest.Refuse("never") })))
+		if s := e.awaitState(engine.Halted); s.Failing != 1 {
+			t.Errorf("%+v", s)
+		}
+		b.server.Purge(streamName, 6)
+		e.pause()
+		e.awaitState(engine.Paused)
+		e.resume()
+		if s := e.awaitState(engine.Diverged); !strings.HasPrefix(s.Reason, "stream S begins at sequence 6, but 1 is the next to apply") {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A guest that keeps state in its memory and begins with what is left of a stream comes
+// back to that beginning after a failure.
+func TestTrimmedStreamWithMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(40)
+		b.server.Purge(streamName, 6)
+		broken := true
+		m := &enginetest.Module{Name: "moody", New: func() enginetest.Guest { return &moody{broken: &broken, look: func() {}} }}
+		with := func(s *engine.Spec) {
+			s.Batch.Events, s.MemorySnapshots = 1, engine.MemoryPolicy{Events: 1000, Every: time.Hour, Keep: 2}
+		}
+		e := b.start(spec(m, with))
+		if s := e.awaitState(engine.Halted); s.Failing != 21 || s.Start != 5 {
+			t.Errorf("%+v", s)
+		}
+		e.pause()
+		e.awaitState(engine.Paused)
+		broken = false
+		e.resume()
+		e.awaitLive(40)
+		e.wantLedger(6, 40)
+		if state, _ := e.content(); state["count/40"] != "35" {
+			t.Errorf("the guest remembers %s events, want 35", state["count/40"])
+		}
 	})
 }
 

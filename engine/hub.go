@@ -26,8 +26,8 @@ type sharing struct {
 	open     int        // readers
 }
 
-// errMoved says that a reader was left behind by those it shared with: a new one
-// opened at the next event goes on at once.
+// errMoved says that a reader was left behind by those it shared with, or that an order
+// moved the position: a new one opened at the next event goes on at once.
 var errMoved = errors.New("reader was left behind")
 
 // feedLimit is what a feed reads at a time.

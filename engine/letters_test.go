@@ -235,30 +235,6 @@ func TestOrders(t *testing.T) {
 	})
 }
 
-// A projection that is halted before an event goes on when an operator skips it, and
-// the event stays on record. No other event can be skipped so.
-func TestSkipOfHalted(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		b.twoAccounts(3)
-		p := &picky{refuses: map[uint64]bool{4: true}}
-		e := b.start(setsAside(p.module("picky"), engine.Halt))
-		e.awaitState(engine.Halted)
-		if _, err := e.Order(t.Context(), "p", engine.SkipLetters, engine.Letters{Sequence: 5}); !errors.Is(err, engine.ErrNoLetter) {
-			t.Errorf("skip of another event: %v", err)
-		}
-		e.awaitState(engine.Halted)
-		e.order(engine.SkipLetters, engine.Letters{Sequence: 4})
-		s := e.awaitLive(6)
-		e.wantLetters("4 skipped b apply returned an error: not 4")
-		if s.Aside != (engine.Aside{Skipped: 1, Letters: 1}) {
-			t.Errorf("%+v", s.Aside)
-		}
-		if state := e.applied(); state["a"] != "1 3 5 " || state["b"] != "2 6 " {
-			t.Errorf("applied %v", state)
-		}
-	})
-}
-
 // No more events are set aside than the limit: then the projection halts before the
 // next one, and everything before that is committed.
 func TestLetterLimit(t *testing.T) {
@@ -277,6 +253,43 @@ func TestLetterLimit(t *testing.T) {
 		if state := e.applied(); len(strings.Fields(state["b"])) != 10 {
 			t.Errorf("applied %v", state)
 		}
+	})
+}
+
+// The last event before the limit vouches for the history, as the last one of any batch.
+func TestLetterLimitAndHistory(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.twoAccounts(10)
+		p := &picky{refuses: map[uint64]bool{2: true}}
+		s := setsAside(p.module("picky"), engine.Quarantine, func(s *engine.Spec) { s.Letters = 3 })
+		e := b.start(s)
+		if s := e.awaitState(engine.Halted); s.Position != 7 {
+			t.Errorf("%+v", s)
+		}
+		e.stop()
+		b.server.Rewind(streamName, 6)
+		time.Sleep(time.Minute) // of the bubble
+		b.twoAccounts(10)
+		e = b.start(s)
+		if s := e.awaitState(engine.Diverged); !strings.HasPrefix(s.Reason, "stream S holds another event at sequence 7") {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// What was set aside before the limit is committed with the halt, also when no event
+// was applied after it.
+func TestLetterLimitCommits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		for range 6 {
+			b.server.Append(streamName, "a.b", nil)
+		}
+		p := &picky{refuses: map[uint64]bool{2: true}}
+		e := b.start(setsAside(p.module("picky"), engine.Quarantine, func(s *engine.Spec) { s.Letters = 3 }))
+		if s := e.awaitState(engine.Halted); s.Position != 4 || s.Aside != (engine.Aside{Letters: 3, Waiting: 3}) {
+			t.Errorf("%+v", s)
+		}
+		e.wantLetters("2 failed b apply returned an error: not 2", "3 parked b", "4 parked b")
 	})
 }
 
@@ -326,4 +339,68 @@ func (r *refuser) Event(e abi.Record, st engine.State) error {
 		return enginetest.Refuse("not now")
 	}
 	return r.rememberer.Event(e, st)
+}
+
+// When a commit of an order fails the order does, and nothing that it did is committed on
+// top: what that commit was to hold would be missing. The letters are what they were, and
+// the same order does it all afterwards.
+func TestOrderWhoseCommitFails(t *testing.T) {
+	for name, m := range map[string]func(mended *atomic.Bool) enginetest.Guest{
+		"with memory":    func(mended *atomic.Bool) enginetest.Guest { return &refuser{mended: mended} }, // is committed after each letter
+		"without memory": func(mended *atomic.Bool) enginetest.Guest { return refusing(mended) },
+	} {
+		for fails := 1; fails <= 3; fails++ {
+			t.Run(fmt.Sprintf("%s, commit %d", name, fails), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, b *bench) {
+					mended := &atomic.Bool{}
+					s := spec(&enginetest.Module{Name: name, New: func() enginetest.Guest { return m(mended) }}, func(s *engine.Spec) {
+						s.OnError, s.Letters = engine.DeadLetter, 10
+						s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: 1000 * time.Hour, Keep: 2}
+					})
+					ks := b.keyspace(s)
+					ks.Max = engine.TxLimit{Writes: 5, Bytes: 1 << 20} // two letters
+					left := atomic.Int64{}
+					ks.Refuse = func(engine.Commit) error {
+						if left.Add(-1) == 0 {
+							return errors.New("no space left on device")
+						}
+						return nil
+					}
+					b.append(25)
+					e := b.start(s)
+					e.awaitLive(25)
+					mended.Store(true)
+					left.Store(int64(fails))
+					done, err := e.Order(t.Context(), "p", engine.RetryLetters, engine.Letters{})
+					failed := left.Load() <= 0
+					if failed != (err != nil) {
+						t.Errorf("%+v, %v", done, err)
+					}
+					e.awaitLive(25)
+					if s := e.status(); s.Aside.Letters != int64(len(e.setAside())) {
+						t.Errorf("%d letters are counted, there are %q", s.Aside.Letters, e.letters())
+					}
+					if failed {
+						e.order(engine.RetryLetters, engine.Letters{})
+					}
+					e.wantLetters()
+					for _, seq := range []int{7, 14, 21} {
+						if state, _ := e.content(); state[fmt.Sprintf("event/%d", seq)] == "" {
+							t.Errorf("event %d is not applied", seq)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// refusing is a guest without memory that refuses every seventh event.
+func refusing(mended *atomic.Bool) enginetest.Guest {
+	return enginetest.Func(func(e abi.Record, st engine.State) error {
+		if e.Sequence%7 == 0 && !mended.Load() {
+			return enginetest.Refuse("not now")
+		}
+		return ledger(e, st)
+	})
 }

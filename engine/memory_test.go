@@ -1,10 +1,12 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,6 +165,60 @@ func TestMemoryDamaged(t *testing.T) {
 	})
 }
 
+// A memory snapshot that was dropped is not listed again when the newest one is damaged:
+// the state that it belongs to is gone. The damaged one is listed, for a check to find,
+// until a new one takes its place; the sound ones are kept then.
+func TestMemoryDroppedStaysDropped(t *testing.T) {
+	for _, c := range []struct {
+		keep                  int
+		before, behind, after string
+	}{
+		{2, "[20 15]", "[20 15]", "[22 15]"},
+		{3, "[20 15 10]", "[20 15 10]", "[22 15 10]"},
+		{9, "[20 15 10 5 0]", "[20 15 10 5 0]", "[22 15 10 5 0]"},
+	} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			s := spec(remembers(), func(s *engine.Spec) {
+				s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: time.Hour, Keep: c.keep}
+			})
+			e := b.start(s)
+			for range 4 {
+				b.server.SetSilent(true)
+				b.append(5)
+				b.server.SetSilent(false)
+				time.Sleep(2 * time.Hour) // of the bubble
+			}
+			b.wantMemories(s, c.before)
+			e.stop()
+			ck, _ := b.keyspace(s).Latest()
+			b.keyspace(s).DamageMemory(ck.Memories[0].Version)
+			e = b.start(s)
+			b.append(2)
+			e.awaitLive(22)
+			b.wantMemories(s, c.behind)
+			time.Sleep(2 * time.Hour) // of the bubble
+			b.wantMemories(s, c.after)
+			e.wantCounts(22)
+		})
+	}
+}
+
+// wantMemories checks which memory snapshots the newest commit lists.
+func (b *bench) wantMemories(s engine.Spec, want string) {
+	b.t.Helper()
+	ck, err := b.keyspace(s).Latest()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	sequences := []uint64{}
+	for _, m := range ck.Memories {
+		sequences = append(sequences, m.Version.Sequence())
+	}
+	if got := fmt.Sprint(sequences); got != want {
+		b.t.Errorf("kept are the memories at %s, want %s", got, want)
+	}
+}
+
 // behindMemory is a stopped projection of 48 events whose newest memory snapshot is an
 // older one, as after a crash.
 func behindMemory(t *testing.T, b *bench) (s engine.Spec, memory uint64) {
@@ -225,6 +281,58 @@ func TestTailLostBeforeAppliedAgain(t *testing.T) {
 	})
 }
 
+// shaky is a module whose guests fail to write a snapshot so many times.
+type shaky struct {
+	engine.Module
+	fails *atomic.Int64
+}
+
+func (m shaky) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+	in, err := m.Module.Instantiate(ctx, c)
+	return shakyInstance{in, m.fails}, err
+}
+
+type shakyInstance struct {
+	engine.Instance
+	fails *atomic.Int64
+}
+
+func (in shakyInstance) Snapshot(ctx context.Context) ([][]byte, error) {
+	if in.fails.Add(-1) >= 0 {
+		return nil, &engine.GuestError{Call: "snapshot", Kind: engine.GuestTrapped, Event: -1}
+	}
+	return in.Instance.Snapshot(ctx)
+}
+
+// A guest that fails to write a snapshot halts its projection, with everything before
+// committed; also where events were applied again, and some of them are gone.
+func TestSnapshotFails(t *testing.T) {
+	for _, deleted := range []uint64{0, 2} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			s, memory := behindMemory(t, b)
+			var except []uint64
+			if deleted > 0 {
+				except = append(except, memory+deleted)
+				b.server.Delete(streamName, memory+deleted)
+			}
+			fails := &atomic.Int64{}
+			fails.Store(1)
+			s.Module, s.MemorySnapshots.Events = shaky{s.Module, fails}, 5
+			b.append(2)
+			e := b.start(s)
+			if s := e.awaitState(engine.Halted); s.Reason != "snapshot memory at 50: snapshot trapped" || s.Position != 50 {
+				t.Errorf("%+v", s)
+			}
+			e.wantLedger(1, 50, except...)
+			e.stop()
+			b.append(2)
+			e = b.start(s)
+			e.awaitLive(52)
+			e.wantLedger(1, 52, except...)
+		})
+	}
+}
+
 // What is applied again may be more than a transaction holds.
 func TestAppliedAgainIsLarge(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
@@ -246,6 +354,29 @@ func TestAppliedAgainIsLarge(t *testing.T) {
 	})
 }
 
+// What was found out about an event holds when it is applied again because another one
+// fails: else the one would bring up the other without end.
+func TestMemoryAndTwoFailures(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		var made atomic.Int64
+		broken := true
+		m := &enginetest.Module{Name: "moody", Fuel: 7, New: func() enginetest.Guest { return &moody{broken: &broken, look: func() {}} }}
+		m.Open = func([]byte) {
+			if made.Add(1) == 100 {
+				t.Error("a hundred instances were made")
+				broken = false
+			}
+		}
+		b.append(60)
+		e := b.start(spec(m, func(s *engine.Spec) {
+			s.OnError, s.Batch.Events = engine.Skip, 10
+			s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: 1000 * time.Hour, Keep: 2}
+		}))
+		e.awaitLive(60)
+		e.wantLedger(1, 60, 21)
+	})
+}
+
 // Memory is stored as often as the policy asks for, by events and by time, but not
 // when nothing happened.
 func TestMemoryPolicy(t *testing.T) {
@@ -255,27 +386,13 @@ func TestMemoryPolicy(t *testing.T) {
 		})
 		e := b.start(s)
 		e.awaitLive(0)
-		stored := func() (sequences []uint64) {
-			ck, err := b.keyspace(s).Latest()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range ck.Memories {
-				sequences = append(sequences, m.Version.Sequence())
-			}
-			return sequences
-		}
 		for n := uint64(1); n <= 25; n++ { // one by one, as they come to a live one
 			b.append(1)
 			e.awaitLive(n)
 		}
-		if got := fmt.Sprint(stored()); got != "[20 10 0]" {
-			t.Errorf("memory was stored at %s, want [20 10 0]", got)
-		}
+		b.wantMemories(s, "[20 10 0]")
 		time.Sleep(3 * time.Hour) // of the bubble
-		if got := fmt.Sprint(stored()); got != "[25 20 10 0]" {
-			t.Errorf("memory was stored at %s, want [25 20 10 0]", got)
-		}
+		b.wantMemories(s, "[25 20 10 0]")
 	})
 }
 

@@ -29,6 +29,7 @@ type monitor struct {
 	started   *uint64
 
 	events, commits, failures uint64
+	passed                    Passed
 	apply                     time.Duration
 	fuel                      uint64
 	memory                    uint64
@@ -301,7 +302,7 @@ func (m *monitor) report(s *Status) {
 	}
 	s.Applied, s.Committed = m.applied, m.published.Position.Sequence
 	s.StreamLast = max(s.StreamLast, m.last)
-	s.Events, s.Commits, s.Failures = m.events, m.commits, m.failures
+	s.Events, s.Commits, s.Failures, s.Passed = m.events, m.commits, m.failures, m.passed
 	s.Rate, s.CatchUpRate = m.rate.perSecond(time.Now()), m.catchUp.rate
 	s.Apply, s.Memory = m.apply, m.memory
 	if m.events > 0 {

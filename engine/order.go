@@ -83,18 +83,24 @@ func (m *monitor) refuseOrders(err error) {
 	}
 }
 
-// obeyAll does what was ordered. It returns what ends the session.
+// obeyAll does what was ordered. It returns what ends the session, or errMoved when the
+// events that come next are others than before. Orders wait while events are applied
+// again: what is committed then is ahead of the session.
 func (s *session) obeyAll(ctx context.Context) error {
+	var moved error
 	for !s.repeats() {
 		o := s.nextOrder()
 		if o == nil {
-			return s.heed(ctx, s.applied.Sequence)
+			break
 		}
 		err := o.do(ctx, s)
 		var refused *refusedError
 		switch {
 		case err == nil:
 			o.done <- nil
+		case errors.Is(err, errMoved):
+			o.done <- nil
+			moved = &sourceError{errMoved}
 		case errors.Is(err, errReopen):
 			o.done <- nil
 			return err
@@ -105,5 +111,8 @@ func (s *session) obeyAll(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if moved != nil {
+		return moved
+	}
+	return s.heed(ctx, s.applied.Sequence)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -66,12 +67,8 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 	if err := s.commitAll(ctx); err != nil {
 		return Ordered{}, err
 	}
-	if verb == SkipLetters && s.failedAt > s.applied.Sequence && s.failedAt == l.Sequence {
-		l := s.letter(s.failure, 0)
-		l.Status = Skipped
-		s.decide(s.failedAt, verdict{policy: Skip, letter: l})
-		s.failedAt = 0
-		return Ordered{Done: 1, Left: s.aside.count.Letters}, nil
+	if failed := s.failed.event.Sequence; verb == SkipLetters && failed > s.applied.Sequence && failed == l.Sequence {
+		return s.pass(ctx)
 	}
 	chosen, waits, err := s.choose(l)
 	if err != nil {
@@ -101,6 +98,36 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 	return w.done, err
 }
 
+// pass passes over the event that the projection is halted before: everything up to it
+// is committed. What comes of the next one changes nothing about that.
+func (s *session) pass(ctx context.Context) (Ordered, error) {
+	if _, err := s.history().verify(ctx, s.source); err != nil {
+		return Ordered{}, &refusedError{err}
+	}
+	e, err := s.source.Event(ctx, s.spec.Stream, s.failed.event.Sequence)
+	if err != nil {
+		return Ordered{}, &refusedError{fmt.Errorf("read event %d, to keep it on record: %w", s.failed.event.Sequence, err)}
+	}
+	if !AnchorOf(e).Same(s.failed.event) {
+		return Ordered{}, &refusedError{fmt.Errorf("event %d is not the one that failed: %w", e.Sequence, ErrNoLetter)}
+	}
+	if s.spec.KeyOf != nil && s.chain.isEmpty() {
+		e.Key = s.spec.KeyOf(e)
+	}
+	if full := s.fullBefore(&e); full != nil {
+		return Ordered{}, &refusedError{full}
+	}
+	l := s.failed.letter.of(&e)
+	l.Status = Skipped
+	s.keepLetter(l)
+	s.arrive(e)
+	s.failed = failedEvent{}
+	if err := s.commitAll(ctx); err != nil {
+		return Ordered{}, err
+	}
+	return Ordered{Done: 1, Left: s.aside.count.Letters}, errMoved
+}
+
 // choose reads the letters that an order is about, and those that wait in the queues of
 // their keys, both in order.
 func (s *session) choose(t Letters) (chosen, waits []Letter, err error) {
@@ -114,6 +141,9 @@ func (s *session) choose(t Letters) (chosen, waits []Letter, err error) {
 		}
 		return true
 	})
+	if err != nil {
+		err = &storeError{err}
+	}
 	return chosen, waits, err
 }
 

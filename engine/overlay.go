@@ -1,6 +1,9 @@
 package engine
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // errWindowFull says that a batch's writes do not fit the commit they belong to.
 var errWindowFull = errors.New("commit is full")
@@ -118,7 +121,7 @@ func (o *overlay) Get(key []byte) ([]byte, bool, error) {
 	}
 	value, ok, err := o.base.Get(key)
 	if err != nil {
-		return nil, false, err
+		return nil, false, &storeError{fmt.Errorf("read state: %w", err)}
 	}
 	it := &item{key: string(key), value: value, present: ok, used: true, prior: prior{kind: priorAbsent}}
 	if ok {

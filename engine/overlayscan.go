@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -9,7 +10,7 @@ import (
 func (o *overlay) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	m := merge{rows: o.sorted.between(o, string(prefix), string(after)), fn: fn, more: true}
 	if err := o.base.Scan(prefix, after, m.committed); err != nil {
-		return err
+		return &storeError{fmt.Errorf("read state: %w", err)}
 	}
 	m.upTo("", true)
 	return nil

@@ -24,6 +24,8 @@ type projection struct {
 	changing chan struct{}      // of capacity 1: held by who changes which generations there are
 	running  sync.WaitGroup     // goroutines of generations
 
+	warned string // what the log was told last; only keep's
+
 	mu        sync.Mutex // guards what follows, and pins against expiry
 	declared  *Spec      // nil: it is not, or no longer
 	withdrawn bool       // it is no longer declared: nothing of it runs
@@ -133,6 +135,7 @@ func (p *projection) keep(ctx context.Context) {
 		p.report(p.promoteItself(ctx), "let the candidate take over")
 		p.report(p.retire(ctx), "give up the previous generation")
 		p.report(p.sweep(), "remove what nobody needs")
+		p.warn()
 		if n%120 == 0 {
 			p.report(p.expireSnapshots(), "drop old snapshots")
 		}
@@ -257,6 +260,11 @@ func (p *projection) readLocked(g *generation) (*Reading, error) {
 		return nil, fmt.Errorf("%w: %s", ErrNotReady, p.name)
 	}
 	v, err := ks.View(ck.Version)
+	for err != nil && ks == g.keyspace && g.runner.Published().Version != ck.Version {
+		// A commit came in between, and what was there before is no longer kept.
+		ck = g.runner.Published()
+		v, err = ks.View(ck.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", p.name, ck.Position.Sequence, err)
 	}
@@ -341,8 +349,8 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	}
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
 	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
-	if g.stream != nil {
-		s.StreamLast = g.stream.end()
+	if g.stream != nil && g.spec != nil {
+		g.stream.known().report(s, g.spec.Subjects)
 	}
 	g.runner.report(s)
 	if g.failed != nil {

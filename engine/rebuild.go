@@ -26,7 +26,11 @@ func (e *Engine) Rebuild(ctx context.Context, name string) error {
 	if spec == nil {
 		return fmt.Errorf("%w: %s", ErrNotReady, name)
 	}
-	err = p.update(func(r *CatalogRecord) error { r.Origin = nil; return nil }) // of the stream that there is now
+	err = p.update(func(r *CatalogRecord) error {
+		r.Rebuilds++
+		r.Origin = nil // of the stream that there is now
+		return nil
+	})
 	if err != nil {
 		return err
 	}

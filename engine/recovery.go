@@ -24,7 +24,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	}
 	base, err := r.keyspace.View(ck.Version)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err), ps.close(ctx))
+		return nil, errors.Join(&storeError{fmt.Errorf("read state at %d: %w", ck.Position.Sequence, err)}, ps.close(ctx))
 	}
 	ps.see(base, r.keyspace.Limit(), r.spec.Cache)
 	if ck.Version != s.newest.Version {
@@ -33,7 +33,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	}
 	s.applied, s.anchors = ck.Position, ck.Anchors
 	if err := s.loadAside(ck.Aside.Skipped); err != nil {
-		return nil, errors.Join(err, ps.close(ctx))
+		return nil, errors.Join(&storeError{err}, ps.close(ctx))
 	}
 	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, ck, s.newest.Version)
 	s.applied.Module = r.spec.Module.Digest()
@@ -52,13 +52,17 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 		return ck, nil
 	}
 	if !errors.Is(err, ErrNoCheckpoint) {
-		return ck, fmt.Errorf("open keyspace: %w", err)
+		return ck, &storeError{fmt.Errorf("open keyspace: %w", err)}
 	}
 	p, err := r.origin(ctx)
 	if err != nil {
 		return ck, &sourceError{err}
 	}
-	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Schema: r.spec.Schema}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	anchors, err := r.anchorsAt(ctx, p.Sequence)
+	if err != nil {
+		return ck, &sourceError{err}
+	}
+	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema}, KeepMemories: r.spec.MemorySnapshots.Keep}
 	if r.spec.Module.Traits().Memory {
 		if c.Memory, err = r.freshMemory(ctx); err != nil {
 			return ck, err
@@ -72,9 +76,11 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 }
 
 // origin is the position before the first event: that of the projection's first
-// generation, unless stream or start are others now.
+// generation, unless stream or start are others now. Where the stream no longer holds what
+// comes next it is before what is left, unless it is to begin at a certain event: the
+// first memory snapshot of a guest belongs to it, to which the guest may come back.
 func (r *Runner) origin(ctx context.Context) (Position, error) {
-	p, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
+	p, held, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
 	if err != nil {
 		return p, err
 	}
@@ -85,10 +91,30 @@ func (r *Runner) origin(ctx context.Context) (Position, error) {
 			first = *o
 		}
 		rec.Origin = &first
+		p.Sequence = first.Sequence
+		if r.spec.Start.Sequence <= 1 || rec.Rebuilds > 0 {
+			p.Sequence = max(first.Sequence, held-1)
+		}
 		return nil
 	})
-	p.Sequence = first.Sequence
 	return p, err
+}
+
+// anchorsAt is the anchor of an event, if the stream holds it. A projection that begins
+// after it will notice when the stream is another, or when it lost what comes next, though
+// it has read nothing yet.
+func (r *Runner) anchorsAt(ctx context.Context, sequence uint64) ([]Anchor, error) {
+	if sequence == 0 {
+		return nil, nil
+	}
+	e, err := r.source.Event(ctx, r.spec.Stream, sequence)
+	if errors.Is(err, ErrNoEvent) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []Anchor{AnchorOf(e)}, nil
 }
 
 // freshMemory is the memory of an instance that has seen no event, so that there
@@ -119,18 +145,28 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 	var damaged error
 	for _, m := range ck.Memories {
 		blobs, err := s.keyspace.Memory(m)
-		if err != nil {
+		if errors.Is(err, ErrCorrupt) {
 			damaged = err
-			s.log.Warn("memory snapshot cannot be read, trying an older one", "seq", m.Version.Sequence(), "error", err)
+			s.damaged = append(s.damaged, m.Version)
+			s.log.Warn("memory snapshot is damaged, trying an older one", "seq", m.Version.Sequence(), "error", err)
 			continue
 		}
-		at, err := s.keyspace.Checkpoint(m.Version)
 		if err != nil {
-			return fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)
+			return &storeError{fmt.Errorf("read memory at %d: %w", m.Version.Sequence(), err)}
+		}
+		at, err := s.keyspace.Checkpoint(m.Version)
+		if errors.Is(err, ErrNoCheckpoint) {
+			return fmt.Errorf("memory snapshot at %d has no checkpoint: %w", m.Version.Sequence(), ErrCorrupt)
+		}
+		if err != nil {
+			return &storeError{fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)}
 		}
 		if err := s.partitions[0].instance.Restore(ctx, blobs); err != nil {
 			return fmt.Errorf("restore memory at %d: %w", m.Version.Sequence(), err)
 		}
+		// It lists what was kept then. Of that the older ones are dropped by now, and with
+		// them the state that they belong to.
+		at.Memories = ck.Memories
 		*ck = at
 		return nil
 	}

@@ -34,8 +34,7 @@ type Runner struct {
 	plan        plan
 	bufferLimit int // of the guest's batch buffer, in bytes; 0 when it has none
 	verdicts    map[uint64]verdict
-	failedAt    uint64 // the event that the projection is halted before, 0: none
-	failure     string // of that event
+	failed      failedEvent // that the projection is halted before
 
 	monitor // what others may ask for at any time
 }
@@ -60,6 +59,9 @@ func (r *Runner) Run(ctx context.Context) {
 		}
 		before := r.Published().Version
 		err := r.session(ctx)
+		if r.Published().Version > before {
+			wait = firstBackOff
+		}
 		var failed *batchError
 		switch {
 		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused), errors.Is(err, errAdopt):
@@ -67,14 +69,11 @@ func (r *Runner) Run(ctx context.Context) {
 		case errors.As(err, &failed) && r.retry(failed):
 			r.log.Log(ctx, failed.level(), "batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
 		case errors.As(err, &failed) && r.judge(failed), errors.Is(err, errReopen):
-		case isStore(err):
-			r.enter(Stalled, err.Error(), "it is tried again by itself, every few seconds; see that the disk has room and can be written")
-			r.log.Error("commit failed, it is tried again", "error", err)
+		case passes(err) != "":
+			r.enter(Stalled, err.Error(), "it is tried again by itself, every few seconds; "+passes(err))
+			r.log.Error("no events are taken, it is tried again", "error", err)
 			wait = r.backOff(ctx, wait)
 		case isSource(err):
-			if r.Published().Version > before {
-				wait = firstBackOff
-			}
 			r.troubled(err)
 			wait = r.backOff(ctx, wait)
 		default:
@@ -93,7 +92,8 @@ func (r *Runner) session(ctx context.Context) error {
 	}
 	err = s.run(ctx)
 	// A failed call has left the instance's memory half changed.
-	sound := err == nil || errors.Is(err, context.Canceled) || isSource(err)
+	var changed *HistoryError
+	sound := err == nil || errors.Is(err, context.Canceled) || isSource(err) || errors.As(err, &changed)
 	if cerr := s.close(ctx, sound); cerr != nil {
 		return cerr
 	}
@@ -134,10 +134,27 @@ type storeError struct{ err error }
 func (e *storeError) Error() string { return e.err.Error() }
 func (e *storeError) Unwrap() error { return e.err }
 
-// isStore tells errors of the store that may pass from damage, which does not.
-func isStore(err error) bool {
-	var s *storeError
-	return errors.As(err, &s) && !errors.Is(err, ErrCorrupt)
+// instanceError is an error in making an instance, of a module that could be started
+// before: the machine may have too little memory at present.
+type instanceError struct{ err error }
+
+func (e *instanceError) Error() string { return e.err.Error() }
+func (e *instanceError) Unwrap() error { return e.err }
+
+// passes says what helps against an error that may pass by itself; it is empty for all
+// others, such as damage.
+func passes(err error) string {
+	var store *storeError
+	var instance *instanceError
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return ""
+	case errors.As(err, &store):
+		return "see that the disk has room, and can be read and written"
+	case errors.As(err, &instance):
+		return "see that the machine has memory, and hold the module against: engine check MODULE"
+	}
+	return ""
 }
 
 // stop enters the state that err asks for, and waits for the end, for a pause or for
@@ -152,7 +169,7 @@ func (r *Runner) stop(ctx context.Context, err error) {
 		r.fails(r.failing(err))
 	}
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
-	r.reopenCases()
+	clear(r.verdicts) // the events are tried anew
 	r.refuseOrders(r.stopped())
 	r.awaitPause(ctx)
 }
@@ -169,8 +186,8 @@ func (r *Runner) haltHint(err error) string {
 // failing returns the one event that a halt is about; 0: there is none.
 func (r *Runner) failing(err error) uint64 {
 	var failed *batchError
-	if errors.As(err, &failed) && failed.first == r.failedAt {
-		return r.failedAt
+	if errors.As(err, &failed) && failed.first == r.failed.event.Sequence {
+		return failed.first
 	}
 	return 0
 }

@@ -25,10 +25,13 @@ type session struct {
 	since  Version    // of the snapshot; 0 once that commit is made, and without memory
 	newest Checkpoint // that was committed before
 
+	damaged []Version // memory snapshots that could not be read
+
 	// applied is how far the overlay reflects the stream; its anchors are those of
 	// the events that were read.
 	applied  Position
 	anchors  []Anchor
+	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
 	obeying  bool          // an order is being carried out
 	cutAt    uint64        // sequence of the last cut
@@ -59,6 +62,7 @@ type batchError struct {
 	err         error
 	first, last uint64 // sequences
 	count       int    // events
+	event       Anchor // of the last
 	fuel        uint64 // that the call used
 	alone       bool   // there was nothing else in its window
 }
@@ -113,20 +117,18 @@ func (s *session) landed(r commitResult) error {
 		return r.err
 	}
 	s.took = r.took
+	s.countCommit(r.checkpoint) // before the version that was read so far is let go
 	s.partitions.committed(r.window, r.view)
-	s.passVerdicts(r.checkpoint.Position.Sequence)
-	s.countCommit(r.checkpoint)
+	s.passVerdicts(r.checkpoint)
 	return nil
 }
 
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
-	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, since: s.since, schema: s.spec.Schema}
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema}
 	if s.obeying {
-		job.keep = 1 // no older memory: a replay would not know what was ordered
+		job.keep = 1 // no older memory: a replay would not know what was ordered, or of another history
 	}
-	s.since = 0
-	s.partitions.setLimit(s.keyspace.Limit())
 	if memory {
 		blobs, err := s.partitions[0].instance.Snapshot(ctx)
 		if err != nil {
@@ -135,6 +137,8 @@ func (s *session) cut(ctx context.Context, memory bool) error {
 		job.memory = append([][]byte{}, blobs...)
 		s.memoryAt.events, s.memoryAt.time, s.written = s.events, time.Now(), 0
 	}
+	s.since = 0
+	s.partitions.setLimit(s.keyspace.Limit())
 	s.written += s.partitions.dirtyBytes()
 	var err error
 	if job.window, err = s.partitions.cut(); err == nil {

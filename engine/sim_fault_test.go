@@ -16,8 +16,9 @@ import (
 
 // weather is how likely calls fail, and how long they take.
 type weather struct {
-	source, reader, commit, sync, memory float64
-	slow                                 time.Duration // for a tenth of the calls
+	source, reader, commit, sync, memory, read float64
+	instance, guest                            float64
+	slow                                       time.Duration // for a tenth of the calls
 }
 
 // life is one run of the engine's process. When it is over nothing that the engine
@@ -100,7 +101,7 @@ func (l *life) dawdle(kind string) {
 type simStore struct {
 	*life
 	store *enginetest.Store
-	open  func(name, generation string, ks *enginetest.Keyspace)
+	open  func(name, generation string, create bool, ks *enginetest.Keyspace)
 }
 
 // Open implements engine.Store.
@@ -109,7 +110,7 @@ func (s simStore) Open(ctx context.Context, name, generation string, create bool
 		opened, err := s.store.Open(ctx, name, generation, create)
 		if err == nil {
 			ks = &simKeyspace{Keyspace: opened.(*enginetest.Keyspace), life: s.life, name: name}
-			s.open(name, generation, opened.(*enginetest.Keyspace))
+			s.open(name, generation, create, opened.(*enginetest.Keyspace))
 		}
 		return err
 	})
@@ -182,6 +183,9 @@ func (k *simKeyspace) Sync(ctx context.Context) (v engine.Version, err error) {
 
 // Memory implements engine.Keyspace. The newest of several may be damaged.
 func (k *simKeyspace) Memory(m engine.Memory) ([][]byte, error) {
+	if err := k.readFails(); err != nil {
+		return nil, err
+	}
 	if ck, err := k.Keyspace.Latest(); err == nil && len(ck.Memories) > 1 && ck.Memories[0].Version == m.Version &&
 		k.life.dice.hit("memory "+k.name, k.life.sky.Load().memory) {
 		k.life.seen.saw("%s: memory at %d is damaged", k.name, m.Version.Sequence())
@@ -190,22 +194,68 @@ func (k *simKeyspace) Memory(m engine.Memory) ([][]byte, error) {
 	return k.Keyspace.Memory(m)
 }
 
-// View implements engine.Keyspace.
+// View implements engine.Keyspace. What is no longer kept must not be asked for.
 func (k *simKeyspace) View(v engine.Version) (engine.View, error) {
-	view, err := k.Keyspace.View(v)
-	if err == nil {
-		k.life.views.Add(1)
-		view = &simView{View: view, close: sync.OnceFunc(func() { k.life.views.Add(-1) })}
+	if err := k.readFails(); err != nil {
+		return nil, err
 	}
-	return view, err
+	view, err := k.Keyspace.View(v)
+	if err != nil {
+		k.life.seen.saw("BUG %s: view: %v", k.name, err)
+		return nil, fmt.Errorf("%w: %w", engine.ErrCorrupt, err)
+	}
+	k.life.views.Add(1)
+	return &simView{View: view, keyspace: k, close: sync.OnceFunc(func() { k.life.views.Add(-1) })}, nil
+}
+
+// readFails is the error of a read that fails.
+func (k *simKeyspace) readFails() error {
+	if k.life.dice.hit("read "+k.name, k.life.sky.Load().read) {
+		k.life.seen.saw("%s: a read fails", k.name)
+		return errDisk
+	}
+	return nil
 }
 
 type simView struct {
 	engine.View
-	close func()
+	keyspace *simKeyspace
+	close    func()
 }
 
 func (v *simView) Close() { v.View.Close(); v.close() }
+
+func (v *simView) Letters() engine.Rows { return simRows{v.View.Letters(), v.keyspace} }
+
+func (v *simView) Get(key []byte) ([]byte, bool, error) {
+	return simRows{v.View, v.keyspace}.Get(key)
+}
+
+func (v *simView) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	return simRows{v.View, v.keyspace}.Scan(prefix, after, fn)
+}
+
+// simRows are rows that cannot always be read, or not to the end.
+type simRows struct {
+	engine.Rows
+	keyspace *simKeyspace
+}
+
+func (r simRows) Get(key []byte) ([]byte, bool, error) {
+	if err := r.keyspace.readFails(); err != nil {
+		return nil, false, err
+	}
+	return r.Rows.Get(key)
+}
+
+func (r simRows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	fails, n := r.keyspace.readFails(), 0
+	err := r.Rows.Scan(prefix, after, func(key, value []byte) bool {
+		n++
+		return (fails == nil || n < 3) && fn(key, value)
+	})
+	return errors.Join(fails, err)
+}
 
 // Pin implements engine.Keyspace.
 func (k *simKeyspace) Pin(v engine.Version) {
@@ -326,7 +376,8 @@ func drawWeather(r *rand.Rand) *weather {
 	some := func(p ...float64) float64 { return p[r.IntN(len(p))] }
 	return &weather{
 		source: some(0, 0, 0.05, 0.3), reader: some(0, 0, 0.02, 0.2),
-		commit: some(0, 0, 0.05, 0.4), sync: some(0, 0, 0.5, 1), memory: 0.3,
+		commit: some(0, 0, 0.05, 0.4), sync: some(0, 0, 0.5, 1), memory: 0.3, read: some(0, 0, 0, 0.001, 0.02),
+		instance: some(0, 0, 0.1, 0.6), guest: some(0, 0, 0, 0.02, 0.1),
 		slow: time.Duration(some(0, 0, 0.005, 0.2, 3) * float64(time.Second)),
 	}
 }

@@ -48,28 +48,21 @@ func (w *simWorld) stepOrder(r *rand.Rand) {
 // order gives an order, and notes what may have come of it.
 func (w *simWorld) order(p *simProjection, verb engine.Verb, t engine.Letters, passes bool) {
 	l, g := w.life, w.generation(p)
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute) // of the bubble
-	defer cancel()
-	go func() {
-		select {
-		case <-l.over:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	ctx, done := w.patiently(2 * time.Minute)
+	defer done()
 	var before engine.Version
 	if ck, err := g.keyspace.Latest(); err == nil {
 		before = ck.Version
 	}
-	done, err := l.engine.Order(ctx, p.name, verb, t)
-	w.seen.saw("%s: %s of %d %s: %+v, %v", p.name, verb, t.Sequence, t.Key, done, err)
+	came, err := l.engine.Order(ctx, p.name, verb, t)
+	w.seen.saw("%s: %s of %d %s: %+v, %v", p.name, verb, t.Sequence, t.Key, came, err)
 	var stopped *engine.StoppedError
 	if errors.Is(err, engine.ErrNoLetter) || errors.As(err, &stopped) {
 		return
 	}
 	o := simOrder{verb: verb, letters: t, level: int(w.level.Load()), steps: allSteps, passes: passes}
 	var scripts [][]simOrder
-	if err != nil || passes {
+	if err != nil {
 		scripts = slices.Clone(g.scripts)
 	}
 	positions := map[uint64]bool{}

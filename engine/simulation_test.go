@@ -12,7 +12,12 @@ import (
 	"time"
 )
 
-var simSeed = flag.Uint64("sim.seed", 0, "play the simulation of this seed only")
+var (
+	simSeed = flag.Uint64("sim.seed", 0, "play the simulation of this seed only")
+	simFrom = flag.Uint64("sim.from", 1, "the first seed")
+	simMost = flag.Uint64("sim.most", 0, "so many seeds at most; 0: 2000, or any number with GNOMON_SOAK")
+	simSide = flag.Int("sim.side", 2, "so many seeds side by side")
+)
 
 const simLength = 60 // steps
 
@@ -81,6 +86,9 @@ func TestSimulation(t *testing.T) {
 	case testing.Short():
 		budget = 6 * time.Second
 	}
+	if *simMost != 0 {
+		seeds = *simMost
+	}
 	end := time.Now().Add(budget)
 	var next, played uint64
 	var mu sync.Mutex
@@ -88,10 +96,10 @@ func TestSimulation(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		next++
-		return next, next <= seeds && time.Now().Before(end)
+		return *simFrom + next - 1, next <= seeds && time.Now().Before(end)
 	}
 	t.Run("seeds", func(t *testing.T) {
-		for i := range 2 {
+		for i := range *simSide {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
 				for seed, ok := take(); ok && !t.Failed(); seed, ok = take() {

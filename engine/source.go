@@ -46,8 +46,9 @@ type Reader interface {
 	// closed.
 	Ready() <-chan struct{}
 	// Take returns the events read since the last call, or nil when there are
-	// none. The batch is the caller's, who does not change it, until Release. An error
-	// is final: ErrReaderLost, wrapped with the reason.
+	// none. A batch without any says how far there are none. The batch is the caller's,
+	// who does not change it, until Release. An error is final: ErrReaderLost, wrapped
+	// with the reason.
 	Take() (*Batch, error)
 	// Release gives a batch back, whose memory is used again. It may be left out.
 	Release(b *Batch)
@@ -74,4 +75,18 @@ type StreamInfo struct {
 	Last     uint64 // sequence of the last event it ever stored; 0 before the first
 	Events   uint64 // that it holds
 	LastTime time.Time
+
+	Mirror      string   // the stream that it is a mirror of; empty: it is none
+	Sources     []string // streams that it gets its events from, beside its subjects
+	Transformed bool     // it stores events under other subjects than they come with
+}
+
+// Absent is how many sequences between its first and its last event hold none: those
+// events were deleted or expired, or their mirror leaves them out.
+func (i StreamInfo) Absent() uint64 {
+	if i.Events == 0 {
+		return 0
+	}
+	held := i.First + i.Events
+	return max(i.Last+1, held) - held
 }

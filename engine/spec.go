@@ -111,7 +111,7 @@ func (s Start) String() string {
 func (s *Spec) newInstance(ctx context.Context) (Instance, error) {
 	in, err := s.Module.Instantiate(ctx, InstanceConfig{Settings: s.Settings, Memory: s.Memory, Log: s.Log})
 	if err != nil {
-		return nil, fmt.Errorf("instantiate module: %w", err)
+		return nil, &instanceError{fmt.Errorf("instantiate module: %w", err)}
 	}
 	return in, nil
 }

@@ -46,6 +46,12 @@ type Status struct {
 	StreamLast   uint64    `json:"stream_last_seq"` // as the server last said
 	Behind       uint64    `json:"behind"`          // StreamLast - Position, in sequences
 
+	StreamAbsent  uint64   `json:"stream_absent"`                     // sequences between the stream's first and last event that hold none, as the server last said
+	StreamMirror  string   `json:"stream_mirror_of,omitempty"`        // the stream that it is a mirror of
+	StreamSources []string `json:"stream_sources,omitempty"`          // the streams that it gets its events from
+	Interleaved   bool     `json:"stream_order_of_arrival,omitempty"` // from more than one source: their order is that of their arrival, and another one when the stream is built again
+	Warning       string   `json:"warning,omitempty"`                 // what may be wrong though it does not stop the projection, and what to do about it
+
 	Keys      int64  `json:"keys"`
 	Bytes     int64  `json:"bytes"`
 	DiskBytes int64  `json:"disk_bytes"`
@@ -56,6 +62,7 @@ type Status struct {
 	Events      uint64        `json:"events_applied"` // since the engine started
 	Commits     uint64        `json:"commits"`        // since the engine started
 	Failures    uint64        `json:"failures"`       // batches rolled back since the engine started
+	Passed      Passed        `json:"passed_over"`    // since the engine started
 	Rate        float64       `json:"events_per_second"`
 	CatchUpRate float64       `json:"catch_up_events_per_second"` // when it last caught up
 	LeftMs      int64         `json:"left_ms,omitempty"`          // until it has caught up, if nothing more is stored; 0: it is not catching up, or not known yet

@@ -11,10 +11,9 @@ import (
 // Bounds on what a module may declare. They keep the compiler from being led
 // into unbounded memory or time by a small file; no toolchain comes near them.
 const (
-	maxLocals       = 5_000   // of one function
-	maxTables       = 8       //
-	maxTableEntries = 100_000 // of one table, at its start
-	maxParams       = 1_000   // of one type, and as many results
+	maxLocals = 5_000 // of one function
+	maxTables = 8     //
+	maxParams = 1_000 // of one type, and as many results
 )
 
 // Sections and kinds of the binary format (WebAssembly Core Specification 2.0, §5.5).
@@ -63,6 +62,7 @@ type Binary struct {
 	Memories int
 	MinPages uint64 // of the first memory, 64 KiB each
 	MaxPages uint64 // 0 when none is declared
+	Table    uint64 // entries of the largest table at its start
 	Start    bool   // runs code when instantiated
 
 	types []Signature
@@ -153,7 +153,7 @@ func (b *Binary) entryReader(id byte) func(*reader) error {
 	case sectionFunction:
 		return func(s *reader) error { b.funcs = append(b.funcs, uint32(s.u32())); return nil }
 	case sectionTable:
-		return tableEntry
+		return b.tableEntry
 	case sectionMemory:
 		return b.memoryEntry
 	case sectionExport:
@@ -188,7 +188,7 @@ func (b *Binary) importEntry(s *reader) error {
 		b.funcs = append(b.funcs, t)
 		i.Type, _ = b.typeAt(t)
 	case kindTable:
-		if err := tableEntry(s); err != nil {
+		if err := b.tableEntry(s); err != nil {
 			return err
 		}
 	case kindMemory:
@@ -234,12 +234,10 @@ func (b *Binary) typeAt(index uint32) (Signature, bool) {
 	return b.types[index], true
 }
 
-func tableEntry(s *reader) error {
-	s.byte() // element type
-	if lo, _ := s.limits(); lo > maxTableEntries {
-		return fmt.Errorf("declares a table of %d entries, the limit is %d", lo, maxTableEntries)
-	}
-	return nil
+func (b *Binary) tableEntry(s *reader) error {
+	t, err := s.table()
+	b.Table = max(b.Table, t.lo)
+	return err
 }
 
 func codeEntry(s *reader) error {

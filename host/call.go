@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -37,6 +38,7 @@ type call struct {
 	said    string // the text of fail
 	event   int    // the index of fail, or -1
 	refused string // the last limit that a function of the host refused
+	small   string // that the last scan found no room for an entry
 	err     error  // ended the call
 	spent   uint64 // fuel for the host's work that is not charged yet
 }
@@ -47,8 +49,8 @@ func (c *call) explain(otherwise string) string {
 	if c.said != "" {
 		s = c.said
 	}
-	if c.refused != "" {
-		s += " (after " + c.refused + ")"
+	if after := cmp.Or(c.refused, c.small); after != "" {
+		s += " (after " + after + ")"
 	}
 	return s
 }
@@ -85,7 +87,7 @@ const (
 // pay charges the guest for a call of the host. One that cannot is ended.
 func (c *call) pay(units uint64) {
 	if c.spent += units; c.spent > spendEach && c.spend(0) {
-		c.endGuest(engine.GuestFuel, "in functions of the host")
+		c.endGuest(engine.GuestFuel, "in functions of the host: %s", c.in.fuelLimit(c.name))
 	}
 }
 
@@ -96,6 +98,9 @@ func (c *call) spend(units uint64) bool {
 	c.spent = 0
 	return c.in.fuel > 0 && units > 0 && !c.in.meter.Charge(units)
 }
+
+// fixed is said of a limit that no setting changes.
+const fixed = "fixed by " + abi.Module
 
 // refuse remembers a limit that the guest ran into and returns the code it gets.
 func (c *call) refuse(code int32, format string, args ...any) uint64 {

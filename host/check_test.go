@@ -48,7 +48,7 @@ func TestRefused(t *testing.T) {
 		{"section of four billion entries", preamble(11, 5, 0xff, 0xff, 0xff, 0xff, 0x0f), "section 11: declares 4294967295 entries in 0 bytes"},
 		{"globals of four billion entries", preamble(6, 5, 0xff, 0xff, 0xff, 0xff, 0x0f), "section 6: declares 4294967295 entries in 0 bytes"},
 		{"four billion locals", preamble(10, 9, 1, 7, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f), "section 10: declares a function with 4294967295 locals or more, the limit is 5000"},
-		{"table of 134 million entries", preamble(4, 7, 1, 0x70, 0, 0xff, 0xff, 0xff, 0x3f), "section 4: declares a table of 134217727 entries, the limit is 100000"},
+		{"table of 134 million entries", withTables(w.Module{Pages: 1, Funcs: []w.Func{ok}}.Bytes(), tableType(1<<27-1, -1)), "declares a table of 134217727 entries: the limit is 100000 (projection.limits.table)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestFuelRunsOut(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if guest.Kind == engine.GuestFuel && !strings.Contains(err.Error(), "fuel") {
+		if guest.Kind == engine.GuestFuel && !strings.Contains(err.Error(), "1000000 units are its limit (projection.limits.fuel)") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if in.Fuel() == 0 {
@@ -76,5 +77,63 @@ func TestNotMetered(t *testing.T) {
 	in, _ := instantiate(t, m, "{}")
 	if err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}}); err != nil || in.Fuel() != 0 {
 		t.Errorf("%v, %d units", err, in.Fuel())
+	}
+}
+
+// Before its first call an instance tells what starting it used, all of its functions
+// together; then what the last call did.
+func TestFuelOfTheStart(t *testing.T) {
+	work := func(n int) [][]byte { return slices.Repeat([][]byte{w.I32Const(0), w.Drop}, n) } // n units, and one for the entry
+	first := uint32(0)
+	nothing := w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I32Const(0))}}
+	all := w.Module{Pages: 1, Start: &first, Funcs: []w.Func{
+		{Code: work(99)},
+		{Export: abi.ExportInitialize, Code: work(999)},
+		{Export: abi.ExportInit, Results: []abi.ValueType{abi.I32}, Code: append(work(9998), w.I32Const(0))},
+		w.Apply(w.I32Const(0)),
+	}}
+	for name, tt := range map[string]struct {
+		module w.Module
+		want   uint64
+	}{"nothing": {nothing, 0}, "start, _initialize and init": {all, 11_100}} {
+		in := metered(t, tt.module.Bytes())
+		if got := in.Fuel(); got != tt.want {
+			t.Errorf("%s: %d units, want %d", name, got, tt.want)
+		}
+		if err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}}); err != nil || in.Fuel() != 2 {
+			t.Errorf("%s: %v, apply took %d units", name, err, in.Fuel())
+		}
+	}
+}
+
+// What the host does for a guest costs by how much it is: the same calls take more fuel
+// when there is more to search, to pass over or to keep.
+func TestHostWorkCosts(t *testing.T) {
+	fail := w.Module{Imports: []w.Import{w.Contract(abi.ImportFail)}, Pages: 1, Funcs: []w.Func{
+		w.Apply(w.I32Const(-1), w.I32Const(0), w.I32Const(0), w.Call(0), w.I32Const(0)),
+	}}.Bytes()
+	small, scan := scanning(0, 0), scanning(60_000, 0)
+	one, many := jsonBatch(`{"n":1}`), jsonBatch(slices.Repeat([]string{`{"n":1}`}, 1000)...)
+	large := jsonBatch(`{"n":1,"m":"` + strings.Repeat("m", 100_000) + `"}`)
+	for name, tt := range map[string]struct {
+		less, more            []byte // modules
+		lessEvents, allEvents []byte
+		least                 uint64 // units between the two
+	}{
+		"fields of a large event":  {jsonModule(abi.AppendName(nil, "n"), 3), jsonModule(abi.AppendName(nil, "n"), 3), one, large, 100_000 / parseFuel},
+		"an event far behind":      {fail, fail, one, many, 999},
+		"a scan of a large prefix": {small.Bytes(), scan.Bytes(), one, one, 60_000 / byteFuel},
+	} {
+		used := func(module, events []byte) uint64 {
+			in := metered(t, module)
+			if err := in.Apply(t.Context(), events, &mapState{rows: map[string]string{}}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			return in.Fuel()
+		}
+		less, more := used(tt.less, tt.lessEvents), used(tt.more, tt.allEvents)
+		if more < less+tt.least {
+			t.Errorf("%s: %d units after %d, want %d more", name, more, less, tt.least)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -47,9 +48,16 @@ type Options struct {
 type Limits struct {
 	ModuleBytes int64         // of the file
 	Memory      uint64        // of the linear memory at its start, in bytes
+	Table       uint64        // entries of each table, at its start and later; 0: DefaultTable
 	Fuel        uint64        // of one call, in units of package fuel; 0: it is not metered
 	Compile     time.Duration // on the processor, to compile and start it once; 0: two minutes
 }
+
+// DefaultTable is what a table may hold unless Limits say otherwise: an entry takes 8
+// bytes of memory that is not the guest's own. A Go program has one for each function.
+const DefaultTable = 100_000
+
+func (l Limits) table() uint64 { return cmp.Or(l.Table, DefaultTable) }
 
 // New makes a host. It fails when CacheDir cannot be used.
 func New(ctx context.Context, o Options) (*Host, error) {
@@ -81,8 +89,7 @@ func newRuntime(ctx context.Context, cache wazero.CompilationCache) (r wazero.Ru
 }
 
 func runtimeConfig(c wazero.RuntimeConfig, cache wazero.CompilationCache) wazero.RuntimeConfig {
-	// Names in stack traces come from the name section; DWARF would only cost memory.
-	c = c.WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false)
+	c = c.WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false) // there is none, see forCompiler
 	if cache != nil {
 		c = c.WithCompilationCache(cache)
 	}
@@ -153,6 +160,9 @@ func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
 	if need := b.MinPages * pageSize; l.Memory > 0 && need > l.Memory {
 		return nil, fmt.Errorf("needs %d bytes of memory to start: the limit is %d (projection.limits.memory)", need, l.Memory)
 	}
+	if b.Table > l.table() {
+		return nil, fmt.Errorf("declares a table of %d entries: the limit is %d (projection.limits.table)", b.Table, l.table())
+	}
 	return b, nil
 }
 
@@ -162,11 +172,14 @@ func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, erro
 	if err != nil {
 		return nil, err
 	}
-	code := module
+	code := forCompiler(module, l.table())
 	if l.Fuel > 0 {
-		if code, err = fuel.Rewrite(module, startFuel); err != nil {
-			return nil, err
-		}
+		code, err = fuel.Rewrite(code, startFuel)
+	} else { // all counts are held against the bytes all the same: the compiler believes them
+		_, err = fuel.ReadFloats(code)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := h.try(ctx, module, l); err != nil {
 		return nil, err

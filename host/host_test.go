@@ -175,7 +175,9 @@ func TestMisbehaviour(t *testing.T) {
 		{"endless recursion", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.Call(0))}}, engine.GuestTrapped, "stack overflow", -1},
 		{"over-long key, and then an error", w.Module{Imports: []w.Import{w.Contract("state_put")}, Pages: 2, Funcs: []w.Func{
 			w.Apply(w.I32Const(0), w.I32Const(abi.MaxKey+1), w.I32Const(0), w.I32Const(0), w.Call(0)),
-		}}, engine.GuestRefused, "code -2 (after state_put refused a key of 64001 bytes: the limit is 64000)", -1},
+		}}, engine.GuestRefused, "code -2 (after state_put refused a key of 64001 bytes: the limit is 64000 (fixed by projection_v1))", -1},
+		{"a scan of an over-long prefix", scanning(abi.MaxKey+1, 8), engine.GuestRefused, "code -2 (after state_scan refused a prefix, or a key to go on after, of 64001 bytes: the limit is 64000 (fixed by projection_v1))", -1},
+		{"a scan without room for an entry", scanning(0, 9), engine.GuestRefused, "code -2 (after state_scan had room for 9 bytes, and the first entry needs 10)", -1},
 		{"more memory than the limit, and then a trap", w.Module{Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(64), w.MemoryGrow, w.Drop, w.Unreachable),
 		}}, engine.GuestTrapped, "unreachable (after it asked for 4259840 bytes of memory: the limit is 4194304 (projection.limits.memory))", -1},
@@ -186,7 +188,7 @@ func TestMisbehaviour(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			in, _ := instantiate(t, load(t, tt.module.Bytes()), "")
-			err := in.Apply(t.Context(), batch("a", "b"), &mapState{rows: map[string]string{}})
+			err := in.Apply(t.Context(), batch("a", "b"), &mapState{rows: map[string]string{"k": "v"}})
 			var g *engine.GuestError
 			if !errors.As(err, &g) {
 				t.Fatalf("error = %v, want a guest error", err)
@@ -196,6 +198,14 @@ func TestMisbehaviour(t *testing.T) {
 			}
 		})
 	}
+}
+
+// scanning is a module that returns what a scan does, of a prefix with so many bytes into
+// a buffer with so many.
+func scanning(prefix, room int32) w.Module {
+	return w.Module{Imports: []w.Import{w.Contract(abi.ImportStateScan)}, Pages: 2, Funcs: []w.Func{w.Apply(
+		w.I32Const(0), w.I32Const(prefix), w.I32Const(0), w.I32Const(0), w.I32Const(0), w.I32Const(0), w.I32Const(room), w.Call(0), []byte{0xa7}, // i32.wrap_i64
+	)}}
 }
 
 // An error of the state ends the call at once, and is what Apply returns.
@@ -288,6 +298,23 @@ func TestSnapshotRestore(t *testing.T) {
 	fresh, _ := instantiate(t, module, "")
 	if err := fresh.Restore(t.Context(), blobs); err != nil {
 		t.Error(err)
+	}
+}
+
+// A snapshot may be as large as the memory, and what its pieces take counts: one that
+// never ends is stopped, even if all of them are empty.
+func TestSnapshotLimit(t *testing.T) {
+	for _, size := range []int32{0, 1 << 15} {
+		m := w.Module{Imports: []w.Import{w.Contract("blob_write")}, Pages: 1, Funcs: []w.Func{
+			w.Apply(w.I32Const(0)),
+			{Export: "snapshot", Results: []abi.ValueType{abi.I32}, Code: [][]byte{w.Loop, w.I32Const(0), w.I32Const(size), w.Call(0), w.Drop, w.Br(0), w.End, w.I32Const(0)}},
+			{Export: "restore", Results: []abi.ValueType{abi.I32}, Code: [][]byte{w.I32Const(0)}},
+		}}
+		in, _ := instantiate(t, load(t, m.Bytes()), "")
+		var g *engine.GuestError
+		if _, err := in.Snapshot(t.Context()); !errors.As(err, &g) || g.Kind != engine.GuestOverLimit || !strings.HasSuffix(g.Text, "bytes or more: the limit is 4194304 (projection.limits.memory)") {
+			t.Errorf("pieces of %d bytes: %v", size, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -109,7 +110,7 @@ func (c *call) giveBatch(m api.Module, what string, stack []uint64) uint64 {
 // and the guest's result is then set.
 func (c *call) key(m api.Module, what string, stack []uint64) (key []byte, ok bool) {
 	if n := uint32(stack[1]); n > abi.MaxKey {
-		stack[0] = c.refuse(abi.TooLarge, "%s refused a key of %d bytes: the limit is %d", what, n, abi.MaxKey)
+		stack[0] = c.refuse(abi.TooLarge, "%s refused a key of %d bytes: the limit is %d (%s)", what, n, abi.MaxKey, fixed)
 		return nil, false
 	}
 	return c.bytes(m, what, stack[0], stack[1]), true
@@ -152,7 +153,7 @@ func statePut(c *call, m api.Module, stack []uint64) {
 		return
 	}
 	if n := uint32(stack[3]); n > abi.MaxValue {
-		stack[0] = c.refuse(abi.TooLarge, "state_put refused a value of %d bytes: the limit is %d", n, abi.MaxValue)
+		stack[0] = c.refuse(abi.TooLarge, "state_put refused a value of %d bytes: the limit is %d (%s)", n, abi.MaxValue, fixed)
 		return
 	}
 	if len(key) == 0 {
@@ -189,15 +190,22 @@ func stateScan(c *call, m api.Module, stack []uint64) {
 		stack[0] = wide(abi.ReadOnly)
 		return
 	}
+	n := max(uint32(stack[1]), uint32(stack[3]))
+	if n > abi.MaxKey {
+		c.refuse(abi.TooLarge, "state_scan refused a prefix, or a key to go on after, of %d bytes: the limit is %d (%s)", n, abi.MaxKey, fixed)
+		stack[0] = wide(abi.TooLarge)
+		return
+	}
+	c.pay(uint64(n) / byteFuel)
 	// State may not keep the prefix and after beyond the call, but a page is
 	// written to the guest's memory while it scans: they are copied.
 	prefix := append([]byte(nil), c.bytes(m, abi.ImportStateScan, stack[0], stack[1])...)
 	after := append([]byte(nil), c.bytes(m, abi.ImportStateScan, stack[2], stack[3])...)
 	limit := uint32(stack[4])
 	page := c.bytes(m, abi.ImportStateScan, stack[5], stack[6])
-	count, used, full := uint32(0), 0, false
+	count, used, need, full := uint32(0), 0, 0, false
 	err := c.state.Scan(prefix, after, func(key, value []byte) bool {
-		need := 8 + len(key) + len(value)
+		need = 8 + len(key) + len(value)
 		if full = used+need > len(page) || (count > 0 && used+need > abi.MaxScanPage); full {
 			return false
 		}
@@ -212,7 +220,9 @@ func stateScan(c *call, m api.Module, stack []uint64) {
 	if err != nil {
 		c.end(err)
 	}
+	c.small = ""
 	if full && count == 0 {
+		c.small = fmt.Sprintf("state_scan had room for %d bytes, and the first entry needs %d", len(page), need)
 		stack[0] = wide(abi.TooLarge) // the first entry does not fit the guest's buffer
 		return
 	}
@@ -231,11 +241,11 @@ func emit(c *call, m api.Module, stack []uint64) {
 		return
 	}
 	if n := uint32(stack[2]); n == 0 || n > abi.MaxSubject {
-		stack[0] = c.refuse(abi.TooLarge, "emit refused a subject of %d bytes: the limit is %d", n, abi.MaxSubject)
+		stack[0] = c.refuse(abi.TooLarge, "emit refused a subject of %d bytes: the limit is %d (%s)", n, abi.MaxSubject, fixed)
 		return
 	}
 	if n := uint32(stack[4]); n > abi.MaxHeaders {
-		stack[0] = c.refuse(abi.TooLarge, "emit refused headers of %d bytes: the limit is %d", n, abi.MaxHeaders)
+		stack[0] = c.refuse(abi.TooLarge, "emit refused headers of %d bytes: the limit is %d (%s)", n, abi.MaxHeaders, fixed)
 		return
 	}
 	if index != c.cause {
@@ -256,9 +266,11 @@ func emit(c *call, m api.Module, stack []uint64) {
 	stack[0] = 0
 }
 
-// sequence returns the sequence of an event of the batch by its index.
+// sequence returns the sequence of an event of the batch by its index, for which it
+// looks at those before.
 func (c *call) sequence(index uint32) (uint64, bool) {
 	batch := c.batch
+	c.pay(min(uint64(index), uint64(len(batch)/abi.HeaderSize)))
 	for ; len(batch) > 0; index-- {
 		r, rest, err := abi.Next(batch)
 		if err != nil {
@@ -306,12 +318,16 @@ func blobWrite(c *call, m api.Module, stack []uint64) {
 		return
 	}
 	b := c.bytes(m, abi.ImportBlobWrite, stack[0], stack[1])
-	if c.size += uint64(len(b)); c.size > c.in.limit {
+	if c.size += uint64(len(b)) + blobOverhead; c.size > c.in.limit {
 		c.endGuest(engine.GuestOverLimit, "snapshot of %d bytes or more: the limit is %d (projection.limits.memory)", c.size, c.in.limit)
 	}
 	c.blobs = append(c.blobs, append([]byte(nil), b...))
+	c.pay(uint64(len(b)) / byteFuel)
 	stack[0] = 0
 }
+
+// blobOverhead is about what an empty blob takes of memory, in bytes.
+const blobOverhead = 32
 
 // blobRead gives the next blob; it stays the next one until it fitted.
 func blobRead(c *call, m api.Module, stack []uint64) {

@@ -30,8 +30,9 @@ type instance struct {
 
 	output []byte // buffer of upcast
 
-	meter fuel.Meter
-	fuel  uint64 // of one call; 0: it is not metered
+	meter   fuel.Meter
+	fuel    uint64 // of one call; 0: it is not metered
+	started uint64 // fuel that starting it used, until it is called; then 0
 
 	stack [1]uint64 // for CallWithStack: no export of the contract needs more
 	call  call      // the call under way
@@ -51,7 +52,10 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 	}
 	in.module = module
 	if m.fuel > 0 {
-		in.meter = fuel.NewMeter(module.ExportedGlobal(fuel.Global).(api.MutableGlobal))
+		counter := module.ExportedGlobal(fuel.Global).(api.MutableGlobal)
+		in.started = startFuel - counter.Get()
+		in.meter = fuel.NewMeter(counter)
+		in.meter.Fill(0)
 	}
 	in.apply = module.ExportedFunction(abi.ExportApply)
 	in.upcast = module.ExportedFunction(abi.ExportUpcast)
@@ -72,14 +76,18 @@ func (in *instance) refusedMemory(size uint64) {
 
 // initialize runs the optional exports that come before any batch.
 func (in *instance) initialize(ctx context.Context) error {
-	if f := in.module.ExportedFunction(abi.ExportInitialize); f != nil {
-		if err := in.run(f, call{Context: ctx, name: abi.ExportInitialize}, false); err != nil {
+	used := in.started // by the start function
+	for _, name := range []string{abi.ExportInitialize, abi.ExportInit} {
+		f := in.module.ExportedFunction(name)
+		if f == nil {
+			continue
+		}
+		if err := in.run(f, call{Context: ctx, name: name}, name == abi.ExportInit); err != nil {
 			return err
 		}
+		used += in.Fuel()
 	}
-	if f := in.module.ExportedFunction(abi.ExportInit); f != nil {
-		return in.run(f, call{Context: ctx, name: abi.ExportInit}, true)
-	}
+	in.started = used
 	return nil
 }
 
@@ -116,10 +124,14 @@ func (in *instance) Migrate(ctx context.Context, from int, st engine.State) erro
 	return in.run(f, call{Context: ctx, name: abi.ExportMigrate, argument: uint64(uint32(from)), state: st}, true)
 }
 
-// Fuel implements engine.Instance.
+// Fuel implements engine.Instance. Before the first call it is what starting the instance
+// used: the start function, _initialize and init.
 func (in *instance) Fuel() uint64 {
-	if in.fuel == 0 {
+	switch {
+	case in.fuel == 0:
 		return 0
+	case in.started > 0:
+		return in.started
 	}
 	return in.meter.Used()
 }
@@ -137,6 +149,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 	in.call.in = in
 	in.call.event = -1
 	in.stack[0] = c.argument
+	in.started = 0
 	budget := in.budget(c.name)
 	in.meter.Fill(budget)
 	err := f.CallWithStack(&in.call, in.stack[:])
@@ -144,7 +157,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		return in.call.err
 	}
 	if in.fuel > 0 && (in.call.spend(0) || in.meter.Exhausted()) {
-		return &engine.GuestError{Call: c.name, Kind: engine.GuestFuel, Text: in.call.explain(fmt.Sprintf("%d units are its limit (projection.limits.fuel)", budget)), Event: in.call.event}
+		return &engine.GuestError{Call: c.name, Kind: engine.GuestFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
 	}
 	if err != nil {
 		return &engine.GuestError{Call: c.name, Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: in.call.event}
@@ -166,6 +179,15 @@ func (in *instance) budget(export string) uint64 {
 		return in.fuel
 	}
 	return max(in.fuel, startFuel)
+}
+
+// fuelLimit says what a call may use, and which setting that is.
+func (in *instance) fuelLimit(export string) string {
+	budget, setting := in.budget(export), "projection.limits.fuel"
+	if budget > in.fuel {
+		setting = fixed
+	}
+	return fmt.Sprintf("%d units are its limit (%s)", budget, setting)
 }
 
 // refusal is the error for a guest that returned a code other than zero, or one

@@ -14,6 +14,9 @@ var jsonFunctions = map[string]function{
 	abi.ImportFieldsRead:    fieldsRead,
 }
 
+// parseFuel is how many bytes of a batch are searched for fields for one unit.
+const parseFuel = 2
+
 // fieldsDeclare says which fields the table has from now on.
 func fieldsDeclare(c *call, m api.Module, stack []uint64) {
 	var names []string
@@ -24,11 +27,12 @@ func fieldsDeclare(c *call, m api.Module, stack []uint64) {
 			return
 		}
 		if len(names) == abi.MaxFields || len(name) > abi.MaxField {
-			stack[0] = c.refuse(abi.TooLarge, "fields_declare refused the names: the limits are %d names of %d bytes", abi.MaxFields, abi.MaxField)
+			stack[0] = c.refuse(abi.TooLarge, "fields_declare refused the names: the limits are %d names of %d bytes (%s)", abi.MaxFields, abi.MaxField, fixed)
 			return
 		}
 		names, rest = append(names, string(name)), after
 	}
+	c.pay(uint64(len(names)) * callFuel)
 	c.in.fields, c.table = jsonfields.NewReader(names...), nil
 	stack[0] = uint64(len(names))
 }
@@ -40,6 +44,7 @@ func fieldsRead(c *call, m api.Module, stack []uint64) {
 		return
 	}
 	if c.table == nil {
+		c.pay(uint64(len(c.batch)) / parseFuel)
 		table, err := c.in.fields.AppendTable(c.in.table[:0], c.batch)
 		if err != nil {
 			c.end(err)

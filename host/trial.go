@@ -111,7 +111,7 @@ func (h *Host) try(ctx context.Context, module []byte, l Limits) error {
 	if !h.trials || !h.compiler || h.cacheDir == "" {
 		return nil
 	}
-	mark := filepath.Join(h.cacheDir, "tried-"+trialKey(module, l.Fuel > 0))
+	mark := filepath.Join(h.cacheDir, "tried-"+trialKey(module, l))
 	if _, err := os.Stat(mark); err == nil {
 		return nil
 	}
@@ -125,9 +125,9 @@ func (h *Host) try(ctx context.Context, module []byte, l Limits) error {
 }
 
 // trialKey names a module together with what compiles it.
-func trialKey(module []byte, metered bool) string {
+func trialKey(module []byte, l Limits) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s %t ", runtime.Version(), wazeroVersion(), metered)
+	fmt.Fprintf(sum, "%s %s %t %d ", runtime.Version(), wazeroVersion(), l.Fuel > 0, l.table())
 	sum.Write(module)
 	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -129,7 +129,7 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 		return nil, fmt.Errorf("the configuration has no projection %q", name)
 	}
 	p := cfg.Projections[at]
-	ks, ck, live, err := f.openLive(ctx, name)
+	ks, ck, live, err := f.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}

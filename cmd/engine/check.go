@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -12,36 +15,92 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/config"
+	"gnomon/engine/fields"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
 
+// checkFlags are what a check is asked for.
+type checkFlags struct {
+	module, memory string // sizes
+	fuel, table    uint64
+	events         string
+	settings, key  string
+}
+
 func checkCommand() *cobra.Command {
 	limits := config.DefaultProjection().Limits
-	module, memory := sizeText(limits.Module), sizeText(limits.Memory)
+	var f checkFlags
 	c := &cobra.Command{
 		Use:   "check MODULE…",
 		Short: "Hold modules against the contract, compile them and start them once",
 		Long: `Check does with a module what run does before it uses one: it reads its structure,
 holds imports and exports against the contract, compiles it, makes an instance and
-calls its init with empty settings. It changes nothing.`,
-		Example: "  engine check build/plugins/count.wasm",
-		Args:    cobra.MinimumNArgs(1),
+calls its init with settings. Then it applies a small event of its own making, with
+the subject ` + madeUpSubject + ` and the data ` + madeUpData + `, and says how much fuel that took; a module may refuse it.
+With --events it applies those of a file instead, JSON Lines as engine import takes
+them, or - for standard input: in order, to a state in memory that begins empty, as if
+each had been stored at its time. It stops at the first that fails. What the module
+warns of goes to standard error.
+It changes nothing, and needs no server. Compiled modules are kept in the folder
+GNOMON_CACHE, when that is set: it has to be private.`,
+		Example: "  engine check build/plugins/count.wasm\n" +
+			"  engine check build/plugins/sessions.wasm --events log.jsonl.gz --settings '{\"field\":\"resource\",\"gap\":\"30m\"}'",
+		Args: asUsage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			size, err := parseSize(c, "module", module)
+			k, err := f.checker(c, args)
 			if err != nil {
 				return err
 			}
-			start, err := parseSize(c, "memory", memory)
-			if err != nil {
-				return err
-			}
-			return checkModules(c.Context(), c.OutOrStdout(), args, host.Limits{ModuleBytes: int64(size), Memory: start})
+			return k.modules(c.Context(), args)
 		},
 	}
-	c.Flags().StringVar(&module, "module", module, "limit of the module's file")
-	c.Flags().StringVar(&memory, "memory", memory, "limit of the module's memory")
+	flags := c.Flags()
+	flags.StringVar(&f.module, "module", sizeText(limits.Module), "limit of the module's file")
+	flags.StringVar(&f.memory, "memory", sizeText(limits.Memory), "limit of the module's memory")
+	flags.Uint64Var(&f.table, "table", uint64(limits.Table), "limit of each of the module's tables, in entries")
+	flags.Uint64Var(&f.fuel, "fuel", uint64(limits.Fuel), "limit of fuel for one event; 0: not metered")
+	flags.StringVar(&f.events, "events", "", "`FILE` of events to apply")
+	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection, a JSON `OBJECT`")
+	flags.StringVar(&f.key, "key", "", "key of each event: `KIND` subject:N, header:NAME or json:PATH")
 	return c
+}
+
+// checker checks modules, one after the other.
+type checker struct {
+	limits   host.Limits
+	settings []byte // JSON
+	keyOf    func(abi.Record) []byte
+	events   string // a file; empty: none
+
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func (f *checkFlags) checker(c *cobra.Command, modules []string) (*checker, error) {
+	k := &checker{events: f.events, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
+	k.limits = host.Limits{Fuel: f.fuel, Table: f.table}
+	size, err := parseSize(c, "module", f.module)
+	if err != nil {
+		return nil, err
+	}
+	k.limits.ModuleBytes = int64(size)
+	if k.limits.Memory, err = parseSize(c, "memory", f.memory); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.table == 0:
+		return nil, usagef(c, "--table 0: use a number of entries from 1")
+	case f.events == "-" && len(modules) > 1:
+		return nil, usagef(c, "--events -: standard input can be read for one module only")
+	}
+	if k.settings, err = parseSettings(f.settings); err != nil {
+		return nil, usagef(c, "--settings: %w", err)
+	}
+	if k.keyOf, err = fields.Key(f.key); err != nil {
+		return nil, usagef(c, "--key: %w", err)
+	}
+	return k, nil
 }
 
 // sizeText writes a size as configurations do.
@@ -56,58 +115,111 @@ func parseSize(c *cobra.Command, flag, value string) (uint64, error) {
 	return n, nil
 }
 
-func checkModules(ctx context.Context, w io.Writer, paths []string, l host.Limits) error {
-	cache, err := os.MkdirTemp("", "gnomon-check-")
+// parseSettings makes of an object what a module is given: JSON with sorted keys.
+func parseSettings(text string) ([]byte, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var settings map[string]any
+	if err := d.Decode(&settings); err != nil || settings == nil {
+		return nil, fmt.Errorf("%.80q is no JSON object", text)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%.80q is more than one JSON object", text)
+	}
+	return json.Marshal(settings)
+}
+
+func (k *checker) modules(ctx context.Context, paths []string) error {
+	h, done, err := scratchHost(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(cache)
-	h, err := host.New(ctx, host.Options{CacheDir: cache, Trials: true})
-	if err != nil {
-		return err
-	}
-	defer h.Close(ctx)
+	defer done()
 	for _, path := range paths {
-		if err := checkModule(ctx, h, w, path, l); err != nil {
+		if err := k.module(ctx, h, path); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
 }
 
-func checkModule(ctx context.Context, h *host.Host, w io.Writer, path string, l host.Limits) error {
+func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 	module, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	m, err := h.Load(ctx, module, l)
+	m, err := h.Load(ctx, module, k.limits)
 	if err != nil {
 		return err
 	}
 	defer m.Close(ctx)
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Memory: l.Memory})
+	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: k.settings, Memory: k.limits.Memory, Log: k.log()})
 	if err != nil {
-		return withHint(err, "init was called with empty settings; a module that needs some says so there")
+		return k.settingsHint(err)
 	}
 	defer in.Close(ctx)
-	describeModule(w, path, len(module), m, in.MemoryBytes())
+	d := description{path: path, module: m, code: module, memory: in.MemoryBytes(), compiler: h.Compiler()}
+	if d.use, err = k.use(ctx, in); err != nil {
+		return err
+	}
+	d.print(k.stdout)
 	return nil
 }
 
-func describeModule(w io.Writer, path string, size int, m *host.Module, memory uint64) {
-	fmt.Fprintf(w, "%s: ok\n", path)
-	fmt.Fprintf(w, "  sha256    %s\n", m.Digest())
-	fmt.Fprintf(w, "  size      %s, memory %s when started\n", humanize.IBytes(uint64(size)), humanize.IBytes(memory))
-	fmt.Fprintf(w, "  contract  %s\n", abi.Module)
+// log is where the module's lines go: to a person who has it work on events, from
+// warnings on.
+func (k *checker) log() engine.GuestLog {
+	if k.events == "" {
+		return nil
+	}
+	return engine.LimitLog(guestLog{slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
+}
+
+// settingsHint is for a module that does not start without settings.
+func (k *checker) settingsHint(err error) error {
+	if string(k.settings) != "{}" {
+		return err
+	}
+	return withHint(err, "init was called with empty settings; for a module that needs some give them with --settings")
+}
+
+// description is what is known of a module that passed.
+type description struct {
+	path     string
+	module   *host.Module
+	code     []byte
+	memory   uint64 // bytes, when started
+	use      []checkRow
+	compiler bool
+}
+
+// checkRow is a line below a module's name.
+type checkRow struct{ name, text string }
+
+func (d *description) print(w io.Writer) {
+	fmt.Fprintf(w, "%s: ok\n", d.path)
+	row := func(name, text string) { fmt.Fprintf(w, "  %-9s %s\n", name, text) }
+	row("sha256", d.module.Digest())
+	row("size", fmt.Sprintf("%s, memory %s when started", humanize.IBytes(uint64(len(d.code))), humanize.IBytes(d.memory)))
+	row("contract", abi.Module)
 	state := "in keys"
-	if m.Traits().Memory {
+	if d.module.Traits().Memory {
 		state = "in keys, and in its own memory (snapshot, restore)"
 	}
-	fmt.Fprintf(w, "  state     %s\n", state)
-	if m.Traits().Emits {
-		fmt.Fprintf(w, "  warning   imports emit: run refuses it, because this version does not publish emitted events yet\n")
+	row("state", state)
+	for _, r := range d.use {
+		row(r.name, r.text)
 	}
-	for _, text := range m.Warnings() {
-		fmt.Fprintf(w, "  note      %s\n", text)
+	if d.module.Traits().Emits {
+		row("warning", "imports emit: run refuses it, because this version does not publish emitted events yet")
+	}
+	if !d.compiler {
+		row("warning", "was interpreted, some 70 times slower: the system refuses executable memory")
+	}
+	for _, text := range d.module.Warnings() {
+		row("note", text)
+	}
+	if text := host.FloatWarning(d.code); text != "" {
+		row("note", text)
 	}
 }

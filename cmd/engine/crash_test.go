@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gnomon/engine"
 )
 
 // A process that is killed at any moment loses nothing and applies nothing twice:
@@ -59,6 +61,60 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Errorf("%s: digest after %d kills is %s, want %s", name, killed, got, want)
 		}
 	}
+}
+
+// An engine that is killed together with its embedded server, while events are imported
+// through it, has all that it acknowledged; what was under way is imported again, and is
+// there once.
+func TestKilledWithItsServer(t *testing.T) {
+	long(t)
+	const chunk = 21
+	rounds := 5
+	if os.Getenv("GNOMON_SOAK") != "" {
+		rounds = 50
+	}
+	h := newHome(t, "log.>", projection("count", "count.wasm"))
+	imported, cut := 0, 0
+	for range rounds {
+		p := h.serve()
+		ended := make(chan error, 1)
+		go func() {
+			for {
+				if _, err := p.client.Import(context.Background(), "LOG", eventLines(imported, chunk)); err != nil {
+					ended <- err
+					return
+				}
+				imported += chunk
+			}
+		}()
+		select {
+		case <-time.After(rand.N(300 * time.Millisecond)):
+		case err := <-ended:
+			t.Fatal(err)
+		}
+		p.signal(syscall.SIGKILL)
+		<-ended
+		if _, err := p.wait(); !killedBy(err, syscall.SIGKILL) {
+			t.Fatal(err)
+		}
+		p = h.serve()
+		s := p.await("count", "it has what the stream has", func(s engine.Status) bool { return s.State == engine.Live })
+		if s.Position < uint64(imported) || s.Position > uint64(imported+chunk) {
+			t.Fatalf("it is at %d, acknowledged was %d", s.Position, imported)
+		}
+		if s.Position > uint64(imported) {
+			cut++
+		}
+		p.signal(syscall.SIGKILL)
+		_, _ = p.wait()
+	}
+	t.Logf("%d events, and %d kills amid an import that had stored some", imported, cut)
+	p := h.serve()
+	p.publish(0, imported)
+	p.publish(imported, 7*chunk-imported%7)
+	total := imported + 7*chunk - imported%7
+	p.awaitLive("count", uint64(total))
+	p.wantCounts(7, uint64(total/7))
 }
 
 func randUpTo(rnd *rand.Rand, n time.Duration) time.Duration {

@@ -84,7 +84,7 @@ func (ds *declarations) read(c *config.Config, p config.Projection) (*declared, 
 func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, err error) {
 	var none engine.Spec
 	p := d.config
-	m, err := ds.host.Load(ctx, d.module.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
+	m, err := ds.host.Load(ctx, d.module.Bytes, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Table: uint64(p.Limits.Table), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
 	if err != nil {
 		return none, fmt.Errorf("module %s %w", p.Module, err)
 	}

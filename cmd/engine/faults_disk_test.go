@@ -209,9 +209,62 @@ func TestUnusableDataDirectory(t *testing.T) {
 			spoil(t, h)
 			var out strings.Builder
 			code := run(context.Background(), []string{"run", "--once", "--config", h.config}, strings.NewReader(""), &out, &out)
-			if code != exitFailed || !strings.Contains(out.String(), h.data()) || strings.Count(out.String(), "\n") > 2 {
+			if code != exitFailed || !strings.Contains(out.String(), h.data()) || strings.Count(out.String(), "\n") != 1 {
 				t.Errorf("exit %d\n%s\nwant one line that names %s", code, out.String(), h.data())
 			}
 		})
+	}
+}
+
+// Other programs that take all that is left at once, before anybody has looked again, do not
+// end an engine in the midst of its work: it says what is missing, and goes on with room.
+func TestDiskTakenAtOnce(t *testing.T) {
+	h, publish := onSmallDisk(t)
+	publish(100)
+	p := h.serve()
+	p.awaitLive("count", 100)
+	for round := range uint64(3) {
+		at := 100 * (round + 1)
+		full := ballast(t, h.data(), 0)
+		publish(100) // at once
+		s := p.await("count", "it is stalled", func(s engine.Status) bool { return s.State == engine.Stalled })
+		if s.Committed != at || !strings.Contains(s.Reason, "the disk has 0 MiB left, and") {
+			t.Errorf("at %d: %s", s.Committed, s.Reason)
+		}
+		if err := os.Remove(full); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitLive("count", at+100)
+	}
+	p.signal(syscall.SIGTERM)
+	if out, err := p.wait(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// An engine that is ended while its disk is full says so, and leaves what a kill would: the
+// next one, with room, goes on where it stood.
+func TestDiskFullAtEnd(t *testing.T) {
+	h, publish := onSmallDisk(t)
+	publish(100)
+	p := h.serve()
+	p.awaitLive("count", 100)
+	full := ballast(t, h.data(), 0)
+	p.signal(syscall.SIGTERM)
+	out, err := p.wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(out, "the disk has 0 MiB left, and 24 MiB may be needed: make room") {
+		t.Errorf("%v\n%.2000s", err, out)
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	publish(100)
+	p = h.serve()
+	if s := p.awaitLive("count", 200); s.Start != 100 {
+		t.Errorf("it went on after %d, though 100 was committed", s.Start)
+	}
+	if got, err := p.client.Get(t.Context(), "count", []byte("log.a")); err != nil || len(got.Value) != 8 || got.Value[0] != 200 {
+		t.Errorf("it counted %x, %v", got.Value, err)
 	}
 }

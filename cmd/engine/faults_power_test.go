@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -64,11 +63,7 @@ func TestPowerLoss(t *testing.T) {
 // publish appends events through the engine.
 func (p *process) publish(first, n int) {
 	p.t.Helper()
-	var lines strings.Builder
-	for i := first; i < first+n; i++ {
-		fmt.Fprintf(&lines, `{"subject":"log.%d","id":"%d","type":"t","time":"2026-01-31T12:00:00Z","data":%d}`+"\n", i%7, i, i)
-	}
-	if _, err := p.client.Import(p.t.Context(), "LOG", strings.NewReader(lines.String())); err != nil {
+	if _, err := p.client.Import(p.t.Context(), "LOG", eventLines(first, n)); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -141,4 +143,14 @@ func (h *home) linkCache() {
 	if err := os.Symlink(filepath.Join(exampleModules(h.t), "cache"), filepath.Join(h.data(), "cache")); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// eventLines are events of seven subjects, as engine import reads them. Their ids are their
+// numbers.
+func eventLines(first, n int) io.Reader {
+	var lines strings.Builder
+	for i := first; i < first+n; i++ {
+		fmt.Fprintf(&lines, `{"subject":"log.%d","id":"%d","type":"t","time":"2026-01-31T12:00:00Z","data":%d}`+"\n", i%7, i, i)
+	}
+	return strings.NewReader(lines.String())
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +12,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
+	"gnomon/engine/store"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -89,6 +94,55 @@ func serverAwayAtStart(t *testing.T, tables string) {
 	publish(30)
 	p.awaitLive("count", 60)
 	p.wantCounts(3, 20)
+}
+
+// State is served before there is an answer of the NATS server, which may never come: when
+// the first connection to it arrives, and waits, HTTP answers.
+func TestServedBeforeServerAnswers(t *testing.T) {
+	h, server, publish := logServer(t)
+	publish(30)
+	h.runOnce()
+	server.Stop()
+	silent, err := net.Listen("tcp", strings.TrimPrefix(server.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived := make(chan net.Conn, 1)
+	go func() {
+		if c, err := silent.Accept(); err == nil {
+			arrived <- c // and nobody ever speaks on it
+		}
+	}()
+	t.Cleanup(func() { _ = silent.Close() })
+	p := h.start()
+	var waits net.Conn
+	p.until("it connects to NATS", func() bool {
+		select {
+		case waits = <-arrived:
+			return true
+		default:
+			return false
+		}
+	})
+	defer waits.Close()
+	holder, _ := store.Running(h.data())
+	if holder.HTTP == "" {
+		t.Fatal("it does not serve yet")
+	}
+	c, err := client.New("http://"+holder.HTTP, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Get(t.Context(), "count", []byte("log.0")); err != nil || got.Sequence != 30 {
+		t.Errorf("it serves %+v, %v", got, err)
+	}
+	if s, err := c.Projection(t.Context(), "count"); err != nil || s.State != engine.Starting || s.Position != 30 {
+		t.Errorf("its status is %s at %d, %v", s.State, s.Position, err)
+	}
+	var problem *wire.Problem
+	if _, err := c.Publish(t.Context(), "LOG", wire.NewEvent{Subject: "log.0"}); !errors.As(err, &problem) || problem.Code != wire.CodeNotReady {
+		t.Errorf("an event is appended with %v", err)
+	}
 }
 
 // An engine whose stream does not exist says so, and begins by itself when it does.

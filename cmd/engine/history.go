@@ -54,9 +54,6 @@ func printHistory(w io.Writer, changes []engine.Change) error {
 
 // History returns what happened to a projection of an engine that is not running.
 func (f *files) History(_ context.Context, projection string) ([]engine.Change, error) {
-	record := f.dir.Catalog().Projection(projection)
-	if record.Live == "" {
-		return nil, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
-	}
-	return record.Changes, nil
+	record, err := f.record(projection)
+	return record.Changes, err
 }

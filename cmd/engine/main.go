@@ -81,9 +81,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
 	root.AddCommand(
-		inGroup("run", runCommand(), planCommand(), reloadCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), acceptCommand(), deadLettersCommand())...)
+		inGroup("run", runCommand(), planCommand(), reloadCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), acceptCommand(), deadLettersCommand())...)
 	root.AddCommand(inGroup("events", importCommand(), publishCommand())...)
-	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), snapshotCommand())...)
+	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), diffCommand(), historyCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", checkCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
 	checkTopics(root)
 	return root

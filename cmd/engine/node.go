@@ -10,12 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
-	"gnomon/engine/ingest"
 	"gnomon/engine/query"
 	"gnomon/engine/store"
 	"gnomon/host"
@@ -33,11 +31,13 @@ type node struct {
 	specs    map[string]engine.Spec // of the projections whose modules were loaded
 	refused  map[string]error       // why others were not
 	dir      *store.Dir
-	broker   *broker.Broker
-	source   *ingest.Source
+	broker   *broker.Broker // nil until connect
+	source   lateSource
+	appender lateAppender
 	engine   *engine.Engine
 	server   *query.Server
 	served   chan error // result of the HTTP server
+	reloader *reloader  // nil when nothing is served
 
 	later  sync.WaitGroup // what is done when the server is there
 	giveUp context.CancelFunc
@@ -45,9 +45,9 @@ type node struct {
 	made string // the topmost folder that was made before modules were checked
 }
 
-// openNode opens everything, in an order in which what is most often wrong comes
+// openNode opens everything that the configuration of a path declares, in an order in which what is most often wrong comes
 // first and what leaves traces comes last.
-func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve bool) (_ *node, err error) {
+func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logger, serve bool) (_ *node, err error) {
 	n := &node{config: c, log: log}
 	defer func() {
 		if err != nil {
@@ -59,6 +59,10 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 		if n.listener, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
 			return nil, withHint(fmt.Errorf("http.listen: %w", err), "another program has the address; configure another one, or stop it")
 		}
+	}
+	// What changes from here on is taken later.
+	if serve {
+		n.reloader = newReloader(ctx, n, path)
 	}
 	// Modules: read, checked, compiled, and started once. Nothing is left behind
 	// when one of them is refused, unless its projection ran before: then that goes on.
@@ -75,24 +79,36 @@ func openNode(ctx context.Context, c *config.Config, log *slog.Logger, serve boo
 			return nil, err
 		}
 	}
+	// An external server may be away, or not answer: what there is is served meanwhile.
+	if serve && !embedded(c) {
+		if err := n.openEngine(ctx); err != nil {
+			return nil, err
+		}
+		if err := n.serve(); err != nil {
+			return nil, err
+		}
+	}
 	// NATS, and the streams in it: an embedded server has its files in the data
 	// directory.
-	if n.broker, err = openBroker(ctx, c, log); err != nil {
+	if err := n.connect(ctx, serve); err != nil {
 		return nil, err
 	}
-	n.source = ingest.New(n.broker.JetStream(), n.broker.Explain)
-	if err := n.declareStreams(ctx, serve); err != nil {
+	if err := n.openEngine(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.checkStreams(ctx); err != nil {
-		return nil, err
+	return n, nil
+}
+
+// openEngine opens the keyspaces, unless that is done.
+func (n *node) openEngine(ctx context.Context) error {
+	if n.engine != nil {
+		return nil
 	}
-	// The keyspaces.
 	n.engine = engine.New(engine.Options{
-		Source: n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(c.DiskReserve), Log: log,
+		Source: &n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(n.config.DiskReserve), Log: n.log,
 		Restore: n.declared.restore,
 	})
-	return n, n.declare(ctx)
+	return n.declare(ctx)
 }
 
 // declare declares the projections whose modules were loaded, and has the others run what
@@ -120,13 +136,14 @@ func (n *node) declare(ctx context.Context) error {
 	return n.declared.sweepKept(catalog)
 }
 
-// serve begins to answer HTTP requests.
-func (n *node) serve(reloads query.Reloader) error {
-	if n.listener == nil {
+// serve begins to answer HTTP requests, unless that is done.
+func (n *node) serve() error {
+	if n.listener == nil || n.server != nil {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &appender{broker: n.broker}, Bundler: n, Reloader: reloads, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Connections: n.config.HTTP.MaxConnections,
 	})
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(n.listener) }()
@@ -142,6 +159,9 @@ func (n *node) Close() error {
 		errs = append(errs, n.server.Close(), <-n.served)
 	case n.listener != nil:
 		errs = append(errs, n.listener.Close())
+	}
+	if n.reloader != nil {
+		n.reloader.watch.Close()
 	}
 	if n.giveUp != nil {
 		n.giveUp()
@@ -208,22 +228,13 @@ func makeDirs(dir string) (made string, err error) {
 		}
 		made = d
 	}
-	return made, os.MkdirAll(dir, 0o700)
-}
-
-// checkStreams refuses streams that cannot be projected. One that does not exist,
-// or a server that does not answer, is waited for.
-func (n *node) checkStreams(ctx context.Context) error {
-	for _, p := range n.config.Projections {
-		_, err := n.source.Stream(ctx, p.Stream)
-		switch {
-		case errors.Is(err, ingest.ErrUnusable) && n.refused[p.Name] == nil:
-			return fmt.Errorf("projection %s: %w", p.Name, err)
-		case err != nil:
-			n.log.Warn("projection waits for its stream", "projection", p.Name, "error", err)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		if made != "" {
+			_ = os.RemoveAll(made) // where nothing can be made, nothing can be removed: there is one error to tell
 		}
+		return "", err
 	}
-	return nil
+	return made, nil
 }
 
 // openDir takes the data directory for this process.
@@ -234,69 +245,6 @@ func openDir(path string, log *slog.Logger) (*store.Dir, error) {
 		return nil, withHint(err, "stop that process, or configure another data_dir")
 	}
 	return d, err
-}
-
-func openBroker(ctx context.Context, c *config.Config, log *slog.Logger) (*broker.Broker, error) {
-	nc := c.NATS
-	return broker.Open(ctx, broker.Config{
-		URL: nc.URL, Context: nc.Context, Credentials: nc.Credentials, NKey: nc.NKey,
-		User: nc.User, Password: nc.Password, Token: nc.Token, InboxPrefix: nc.InboxPrefix,
-		TLS:    broker.TLS{CA: nc.TLS.CA, Cert: nc.TLS.Cert, Key: nc.TLS.Key, First: nc.TLS.First},
-		Server: broker.Server{Dir: filepath.Join(c.DataDir, "nats"), Listen: nc.Embedded.Listen, SyncInterval: time.Duration(nc.Embedded.SyncInterval)},
-		Log:    log,
-	})
-}
-
-// ensureStreams creates the declared streams that are absent, and reports where
-// others differ.
-// declareStreams creates the streams that are declared. When the server is away, an
-// engine that is to serve does that later: it has something to serve meanwhile.
-func (n *node) declareStreams(ctx context.Context, later bool) error {
-	err := ensureStreams(ctx, n.broker, n.config.Streams, n.log)
-	if err == nil || !later || n.broker.Connected() {
-		return err
-	}
-	n.log.Warn("streams are declared when the server is there", "error", err)
-	ctx, n.giveUp = context.WithCancel(ctx)
-	n.later.Go(func() {
-		for err != nil && wait(ctx, 2*time.Second) {
-			if err = ensureStreams(ctx, n.broker, n.config.Streams, n.log); err != nil && n.broker.Connected() {
-				n.log.Error("stream cannot be declared", "error", err)
-			}
-		}
-	})
-	return nil
-}
-
-// wait returns false when ctx ends before a time has passed.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Stream, log *slog.Logger) error {
-	for _, s := range streams {
-		created, differences, err := b.EnsureStream(ctx, broker.StreamSpec{
-			Name: s.Name, Subjects: s.Subjects, Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge),
-			MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow), Replicas: s.Replicas,
-		})
-		if err != nil {
-			return err
-		}
-		if created {
-			log.Info("stream created", "stream", s.Name, "subjects", s.Subjects)
-		}
-		for _, d := range differences {
-			log.Warn("stream is not as configured; it is used as it is", "stream", s.Name, "difference", d.String())
-		}
-	}
-	return nil
 }
 
 // guestLog writes the lines of a guest to the log.

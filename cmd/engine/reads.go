@@ -19,6 +19,8 @@ import (
 // reader is what the reading commands ask: a running engine, or a data directory.
 type reader interface {
 	Projections(ctx context.Context) ([]engine.Status, error)
+	Projection(ctx context.Context, name string) (engine.Status, error)
+	History(ctx context.Context, projection string) ([]engine.Change, error)
 	Get(ctx context.Context, projection string, key []byte) (wire.Get, error)
 	Scan(ctx context.Context, projection string, prefix []byte, limit int, fn func(wire.Row) error) error
 	Snapshots(ctx context.Context, projection string) ([]engine.Snapshot, error)
@@ -77,6 +79,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, engine.ErrNoProjection), isProblem && p.Code == wire.CodeNoProjection:
 		return withHint(err, "engine status lists them")
+	case errors.Is(err, engine.ErrNoGeneration), isProblem && p.Code == wire.CodeNoGeneration:
+		return withHint(err, "engine status NAME says which there are")
 	case errors.Is(err, engine.ErrNoLetter), isProblem && p.Code == wire.CodeNoLetter:
 		return withHint(err, "engine dead-letters list NAME lists them")
 	case isProblem && p.Hint != "":
@@ -114,13 +118,30 @@ func openFiles(path string, stderr io.Writer) (reader, error) {
 
 func (f *files) Close() error { return f.dir.Close() }
 
-// openLive opens the generation of a projection that is read.
-func (f *files) openLive(ctx context.Context, projection string) (engine.Keyspace, engine.Checkpoint, string, error) {
-	live := f.dir.Catalog().Projection(projection).Live
-	if live == "" {
-		return nil, engine.Checkpoint{}, "", fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
+// named returns the id of the generation that a name means, which may end in a role.
+func (f *files) named(name string) (projection, generation string, err error) {
+	projection, role, err := engine.CutRole(name)
+	if err != nil {
+		return "", "", err
 	}
-	ks, err := f.dir.Open(ctx, projection, live, false)
+	r, err := f.record(projection)
+	if err != nil {
+		return "", "", err
+	}
+	id := map[engine.Role]string{engine.RoleLive: r.Live, engine.RoleCandidate: r.Candidate, engine.RolePrevious: r.Previous}[role]
+	if id == "" {
+		return "", "", fmt.Errorf("%w: projection %s has no %s", engine.ErrNoGeneration, projection, role)
+	}
+	return projection, id, nil
+}
+
+// open opens the generation that a name means.
+func (f *files) open(ctx context.Context, name string) (engine.Keyspace, engine.Checkpoint, string, error) {
+	projection, id, err := f.named(name)
+	if err != nil {
+		return nil, engine.Checkpoint{}, "", err
+	}
+	ks, err := f.dir.Open(ctx, projection, id, false)
 	if err != nil {
 		return nil, engine.Checkpoint{}, "", err
 	}
@@ -131,33 +152,62 @@ func (f *files) openLive(ctx context.Context, projection string) (engine.Keyspac
 	if err != nil {
 		return nil, ck, "", errors.Join(err, ks.Close())
 	}
-	return ks, ck, live, nil
+	return ks, ck, id, nil
 }
 
 func (f *files) Projections(ctx context.Context) ([]engine.Status, error) {
 	var all []engine.Status
 	for _, name := range f.dir.Catalog().Names() {
-		ks, ck, live, err := f.openLive(ctx, name)
+		if f.dir.Catalog().Projection(name).Live == "" {
+			continue // it was removed
+		}
+		s, err := f.Projection(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		p := ck.Position
-		all = append(all, engine.Status{
-			Projection: name, State: engine.Offline, Stream: p.Stream, Generation: live, Module: p.Module,
-			Position: p.Sequence, PositionTime: p.Time, Applied: p.Sequence, Committed: p.Sequence,
-			Durable: ks.Durable().Sequence(), StreamLast: p.Sequence, Start: p.Sequence,
-			Keys: ck.Keys, Bytes: ck.Bytes, DiskBytes: ks.DiskBytes(), Digest: ck.Digest, Aside: ck.Aside,
-		})
-		if err := ks.Close(); err != nil {
-			return nil, err
-		}
+		all = append(all, s)
 	}
 	return all, nil
 }
 
+// Projection returns the status of a projection, or of the generation that the name means.
+func (f *files) Projection(ctx context.Context, name string) (s engine.Status, err error) {
+	ks, ck, id, err := f.open(ctx, name)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, ks.Close()) }()
+	p := ck.Position
+	s = engine.Status{
+		Projection: name, State: engine.Offline, Stream: p.Stream, Generation: id, Module: p.Module,
+		Position: p.Sequence, PositionTime: p.Time, Applied: p.Sequence, Committed: p.Sequence,
+		Durable: ks.Durable().Sequence(), StreamLast: p.Sequence, Start: p.Sequence,
+		Keys: ck.Keys, Bytes: ck.Bytes, DiskBytes: ks.DiskBytes(), Digest: ck.Digest, Aside: ck.Aside,
+	}
+	if r := f.dir.Catalog().Projection(name); r.Live == id { // the name has no role
+		s.Building = r.Candidate
+		s.Candidate, s.Previous = f.beside(ctx, name, engine.RoleCandidate), f.beside(ctx, name, engine.RolePrevious)
+	}
+	return s, nil
+}
+
+// beside is what is known of a generation that is not read; nil: there is none.
+func (f *files) beside(ctx context.Context, projection string, role engine.Role) *engine.GenerationStatus {
+	name := projection + "@" + string(role)
+	_, id, err := f.named(name)
+	if err != nil {
+		return nil
+	}
+	s, err := f.Projection(ctx, name)
+	if err != nil {
+		return &engine.GenerationStatus{ID: id, State: engine.Offline, Reason: err.Error()}
+	}
+	return &engine.GenerationStatus{ID: id, Module: s.Module, State: engine.Offline, Position: s.Position, Keys: s.Keys, Digest: s.Digest}
+}
+
 // view runs fn on the state of a projection.
 func (f *files) view(ctx context.Context, projection string, fn func(engine.View, engine.Checkpoint) error) (err error) {
-	ks, ck, _, err := f.openLive(ctx, projection)
+	ks, ck, _, err := f.open(ctx, projection)
 	if err != nil {
 		return err
 	}
@@ -196,11 +246,17 @@ func (f *files) Scan(ctx context.Context, projection string, prefix []byte, limi
 }
 
 func (f *files) Snapshots(_ context.Context, projection string) ([]engine.Snapshot, error) {
-	record := f.dir.Catalog().Projection(projection)
-	if record.Live == "" {
-		return nil, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
+	record, err := f.record(projection)
+	return record.Snapshots, err
+}
+
+// record is what the catalog knows of a projection.
+func (f *files) record(projection string) (engine.CatalogRecord, error) {
+	r := f.dir.Catalog().Projection(projection)
+	if r.Live == "" {
+		return r, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
 	}
-	return record.Snapshots, nil
+	return r, nil
 }
 
 // printJSON prints a value as one line.

@@ -30,15 +30,18 @@ type reloader struct {
 
 var _ query.Reloader = (*reloader)(nil)
 
-// newReloader begins to watch. What changes from now on is taken by run.
+// newReloader begins to watch. What changes from now on is taken by run; who asks for a
+// reload before that waits for it.
 func newReloader(ctx context.Context, n *node, path string) *reloader {
 	w := plugins.Watch(ctx, plugins.WatchOptions{Folders: folders(n.config), Files: []string{path}})
-	return &reloader{node: n, path: path, watch: w, config: n.config}
+	r := &reloader{node: n, path: path, watch: w, config: n.config}
+	r.mu.Lock() // until the node is open
+	return r
 }
 
 // run reloads whenever something changed, or the process gets a hang-up, until ctx ends.
 func (r *reloader) run(ctx context.Context) {
-	defer r.watch.Close()
+	r.mu.Unlock()
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, hangUpSignals...)
 	defer signal.Stop(hangUp)

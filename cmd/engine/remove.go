@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +27,7 @@ configuration declares is not known there, and one that it still declares is bui
 		RunE: func(c *cobra.Command, args []string) error {
 			question := fmt.Sprintf("Remove %s with all its data, for good?", args[0])
 			if f.dataDir != "" {
-				question += " If the configuration declares it still, it is built anew at the next start."
+				question += " " + builtAnew
 			}
 			if err := confirmed(c, yes, question); err != nil {
 				return err
@@ -49,11 +47,57 @@ configuration declares is not known there, and one that it still declares is bui
 
 func (f *readFlags) remove(c *cobra.Command, name string) error {
 	if f.dataDir != "" {
-		return removeOffline(f.dataDir, name, store.OpenDir)
+		return removeOffline(f.dataDir, name, c.ErrOrStderr())
 	}
 	cl, err := f.client()
 	if err != nil {
 		return err
 	}
 	return cl.Remove(c.Context(), name)
+}
+
+// builtAnew is what the files of an engine cannot tell.
+const builtAnew = "If the configuration declares it still, it is built anew at the next start."
+
+// removeOffline removes a projection from a data directory that no engine runs on. What a
+// crash on the way leaves is no projection any more, and is removed the next time.
+func removeOffline(path, name string, stderr io.Writer) (err error) {
+	if _, err := store.ReadCatalog(path); err != nil { // before one is made
+		return err
+	}
+	d, err := store.OpenDir(path, quietLog(stderr))
+	var locked *store.LockedError
+	if errors.As(err, &locked) {
+		return withHint(err, "ask the engine that runs there, with --server instead of --data-dir, or stop it")
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	r := d.Catalog().Projection(name)
+	if r.Live == "" && len(r.Generations) == 0 {
+		return fmt.Errorf("%w: %q", engine.ErrNoProjection, name)
+	}
+	if r.Live != "" && !r.Withdrawn() {
+		fmt.Fprintf(stderr, "%s was declared when an engine ran here last. %s\n", name, builtAnew)
+	}
+	err = d.Catalog().Update(name, func(r *engine.CatalogRecord) error {
+		for i := range r.Generations {
+			r.Generations[i].Dropped = true
+		}
+		*r = engine.CatalogRecord{Generations: r.Generations}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range r.Generations {
+		if err := d.Remove(name, g.ID); err != nil {
+			return err
+		}
+	}
+	return d.Catalog().Update(name, func(r *engine.CatalogRecord) error {
+		*r = engine.CatalogRecord{}
+		return nil
+	})
 }

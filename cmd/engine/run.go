@@ -75,7 +75,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		defer p.Close()
 		fmt.Fprintln(r.stdout, "profiles: "+p.URL())
 	}
-	if r.node, err = openNode(ctx, r.config, r.log, !r.once); err != nil {
+	if r.node, err = openNode(ctx, r.config, r.path, r.log, !r.once); err != nil {
 		return r.interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, r.node.Close()) }()
@@ -84,13 +84,12 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}
 	var reloads sync.WaitGroup
 	if !r.once {
-		reloader := newReloader(ctx, r.node, r.path)
-		if err := r.node.serve(reloader); err != nil {
+		if err := r.node.serve(); err != nil {
 			return err
 		}
 		rctx, stop := context.WithCancel(ctx)
 		defer func() { stop(); reloads.Wait() }() // before the node is closed
-		reloads.Go(func() { reloader.run(rctx) })
+		reloads.Go(func() { r.node.reloader.run(rctx) })
 	}
 	r.node.engine.Start(ctx)
 	if err := r.catchUp(ctx); err != nil {

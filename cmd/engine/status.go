@@ -94,6 +94,9 @@ func timeLeft(s engine.Status) string {
 }
 
 func printReason(w io.Writer, s engine.Status) {
+	if s.Warning != "" {
+		fmt.Fprintf(w, "%s: warning: %s\n", s.Projection, s.Warning)
+	}
 	if s.Reason != "" {
 		fmt.Fprintf(w, "%s is %s: %s\n", s.Projection, s.State, readable([]byte(s.Reason))) // a guest may have said it
 	}
@@ -113,6 +116,12 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	row("projection", "%s", s.Projection)
 	row("state", "%s", s.State)
 	row("stream", "%s, up to %d", s.Stream, s.StreamLast)
+	if from := cameFrom(s); from != "" {
+		row("its events", "%s", from)
+	}
+	if s.StreamAbsent > 0 {
+		row("it lacks", "%d sequences between its first and last event: deleted or expired, or not mirrored", s.StreamAbsent)
+	}
 	row("position", "%d (durable %d), %d behind", s.Position, s.Durable, s.Behind)
 	if s.State == engine.CatchingUp {
 		row("catches up", "%.0f events/s, time left: %s", s.Rate, timeLeft(s))
@@ -125,6 +134,9 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	row("applied", "%d events, %d commits, %d failed batches since start", s.Events, s.Commits, s.Failures)
 	if s.Events > 0 && s.Fuel > 0 {
 		row("an event", "%s and %d units of fuel, on average", (s.Apply / time.Duration(s.Events)).Round(100*time.Nanosecond), s.Fuel)
+	}
+	if s.Passed != (engine.Passed{}) {
+		row("passed over", "%d sequences that hold no event, %d delete markers since start", s.Passed.Absent, s.Passed.Markers)
 	}
 	if s.Aside != (engine.Aside{}) {
 		row("not applied", "%s", notApplied(s.Aside))
@@ -139,6 +151,20 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	}
 	printReason(w, s)
 	return nil
+}
+
+// cameFrom says where the events of a stream come from, and in which order; empty when
+// they are published to the stream itself.
+func cameFrom(s engine.Status) string {
+	switch sources := strings.Join(s.StreamSources, ", "); {
+	case s.StreamMirror != "":
+		return "a mirror of stream " + s.StreamMirror + ", with its sequences"
+	case s.Interleaved:
+		return "come from " + sources + ", and those of different sources in the order of their arrival: when the stream is built again, in another one"
+	case sources != "":
+		return "come from stream " + sources + ", in its order, with sequences of their own"
+	}
+	return ""
 }
 
 // notApplied says how many events were not applied, and what became of them.

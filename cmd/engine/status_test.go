@@ -96,3 +96,63 @@ func TestTimeLeft(t *testing.T) {
 		}
 	}
 }
+
+// One projection has lines for where its stream's events come from, what the stream
+// lacks, and what was passed over, when there is something to say; a warning comes last.
+func TestStatusOfStream(t *testing.T) {
+	for _, tt := range []struct {
+		status engine.Status
+		want   string // all such lines
+	}{
+		{live, ""},
+		{engine.Status{StreamMirror: "S"}, "its events a mirror of stream S, with its sequences\n"},
+		{engine.Status{StreamSources: []string{"S"}}, "its events come from stream S, in its order, with sequences of their own\n"},
+		{
+			engine.Status{StreamSources: []string{"S", "T"}, Interleaved: true},
+			"its events come from S, T, and those of different sources in the order of their arrival: when the stream is built again, in another one\n",
+		},
+		{engine.Status{StreamAbsent: 3}, "it lacks 3 sequences between its first and last event: deleted or expired, or not mirrored\n"},
+		{engine.Status{Passed: engine.Passed{Absent: 2, Markers: 1}}, "passed over 2 sequences that hold no event, 1 delete markers since start\n"},
+		{engine.Status{Projection: "p", Warning: "it is odd"}, "p: warning: it is odd\n"},
+	} {
+		var out bytes.Buffer
+		if err := printStatus(&out, tt.status, false); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for line := range strings.Lines(out.String()) {
+			line = strings.Join(strings.Fields(line), " ") + "\n"
+			for _, begin := range []string{"its events", "it lacks", "passed over", "p: warning"} {
+				if strings.HasPrefix(line, begin) {
+					got += line
+				}
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%+v: the lines are %q, want %q", tt.status, got, tt.want)
+		}
+	}
+}
+
+// JSON has what a stream is made of and lacks, and what was passed over, by names of
+// their own.
+func TestStatusOfStreamJSON(t *testing.T) {
+	s := engine.Status{
+		StreamAbsent: 3, StreamSources: []string{"S", "T"}, Interleaved: true, Warning: "it is odd", Passed: engine.Passed{Absent: 2, Markers: 1},
+	}
+	var out bytes.Buffer
+	if err := printStatus(&out, s, true); err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, out.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"stream_absent":3`, `"stream_sources":["S","T"]`, `"stream_order_of_arrival":true`, `"warning":"it is odd"`, `"passed_over":{"absent":2,"delete_markers":1}`,
+	} {
+		if !strings.Contains(compact.String(), want) {
+			t.Errorf("no %s in %s", want, compact.Bytes())
+		}
+	}
+}

@@ -156,15 +156,16 @@ func flipped(b []byte, i int) []byte {
 	return b
 }
 
-// Blocks that are left out, repeated or in another order are noticed.
-func TestReorderedBlocks(t *testing.T) {
+// large is an archive of several blocks.
+func large(t *testing.T, seed uint64) []byte {
+	t.Helper()
 	ks := enginetest.NewKeyspace()
 	ks.Max = engine.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
 	var ck engine.Checkpoint
 	ck.Version, ck.Position.Sequence = engine.VersionAt(5), 5
 	var c engine.Commit
 	for i := range 8 {
-		key, value := fmt.Sprint(i), newHistory(uint64(i), false).noise(700_000)
+		key, value := fmt.Sprint(i), newHistory(seed+uint64(i), false).noise(700_000)
 		ck.Keys, ck.Bytes = ck.Keys+1, ck.Bytes+int64(len(key)+len(value))
 		ck.Digest.Add(engine.Term([]byte(key), value))
 		c.Writes = append(c.Writes, engine.Write{Key: key, Value: value})
@@ -173,7 +174,13 @@ func TestReorderedBlocks(t *testing.T) {
 	if _, err := ks.Commit(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	head, blocks := blocksOf(export(t, ks, ck.Version, 0))
+	return export(t, ks, ck.Version, 0)
+}
+
+// Blocks that are left out, repeated, in another order, or of another archive are noticed.
+func TestReorderedBlocks(t *testing.T) {
+	head, blocks := blocksOf(large(t, 1))
+	_, others := blocksOf(large(t, 100))
 	if len(blocks) < 6 {
 		t.Fatalf("%d blocks", len(blocks))
 	}
@@ -183,6 +190,7 @@ func TestReorderedBlocks(t *testing.T) {
 		"swapped":    swapped,
 		"left out":   slices.Delete(slices.Clone(blocks), 2, 3),
 		"repeated":   slices.Insert(slices.Clone(blocks), 2, blocks[2]),
+		"of another": slices.Replace(slices.Clone(blocks), 2, 3, others[2]),
 		"no rows":    blocks[len(blocks)-1:],
 		"no trailer": blocks[:len(blocks)-1],
 	} {

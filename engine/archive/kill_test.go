@@ -161,8 +161,8 @@ func TestKilledImport(t *testing.T) {
 	t.Logf("imports took %v and %v; after a kill there was: %v", full, incremental, left)
 }
 
-// upTo is a random time, seldom more than another one.
-func upTo(d time.Duration) time.Duration { return 1 + time.Duration(rand.Int64N(int64(d)*11/10)) }
+// upTo is a random time, now and then more than another one.
+func upTo(d time.Duration) time.Duration { return 1 + time.Duration(rand.Int64N(int64(d)*13/10)) }
 
 // found returns the checkpoint of the keyspace of a data directory; nil: there is none.
 func found(t *testing.T, data string) (ck *engine.Checkpoint) {

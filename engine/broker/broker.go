@@ -84,7 +84,7 @@ func Open(ctx context.Context, c Config) (*Broker, error) {
 		b.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	if err := b.checkAuthorized(); err != nil {
+	if err := b.checkAuthorized(ctx); err != nil {
 		b.Close()
 		return nil, connectError(c, err)
 	}
@@ -94,7 +94,7 @@ func Open(ctx context.Context, c Config) (*Broker, error) {
 // checkAuthorized gives an external server a moment to refuse the credentials, or to
 // be refused by its certificate, which a connection that is retried would take for a
 // passing failure.
-func (b *Broker) checkAuthorized() error {
+func (b *Broker) checkAuthorized(ctx context.Context) error {
 	if b.conn.IsConnected() {
 		return nil
 	}
@@ -112,6 +112,8 @@ func (b *Broker) checkAuthorized() error {
 		}
 		select {
 		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-deadline.C:
 			b.log.Warn("NATS does not answer yet, trying on", "error", err)
 			return nil

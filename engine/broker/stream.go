@@ -105,8 +105,8 @@ type Event struct {
 
 // Publish stores an event and returns its sequence. Duplicate says that the server
 // had stored it before. It fails with a *WrongSequenceError when ExpectLast does
-// not hold, and with engine.ErrNoStream, wrapped, when no stream, or not the one named,
-// stores the subject.
+// not hold, with engine.ErrNoStream, wrapped, when no stream, or not the one named, stores
+// the subject, and with engine.ErrSourceDown when the server cannot be reached.
 func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplicate bool, err error) {
 	var o []jetstream.PublishOpt
 	if e.ID != "" {
@@ -154,6 +154,9 @@ func (b *Broker) publishError(e Event, err error) error {
 	}
 	if errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected) {
 		return fmt.Errorf("publish %s: %w: no stream stores this subject", e.Subject, engine.ErrNoStream)
+	}
+	if errors.Is(err, nats.ErrDisconnected) {
+		return fmt.Errorf("publish %s: %w: %w", e.Subject, engine.ErrSourceDown, err)
 	}
 	return fmt.Errorf("publish %s: %w", e.Subject, err)
 }

@@ -22,6 +22,10 @@ type Config struct {
 	Streams     []Stream     `toml:"stream"`
 	Plugins     Plugins      `toml:"plugins"`
 	Projections []Projection `toml:"projection"`
+
+	// Refused are mistakes in files that were deployed (plugins.bucket), *Errors: their
+	// projections are left out, so that nobody keeps an engine from starting by deploying.
+	Refused []error `toml:"-"`
 }
 
 // Log says what is logged, and how.
@@ -35,6 +39,8 @@ type HTTP struct {
 	Listen    string `toml:"listen"`
 	TokenFile string `toml:"token_file"`
 	Token     string `toml:"-"` // content of TokenFile
+
+	MaxConnections int `toml:"max_connections"`
 }
 
 // NATS says where events come from.
@@ -112,11 +118,13 @@ type Projection struct {
 	// ModuleDirs are the folders that its module may be in: for a file beside a module the
 	// one that it is in, otherwise all.
 	ModuleDirs []string `toml:"-" json:"-"`
+	deployed   bool     `toml:"-"` // by plugins.bucket
 }
 
 // Limits bound a projection.
 type Limits struct {
 	Memory      Size     `toml:"memory"`
+	Table       int64    `toml:"table"`
 	Module      Size     `toml:"module"`
 	Compile     Duration `toml:"compile_time"`
 	Fuel        int64    `toml:"fuel"`
@@ -160,7 +168,7 @@ func Default() Config {
 	return Config{
 		DataDir: "data", DiskReserve: 1 << 30,
 		Log:     Log{Level: "info", Format: "auto"},
-		HTTP:    HTTP{Listen: "127.0.0.1:7780"},
+		HTTP:    HTTP{Listen: "127.0.0.1:7780", MaxConnections: 512},
 		NATS:    NATS{URL: "embedded", Embedded: Embedded{SyncInterval: Duration(time.Second)}},
 		Plugins: Plugins{Dir: "plugins.d", Signatures: "off"},
 	}
@@ -175,7 +183,7 @@ func DefaultStream() Stream {
 func DefaultProjection() Projection {
 	return Projection{
 		OnError: "halt", Partitions: 1, OnChange: "rebuild", KeepPrevious: Duration(time.Hour),
-		Limits:     Limits{Memory: 64 << 20, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Fuel: 500_000_000, Keys: 100_000_000, State: 64 << 30},
+		Limits:     Limits{Memory: 64 << 20, Table: 100_000, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Fuel: 500_000_000, Keys: 100_000_000, State: 64 << 30},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{
 			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,

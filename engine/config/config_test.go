@@ -148,6 +148,7 @@ func TestMistakes(t *testing.T) {
 		{"duration without unit", "[nats.embedded]\nsync_interval = 5\n", `c.toml:2: nats.embedded.sync_interval: a time span is a string such as "30s", "10m" or "30d", not 5`},
 		{"size", small + "[projection.limits]\nmemory = \"much\"\n", `c.toml:11: projection.limits.memory: much is no size: use a number of bytes, or a string such as "64MiB"`},
 		{"size out of bounds", small + "[projection.limits]\nmemory = \"5GiB\"\n", "c.toml:11: projection.limits.memory is 5.0 GiB: it must be between 64 KiB and 4.0 GiB"},
+		{"table out of bounds", small + "[projection.limits]\ntable = 0\n", "c.toml:11: projection.limits.table is 0: it must be between 1 and 10000000"},
 		{"number out of bounds", small + "[projection.limits]\nbatch_events = 0\n", "c.toml:11: projection.limits.batch_events is 0: it must be between 1 and 1048576"},
 		{"partitions", small + "partitions = 65\n", "c.toml:10: projection.partitions is 65: it must be between 1 and 64"},
 		{"partitions without key", small + "partitions = 2\n", `c.toml:10: projection balances: partitions = 2 needs a key by which the events are split: key = "json:PATH", for one`},
@@ -155,6 +156,7 @@ func TestMistakes(t *testing.T) {
 		{"environment, unclosed", "data_dir = \"${NOWHERE\"\n", "c.toml:1: data_dir: ${ without }; write $${ for the characters themselves"},
 		{"public address", "[http]\nlisten = \"0.0.0.0:80\"\n", `c.toml:2: http.listen is "0.0.0.0:80", which others can reach: set http.token_file, or listen on 127.0.0.1`},
 		{"all addresses", "[http]\nlisten = \":80\"\n", `c.toml:2: http.listen is ":80", which others can reach: set http.token_file, or listen on 127.0.0.1`},
+		{"no connections", "[http]\nmax_connections = 0\n", `c.toml:2: http.max_connections is 0: it must be between 1 and 100000`},
 		{"address without port", "[http]\nlisten = \"localhost\"\n", `c.toml:2: http.listen is "localhost": use HOST:PORT, such as "127.0.0.1:7780"`},
 		{"level", "[log]\nlevel = \"loud\"\n", `c.toml:2: log.level is "loud": use one of debug, info, warn, error`},
 		{"start", small + "start = \"now\"\n", `c.toml:10: projection.start: "now" is no start: use "first", "new", a sequence from 1, or a time such as "2026-01-31T00:00:00Z"`},
@@ -290,6 +292,41 @@ func TestModuleFolders(t *testing.T) {
 		if err := os.Remove(bad); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A mistake in a file that was deployed leaves out its projection, and nothing else: so do
+// one whose name is taken, and one that does not fit the configuration.
+func TestDeployedFiles(t *testing.T) {
+	dir := t.TempDir()
+	main, mirror := filepath.Join(dir, "config.toml"), filepath.Join(dir, "data", "modules.d")
+	for path, text := range map[string]string{
+		main:                                    "[plugins]\nbucket = \"B\"\n" + small,
+		filepath.Join(mirror, "a-syntax.toml"):  "[projection\n",
+		filepath.Join(mirror, "balances.toml"):  "[projection]\nstream = \"EVENTS\"\n",
+		filepath.Join(mirror, "good.toml"):      "[projection]\nstream = \"EVENTS\"\n",
+		filepath.Join(mirror, "subject.toml"):   "[projection]\nstream = \"EVENTS\"\nsubjects = [\"x\"]\n",
+		filepath.Join(mirror, "z-unknown.toml"): "[projection]\nstrem = \"EVENTS\"\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Projections) != 2 || c.Projections[0].Name != "balances" || c.Projections[1].Name != "good" || len(c.Projections[1].SettingsJSON) == 0 {
+		t.Errorf("projections are %+v", c.Projections)
+	}
+	text := fmt.Sprint(c.Refused)
+	for _, says := range []string{"a-syntax.toml:1: ", `balances.toml: projection "balances" is declared twice, also in ` + main, `subject.toml: projection subject: subject "x" is not in stream EVENTS`, `z-unknown.toml:2: unknown key`} {
+		if !strings.Contains(text, says) {
+			t.Errorf("refused are %s, want %s", text, says)
+		}
+	}
+	if len(c.Refused) != 4 {
+		t.Errorf("refused are %s", text)
 	}
 }
 

@@ -27,7 +27,8 @@ func (e *Error) Error() string {
 }
 
 // Load reads a configuration file and those beside the modules that it names.
-// Relative paths in it are relative to its own folder. Mistakes are *Errors.
+// Relative paths in it are relative to its own folder. Mistakes are *Errors; those in files
+// that were deployed are in Refused.
 func Load(path string) (*Config, error) {
 	b, err := readConfiguration(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,10 +139,15 @@ func (c *Config) addModuleFilesOf(dir, configuration string) error {
 			return fmt.Errorf("read configuration beside a module in %s: %w", dir, named(e.Name(), err))
 		}
 		p, _, err := parseModuleFile(path, b)
-		if err != nil {
+		p.deployed = dir == c.Mirror()
+		switch {
+		case err != nil && p.deployed:
+			c.Refused = append(c.Refused, err)
+		case err != nil:
 			return err
+		default:
+			c.Projections = append(c.Projections, p)
 		}
-		c.Projections = append(c.Projections, p)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"math"
 	"net"
 	"os"
@@ -39,19 +40,31 @@ func (c *Config) validate(d *document) error {
 		streams[s.Name] = s
 		v.stream(p, s)
 	}
-	origins := map[string]string{}
-	for i := range c.Projections {
-		pr := &c.Projections[i]
-		p := path{"projection"}.element(i)
-		if pr.Origin != "" && pr.Origin != d.name {
-			v.document = &document{name: pr.Origin} // beside its module
-		}
-		other, twice := origins[pr.Name]
-		v.require(p, !twice, "projection %q is declared twice, also in %s", pr.Name, other)
-		origins[pr.Name] = pr.Origin
-		v.projection(p, pr, streams)
-	}
+	c.validateProjections(v, streams)
 	return v.err
+}
+
+// validateProjections leaves out those that were deployed and are wrong.
+func (c *Config) validateProjections(v *validator, streams map[string]Stream) {
+	all, origins := c.Projections, map[string]string{}
+	c.Projections = all[:0]
+	for i, pr := range all {
+		one := v
+		if pr.Origin != "" && pr.Origin != v.name {
+			one = &validator{document: &document{name: pr.Origin}} // beside its module
+		}
+		p := path{"projection"}.element(i)
+		other, twice := origins[pr.Name]
+		one.require(p, !twice, "projection %q is declared twice, also in %s", pr.Name, other)
+		one.projection(p, &pr, streams)
+		if pr.deployed && one.err != nil {
+			c.Refused = append(c.Refused, one.err)
+			continue
+		}
+		v.err = cmp.Or(v.err, one.err)
+		origins[pr.Name] = pr.Origin
+		c.Projections = append(c.Projections, pr)
+	}
 }
 
 // validator keeps the first mistake.
@@ -87,6 +100,7 @@ func (v *validator) http(h HTTP) {
 	if h.Listen == "" {
 		return
 	}
+	v.between(path{"http", "max_connections"}, int64(h.MaxConnections), 1, 100_000)
 	p := path{"http", "listen"}
 	host, port, err := net.SplitHostPort(h.Listen)
 	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)
@@ -192,6 +206,7 @@ func (v *validator) filters(p path, pr *Projection, stream []string) {
 func (v *validator) limits(p path, pr *Projection) {
 	l := p.add("limits")
 	v.size(l.add("memory"), pr.Limits.Memory, 64<<10, 4<<30)
+	v.between(l.add("table"), pr.Limits.Table, 1, 10_000_000)
 	v.size(l.add("module"), pr.Limits.Module, 1, 1<<30)
 	c := pr.Limits.Compile
 	v.require(l.add("compile_time"), c >= Duration(time.Second) && c <= Duration(time.Hour), "%s is %s: it must be between 1s and 1h", l.add("compile_time").key(), c)

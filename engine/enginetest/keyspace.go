@@ -30,8 +30,9 @@ type Keyspace struct {
 	memories    map[engine.Version][][]byte
 	pins        map[engine.Version]int
 	durable     engine.Version
-	left        bool // a crash may have left rows above the newest checkpoint
-	views       atomic.Int64
+	open        map[engine.Version]int // views
+	horizon     engine.Version         // versions below it are no longer kept
+	left        bool                   // a crash may have left rows above the newest checkpoint
 	closed      atomic.Int64
 }
 
@@ -43,7 +44,7 @@ type revision struct {
 
 // NewKeyspace makes an empty keyspace.
 func NewKeyspace() *Keyspace {
-	return &Keyspace{rows: map[string][]revision{}, memories: map[engine.Version][][]byte{}, pins: map[engine.Version]int{}}
+	return &Keyspace{rows: map[string][]revision{}, memories: map[engine.Version][][]byte{}, pins: map[engine.Version]int{}, open: map[engine.Version]int{}}
 }
 
 // Checkpoint implements engine.Keyspace.
@@ -140,7 +141,7 @@ func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	blobs, ok := k.memories[m.Version]
-	if !ok {
+	if !ok || m.Version < k.horizon {
 		return nil, fmt.Errorf("memory snapshot at %d: %w", m.Version.Sequence(), engine.ErrCorrupt)
 	}
 	return blobs, nil
@@ -178,10 +179,34 @@ func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	return k.durable, nil
 }
 
+// syncLocked makes everything durable, and lets go of the versions that nobody can ask for
+// any more.
 func (k *Keyspace) syncLocked() {
-	if n := len(k.checkpoints); n > 0 {
-		k.durable = k.checkpoints[n-1].Version
+	n := len(k.checkpoints)
+	if n == 0 {
+		return
 	}
+	newest := k.checkpoints[n-1]
+	k.durable = newest.Version
+	kept := newest.Version
+	for _, m := range newest.Memories {
+		kept = min(kept, m.Version)
+	}
+	for _, holds := range []map[engine.Version]int{k.pins, k.open} {
+		for v := range holds {
+			kept = min(kept, v)
+		}
+	}
+	k.horizon = max(k.horizon, kept)
+}
+
+// keptLocked fails for a version that is no longer kept. In a store its state may be
+// there yet, or in part.
+func (k *Keyspace) keptLocked(v engine.Version) error {
+	if v < k.horizon {
+		return fmt.Errorf("sequence %d is no longer kept: the oldest is %d", v.Sequence(), k.horizon.Sequence())
+	}
+	return nil
 }
 
 // Durable implements engine.Keyspace.
@@ -200,8 +225,12 @@ func (k *Keyspace) Unpin(v engine.Version) { k.countPin(v, -1) }
 func (k *Keyspace) countPin(v engine.Version, by int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.pins[v] += by; k.pins[v] == 0 {
-		delete(k.pins, v)
+	count(k.pins, v, by)
+}
+
+func count(holds map[engine.Version]int, v engine.Version, by int) {
+	if holds[v] += by; holds[v] == 0 {
+		delete(holds, v)
 	}
 }
 
@@ -227,7 +256,14 @@ func (k *Keyspace) DiskBytes() int64 { return 0 }
 func (k *Keyspace) Closed() int64 { return k.closed.Load() }
 
 // OpenViews is how many views have not been closed.
-func (k *Keyspace) OpenViews() int64 { return k.views.Load() }
+func (k *Keyspace) OpenViews() (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, views := range k.open {
+		n += views
+	}
+	return n
+}
 
 // Checkpoints lists what was committed, oldest first.
 func (k *Keyspace) Checkpoints() []engine.Checkpoint {
@@ -272,7 +308,7 @@ func (k *Keyspace) Close() error {
 	k.syncLocked()
 	k.mu.Unlock()
 	k.closed.Add(1)
-	if n := k.views.Load(); n != 0 {
+	if n := k.OpenViews(); n != 0 {
 		return fmt.Errorf("%d views are open", n)
 	}
 	return nil
@@ -280,8 +316,24 @@ func (k *Keyspace) Close() error {
 
 // View implements engine.Keyspace.
 func (k *Keyspace) View(v engine.Version) (engine.View, error) {
-	k.views.Add(1)
-	return &view{rows: rows{k, v, false}, keyspace: k, version: v}, nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.keptLocked(v); err != nil {
+		return nil, err
+	}
+	return k.viewLocked(v), nil
+}
+
+// Any views a version though it may be one that is no longer kept.
+func (k *Keyspace) Any(v engine.Version) engine.View {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.viewLocked(v)
+}
+
+func (k *Keyspace) viewLocked(v engine.Version) engine.View {
+	count(k.open, v, 1)
+	return &view{rows: rows{k, v, false}, keyspace: k, version: v}
 }
 
 type view struct {
@@ -297,7 +349,9 @@ func (v *view) Letters() engine.Rows { return rows{v.keyspace, v.version, true} 
 
 func (v *view) Close() {
 	if !v.closed.Swap(true) {
-		v.keyspace.views.Add(-1)
+		v.keyspace.mu.Lock()
+		defer v.keyspace.mu.Unlock()
+		count(v.keyspace.open, v.version, -1)
 	}
 }
 

@@ -339,30 +339,32 @@ func lettersApart(t *testing.T, open func() engine.Keyspace) {
 	shorter := row(300, "short")
 	shorter.OldSize = len(large)
 	last := commitWhole(t, ks, engine.Commit{Checkpoint: ck, Letters: []engine.Write{gone, shorter, {Key: row(4, "").Key, Delete: true, OldSize: len(large)}}})
-	if err := ks.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ks = open()
-	for _, c := range []struct {
-		at   engine.Version
-		want string
-	}{{first.Version, "2:900000 4:900000 300:900000 70000:5 "}, {last.Version, "300:5 70000:5 "}} {
-		view := viewAt(t, ks, c.at)
+	check := func(at engine.Version, want string) {
+		t.Helper()
+		view := viewAt(t, ks, at)
+		defer view.Close()
 		got := ""
 		err := view.Letters().Scan(nil, nil, func(key, value []byte) bool {
 			got += fmt.Sprintf("%d:%d ", binary.BigEndian.Uint64(key), len(value))
 			return true
 		})
-		if err != nil || got != c.want {
-			t.Errorf("letters at %d: %s, %v, want %s", c.at, got, err, c.want)
+		if err != nil || got != want {
+			t.Errorf("letters at %d: %s, %v, want %s", at, got, err, want)
 		}
 		if state := content(t, view); !reflect.DeepEqual(state, map[string]string{"a": "1"}) {
-			t.Errorf("state at %d: %v", c.at, state)
+			t.Errorf("state at %d: %v", at, state)
 		}
 		if _, ok, err := view.Letters().Get([]byte("a")); ok || err != nil {
 			t.Errorf("a key of the state is a letter: %v, %v", ok, err)
 		}
-		view.Close()
+	}
+	check(first.Version, "2:900000 4:900000 300:900000 70000:5 ")
+	for range 2 {
+		check(last.Version, "300:5 70000:5 ")
+		if err := ks.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ks = open()
 	}
 	if err := ks.Close(); err != nil {
 		t.Fatal(err)

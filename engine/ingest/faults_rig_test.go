@@ -39,7 +39,7 @@ func (p *projector) start() {
 	p.engine = engine.New(engine.Options{
 		Source: p.source, Store: p.store, Catalog: p.catalog, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	err := p.engine.Add(p.t.Context(), engine.Spec{
+	_, err := p.engine.Declare(p.t.Context(), engine.Spec{
 		Name: "p", Module: enginetest.FuncModule("ledger", p.apply), Stream: "S",
 		Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		Pins: engine.PinPolicy{Max: 3, MaxAge: time.Hour},

@@ -145,7 +145,10 @@ func (r *reader) appendLocked(m *nats.Msg) error {
 		return fmt.Errorf("event %d of the consumer came after %d", meta.consumerSeq, r.received)
 	}
 	if isMarker(m) {
-		r.passLocked(meta)
+		r.received, r.last = meta.consumerSeq, meta.streamSeq
+		r.filling.Pass(meta.streamSeq)
+		r.filling.Pending = meta.pending
+		r.signal()
 		return nil
 	}
 	r.headers = appendHeaders(r.headers[:0], m.Header)
@@ -163,15 +166,6 @@ func (r *reader) appendLocked(m *nats.Msg) error {
 	r.filling.Pending = meta.pending
 	r.signal()
 	return nil
-}
-
-// passLocked passes over what is no event, as over one that was deleted.
-func (r *reader) passLocked(meta meta) {
-	r.received, r.last = meta.consumerSeq, meta.streamSeq
-	if r.filling.Count > 0 {
-		r.filling.Through = meta.streamSeq
-	}
-	r.filling.Pending = meta.pending
 }
 
 // full reports whether a record of a size has to wait for the next batch.
@@ -209,11 +203,11 @@ func (r *reader) Ready() <-chan struct{} { return r.ready }
 func (r *reader) Take() (*engine.Batch, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.filling.Count == 0 {
+	if r.emptyLocked() {
 		return nil, r.err
 	}
 	taken := r.filling
-	r.filling = r.emptyLocked()
+	r.filling = r.freeLocked()
 	r.room.Broadcast()
 	if r.err != nil {
 		r.signal() // the error is for the next Take
@@ -221,7 +215,10 @@ func (r *reader) Take() (*engine.Batch, error) {
 	return taken, nil
 }
 
-func (r *reader) emptyLocked() *engine.Batch {
+// emptyLocked reports whether there is nothing to take.
+func (r *reader) emptyLocked() bool { return r.filling.Count == 0 && r.filling.Markers == 0 }
+
+func (r *reader) freeLocked() *engine.Batch {
 	n := len(r.free)
 	if n == 0 {
 		return &engine.Batch{}
@@ -275,7 +272,7 @@ func (r *reader) CaughtUp(ctx context.Context) (through uint64, ok bool, err err
 func (r *reader) position() (uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil || r.filling.Count > 0 {
+	if r.err != nil || !r.emptyLocked() {
 		return 0, r.err
 	}
 	return r.last + 1, nil

@@ -66,9 +66,18 @@ func describe(info *jetstream.StreamInfo) engine.StreamInfo {
 	if st.Msgs == 0 { // a new stream says 0
 		st.FirstSeq = st.LastSeq + 1
 	}
+	var mirror string
+	if m := info.Config.Mirror; m != nil {
+		mirror = m.Name
+	}
+	var sources []string
+	for _, s := range info.Config.Sources {
+		sources = append(sources, s.Name)
+	}
 	return engine.StreamInfo{
 		Name: info.Config.Name, Subjects: info.Config.Subjects, Created: info.Created,
 		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, LastTime: st.LastTime,
+		Mirror: mirror, Sources: sources, Transformed: info.Config.SubjectTransform != nil,
 	}
 }
 

@@ -62,12 +62,14 @@ func problemOf(err error) wire.Problem {
 		code   string
 		hint   string
 	}{
+		{errSlowBody, http.StatusRequestTimeout, wire.CodeSlowBody, "send it in one go, with its length"},
 		{engine.ErrNoProjection, http.StatusNotFound, wire.CodeNoProjection, "GET /v1/projections lists them"},
 		{engine.ErrNoGeneration, http.StatusNotFound, wire.CodeNoGeneration, "GET /v1/projections/NAME shows which there are"},
 		{engine.ErrBehind, http.StatusConflict, wire.CodeBehind, `GET /v1/projections/NAME shows how far it is; {"wait":"10m"} has a promotion wait for it`},
 		{engine.ErrDeclared, http.StatusConflict, wire.CodeDeclared, "take it out of the configuration, and have that reloaded, first"},
 		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},
 		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, ""},
+		{engine.ErrSourceDown, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again when the NATS server is there"},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
 		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},
 		{engine.ErrSnapshotExists, http.StatusConflict, wire.CodeSnapshotExists, ""},

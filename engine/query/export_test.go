@@ -1,9 +1,47 @@
 package query
 
-import "time"
+import (
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
 
-// Hurry makes a server wait otherwise than it would: for a client that does not read,
-// and in Close for requests to end, and to be ended. Call it before Serve.
+// Hurry makes a server wait otherwise than it would: for a client that does not read or
+// does not send, and in Close for requests to end, and to be ended. Call it before Serve.
 func (s *Server) Hurry(patience, drain, abort time.Duration) {
-	s.patience, s.drain, s.abort = patience, drain, abort
+	s.patience, s.importPatience, s.drain, s.abort = patience, patience, drain, abort
+}
+
+// Spare is how many connections may be beyond the bound.
+const Spare = spareConnections
+
+// PacedBody is the body of a request as a handler sees it; one of an import if wait is
+// not 0.
+func PacedBody(w http.ResponseWriter, r *http.Request, patience, wait time.Duration) io.Reader {
+	r = withPacedBody(w, r, patience)
+	if wait > 0 {
+		r.Body.(*pacedBody).wait(wait)
+	}
+	return r.Body
+}
+
+// ErrSlowBody is what such a body fails with.
+var ErrSlowBody = errSlowBody
+
+// Crowd has connections come, each of them with a request under way before the next one
+// comes, and returns how many are open then.
+func Crowd(limit int, all []net.Conn) (open int, refused uint64) {
+	c := boundConnections(limit)
+	for _, conn := range all {
+		c.begin(c.came(conn))
+	}
+	return c.counts()
+}
+
+// AllWait reports whether no connection has a request under way.
+func (s *Server) AllWait() bool {
+	s.opened.mu.Lock()
+	defer s.opened.mu.Unlock()
+	return s.opened.waiting.Len() == len(s.opened.open)
 }

@@ -263,7 +263,7 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 	}
 	stream := r.PathValue("stream")
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/x-ndjson" {
-		done, err := s.appender.Import(r.Context(), stream, r.Body)
+		done, err := s.importLines(r, stream)
 		if err != nil {
 			importFailed(w, done, err)
 			return
@@ -281,6 +281,20 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusCreated, done)
+}
+
+// importLines imports a body, which may take as long as something comes of it. That it was
+// cut off says more than what is wrong with the line at its end.
+func (s *Server) importLines(r *http.Request, stream string) (wire.Imported, error) {
+	paced, ok := r.Body.(*pacedBody)
+	if ok {
+		paced.wait(s.importPatience)
+	}
+	done, err := s.appender.Import(r.Context(), stream, r.Body)
+	if ok && errors.Is(paced.err, errSlowBody) {
+		err = paced.err
+	}
+	return done, err
 }
 
 // maxEvent bounds the body of one event: what a server takes by default, as base64.
@@ -301,6 +315,8 @@ func body(w http.ResponseWriter, r *http.Request, v any) bool {
 	switch {
 	case errors.As(err, &large):
 		problem(w, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit), "")
+	case errors.Is(err, errSlowBody):
+		failed(w, err)
 	case err != nil:
 		bad(w, "body: %v", err)
 	}
@@ -312,7 +328,7 @@ func trailing(d *json.Decoder) error {
 	switch _, err := d.Token(); {
 	case errors.Is(err, io.EOF):
 		return nil
-	case errors.As(err, &large):
+	case errors.As(err, &large), errors.Is(err, errSlowBody):
 		return err
 	}
 	return errTrailing

@@ -30,12 +30,15 @@ var (
 		projectionMetric("position", "Stream sequence that the served state reflects.", gauge, func(s engine.Status) float64 { return float64(s.Position) }),
 		projectionMetric("stream_last_sequence", "Last sequence of the stream, as the server said.", gauge, func(s engine.Status) float64 { return float64(s.StreamLast) }),
 		projectionMetric("behind", "Sequences between the served state and the end of the stream.", gauge, func(s engine.Status) float64 { return float64(s.Behind) }),
+		projectionMetric("stream_absent_sequences", "Sequences between the stream's first and last event that hold none, as the server said.", gauge, func(s engine.Status) float64 { return float64(s.StreamAbsent) }),
 		projectionMetric("durable_position", "Stream sequence that survives a crash of the machine.", gauge, func(s engine.Status) float64 { return float64(s.Durable) }),
 		projectionMetric("keys", "Keys of the state.", gauge, func(s engine.Status) float64 { return float64(s.Keys) }),
 		projectionMetric("state_bytes", "Bytes of keys and values of the state.", gauge, func(s engine.Status) float64 { return float64(s.Bytes) }),
 		projectionMetric("disk_bytes", "Bytes that the keyspace takes of the disk.", gauge, func(s engine.Status) float64 { return float64(s.DiskBytes) }),
 		projectionMetric("guest_memory_bytes", "Bytes of the module's linear memory.", gauge, func(s engine.Status) float64 { return float64(s.Memory) }),
 		projectionMetric("events_applied_total", "Events handed to the module and applied.", counter, func(s engine.Status) float64 { return float64(s.Events) }),
+		projectionMetric("absent_sequences_total", "Sequences that were passed over because the stream holds nothing there: deleted, expired, or not mirrored.", counter, func(s engine.Status) float64 { return float64(s.Passed.Absent) }),
+		projectionMetric("delete_markers_total", "Delete markers of the server that were passed over.", counter, func(s engine.Status) float64 { return float64(s.Passed.Markers) }),
 		projectionMetric("commits_total", "Commits of state and position.", counter, func(s engine.Status) float64 { return float64(s.Commits) }),
 		projectionMetric("failures_total", "Batches that were rolled back.", counter, func(s engine.Status) float64 { return float64(s.Failures) }),
 		projectionMetric("dead_letters", "Events that are set aside, until they are retried or dropped.", gauge, func(s engine.Status) float64 { return float64(s.Aside.Letters) }),
@@ -82,7 +85,7 @@ func collectState(ch chan<- prometheus.Metric, desc *prometheus.Desc, s engine.S
 }
 
 // newRegistry makes a registry of everything that the engine measures.
-func newRegistry(e Engine, version string) *prometheus.Registry {
+func newRegistry(e Engine, c *connections, version string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collector{e}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -91,9 +94,19 @@ func newRegistry(e Engine, version string) *prometheus.Registry {
 	})
 	build.Set(1)
 	r.MustRegister(build)
+	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_http_connections", Help: "Connections of HTTP clients."}, func() float64 {
+			open, _ := c.counts()
+			return float64(open)
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gnomon_http_refused_total", Help: "Requests and connections that were refused because of http.max_connections."}, func() float64 {
+			_, refused := c.counts()
+			return float64(refused)
+		}),
+	)
 	return r
 }
 
-func metricsHandler(e Engine, version string) http.Handler {
-	return promhttp.HandlerFor(newRegistry(e, version), promhttp.HandlerOpts{})
+func metricsHandler(e Engine, c *connections, version string) http.Handler {
+	return promhttp.HandlerFor(newRegistry(e, c, version), promhttp.HandlerOpts{})
 }

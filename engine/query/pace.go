@@ -1,15 +1,22 @@
 package query
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 )
 
 const (
-	// slowClient is how long a client may take for a part of an answer.
+	// slowClient is how long a client may take for a part of an answer, or of a body.
 	slowClient = 30 * time.Second
 	partBytes  = 64 << 10
+	// slowImport is how long an import may have nothing to send: what it is made from may
+	// come in as it happens.
+	slowImport = 10 * time.Minute
 )
 
 // paced is a ResponseWriter that gives a client time for every part of an answer. One
@@ -44,3 +51,66 @@ func (p *paced) Write(b []byte) (n int, err error) {
 
 // Unwrap lets http.ResponseController find the writer below.
 func (p *paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// pacedBody is the body of a request whose client has some time for every part of it.
+// What the handler does between two reads does not count.
+type pacedBody struct {
+	io.ReadCloser
+	control  *http.ResponseController
+	patience time.Duration
+	part     int // bytes that renew the time
+
+	left time.Duration // for this part
+	got  int           // of it
+	err  error         // its end, or errSlowBody
+}
+
+// errSlowBody says that a client did not send what it was to.
+var errSlowBody = errors.New("the body came too slowly")
+
+// withPacedBody is a request with its body paced. What the handler leaves unread, the server
+// reads before it answers, in half the time: the other half is for the answer.
+func withPacedBody(w http.ResponseWriter, r *http.Request, patience time.Duration) *http.Request {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
+	}
+	b := &pacedBody{ReadCloser: r.Body, control: http.NewResponseController(w), patience: patience, part: partBytes, left: patience}
+	b.until(time.Now().Add(patience / 2))
+	r = r.WithContext(r.Context()) // a copy: the server looks at its own
+	r.Body = b
+	return r
+}
+
+// leaveBody is called when the handler reads no more.
+func leaveBody(r *http.Request, patience time.Duration) {
+	if b, ok := r.Body.(*pacedBody); ok && b.err == nil {
+		b.until(time.Now().Add(patience / 2))
+	}
+}
+
+// wait lets the client be silent for a time, and begin it anew with whatever it sends.
+func (b *pacedBody) wait(patience time.Duration) {
+	b.patience, b.left, b.part = patience, patience, 1
+}
+
+// Read implements io.Reader. It fails with errSlowBody. At the end of the body the server
+// takes the deadline back by itself, so that none may be set after it.
+func (b *pacedBody) Read(p []byte) (n int, err error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	began := time.Now()
+	b.until(began.Add(b.left))
+	n, err = b.ReadCloser.Read(p)
+	b.left -= time.Since(began)
+	if b.got += n; b.got >= b.part {
+		b.got, b.left = 0, b.patience
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("%w: a client has %s for %d bytes", errSlowBody, b.patience, b.part)
+	}
+	b.err = err
+	return n, err
+}
+
+func (b *pacedBody) until(t time.Time) { _ = b.control.SetReadDeadline(t) } // not every writer has one

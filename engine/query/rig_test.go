@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type rig struct {
 	server   *httptest.Server
 	log      *logged
 	token    string
+	held     atomic.Int64 // requests that hold saw
 }
 
 var letters = enginetest.FuncModule("letters", func(e abi.Record, st engine.State) error {
@@ -50,7 +52,18 @@ func newRig(t *testing.T, token string, rows ...string) *rig {
 // newRigOf is newRig with another projection.
 func newRigOf(t *testing.T, token string, change func(*engine.Spec), rows ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), token: token}
+	return newRigFor(t, query.Options{Token: token}, change, rows...)
+}
+
+// newRigWith is newRig with other options; those that a rig is made of are its own.
+func newRigWith(t *testing.T, o query.Options, rows ...string) *rig {
+	t.Helper()
+	return newRigFor(t, o, func(*engine.Spec) {}, rows...)
+}
+
+func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ...string) *rig {
+	t.Helper()
+	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), token: o.Token}
 	r.nats.Create("S")
 	for i := 0; i < len(rows); i += 2 {
 		r.nats.Append("S", rows[i], []byte(rows[i+1]))
@@ -65,7 +78,8 @@ func newRigOf(t *testing.T, token string, change func(*engine.Spec), rows ...str
 	if _, err := r.engine.Declare(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
-	r.query = query.New(query.Options{Engine: r.engine, Appender: r.appender, Bundler: bundler{}, Token: token, Version: "test", Log: log})
+	o.Engine, o.Appender, o.Bundler, o.Version, o.Log = r.engine, r.appender, bundler{}, "test", log
+	r.query = query.New(o)
 	r.server = httptest.NewServer(r.query)
 	t.Cleanup(func() {
 		r.server.Close()
@@ -166,6 +180,7 @@ func (a reply) String() string {
 
 // appender notes what it was asked to append.
 type appender struct {
+	mu     sync.Mutex
 	stream string
 	lines  string
 	event  wire.NewEvent
@@ -175,15 +190,19 @@ type appender struct {
 
 func (a *appender) Import(_ context.Context, stream string, lines io.Reader) (wire.Imported, error) {
 	b, err := io.ReadAll(lines)
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.stream, a.lines = stream, string(b)
-	if err == nil {
+	if a.err != nil {
 		err = a.err
 	}
 	return wire.Imported{Imported: bytes.Count(b, []byte("\n")), Duplicates: 1, Last: 42}, err
 }
 
 func (a *appender) Publish(ctx context.Context, stream string, e wire.NewEvent) (wire.Appended, error) {
+	a.mu.Lock()
 	a.stream, a.event = stream, e
+	a.mu.Unlock()
 	if a.during != nil {
 		a.during(ctx)
 	}

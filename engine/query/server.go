@@ -71,6 +71,8 @@ type Options struct {
 	Token    string   // that clients must send; empty: none
 	Version  string   // of the engine
 	Log      *slog.Logger
+
+	Connections int // that may be open at once; 0: any number
 }
 
 // Server answers HTTP requests.
@@ -85,11 +87,13 @@ type Server struct {
 	http     http.Server
 	origins  http.CrossOriginProtection
 	requests requests
+	opened   *connections
 	stop     context.CancelFunc // ends the contexts of requests
 
-	patience time.Duration // with a client that does not read
-	drain    time.Duration // in which requests under way may end by themselves
-	abort    time.Duration // in which they have to end, after that
+	patience       time.Duration // with a client that does not read, or does not send what it is to
+	importPatience time.Duration // with an import that has nothing to send
+	drain          time.Duration // in which requests under way may end by themselves
+	abort          time.Duration // in which they have to end, after that
 }
 
 const (
@@ -103,12 +107,12 @@ const (
 func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
-		patience: slowClient, drain: drainPeriod, abort: abortPeriod,
+		opened: boundConnections(o.Connections), patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metricsHandler(o.Engine, o.Version))
+	mux.Handle("/metrics", metricsHandler(o.Engine, s.opened, o.Version))
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
 	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
@@ -123,6 +127,8 @@ func New(o Options) *Server {
 	s.http = http.Server{
 		Handler:           s.count(s.guard(mux)),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       s.opened.context,
+		ConnState:         s.opened.changed,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaders,
@@ -177,7 +183,11 @@ func (s *Server) count(next http.Handler) http.Handler {
 		}
 		defer s.requests.done()
 		out := newPaced(w, s.patience)
-		next.ServeHTTP(out, r)
+		r = withPacedBody(w, r, s.patience)
+		if s.opened.admit(out, r) {
+			next.ServeHTTP(out, r)
+		}
+		leaveBody(r, s.patience)
 		out.renew() // for what is still in buffers
 	})
 }

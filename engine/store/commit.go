@@ -17,6 +17,9 @@ import (
 // Commit implements engine.Keyspace.
 func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint, error) {
 	ck := c.Checkpoint
+	if err := k.room(needs(c)); err != nil {
+		return ck, err
+	}
 	var dropped []engine.Memory
 	if c.Memory != nil {
 		m, at, err := k.writeMemory(ck.Version, c.Memory)

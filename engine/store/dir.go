@@ -22,6 +22,8 @@ type Dir struct {
 	lock    *flock.Flock
 	catalog *Catalog
 	log     *slog.Logger
+	free    func(dir string) (uint64, error)
+	watched bool // keyspaces look for room before they write; set before the first is opened
 
 	mu     sync.Mutex // guards closed
 	closed bool
@@ -47,7 +49,19 @@ func OpenDir(path string, log *slog.Logger) (*Dir, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Unlock())
 	}
-	return &Dir{path: path, lock: l, catalog: catalog, log: log}, nil
+	warnOfNetwork(path, log)
+	return &Dir{path: path, lock: l, catalog: catalog, log: log, free: freeBytes}, nil
+}
+
+// warnOfNetwork says that a directory is on a network file system. It is not refused: with
+// one engine and a server that stays there it works, damage is found by checksums, and what
+// is lost is made again from the stream. But whether locks count on other machines is the
+// server's affair, and files that Badger maps end the process when they cannot be read.
+func warnOfNetwork(path string, log *slog.Logger) {
+	if name := network(path); name != "" {
+		log.Warn("data directory is on a network file system: it may not keep out an engine on another machine, and the process may die while its server is away",
+			"data_dir", path, "file_system", name, "hint", "use a local disk")
+	}
 }
 
 // Catalog returns the directory's catalog.
@@ -65,10 +79,13 @@ func (d *Dir) ServeAt(address string) error {
 func (d *Dir) Open(_ context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
 	dir := keyspaceDir(d.path, projection, generation)
 	id, err := readIdentity(dir)
+	if errors.Is(err, fs.ErrNotExist) && !create {
+		return nil, fmt.Errorf("%w: %s/%s", engine.ErrNoKeyspace, projection, generation)
+	}
+	if full := d.room(keyspaceRoom); full != nil {
+		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, full)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if !create {
-			return nil, fmt.Errorf("%w: %s/%s", engine.ErrNoKeyspace, projection, generation)
-		}
 		id, err = d.create(dir, projection, generation)
 	}
 	if err == nil && (id.Projection != projection || id.Generation != generation) {
@@ -81,6 +98,7 @@ func (d *Dir) Open(_ context.Context, projection, generation string, create bool
 	if err != nil {
 		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
 	}
+	k.room = d.room
 	return k, nil
 }
 
@@ -95,23 +113,6 @@ func (d *Dir) Remove(projection, generation string) error {
 		return nil
 	}
 	return syncPath(filepath.Dir(dir))
-}
-
-// Free implements engine.Space.
-func (d *Dir) Free() (uint64, error) { return freeBytes(d.path) }
-
-// keyspaceRoom is what opening a keyspace may write: its logs, and tables of what they
-// held.
-const keyspaceRoom = 3 * memTable
-
-// CheckRoom refuses to open so many keyspaces on a disk that they would fill: there the
-// process would die, and every one that is started after it.
-func (d *Dir) CheckRoom(keyspaces int) error {
-	free, err := d.Free()
-	if need := uint64(keyspaces) * keyspaceRoom; err == nil && free < need {
-		return fmt.Errorf("data directory %s: the disk has %d MiB left, and opening %d keyspaces may take %d MiB: make room; nothing was touched", d.path, free>>20, keyspaces, need>>20)
-	}
-	return nil
 }
 
 func keyspaceDir(data, projection, generation string) string {

@@ -28,6 +28,7 @@ type Keyspace struct {
 	dir      string
 	db       *badger.DB
 	readOnly bool
+	room     func(need uint64) error // that a writable one looks for
 
 	mu       sync.Mutex // guards what follows
 	identity identity
@@ -104,21 +105,23 @@ func openDB(name string, o badger.Options) (*badger.DB, error) {
 	return db, nil
 }
 
-// dropEmptyLogs removes logs of memtables without a byte. A process that is killed just
-// after it created one leaves it so; it holds nothing, and Badger 4.9 refuses to open
-// because of it, for it takes it for one that it has made itself this moment.
+// dropEmptyLogs removes logs without a byte. A process that is killed just after it created
+// one, or just before it removes one, leaves it so; it holds nothing, and Badger 4.9 refuses
+// to open because of it, for it takes it for one that it has made itself this moment.
 func dropEmptyLogs(dir string) error {
-	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
-	if err != nil {
-		return err
-	}
-	for _, path := range logs {
-		info, err := os.Stat(path)
-		if err == nil && info.Size() == 0 {
-			err = os.Remove(path)
-		}
+	for _, kind := range []string{"*.mem", "*.vlog"} {
+		logs, err := filepath.Glob(filepath.Join(dir, kind))
 		if err != nil {
 			return err
+		}
+		for _, path := range logs {
+			info, err := os.Stat(path)
+			if err == nil && info.Size() == 0 {
+				err = os.Remove(path)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -344,6 +347,12 @@ func (k *Keyspace) Close() error {
 			return
 		}
 		_, err := k.Sync(context.Background())
+		// Badger ends with a table of what its logs hold, and where there is no room for it the
+		// process dies. What a kill leaves is as good.
+		if full := k.room(keyspaceRoom); full != nil {
+			k.closed = fmt.Errorf("keyspace %s is left as a kill would leave it: %w", k.dir, full)
+			return
+		}
 		closed := k.db.Close()
 		if err == nil && closed == nil {
 			k.mu.Lock()

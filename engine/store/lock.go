@@ -37,27 +37,55 @@ func (e *LockedError) Error() string {
 // lock takes a data directory for this process alone.
 func lock(dir string) (*flock.Flock, error) {
 	l := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-	ok, err := l.TryLock()
-	if err != nil {
+	var ok, held bool
+	var err error
+	// Those who only ask whose the directory is have the lock for an instant, and do not
+	// keep an engine from starting.
+	soon(func() bool {
+		if ok, err = l.TryLock(); !ok && err == nil {
+			held = heldAlone(l)
+		}
+		return ok || held || err != nil
+	})
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
-	}
-	if !ok {
-		return nil, &LockedError{Dir: dir, Holder: holder(l, dir)}
+	case held:
+		return nil, &LockedError{Dir: dir, Holder: holder(dir)}
+	case !ok: // those who read it leave no note: the one that is there is of an engine that has ended
+		return nil, &LockedError{Dir: dir}
 	}
 	if err := noteHolder(dir, Holder{PID: os.Getpid(), Started: time.Now().UTC()}); err != nil {
-		return nil, errors.Join(err, l.Unlock())
+		return nil, errors.Join(fmt.Errorf("lock data directory %s: %w", dir, err), l.Unlock())
 	}
 	return l, nil
 }
 
-// holder is who keeps others from locking a data directory. Those who only read it
-// leave no note: the one that is there is of an engine that has ended.
-func holder(l *flock.Flock, dir string) Holder {
-	if shared, err := l.TryRLock(); err == nil && shared {
-		l.Unlock()
-		return Holder{}
+// heldAlone reports whether somebody has the lock that nobody can share.
+func heldAlone(l *flock.Flock) bool {
+	shared, err := l.TryRLock()
+	if shared {
+		_ = l.Unlock()
 	}
-	return readHolder(dir)
+	return err == nil && !shared
+}
+
+// holder is who has a data directory. A note of a process that has ended, or none, is what
+// one finds who looks between the instants at which a new one took the lock and said so.
+func holder(dir string) (h Holder) {
+	soon(func() bool {
+		h = readHolder(dir)
+		return h.PID != 0 && !processEnded(h.PID)
+	})
+	return h
+}
+
+// soon asks until the answer is yes, but gives up after a moment.
+func soon(yes func() bool) {
+	const moment, pause = 250 * time.Millisecond, 5 * time.Millisecond
+	for began := time.Now(); !yes() && time.Since(began) < moment; {
+		time.Sleep(pause)
+	}
 }
 
 // lockShared keeps others from taking a data directory for themselves alone. It
@@ -73,7 +101,7 @@ func lockShared(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
 	}
 	if !ok {
-		return nil, &LockedError{Dir: dir, Holder: readHolder(dir)}
+		return nil, &LockedError{Dir: dir, Holder: holder(dir)}
 	}
 	return l, nil
 }

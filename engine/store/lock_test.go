@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -86,33 +87,95 @@ func TestStaleLock(t *testing.T) {
 // A holder that did not say who it is, or only half of it, still holds the lock.
 func TestUnknownHolder(t *testing.T) {
 	for _, text := range []string{"", "{", "null", "other"} {
-		dir := t.TempDir()
-		openDir(t, dir)
-		if err := os.WriteFile(filepath.Join(dir, lockFile), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := OpenDir(dir, quiet())
-		if err == nil || !strings.Contains(err.Error(), dir+" is in use by another process") {
-			t.Errorf("%q: %v", text, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			openDir(t, dir)
+			if err := os.WriteFile(filepath.Join(dir, lockFile), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := OpenDir(dir, quiet())
+			if err == nil || !strings.Contains(err.Error(), dir+" is in use by another process") {
+				t.Errorf("%q: %v", text, err)
+			}
+		})
 	}
 }
 
 // Several readers can have a data directory at a time, and no engine gets it while
 // one of them has it.
 func TestReadersShare(t *testing.T) {
-	dir := t.TempDir()
-	openDir(t, dir).Close()
-	first, second := openOffline(t, dir), openOffline(t, dir)
-	for _, o := range []*Offline{first, second} {
-		_, err := OpenDir(dir, quiet())
-		var locked *LockedError
-		if !errors.As(err, &locked) || locked.Holder.PID != 0 { // the engine before them is none of them
-			t.Errorf("error is %v; want one that names nobody", err)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		openDir(t, dir).Close()
+		first, second := openOffline(t, dir), openOffline(t, dir)
+		for _, o := range []*Offline{first, second} {
+			_, err := OpenDir(dir, quiet())
+			var locked *LockedError
+			if !errors.As(err, &locked) || locked.Holder.PID != 0 { // the engine before them is none of them
+				t.Errorf("error is %v; want one that names nobody", err)
+			}
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := o.Close(); err != nil {
+		openDir(t, dir)
+	})
+}
+
+// Those who ask whose a data directory is, or read it for a moment, do not keep an engine
+// from getting it.
+func TestAskingDisturbsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		openDir(t, dir).Close()
+		asks, err := lockShared(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
+		opened := make(chan error, 1)
+		go func() {
+			d, err := OpenDir(dir, quiet())
+			if err == nil {
+				err = d.Close()
+			}
+			opened <- err
+		}()
+		synctest.Wait() // until it was refused, and waits
+		if err := asks.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-opened; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Whoever asks at the instant at which a new engine has taken the lock, but has not said
+// so yet, is told of that one and not of the one before it.
+func TestTakenOverThisInstant(t *testing.T) {
+	before := startChild(t, "hold", t.TempDir())
+	before.kill()
+	for name, note := range map[string]Holder{"one that was killed": {PID: before.Process.Pid, HTTP: childAddress}, "nobody": {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				openDir(t, dir)
+				if err := noteHolder(dir, note); err != nil {
+					t.Fatal(err)
+				}
+				told := make(chan Holder)
+				go func() {
+					h, _ := Running(dir)
+					told <- h
+				}()
+				synctest.Wait() // until it has read the note
+				if err := noteHolder(dir, Holder{PID: os.Getpid()}); err != nil {
+					t.Fatal(err)
+				}
+				if h := <-told; h.PID != os.Getpid() || h.HTTP != "" {
+					t.Errorf("told of %+v, want process %d", h, os.Getpid())
+				}
+			})
+		})
 	}
-	openDir(t, dir)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -173,24 +174,31 @@ func TestWrittenAheadAndLost(t *testing.T) {
 	}
 }
 
-// A log that a process was killed right after creating, and that holds nothing, does not
-// keep a keyspace from being opened.
+// A log that a process was killed right after creating, or amid removing, and that holds
+// nothing, does not keep a keyspace from being opened, or read without an engine.
 func TestKilledWhileALogWasCreated(t *testing.T) {
 	t.Parallel()
-	d := openDir(t, t.TempDir())
-	ks := openKeyspaceOf(t, d)
-	m := model{}
-	m.commit(t, ks, 1, map[string][]byte{"a": []byte("1")})
-	path := filepath.Join(ks.dbDir(), "00099.mem")
-	if err := ks.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ks = openKeyspaceOf(t, d)
-	requireLatest(t, ks, 1)
-	if _, err := Verify(ks); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"00001.mem", "00099.mem", "000001.vlog", "000099.vlog", "DISCARD"} {
+		t.Run(file, func(t *testing.T) {
+			dir := t.TempDir()
+			d := openDir(t, dir)
+			ks := openKeyspaceOf(t, d)
+			m := model{}
+			m.commit(t, ks, 1, map[string][]byte{"a": []byte("1")})
+			if err := errors.Join(ks.Close(), d.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(ks.dbDir(), file), nil, 0o600); err != nil { // one that is there is cut
+				t.Fatal(err)
+			}
+			if err := readOffline(t, dir); err != nil {
+				t.Errorf("without an engine: %v", err)
+			}
+			ks = openKeyspaceOf(t, openDir(t, dir))
+			requireState(t, ks, requireLatest(t, ks, 1).Version, m)
+			if _, err := Verify(ks); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 // Package fuel rewrites WebAssembly modules so that executing them is metered: an
 // exported global counts down, and the guest traps when it is below zero. It works on
-// bytes alone and knows no runtime.
+// bytes alone and knows no runtime. ReadFloats reads code for something else: floats whose
+// bits may differ between processors.
 //
 // # What is charged
 //

@@ -105,6 +105,10 @@ func TestVerdict(t *testing.T) {
 {"Action":"output","Test":"TestDeep/a/b","Output":"    a_test.go:8: deep down\n"}
 {"Action":"fail","Test":"TestDeep/a/b","Elapsed":1}
 {"Action":"fail","Test":"TestDeep","Elapsed":1}
+{"Action":"output","Test":"TestScripts/s","Output":"    testscript.go:609: WORK=$WORK\n"}
+{"Action":"output","Test":"TestScripts/s","Output":"        > engine run\n"}
+{"Action":"output","Test":"TestScripts/s","Output":"        FAIL: testdata/script/s.txtar:7: no match for x\n"}
+{"Action":"fail","Test":"TestScripts/s","Elapsed":1}
 {"Action":"output","Test":"TestRoot","Output":"    a_test.go:9: needs root\n"}
 {"Action":"skip","Test":"TestRoot","Elapsed":0}
 {"Action":"output","Output":"a_test.go:3: does not compile\n"}
@@ -125,6 +129,7 @@ func TestVerdict(t *testing.T) {
 		{"all pass", Case{Tests: in("p", "TestGood")}, held, ""},
 		{"one fails", Case{Tests: in("p", "TestGood", "TestBad")}, failed, "it broke"},
 		{"a part of one fails", Case{Tests: in("p", "TestDeep")}, failed, "deep down"},
+		{"a script fails", Case{Tests: in("p", "TestScripts/s")}, failed, "p.TestScripts/s failed: FAIL: testdata/script/s.txtar:7: no match for x"},
 		{"one is not there", Case{Tests: in("p", "TestGood", "TestGone")}, failed, "p.TestGone did not run: does not compile"},
 		{"all are skipped", Case{Tests: in("p", "TestRoot")}, skipped, "needs root"},
 		{"one is skipped", Case{Tests: in("p", "TestGood", "TestRoot")}, part, "needs root"},

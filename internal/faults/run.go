@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// perPackage bounds the tests of one package.
-const perPackage = "5m"
+// perPackage bounds the tests of one package, with room for a machine that has other work.
+const perPackage = "15m"
 
 // short are the packages whose tests are kept short: the simulation of the engine takes all
 // the time that it is given, and `make test` and `make soak` give it more.
@@ -140,9 +140,18 @@ var noise = regexp.MustCompile(`^\s*(=== |--- |PASS|FAIL\s*$|ok\s|exit status)`)
 // where stands before what a test says.
 var where = regexp.MustCompile(`^\s*[a-z0-9_]+\.go:[0-9]+: `)
 
-// reason is the first lines that a test printed.
+// ends is what a script says in its last line, below all that it did.
+const ends = "FAIL: "
+
+// reason is the first lines that a test printed, or the end of a script.
 func (o outcome) reason(lines int) string {
 	var said []string
+	for i, line := range o.output {
+		if strings.HasPrefix(strings.TrimSpace(line), ends) {
+			said, o.output = nil, o.output[i:]
+			break
+		}
+	}
 	for _, line := range o.output {
 		if line = strings.TrimRight(line, "\n"); line != "" && !noise.MatchString(line) {
 			said = append(said, strings.TrimSpace(where.ReplaceAllString(line, "")))

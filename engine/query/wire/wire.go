@@ -236,6 +236,8 @@ const (
 	CodeForbiddenHost   = "forbidden-host"
 	CodeCrossOrigin     = "cross-origin"
 	CodeTooLarge        = "too-large"
+	CodeSlowBody        = "slow-body"
+	CodeBusy            = "busy"
 	CodeNotFound        = "not-found"
 	CodeBadMethod       = "method-not-allowed"
 	CodeSnapshotExists  = "snapshot-exists"

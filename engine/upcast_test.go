@@ -1,0 +1,716 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
+)
+
+// becomes is what the upcaster of these tests makes of an event "a.ACCOUNT": by its
+// sequence nothing, the event itself, two of one account, or one of each of two accounts.
+func becomes(e abi.Record) (made []abi.Record) {
+	with := func(subject string) abi.Record {
+		return abi.Record{Subject: []byte(subject), Headers: e.Headers, Data: fmt.Appendf(nil, "%s#%d", e.Data, len(made))}
+	}
+	switch e.Sequence % 4 {
+	case 0:
+		return nil
+	case 1:
+		return []abi.Record{e}
+	case 2:
+		made = append(made, with(string(e.Subject)))
+		return append(made, with(string(e.Subject)))
+	}
+	made = append(made, with(string(e.Subject)))
+	return append(made, with("a.other"))
+}
+
+var rewrites = enginetest.Upcaster("rewrites", func(e abi.Record, out func(abi.Record)) error {
+	for _, r := range becomes(e) {
+		out(r)
+	}
+	return nil
+})
+
+// journal is a guest that is local to its key, and writes down what it was handed of it, in
+// order: a record that is missing, repeated or out of place shows.
+func journal(e abi.Record, st engine.State) error {
+	list, _, err := st.Get(e.Key)
+	if err != nil {
+		return err
+	}
+	return st.Put(e.Key, fmt.Appendf(list[:len(list):len(list)], "%d@%d %s %s\n", e.Sequence, e.TimeNs, e.Subject, e.Data))
+}
+
+var journalModule = enginetest.FuncModule("journal", journal)
+
+// journals is what the stream's events amount to, one by one, without an engine.
+func (b *bench) journals(to uint64, rewrite func(abi.Record) []abi.Record) map[string]string {
+	b.t.Helper()
+	state := map[string]string{}
+	for seq := uint64(1); seq <= to; seq++ {
+		e, err := b.server.Event(b.t.Context(), streamName, seq)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, r := range rewrite(e) {
+			state[string(r.Subject[2:])] += fmt.Sprintf("%d@%d %s %s\n", seq, e.TimeNs, r.Subject, r.Data)
+		}
+	}
+	return state
+}
+
+func upcasters(modules ...engine.Module) func(*engine.Spec) {
+	return func(s *engine.Spec) {
+		for i, m := range modules {
+			s.Upcasters = append(s.Upcasters, engine.Upcaster{Name: fmt.Sprintf("up%d", i), Module: m})
+		}
+	}
+}
+
+// wantAnchors checks that a projection remembers events as the stream has them.
+func (b *bench) wantAnchors(s engine.Spec) {
+	b.t.Helper()
+	ck, err := b.keyspace(s).Latest()
+	if err != nil || len(ck.Anchors) == 0 {
+		b.t.Fatalf("%+v, %v", ck, err)
+	}
+	for _, a := range ck.Anchors {
+		e, err := b.server.Event(b.t.Context(), streamName, a.Sequence)
+		if err != nil || !a.Same(engine.AnchorOf(e)) {
+			b.t.Errorf("anchor %+v, the stream has %+v, %v", a, e, err)
+		}
+	}
+}
+
+// Whatever an event becomes, none, one or several, the state is the one that the rewritten
+// events make one by one: whatever batches and partitions there are, with restarts.
+func TestUpcastersLeaveNoTrace(t *testing.T) {
+	for _, events := range []int{1, 7, 100} {
+		for _, partitions := range []int{1, 3} {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.appendAccounts(150)
+				s := split(journalModule, partitions, upcasters(rewrites), func(s *engine.Spec) { s.Batch.Events = events })
+				e := b.start(s)
+				e.awaitLive(150)
+				e.stop()
+				b.appendAccounts(153)
+				e = b.start(s)
+				got := e.awaitLive(303)
+				if state, _ := e.content(); !maps.Equal(state, b.journals(303, becomes)) {
+					t.Errorf("%d events a batch, %d partitions: the state is %q, want %q", events, partitions, state, b.journals(303, becomes))
+				}
+				if got.Start != 150 || got.Failures != 0 {
+					t.Errorf("status %+v", got)
+				}
+				b.wantAnchors(s)
+			})
+		}
+	}
+}
+
+// A projection that is stopped while it is in the middle of a batch goes on there: its
+// anchors are those of the events as the stream has them, and nothing is done twice.
+func TestUpcastersAndRestartWithinABatch(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.appendAccounts(90)
+		slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+			time.Sleep(700 * time.Millisecond) // of the bubble: every call of the guest is of one event
+			return journal(e, st)
+		})
+		s := split(slow, 1, upcasters(rewrites))
+		at := uint64(0)
+		for at < 85 {
+			e := b.start(s)
+			was := at
+			at = e.await("some more", func(s engine.Status) bool { return s.Position > was+9 || s.Position == 90 }).Position
+			e.stop()
+			b.wantAnchors(s)
+		}
+		e := b.start(s)
+		e.awaitLive(90)
+		if state, _ := e.content(); !maps.Equal(state, b.journals(90, becomes)) {
+			t.Errorf("the state is %q, want %q", state, b.journals(90, becomes))
+		}
+	})
+}
+
+// A guest with memory goes back to its last snapshot, and is handed the rewritten events
+// since then again.
+func TestUpcastersAndMemory(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(48)
+		odd := enginetest.Upcaster("odd", func(e abi.Record, out func(abi.Record)) error {
+			if e.Sequence%2 == 1 {
+				out(e)
+			}
+			return nil
+		})
+		s := spec(remembers(), upcasters(odd), func(s *engine.Spec) { s.Batch.Events = 6 })
+		e := b.start(s)
+		e.awaitLive(48)
+		e.stop()
+		ck, err := b.keyspace(s).Latest()
+		if err != nil || len(ck.Memories) != 2 {
+			t.Fatalf("%+v, %v: want two memory snapshots", ck.Memories, err)
+		}
+		b.keyspace(s).DamageMemory(ck.Memories[0].Version)
+		b.append(3)
+		e = b.start(s)
+		e.awaitLive(51)
+		state, _ := e.content()
+		if got := state["count/51"]; got != "26" || state["ledger"] != ledgerOf(1, 51, 2) {
+			t.Errorf("the guest remembers %s events, and wrote down %s", got, state["ledger"])
+		}
+	})
+}
+
+func ledgerOf(from, to, step uint64) (list string) {
+	for ; from <= to; from += step {
+		list += fmt.Sprint(from, " ")
+	}
+	return list
+}
+
+// Upcasters work one after the other, and each is handed the records of its subjects: the
+// others stay in their places, also those of one event.
+func TestChainOfUpcasters(t *testing.T) {
+	// Of one event the first makes records of the subjects x, y, x, y, x; the second
+	// doubles those of x; the third takes one of y away.
+	spread := enginetest.Upcaster("spread", func(e abi.Record, out func(abi.Record)) error {
+		for i, subject := range []string{"x", "y", "x", "y", "x"} {
+			out(abi.Record{Subject: []byte(subject), Data: fmt.Append(nil, i)})
+		}
+		return nil
+	})
+	double := enginetest.Upcaster("double", func(e abi.Record, out func(abi.Record)) error {
+		if string(e.Subject) != "x" {
+			return enginetest.Refuse("handed %s", e.Subject)
+		}
+		out(e)
+		e.Data = append(slices.Clone(e.Data), '\'')
+		out(e)
+		return nil
+	})
+	drop := enginetest.Upcaster("drop", func(e abi.Record, out func(abi.Record)) error {
+		if string(e.Data) != "3" {
+			out(e)
+		}
+		return nil
+	})
+	only := func(want string) func([]byte) bool { return func(s []byte) bool { return string(s) == want } }
+	for _, events := range []int{1, 3, 100} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.append(10)
+			m := enginetest.FuncModule("lines", func(e abi.Record, st engine.State) error {
+				line, _, err := st.Get(fmt.Append(nil, e.Sequence))
+				if err != nil {
+					return err
+				}
+				return st.Put(fmt.Append(nil, e.Sequence), fmt.Appendf(line[:len(line):len(line)], "%s%s ", e.Subject, e.Data))
+			})
+			s := spec(m, upcasters(spread, double, drop), func(s *engine.Spec) {
+				s.Batch.Events = events
+				s.Upcasters[1].Filter, s.Upcasters[2].Filter = only("x"), only("y")
+			})
+			e := b.start(s)
+			e.awaitLive(10)
+			state, _ := e.content()
+			for seq := 1; seq <= 10; seq++ {
+				if got := state[fmt.Sprint(seq)]; got != "x0 x0' y1 x2 x2' x4 x4' " {
+					t.Errorf("event %d became %s", seq, got)
+				}
+			}
+		})
+	}
+}
+
+// The subjects of a projection are those of the rewritten events.
+func TestSubjectsAreOfUpcastEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.appendAccounts(40)
+		e := b.start(split(journalModule, 1, upcasters(rewrites), func(s *engine.Spec) {
+			s.Filter = func(subject []byte) bool { return string(subject) == "a.other" }
+		}))
+		e.awaitLive(40)
+		state, _ := e.content()
+		if want := b.journals(40, becomes)["other"]; len(state) != 1 || state["other"] != want {
+			t.Errorf("state %q, want only %q", state, want)
+		}
+	})
+}
+
+// moodyUpcaster refuses some events until it is mended, and puts the others twice into the
+// account of their subject, and once into that of their data, if they have any.
+type moodyUpcaster struct {
+	refuses map[uint64]bool
+	mended  atomic.Bool
+}
+
+func (m *moodyUpcaster) becomes(e abi.Record) []abi.Record {
+	made := []abi.Record{e, e}
+	if len(e.Data) > 0 {
+		made = append(made, abi.Record{Subject: append([]byte("a."), e.Data...), Data: e.Data})
+	}
+	return made
+}
+
+func (m *moodyUpcaster) module() engine.Module {
+	return enginetest.Upcaster("moody", func(e abi.Record, out func(abi.Record)) error {
+		for i, r := range m.becomes(e) {
+			if i == 1 && m.refuses[e.Sequence] && !m.mended.Load() { // when it has made one already
+				return enginetest.Refuse("not %d", e.Sequence)
+			}
+			out(r)
+		}
+		return nil
+	})
+}
+
+// sequencesIn lists the sequences in a journal.
+func sequencesIn(journal string) (list string) {
+	for line := range strings.Lines(journal) {
+		seq, _, _ := strings.Cut(line, "@")
+		list += seq + " "
+	}
+	return list
+}
+
+// An event that an upcaster fails on fails by itself, whatever batch it came in: the error
+// names the upcaster, the policy of the projection applies, the event is kept as it is
+// stored, and every other one is applied.
+func TestFailingUpcaster(t *testing.T) {
+	const refused = "upcaster up0: upcast returned an error: not "
+	tests := []struct {
+		policy  engine.Policy
+		a, b    string
+		letters []string
+		aside   engine.Aside
+	}{
+		{engine.Skip, "1 1 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 12 12 ", nil, engine.Aside{Skipped: 2}},
+		{engine.DeadLetter, "1 1 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 12 12 ", []string{"3 dead a " + refused + "3", "10 dead b " + refused + "10"}, engine.Aside{Letters: 2}},
+		{engine.Quarantine, "1 1 ", "2 2 4 4 6 6 8 8 ", []string{
+			"3 failed a " + refused + "3", "5 parked a", "7 parked a", "9 parked a", "10 failed b " + refused + "10", "11 parked a", "12 parked b",
+		}, engine.Aside{Letters: 7, Waiting: 7}},
+	}
+	for _, tt := range tests {
+		for _, events := range []int{1, 4, 100} {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.twoAccounts(6)
+				m := &moodyUpcaster{refuses: map[uint64]bool{3: true, 10: true}}
+				s := setsAside(journalModule, tt.policy, upcasters(m.module()), func(s *engine.Spec) { s.Batch.Events = events })
+				e := b.start(s)
+				got := e.awaitLive(12)
+				e.wantJournals(tt.a, tt.b)
+				e.wantStoredLetters(b, tt.letters...)
+				if got.Aside != tt.aside {
+					t.Errorf("%s: %+v, want %+v", tt.policy, got.Aside, tt.aside)
+				}
+				e.stop()
+				m.mended.Store(true)
+				e = b.start(s)
+				e.awaitLive(12)
+				if tt.policy == engine.Skip {
+					e.wantJournals(tt.a, tt.b)
+					return
+				}
+				if done := e.order(engine.RetryLetters, engine.Letters{}); done.Done != len(tt.letters) || done.Left != 0 {
+					t.Errorf("%s: retried %+v", tt.policy, done)
+				}
+				if tt.policy == engine.Quarantine { // in order
+					e.wantJournals("1 1 3 3 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 10 10 12 12 ")
+				} else {
+					e.wantJournals(tt.a+"3 3 ", tt.b+"10 10 ")
+				}
+			})
+		}
+	}
+}
+
+func (r *running) wantJournals(a, b string) {
+	r.t.Helper()
+	state, _ := r.content()
+	if gotA, gotB := sequencesIn(state["a"]), sequencesIn(state["b"]); gotA != a || gotB != b {
+		r.t.Errorf("applied %q and %q, want %q and %q", gotA, gotB, a, b)
+	}
+}
+
+// wantStoredLetters checks what is set aside: the events as the stream has them.
+func (r *running) wantStoredLetters(b *bench, want ...string) {
+	r.t.Helper()
+	var got []string
+	for _, l := range r.setAside() {
+		e, rest, err := abi.Next(l.Event)
+		stored, serr := b.server.Event(r.t.Context(), streamName, l.Sequence)
+		if err != nil || serr != nil || len(rest) > 0 || string(e.Append(nil)) != string(stored.Append(nil)) {
+			r.t.Errorf("letter %d holds %+v, the stream %+v, %v", l.Sequence, e, stored, errors.Join(err, serr))
+		}
+		keys := string(l.Key)
+		for _, k := range l.Keys {
+			keys += "+" + string(k)
+		}
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%d %s %s %s", l.Sequence, l.Status, keys, l.Error)))
+	}
+	if !slices.Equal(got, want) {
+		r.t.Errorf("letters\n%q, want\n%q", got, want)
+	}
+}
+
+// With on_error = "halt" a projection stops just before the event that its upcaster fails
+// on, everything before is committed, and it goes on when the upcaster is mended, or the
+// event is skipped.
+func TestFailingUpcasterHalts(t *testing.T) {
+	for _, skip := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.twoAccounts(20)
+			m := &moodyUpcaster{refuses: map[uint64]bool{13: true}}
+			e := b.start(split(journalModule, 1, upcasters(m.module())))
+			s := e.awaitState(engine.Halted)
+			if s.Reason != "event 13: upcaster up0: upcast returned an error: not 13" || s.Failing != 13 || s.Position != 12 || s.Failures == 0 {
+				t.Errorf("status %+v", s)
+			}
+			a := "1 1 3 3 5 5 7 7 9 9 11 11 13 13 15 15 17 17 19 19 "
+			if skip {
+				e.order(engine.SkipLetters, engine.Letters{Sequence: 13})
+				a = strings.Replace(a, "13 13 ", "", 1)
+			} else {
+				m.mended.Store(true)
+				e.pause()
+				e.resume()
+			}
+			e.awaitLive(40)
+			state, _ := e.content()
+			if got := sequencesIn(state["a"]); got != a {
+				t.Errorf("applied %q, want %q", got, a)
+			}
+		})
+	}
+}
+
+// An event of several records is applied with all of them or with none, and when it fails
+// in the module it is set aside as it is stored.
+func TestEventOfSeveralRecordsFails(t *testing.T) {
+	for _, events := range []int{1, 4, 100} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.twoAccounts(6)
+			var mended atomic.Bool
+			m := enginetest.FuncModule("second", func(e abi.Record, st engine.State) error {
+				list, _, err := st.Get(e.Key)
+				if err != nil {
+					return err
+				}
+				second := strings.Contains(string(list), fmt.Sprintf("%d@", e.Sequence))
+				if second && e.Sequence == 5 && !mended.Load() {
+					return enginetest.Refuse("no second of 5")
+				}
+				return journal(e, st)
+			})
+			e := b.start(setsAside(m, engine.DeadLetter, upcasters(new(moodyUpcaster).module()), func(s *engine.Spec) { s.Batch.Events = events }))
+			e.awaitLive(12)
+			e.wantJournals("1 1 3 3 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 10 10 12 12 ")
+			e.wantStoredLetters(b, "5 dead a apply returned an error: no second of 5")
+			mended.Store(true)
+			if done := e.order(engine.RetryLetters, engine.Letters{Sequence: 5}); done.Done != 1 {
+				t.Errorf("%+v", done)
+			}
+			e.wantJournals("1 1 3 3 7 7 9 9 11 11 5 5 ", "2 2 4 4 6 6 8 8 10 10 12 12 ")
+			e.wantStoredLetters(b)
+		})
+	}
+}
+
+// twoKeys stores events, each of which becomes records of two accounts: those in its name.
+func (b *bench) twoKeys(pairs ...string) {
+	for _, p := range pairs {
+		b.server.Append(streamName, "a."+p[:1], []byte(p[1:]))
+	}
+}
+
+// An event of which records of several keys were made stands in the queues of all of them:
+// it waits for those before it in each, and those behind it in each wait for it.
+func TestQueuesOfSeveralKeys(t *testing.T) {
+	start := func(b *bench) (*running, *moodyUpcaster, engine.Spec) {
+		// 1 fails in the module, for it is not mended; 2 waits behind it by b, 3 behind 2
+		// by c, 4 behind 3 by d; 5 has no such key; 6 fails by itself, 7 waits for it by x
+		// and for 4 by d.
+		b.twoKeys("ab", "bc", "cd", "d", "y", "x", "xd")
+		m := &moodyUpcaster{}
+		refuses := map[uint64]bool{1: true, 6: true}
+		guest := enginetest.FuncModule("fails", func(e abi.Record, st engine.State) error {
+			if refuses[e.Sequence] && !m.mended.Load() {
+				return enginetest.Refuse("not %d", e.Sequence)
+			}
+			return journal(e, st)
+		})
+		s := setsAside(guest, engine.Quarantine, upcasters(m.module()), func(s *engine.Spec) { s.Batch.Events = 3 })
+		e := b.start(s)
+		e.awaitLive(7)
+		const refused = "apply returned an error: not "
+		e.wantStoredLetters(b, "1 failed a+b "+refused+"1", "2 parked b+c", "3 parked c+d", "4 parked d", "6 failed x "+refused+"6", "7 parked x+d")
+		return e, m, s
+	}
+	left := func(e *running) (list string) {
+		for _, l := range e.setAside() {
+			list += fmt.Sprintf("%d %s ", l.Sequence, l.Status)
+		}
+		return list
+	}
+	t.Run("retry of one", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			e, m, s := start(b)
+			m.mended.Store(true)
+			e.stop() // the queues are read again
+			e = b.start(s)
+			e.awaitLive(7)
+			if done := e.order(engine.RetryLetters, engine.Letters{Sequence: 3}); done.Done != 3 || left(e) != "4 parked 6 failed 7 parked " {
+				t.Errorf("%+v, left %s", done, left(e))
+			}
+			if done := e.order(engine.RetryLetters, engine.Letters{Key: []byte("d")}); done.Done != 3 || done.Left != 0 {
+				t.Errorf("%+v", done)
+			}
+			b.twoKeys("da")
+			e.awaitLive(8)
+			state, _ := e.content()
+			if want := b.journals(8, m.becomes); !maps.Equal(state, want) {
+				t.Errorf("the state is %q, want %q", state, want)
+			}
+		})
+	})
+	t.Run("skip", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			e, _, _ := start(b)
+			// 2, 3 and 4 waited for nothing else; 7 waits for 6.
+			if done := e.order(engine.SkipLetters, engine.Letters{Sequence: 1}); done.Done != 4 || left(e) != "1 skipped 6 failed 7 parked " {
+				t.Errorf("%+v, left %s", done, left(e))
+			}
+			if done := e.order(engine.SkipLetters, engine.Letters{Sequence: 6}); done.Done != 2 || left(e) != "1 skipped 6 skipped " {
+				t.Errorf("%+v, left %s", done, left(e))
+			}
+			if got := e.status().Aside; got != (engine.Aside{Skipped: 2, Letters: 2}) {
+				t.Errorf("%+v", got)
+			}
+		})
+	})
+	t.Run("skip of one in the middle", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			e, _, _ := start(b)
+			// 3 waits for nothing any more by c, but 7 still does by x.
+			if done := e.order(engine.SkipLetters, engine.Letters{Sequence: 2}); done.Done != 3 || left(e) != "1 failed 2 skipped 6 failed 7 parked " {
+				t.Errorf("%+v, left %s", done, left(e))
+			}
+		})
+	})
+	t.Run("drop", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			e, _, _ := start(b)
+			if done := e.order(engine.DropLetters, engine.Letters{Sequence: 3}); done.Done != 3 || left(e) != "1 failed 2 parked 6 failed " {
+				t.Errorf("%+v, left %s", done, left(e))
+			}
+			b.twoKeys("d", "c")
+			e.awaitLive(9)
+			if left(e) != "1 failed 2 parked 6 failed 9 parked " {
+				t.Errorf("left %s", left(e))
+			}
+		})
+	})
+}
+
+// Calls of the module hold whole events: neither a limit of bytes, nor the guest's buffer,
+// nor a small commit cuts one in two. What is too large is one event, and named.
+func TestEventsStayWhole(t *testing.T) {
+	whole := func(refuse *string) *enginetest.Module {
+		last := uint64(0)
+		return &enginetest.Module{Name: "whole", Buffer: 600, New: func() enginetest.Guest {
+			return enginetest.Func(func(e abi.Record, st engine.State) error {
+				last = e.Sequence
+				return journal(e, st)
+			})
+		}}
+	}
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.appendAccounts(60)
+		s := split(whole(nil), 1, upcasters(rewrites), func(s *engine.Spec) { s.Batch.Bytes = 150 })
+		e := b.start(s)
+		e.awaitLive(60)
+		if state, _ := e.content(); !maps.Equal(state, b.journals(60, becomes)) {
+			t.Errorf("the state is %q, want %q", state, b.journals(60, becomes))
+		}
+		b.server.Append(streamName, "a.1", nil)               // 61, one record
+		b.server.Append(streamName, "a.1", make([]byte, 250)) // 62, two of 300 bytes each and more
+		got := e.awaitState(engine.Halted)
+		if got.Position != 61 || !strings.HasPrefix(got.Reason, "event 62: apply has too small a batch buffer: 600 bytes for an event of 6") {
+			t.Errorf("status %+v", got)
+		}
+	})
+	inBubble(t, func(t *testing.T, b *bench) { // each record writes two keys, a commit holds three
+		b.twoAccounts(10)
+		b.twoKeys("ab")
+		s := split(enginetest.FuncModule("accounts", func(e abi.Record, st engine.State) error {
+			return st.Put(fmt.Appendf(nil, "%d/%s", e.Sequence, e.Subject), nil)
+		}), 1, upcasters(new(moodyUpcaster).module(), rewritesIntoThree))
+		b.limit(s, engine.TxLimit{Writes: 3, Bytes: 1 << 20})
+		e := b.start(s)
+		got := e.awaitState(engine.Halted)
+		if got.Position != 20 || !strings.Contains(got.Reason, "event 21: apply went over a limit: its writes do not fit one commit: the limit is 3 keys") {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// rewritesIntoThree makes three records of different subjects of each.
+var rewritesIntoThree = enginetest.Upcaster("three", func(e abi.Record, out func(abi.Record)) error {
+	for _, suffix := range []string{"", "x", "xx"} {
+		out(abi.Record{Subject: append(slices.Clone(e.Subject), suffix...), Data: e.Data})
+	}
+	return nil
+})
+
+// An upcaster with a small buffer, with little fuel for many events, or one that says
+// untruly which event it failed on, is handed fewer; only what fails alone has failed.
+func TestUpcasterNeedsSmallerCalls(t *testing.T) {
+	one := func(e abi.Record, out func(abi.Record)) error { out(e); return nil }
+	liar := func(e abi.Record, out func(abi.Record)) error {
+		if e.Sequence == 41 {
+			return &engine.GuestError{Call: "upcast", Kind: engine.GuestTrapped, Event: int(e.TimeNs) % 3}
+		}
+		return one(e, out)
+	}
+	for name, tt := range map[string]struct {
+		module *enginetest.Module
+		reason string
+	}{
+		"buffer":            {&enginetest.Module{Name: "b", Rewrite: one, Buffer: 200}, ""},
+		"buffer, too small": {&enginetest.Module{Name: "b", Rewrite: one, Buffer: 40}, "event 1: upcaster up0: upcast has too small a batch buffer: 40 bytes for an event of 48"},
+		"fuel":              {&enginetest.Module{Name: "f", Rewrite: one, Fuel: 3}, ""},
+		"liar":              {&enginetest.Module{Name: "l", Rewrite: liar}, "event 41: upcaster up0: upcast trapped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(100)
+				e := b.start(spec(ledgerModule, upcasters(tt.module)))
+				if tt.reason != "" {
+					if got := e.awaitState(engine.Halted); !strings.HasPrefix(got.Reason, tt.reason) {
+						t.Errorf("status %+v", got)
+					}
+					return
+				}
+				e.awaitLive(100)
+				e.wantLedger(1, 100)
+			})
+		})
+	}
+}
+
+// What an upcaster makes is held against what it was handed, and bounded.
+func TestUpcasterOutputIsBounded(t *testing.T) {
+	large := enginetest.Upcaster("large", func(e abi.Record, out func(abi.Record)) error {
+		for range 5 {
+			out(abi.Record{Subject: e.Subject, Data: make([]byte, abi.MaxUpcast/4)})
+		}
+		return nil
+	})
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(3)
+		e := b.start(spec(ledgerModule, upcasters(large), func(s *engine.Spec) {
+			s.Upcasters[0].Filter = func([]byte) bool { return true }
+		}))
+		if got := e.awaitState(engine.Halted); !strings.HasPrefix(got.Reason, "event 1: upcaster up0: upcast went over a limit: output of ") {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// A module that cannot be instantiated as an upcaster halts the projection, whatever its
+// on_error: no event has failed.
+func TestUpcasterThatDoesNotStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(3)
+		e := b.start(setsAside(ledgerModule, engine.Skip, upcasters(noStart{rewrites})))
+		got := e.awaitState(engine.Halted)
+		if !strings.Contains(got.Reason, "upcaster up0: instantiate module: start trapped: no") || got.Aside != (engine.Aside{}) {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+type noStart struct{ engine.Module }
+
+func (noStart) Instantiate(context.Context, engine.InstanceConfig) (engine.Instance, error) {
+	return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: "no", Event: -1}
+}
+
+// Upcasters are a part of what identifies a generation and its source: their modules,
+// settings, subjects and order, but not their names and limits. Without them the identity
+// is what it was before there were any.
+func TestUpcastersAndIdentity(t *testing.T) {
+	with := func(change func(u []engine.Upcaster)) engine.Spec {
+		return spec(ledgerModule, upcasters(rewrites, rewritesIntoThree), func(s *engine.Spec) { change(s.Upcasters) })
+	}
+	plain, same := spec(ledgerModule), with(func([]engine.Upcaster) {})
+	seen := map[string]string{plain.Generation(): "none", same.Generation(): "two"}
+	if plain.Generation() != "95d4f7ea4e8ae7b6" {
+		t.Errorf("without upcasters the identity is %s: keyspaces of earlier versions would be built anew", plain.Generation())
+	}
+	for name, change := range map[string]func(u []engine.Upcaster){
+		"module":   func(u []engine.Upcaster) { u[1].Module = rewrites },
+		"settings": func(u []engine.Upcaster) { u[0].Settings = []byte(`{"a":1}`) },
+		"subjects": func(u []engine.Upcaster) { u[0].Subjects = []string{"a.>"} },
+		"order":    func(u []engine.Upcaster) { u[0], u[1] = u[1], u[0] },
+	} {
+		s := with(change)
+		if other, twice := seen[s.Generation()]; twice || s.Source() == same.Source() || s.Source() == plain.Source() {
+			t.Errorf("with another %s the generation is that of %q", name, other)
+		}
+		seen[s.Generation()] = name
+	}
+	named := with(func(u []engine.Upcaster) { u[0].Name, u[0].Fuel, u[0].Memory = "other", 7, 7 })
+	if named.Generation() != same.Generation() {
+		t.Error("name and limits are a part of the identity")
+	}
+}
+
+// A projection is no upcaster, and an upcaster is no projection.
+func TestModulesAreUsedForWhatTheyAre(t *testing.T) {
+	for want, s := range map[string]engine.Spec{
+		"does not export apply: it is an upcaster, and no projection":                               spec(rewrites),
+		"has the upcaster up0 before it, whose module does not export upcast, so it is no upcaster": spec(ledgerModule, upcasters(ledgerModule)),
+	} {
+		if err := s.Check(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error = %v, want %q", err, want)
+		}
+	}
+}
+
+// Upcast shows what becomes of one event: what the module is handed, or which upcaster
+// failed, at what.
+func TestUpcastOfOneEvent(t *testing.T) {
+	e := abi.Record{Sequence: 3, TimeNs: 7, Subject: []byte("a.1"), Data: []byte("d")}
+	s := split(journalModule, 1, upcasters(rewrites, (&moodyUpcaster{refuses: map[uint64]bool{7: true}}).module()), func(s *engine.Spec) {
+		s.Filter = func(subject []byte) bool { return string(subject) == "a.other" }
+	})
+	records, failed, err := s.Upcast(t.Context(), e.Append(nil))
+	r, rest, nerr := abi.Next(records)
+	if err != nil || nerr != nil || failed != -1 || len(rest) != r.Size() || string(r.Key) != "other" || string(r.Data) != "d#1" || r.Sequence != 3 || r.TimeNs != 7 {
+		t.Errorf("records %q, failed %d, %v", records, failed, err)
+	}
+	e.Sequence = 7
+	handed, failed, err := s.Upcast(t.Context(), e.Append(nil))
+	var bad *engine.UpcastError
+	if !errors.As(err, &bad) || failed != 1 || bad.Upcaster != "up1" || string(handed) == string(e.Append(nil)) {
+		t.Errorf("handed %q, failed %d, %v", handed, failed, err)
+	}
+	e.Sequence = 4
+	if records, failed, err := s.Upcast(t.Context(), e.Append(nil)); len(records) != 0 || failed != -1 || err != nil {
+		t.Errorf("records %q, failed %d, %v", records, failed, err)
+	}
+}
