@@ -21,6 +21,7 @@ func (s *session) applyUpcast(ctx context.Context, b *Batch) error {
 			return err
 		}
 		if failed != nil && !s.decided(u.first) && !s.judge(failed) {
+			s.reach(b, u.first)
 			return failed
 		}
 		records, err := s.pickUpcast(&u, failed != nil)
@@ -28,7 +29,7 @@ func (s *session) applyUpcast(ctx context.Context, b *Batch) error {
 			return err
 		}
 		stored = stored[len(u.stored):]
-		if err := s.applyRewritten(ctx, records, u.stored, len(stored) == 0); err != nil {
+		if err := s.applyRewritten(ctx, b, records, u.stored, len(stored) == 0); err != nil {
 			return err
 		}
 	}
@@ -51,8 +52,8 @@ func (s *session) upcast(ctx context.Context, stored []byte) (u upcasted, failed
 	s.lastCall = took
 	s.countBatch(0, took, err != nil, s.chain.fuel(), s.memoryBytes())
 	var bad *UpcastError
-	if errors.As(err, &bad) {
-		return u, &batchError{err: err, first: u.first, last: u.last, count: u.count, fuel: s.chain.fuel()}, nil
+	if errors.As(err, &bad) { // the first event alone
+		return u, &batchError{err: err, first: u.first, last: u.last, count: u.count, event: AnchorOf(first), fuel: s.chain.fuel()}, nil
 	}
 	return u, nil, err
 }
@@ -60,9 +61,9 @@ func (s *session) upcast(ctx context.Context, stored []byte) (u upcasted, failed
 // memoryBytes is the size of all linear memories of the session.
 func (s *session) memoryBytes() uint64 { return s.partitions.memoryBytes() + s.chain.memoryBytes() }
 
-// applyRewritten applies records that upcasters made of stored events. Last says that the
-// batch ends with them.
-func (s *session) applyRewritten(ctx context.Context, records, stored []byte, last bool) error {
+// applyRewritten applies records that upcasters made of stored events of a batch. Last says
+// that the batch ends with them. What is remembered of events is as they are stored.
+func (s *session) applyRewritten(ctx context.Context, b *Batch, records, stored []byte, last bool) error {
 	for len(records) > 0 {
 		if err := s.heedBefore(ctx, records); err != nil {
 			return err
@@ -71,16 +72,21 @@ func (s *session) applyRewritten(ctx context.Context, records, stored []byte, la
 		if err != nil {
 			return err
 		}
+		var e abi.Record
+		if e, stored, err = eventOf(stored, p.last.Sequence); err != nil {
+			return err
+		}
 		if err := s.applyPiece(ctx, p); err != nil {
+			var failed *batchError
+			if errors.As(err, &failed) {
+				failed.event = AnchorOf(e)
+			}
+			s.reach(b, p.first)
 			return err
 		}
 		records = records[len(p.records):]
 		if last && len(records) == 0 {
 			break
-		}
-		var e abi.Record
-		if e, stored, err = eventOf(stored, p.last.Sequence); err != nil {
-			return err
 		}
 		s.anchors = withAnchor(s.anchors, AnchorOf(e))
 		if err := s.between(ctx); err != nil {

@@ -394,7 +394,7 @@ func (p *projection) discardCandidate(id, why string) error {
 		p.mu.Unlock()
 		return nil
 	}
-	p.candidate = nil
+	p.setRolesLocked(p.live, nil, p.previous)
 	p.mu.Unlock()
 	if why == "" {
 		why = "what is read is as declared"

@@ -19,6 +19,16 @@ type generation struct {
 	spec *Spec              // nil when its module cannot be had any more: then it is read, and does not run
 	stop context.CancelFunc // of the goroutine that runs it; nil: none does
 	done chan struct{}      // closed when that has ended
+
+	closing bool // it is being closed
+}
+
+// close closes the keyspace. The generation must not run, nor be read.
+func (g *generation) close() error {
+	if g.keyspace == nil {
+		return nil
+	}
+	return g.keyspace.Close()
 }
 
 // openGeneration opens a generation that the catalog knows of, and creates its keyspace

@@ -76,11 +76,19 @@ func (p *projection) generationsLocked() []*generation {
 	return all
 }
 
-// setRolesLocked changes which generations there are.
+// setRolesLocked changes which generations there are. Those that have no role then are to
+// leave.
 func (p *projection) setRolesLocked(live, candidate, previous *generation) {
+	before := p.generationsLocked()
 	p.live, p.candidate, p.previous = live, candidate, previous
-	for _, g := range p.generationsLocked() {
+	now := p.generationsLocked()
+	for _, g := range now {
 		g.runner.background.Store(g != live)
+	}
+	for _, g := range before {
+		if !slices.Contains(now, g) {
+			p.leaving = append(p.leaving, g)
+		}
 	}
 }
 
@@ -168,52 +176,54 @@ func (p *projection) sync(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// leave stops a generation that is no longer one of the projection's, and closes it, or
-// has the last reading of it do so.
+// leave stops a generation that has no role any more, and closes it, or has the last
+// reading of it do so.
 func (p *projection) leave(g *generation) error {
 	if g == nil {
 		return nil
 	}
 	p.halt(g)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.leaving = append(p.leaving, g)
-	return p.closeUnreadLocked(g.keyspace)
+	return p.closeUnread()
 }
 
 // giveBack ends a reading.
 func (p *projection) giveBack(ks Keyspace) {
 	p.mu.Lock()
+	if p.readings[ks]--; p.readings[ks] == 0 {
+		delete(p.readings, ks)
+	}
+	p.mu.Unlock()
+	p.report(p.closeUnread(), "close generation")
+}
+
+// closeUnread closes the generations without a role that neither run nor are read. Until
+// one is closed it counts as open, so that nobody removes its files.
+func (p *projection) closeUnread() error {
+	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.readings[ks]--; p.readings[ks] > 0 {
-		return
-	}
-	delete(p.readings, ks)
-	p.report(p.closeUnreadLocked(ks), "close generation")
-}
-
-// closeUnreadLocked closes the generation of a keyspace that is leaving, unless it is
-// read.
-func (p *projection) closeUnreadLocked(ks Keyspace) error {
-	for i, g := range p.leaving {
-		if g.keyspace == ks && p.readings[ks] == 0 {
-			p.leaving = slices.Delete(p.leaving, i, i+1)
-			return p.closeLocked(g)
+	var errs []error
+	for {
+		i := slices.IndexFunc(p.leaving, func(g *generation) bool { return g.stop == nil && !g.closing && p.readings[g.keyspace] == 0 })
+		if i < 0 {
+			return errors.Join(errs...)
 		}
+		g := p.leaving[i]
+		g.closing = true
+		p.mu.Unlock() // for that takes time
+		err := g.close()
+		p.mu.Lock()
+		p.leaving = slices.DeleteFunc(p.leaving, func(o *generation) bool { return o == g })
+		p.letGoLocked(g)
+		errs = append(errs, err)
 	}
-	return nil
 }
 
-// closeLocked closes a generation that does not run.
-func (p *projection) closeLocked(g *generation) error {
+// letGoLocked gives up what a generation used.
+func (p *projection) letGoLocked(g *generation) {
 	if g.spec != nil {
 		p.engine.unwatch(g.spec.Stream)
 		p.release(g.spec)
 	}
-	if g.keyspace == nil {
-		return nil
-	}
-	return g.keyspace.Close()
 }
 
 // reads returns the generation of a role, with what it has committed.
@@ -434,7 +444,8 @@ func (p *projection) close() error {
 	defer p.mu.Unlock()
 	var errs []error
 	for _, g := range append(p.generationsLocked(), p.leaving...) {
-		errs = append(errs, p.closeLocked(g))
+		errs = append(errs, g.close())
+		p.letGoLocked(g)
 	}
 	if p.declared != nil {
 		p.release(p.declared)

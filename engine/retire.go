@@ -23,7 +23,7 @@ func (p *projection) retire(ctx context.Context) error {
 		p.mu.Unlock()
 		return nil
 	}
-	p.previous = nil
+	p.setRolesLocked(p.live, p.candidate, nil)
 	p.mu.Unlock()
 	err := p.update(func(r *CatalogRecord) error { r.discard(g.id, "keep_previous is over"); return nil })
 	if err != nil {

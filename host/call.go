@@ -25,8 +25,9 @@ type call struct {
 	tooSmall int          // size of a buffer that the batch did not fit in
 	table    []byte       // of the batch's fields, once they were asked for
 
-	cause uint32 // index of the last event that emitted
-	emits int    // of that event
+	cause   uint32 // index of the last event that emitted
+	causing uint64 // its sequence
+	emits   int    // of that event
 
 	output  []byte // of upcast
 	matched []byte // what is left of its input, from the event that the output has come to

@@ -51,6 +51,15 @@ type Limits struct {
 	Table       uint64        // entries of each table, at its start and later; 0: DefaultTable
 	Fuel        uint64        // of one call, in units of package fuel; 0: it is not metered
 	Compile     time.Duration // on the processor, to compile and start it once; 0: two minutes
+
+	// Section is the table of the configuration that has them, for errors; empty:
+	// "projection".
+	Section string
+}
+
+// setting is how a limit is called in the configuration.
+func (l Limits) setting(name string) string {
+	return cmp.Or(l.Section, "projection") + ".limits." + name
 }
 
 // DefaultTable is what a table may hold unless Limits say otherwise: an entry takes 8
@@ -148,7 +157,7 @@ func firstError(errs ...error) error {
 // Check holds a module against the contract without compiling it.
 func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
 	if l.ModuleBytes > 0 && int64(len(module)) > l.ModuleBytes {
-		return nil, fmt.Errorf("has %d bytes: the limit is %d (projection.limits.module)", len(module), l.ModuleBytes)
+		return nil, fmt.Errorf("has %d bytes: the limit is %d (%s)", len(module), l.ModuleBytes, l.setting("module"))
 	}
 	b, err := Inspect(module)
 	if err != nil {
@@ -158,10 +167,10 @@ func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
 		return nil, err
 	}
 	if need := b.MinPages * pageSize; l.Memory > 0 && need > l.Memory {
-		return nil, fmt.Errorf("needs %d bytes of memory to start: the limit is %d (projection.limits.memory)", need, l.Memory)
+		return nil, fmt.Errorf("needs %d bytes of memory to start: the limit is %d (%s)", need, l.Memory, l.setting("memory"))
 	}
 	if b.Table > l.table() {
-		return nil, fmt.Errorf("declares a table of %d entries: the limit is %d (projection.limits.table)", b.Table, l.table())
+		return nil, fmt.Errorf("declares a table of %d entries: the limit is %d (%s)", b.Table, l.table(), l.setting("table"))
 	}
 	return b, nil
 }
@@ -189,7 +198,7 @@ func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, erro
 		return nil, h.compileError(err)
 	}
 	sum := sha256.Sum256(module)
-	return &Module{host: h, compiled: compiled, binary: b, fuel: l.Fuel, digest: hex.EncodeToString(sum[:])}, nil
+	return &Module{host: h, compiled: compiled, binary: b, fuel: l.Fuel, setting: l.setting, digest: hex.EncodeToString(sum[:])}, nil
 }
 
 // compileError tells what is wrong with a module from what is wrong with the system
@@ -215,6 +224,7 @@ type Module struct {
 	compiled wazero.CompiledModule
 	binary   *Binary
 	fuel     uint64 // of one call; 0: it is not metered
+	setting  func(limit string) string
 	digest   string
 }
 

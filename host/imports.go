@@ -248,7 +248,7 @@ func emit(c *call, m api.Module, stack []uint64) {
 		stack[0] = c.refuse(abi.TooLarge, "emit refused headers of %d bytes: the limit is %d (%s)", n, abi.MaxHeaders, fixed)
 		return
 	}
-	if index != c.cause {
+	if sequence != c.causing { // records of one sequence are one event
 		c.emits = 0
 	}
 	err := c.state.Emit(engine.Emit{
@@ -261,7 +261,7 @@ func emit(c *call, m api.Module, stack []uint64) {
 	if err != nil {
 		c.end(err)
 	}
-	c.cause = index
+	c.cause, c.causing = index, sequence
 	c.emits++
 	stack[0] = 0
 }
@@ -319,7 +319,7 @@ func blobWrite(c *call, m api.Module, stack []uint64) {
 	}
 	b := c.bytes(m, abi.ImportBlobWrite, stack[0], stack[1])
 	if c.size += uint64(len(b)) + blobOverhead; c.size > c.in.limit {
-		c.endGuest(engine.GuestOverLimit, "snapshot of %d bytes or more: the limit is %d (projection.limits.memory)", c.size, c.in.limit)
+		c.endGuest(engine.GuestOverLimit, "snapshot of %d bytes or more: the limit is %d (%s)", c.size, c.in.limit, c.in.setting("memory"))
 	}
 	c.blobs = append(c.blobs, append([]byte(nil), b...))
 	c.pay(uint64(len(b)) / byteFuel)

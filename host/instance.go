@@ -22,6 +22,7 @@ type instance struct {
 	settings []byte
 	log      engine.GuestLog
 	limit    uint64 // of memory and of a snapshot, in bytes
+	setting  func(limit string) string
 
 	apply, upcast, snapshot, restore api.Function // nil when not exported
 
@@ -40,7 +41,7 @@ type instance struct {
 
 // Instantiate implements engine.Module.
 func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
-	in := &instance{settings: c.Settings, log: c.Log, limit: c.Memory, fuel: m.fuel}
+	in := &instance{settings: c.Settings, log: c.Log, limit: c.Memory, setting: m.setting, fuel: m.fuel}
 	if len(in.settings) == 0 {
 		in.settings = []byte("{}")
 	}
@@ -71,7 +72,7 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 // refusedMemory remembers that the call under way asked for too much memory: all that
 // most guests can do then is to trap, which alone does not say why.
 func (in *instance) refusedMemory(size uint64) {
-	in.call.refused = fmt.Sprintf("it asked for %d bytes of memory: the limit is %d (projection.limits.memory)", size, in.limit)
+	in.call.refused = fmt.Sprintf("it asked for %d bytes of memory: the limit is %d (%s)", size, in.limit, in.setting("memory"))
 }
 
 // initialize runs the optional exports that come before any batch.
@@ -93,6 +94,9 @@ func (in *instance) initialize(ctx context.Context) error {
 
 // Apply implements engine.Instance.
 func (in *instance) Apply(ctx context.Context, records []byte, st engine.State) error {
+	if in.apply == nil {
+		return errors.New("module exports no apply")
+	}
 	return in.run(in.apply, call{Context: ctx, name: abi.ExportApply, batch: records, state: st}, true)
 }
 
@@ -183,7 +187,7 @@ func (in *instance) budget(export string) uint64 {
 
 // fuelLimit says what a call may use, and which setting that is.
 func (in *instance) fuelLimit(export string) string {
-	budget, setting := in.budget(export), "projection.limits.fuel"
+	budget, setting := in.budget(export), in.setting("fuel")
 	if budget > in.fuel {
 		setting = fixed
 	}

@@ -179,7 +179,7 @@ func trialFailure(ctx context.Context, err error, said string, l Limits) error {
 	var exit *exec.ExitError
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &exit) && overCPU(exit):
-		return fmt.Errorf("takes more than %s to compile and to start: the limit is projection.limits.compile_time; it may be made to be slow", l.trialTime())
+		return fmt.Errorf("takes more than %s to compile and to start: the limit is %s; it may be made to be slow", l.trialTime(), l.setting("compile_time"))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case strings.Contains(said, "out of memory"), strings.Contains(said, "cannot allocate memory"):

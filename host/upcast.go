@@ -48,6 +48,9 @@ func outputWrite(c *call, m api.Module, stack []uint64) {
 	}
 	b := c.bytes(m, abi.ImportOutputWrite, stack[0], stack[1])
 	c.pay(uint64(len(b)) / byteFuel)
+	if c.tooSmall > 0 { // it has not read what it writes of
+		c.end(&engine.GuestError{Call: c.name, Kind: engine.GuestBuffer, Event: c.event, Have: c.tooSmall, Need: len(c.batch)})
+	}
 	if err := c.takeOutput(b); err != nil {
 		c.end(err)
 	}
@@ -58,7 +61,7 @@ func outputWrite(c *call, m api.Module, stack []uint64) {
 // times of the events that they come from.
 func (c *call) takeOutput(records []byte) error {
 	if limit := abi.UpcastLimit(len(c.batch)); len(c.output)+len(records) > limit {
-		return c.guestError(engine.GuestOverLimit, "output of %d bytes or more: the limit for an input of %d is %d", len(c.output)+len(records), len(c.batch), limit)
+		return c.guestError(engine.GuestOverLimit, "output of %d bytes or more: the limit for an input of %d is %d (%s)", len(c.output)+len(records), len(c.batch), limit, fixed)
 	}
 	for len(records) > 0 {
 		r, rest, err := abi.Next(records)
@@ -83,11 +86,11 @@ func (c *call) checkOutput(r *abi.Record) error {
 	r.TimeNs = cause.TimeNs
 	switch {
 	case len(r.Subject) == 0 || len(r.Subject) > abi.MaxSubject:
-		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has a subject of %d bytes: 1 to %d are needed", r.Sequence, len(r.Subject), abi.MaxSubject)
+		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has a subject of %d bytes: it must have 1 to %d (%s)", r.Sequence, len(r.Subject), abi.MaxSubject, fixed)
 	case len(r.Key) > 0:
 		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has a key: the host takes it out of the record", r.Sequence)
 	case len(r.Headers) > abi.MaxHeaders:
-		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has headers of %d bytes: the limit is %d", r.Sequence, len(r.Headers), abi.MaxHeaders)
+		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has headers of %d bytes: the limit is %d (%s)", r.Sequence, len(r.Headers), abi.MaxHeaders, fixed)
 	case !bytes.Equal(r.Headers, cause.Headers) && !headersInOrder(r.Headers):
 		return c.guestError(engine.GuestArgument, "output_write: headers of a record of sequence %d are malformed, or not ordered by name", r.Sequence)
 	}

@@ -153,10 +153,16 @@ func (w *Watcher) run(ctx context.Context) {
 	}
 }
 
+// burst is for how long the events of one change follow each other.
+const burst = 10 * time.Millisecond
+
 // settle waits until what is watched has come to rest, and reports it if it is not what
 // it was. It returns false when ctx ended.
 func (w *Watcher) settle(ctx context.Context) bool {
 	deadline := time.Now().Add(w.Within)
+	if _, ok := w.wait(ctx, burst); !ok {
+		return false
+	}
 	w.listen() // before each look, so that nothing falls between
 	for before := w.look(); ; {
 		quiet, ok := w.wait(ctx, min(w.Settle, time.Until(deadline)))

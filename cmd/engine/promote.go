@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,6 +91,7 @@ func printPromotion(w io.Writer, done engine.Promotion, asJSON bool) error {
 // explainGeneration adds the way out of an error that is about the generations of a
 // projection.
 func explainGeneration(err error, name string) error {
+	name, _, _ = strings.Cut(name, "@") // what is about one of them is to be seen at the projection
 	var p *wire.Problem
 	if !errors.As(err, &p) {
 		return explain(err)

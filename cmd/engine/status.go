@@ -21,24 +21,24 @@ func statusCommand() *cobra.Command {
 		Long: `Status prints a line for each projection, or everything known of one. With --json it
 prints {"projections":[…]}, or the one. Position is the sequence that is served, durable the one that
 survives a crash of the machine. While a projection catches up, left is the time until it has done so at
-its present pace ("-": not known yet), and left_ms in JSON.`,
-		Example: "  engine status\n  engine status repo-files --json",
+its present pace ("-": not known yet), and left_ms in JSON. A candidate that is built beside what is read, and the generation
+that was read before, are shown too; NAME@candidate and NAME@previous print all that is known of them.`,
+		Example: "  engine status\n  engine status repo-files --json\n  engine status repo-files@candidate",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.read(c, func(r reader) error {
+				if len(args) > 0 {
+					s, err := r.Projection(c.Context(), args[0])
+					if err != nil {
+						return err
+					}
+					return printStatus(c.OutOrStdout(), s, f.json)
+				}
 				all, err := r.Projections(c.Context())
 				if err != nil {
 					return err
 				}
-				if len(args) == 0 {
-					return printStatuses(c.OutOrStdout(), all, f.json)
-				}
-				for _, s := range all {
-					if s.Projection == args[0] {
-						return printStatus(c.OutOrStdout(), s, f.json)
-					}
-				}
-				return fmt.Errorf("%w: %q", engine.ErrNoProjection, args[0])
+				return printStatuses(c.OutOrStdout(), all, f.json)
 			})
 		},
 	}
@@ -55,6 +55,7 @@ func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
 	}
 	for _, s := range all {
 		printReason(w, s)
+		printBeside(w, s)
 	}
 	return nil
 }
@@ -142,14 +143,19 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 		row("not applied", "%s", notApplied(s.Aside))
 	}
 	row("generation", "%s", s.Generation)
-	if s.Building != "" {
-		row("building", "%s", s.Building)
-	}
 	row("module", "%s", s.Module)
+	if g := s.Candidate; g != nil {
+		row("candidate", "%s, %s", g.ID, candidateProgress(g))
+		row("", "%s", candidateNext(s.Projection, g))
+	}
+	if g := s.Previous; g != nil {
+		row("previous", "%s, %s", g.ID, previousNext(s.Projection, g))
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	printReason(w, s)
+	printBesideReasons(w, s)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"gnomon/engine"
@@ -253,6 +254,36 @@ func TestExportChecks(t *testing.T) {
 			if _, err := load(stores["fake"](t), file.Bytes()); err == nil {
 				t.Error("what it left can be imported")
 			}
+		})
+	}
+}
+
+// A version whose guest's memory is no longer kept cannot be gone on from, and so is not
+// exported.
+func TestExportWithoutMemory(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			ks := keyspace(t, open(t))
+			h := newHistory(9, false)
+			for range 3 {
+				h.now = true
+				h.commit(t, ks)
+			}
+			pinned := h.commit(t, ks).Version
+			ks.Pin(pinned)
+			export(t, ks, pinned, 0)
+			for range 3 {
+				h.now = true
+				h.commit(t, ks)
+				makeDurable(t, ks)
+			}
+			h.commit(t, ks)
+			makeDurable(t, ks)
+			_, err := archive.Write(t.Context(), new(bytes.Buffer), archive.Export{Source: ks, Version: pinned, About: about})
+			if err == nil || !strings.Contains(err.Error(), "no longer kept") || !strings.Contains(err.Error(), "export what is served now") {
+				t.Errorf("%v", err)
+			}
+			export(t, ks, h.last.Version, 0)
 		})
 	}
 }

@@ -76,10 +76,14 @@ func TestFlippedBits(t *testing.T) {
 	if err := read(file); err != nil {
 		t.Fatal(err)
 	}
+	head, _ := blocksOf(file)
 	for i := range file {
 		bad := bytes.Clone(file)
 		bad[i] ^= 1 << (i % 8)
 		requireRefused(t, fmt.Sprintf("byte %d of %d", i, len(file)), bad, archive.ErrDamaged, archive.ErrFormat)
+		if _, err := archive.NewReader(bytes.NewReader(bad)); err == nil && i < len(head) {
+			t.Errorf("byte %d of a manifest of %d: its reader is made", i, len(head))
+		}
 	}
 }
 

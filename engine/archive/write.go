@@ -133,7 +133,7 @@ func (e *exporting) plan() (base *Point, steps []Point, err error) {
 		if m := last.Memories[0]; m.Version > e.Since && m.Version < e.Version {
 			ck, err := e.checkpoint(m.Version)
 			if err != nil {
-				return nil, nil, fmt.Errorf("the memory that belongs to it: %w", err)
+				return nil, nil, fmt.Errorf("its guest goes on from the memory stored at %d: %w; export what is served now", m.Version.Sequence(), err)
 			}
 			steps = append(steps, pointOf(ck))
 		}

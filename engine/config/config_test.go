@@ -320,7 +320,7 @@ func TestDeployedFiles(t *testing.T) {
 		t.Errorf("projections are %+v", c.Projections)
 	}
 	text := fmt.Sprint(c.Refused)
-	for _, says := range []string{"a-syntax.toml:1: ", `balances.toml: projection "balances" is declared twice, also in ` + main, `subject.toml: projection subject: subject "x" is not in stream EVENTS`, `z-unknown.toml:2: unknown key`} {
+	for _, says := range []string{"a-syntax.toml:2: ", `balances.toml: projection "balances" is declared twice, also in ` + main, `subject.toml: projection subject: subject "x" is not in stream EVENTS`, `z-unknown.toml:2: unknown key`} {
 		if !strings.Contains(text, says) {
 			t.Errorf("refused are %s, want %s", text, says)
 		}

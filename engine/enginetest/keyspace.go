@@ -149,7 +149,11 @@ func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
 
 // Changes implements engine.Keyspace.
 func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn func(engine.Row) bool) error {
-	for _, r := range k.changed(kind, after, at) {
+	rows, err := k.changed(kind, after, at)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
 		if !fn(r) {
 			return nil
 		}
@@ -157,9 +161,17 @@ func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn fun
 	return nil
 }
 
-func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list []engine.Row) {
+func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list []engine.Row, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	for _, v := range []engine.Version{after, at} {
+		if v == 0 {
+			continue // before the first commit
+		}
+		if err := k.keptLocked(v); err != nil {
+			return nil, err
+		}
+	}
 	for _, row := range slices.Sorted(maps.Keys(k.rows)) {
 		key, ours := strings.CutPrefix(row, rowKey(kind == engine.OfLetters, ""))
 		within := func(r revision) bool { return r.version > after && r.version <= at }
@@ -168,7 +180,7 @@ func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list 
 			list = append(list, engine.Row{Kind: kind, Key: []byte(key), Value: value, Deleted: !present})
 		}
 	}
-	return list
+	return list, nil
 }
 
 // Sync implements engine.Keyspace.

@@ -16,6 +16,7 @@ import (
 type Store struct {
 	mu        sync.Mutex
 	keyspaces map[string]*Keyspace
+	opened    map[string]int // how often
 	damaged   string // projection
 }
 
@@ -43,14 +44,23 @@ func (s *Store) Open(_ context.Context, projection, generation string, create bo
 		}
 		s.keyspaces[name] = NewKeyspace()
 	}
+	if s.opened == nil {
+		s.opened = map[string]int{}
+	}
+	s.opened[name]++
 	return s.keyspaces[name], nil
 }
 
-// Remove implements engine.Store.
+// Remove implements engine.Store. To remove what is open is a mistake of the engine.
 func (s *Store) Remove(projection, generation string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.keyspaces, projection+"/"+generation)
+	name := projection + "/" + generation
+	if ks := s.keyspaces[name]; ks != nil && s.opened[name] > int(ks.Closed()) {
+		panic("keyspace " + name + " is removed while it is open")
+	}
+	delete(s.keyspaces, name)
+	delete(s.opened, name)
 	return nil
 }
 

@@ -83,7 +83,8 @@ func (d *difference) write(ctx context.Context, c *engine.Comparison, prefix []b
 	live.advance()
 	candidate.advance()
 	for live.ok || candidate.ok {
-		if err := ctx.Err(); err != nil {
+		// The keys after the end of a scan that failed are not missing.
+		if err := firstOf(live.err, candidate.err, ctx.Err()); err != nil {
 			return err
 		}
 		if err := d.step(live, candidate); err != nil {

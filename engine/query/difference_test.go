@@ -2,9 +2,11 @@ package query_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"gnomon/engine"
+	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
 	"gnomon/sdk/abi"
 )
@@ -40,14 +43,14 @@ func differing(instead map[string][]byte, more ...string) func(abi.Record, engin
 // A comparison has every key that differs, in key order, with the values that there are, in
 // the forms that other reads have; and what it amounts to as its last line.
 func TestDiff(t *testing.T) {
-	r := newRigWithCandidate(t, differing(map[string][]byte{"b": []byte("2.0"), "gone": nil, "\xff": []byte("text"), "null": []byte("null"), "empty": {}}, "new", "\xfe"),
-		"a", "1", "b", "2", "c", "text", "gone", `{"n": 1}`, "\xff", "\x00", "null", "1", "empty", "1").caughtUp()
+	r := newRigWithCandidate(t, differing(map[string][]byte{"b": []byte("2.0"), "gone": nil, "\xff": []byte("text"), "null": []byte("null"), "empty": {}, "space": []byte("[ ]")}, "new", "\xfe"),
+		"a", "1", "b", "2", "c", "text", "gone", `{"n": 1}`, "\xff", "\x00", "null", "1", "empty", "1", "space", "[]").caughtUp()
 	s, err := r.engine.Status("p")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := func(counts string) string {
-		return fmt.Sprintf(`{"as_of_seq":7,"live":"%s","candidate":"%s",%s}`+"\n", s.Generation, s.Candidate.ID, counts)
+		return fmt.Sprintf(`{"as_of_seq":8,"live":"%s","candidate":"%s",%s}`+"\n", s.Generation, s.Candidate.ID, counts)
 	}
 	const b, empty = `{"key":"b","change":"changed","live":2,"candidate":2.0}` + "\n", `{"key":"empty","change":"changed","live":1,"candidate_b64":""}` + "\n"
 	for query, want := range map[string]string{
@@ -55,27 +58,28 @@ func TestDiff(t *testing.T) {
 			`{"key":"gone","change":"missing","live":{"n":1}}` + "\n" +
 			`{"key":"new","change":"added","candidate_b64":"bW9yZQ=="}` + "\n" +
 			`{"key":"null","change":"changed","live":1,"candidate":null}` + "\n" +
+			`{"key":"space","change":"changed","live_b64":"W10=","candidate_b64":"WyBd"}` + "\n" +
 			`{"key_b64":"/g==","change":"added","candidate_b64":"bW9yZQ=="}` + "\n" +
 			`{"key_b64":"/w==","change":"changed","live_b64":"AA==","candidate_b64":"dGV4dA=="}` + "\n" +
-			sum(`"added":2,"missing":1,"changed":4,"same":2`),
+			sum(`"added":2,"missing":1,"changed":5,"same":2`),
 		"?prefix=b":                   b + sum(`"added":0,"missing":0,"changed":1,"same":0`),
 		"?prefix=a":                   sum(`"added":0,"missing":0,"changed":0,"same":1`),
 		"?prefix=none":                sum(`"added":0,"missing":0,"changed":0,"same":0`),
 		"?prefix=%FE":                 `{"key_b64":"/g==","change":"added","candidate_b64":"bW9yZQ=="}` + "\n" + sum(`"added":1,"missing":0,"changed":0,"same":0`),
 		"?prefix_b64=" + "%2Fw%3D%3D": `{"key_b64":"/w==","change":"changed","live_b64":"AA==","candidate_b64":"dGV4dA=="}` + "\n" + sum(`"added":0,"missing":0,"changed":1,"same":0`),
-		"?limit=2":                    b + empty + sum(`"added":2,"missing":1,"changed":4,"same":2`),
+		"?limit=2":                    b + empty + sum(`"added":2,"missing":1,"changed":5,"same":2`),
 	} {
 		a := r.ask("GET", "/v1/projections/p/diff"+query, "")
 		if a.StatusCode != 200 || a.body != want {
 			t.Errorf("%s: %s\nwant %q", query, a, want)
 		}
 		h := a.Header
-		if h.Get("Content-Type") != "application/x-ndjson" || h.Get("Gnomon-As-Of-Seq") != "7" || h.Get("Gnomon-As-Of-Time") == "" || h.Get("Gnomon-State") != "live" ||
+		if h.Get("Content-Type") != "application/x-ndjson" || h.Get("Gnomon-As-Of-Seq") != "8" || h.Get("Gnomon-As-Of-Time") == "" || h.Get("Gnomon-State") != "live" ||
 			h.Get("Gnomon-Generation") != s.Generation || h.Get("Gnomon-Candidate") != s.Candidate.ID {
 			t.Errorf("headers %v", h)
 		}
 	}
-	if a := r.ask("HEAD", "/v1/projections/p/diff", ""); a.StatusCode != 200 || a.body != "" || a.Header.Get("Gnomon-As-Of-Seq") != "7" {
+	if a := r.ask("HEAD", "/v1/projections/p/diff", ""); a.StatusCode != 200 || a.body != "" || a.Header.Get("Gnomon-As-Of-Seq") != "8" {
 		t.Errorf("HEAD: %s", a)
 	}
 	for query, detail := range map[string]string{"?after=a": `"after" is not known`, "?limit=0": "between 1 and", "?prefix_b64=%25": "prefix_b64"} {
@@ -165,6 +169,54 @@ func TestDiffForClientThatDoesNotRead(t *testing.T) {
 	await(t, server.closed, "the end of the connection")
 	waitUntil(t, func() bool { return strings.Contains(r.log.String(), "comparison was cut off") })
 	waitUntil(t, func() bool { return r.engine.Close() == nil }) // which complains of what is held
+}
+
+// damaged is an engine one of whose generations cannot be read to its end.
+type damaged struct {
+	*engine.Engine
+	reading func(*engine.Comparison) *engine.Reading
+}
+
+func (d damaged) Compare(ctx context.Context, name string) (*engine.Comparison, error) {
+	c, err := d.Engine.Compare(ctx, name)
+	if err == nil {
+		r := d.reading(c)
+		r.View = damagedView{r.View}
+	}
+	return c, err
+}
+
+// damagedView has one row, and then damage.
+type damagedView struct{ engine.View }
+
+func (v damagedView) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	if err := v.View.Scan(prefix, after, func(key, value []byte) bool { fn(key, value); return false }); err != nil {
+		return err
+	}
+	return engine.ErrCorrupt
+}
+
+// A generation that cannot be read to its end is no comparison, and what comes after is not
+// taken for something that it lacks.
+func TestDiffOfDamage(t *testing.T) {
+	for name, reading := range map[string]func(*engine.Comparison) *engine.Reading{
+		"live":      func(c *engine.Comparison) *engine.Reading { return c.Live },
+		"candidate": func(c *engine.Comparison) *engine.Reading { return c.Candidate },
+	} {
+		for _, rows := range [][]string{{"a", "1"}, {"a", "1", "b", "2", "c", "3"}} {
+			t.Run(fmt.Sprint(name, " of ", len(rows)/2), func(t *testing.T) {
+				r := newRigWithCandidate(t, differing(nil), rows...).caughtUp()
+				r.server.Config.Handler = query.New(query.Options{Engine: damaged{r.engine, reading}, Log: slog.New(slog.NewTextHandler(r.log, nil))})
+				_, err := r.client().Diff(t.Context(), "p", nil, 0, func(d wire.Difference) error {
+					t.Errorf("%s %s", d.Change, d.Key)
+					return nil
+				})
+				if err == nil || !strings.Contains(r.log.String(), `lines=0 error="`+engine.ErrCorrupt.Error()) {
+					t.Errorf("%v; the log has %s", err, r.log)
+				}
+			})
+		}
+	}
 }
 
 // answering answers everything with a text.

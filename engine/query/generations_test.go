@@ -164,6 +164,17 @@ func TestPromoteOneThatIsBehind(t *testing.T) {
 	}
 }
 
+// The times that clients have are not those of a promotion that waits.
+func TestPromoteWaitsLonger(t *testing.T) {
+	gate := make(chan struct{})
+	r := newRigWithCandidate(t, gated(gate, 2), "a", "1", "b", "2")
+	r.query.Hurry(atOnce, never, never)
+	time.AfterFunc(4*atOnce, func() { close(gate) })
+	if _, err := r.client().Promote(t.Context(), "p", patience); err != nil {
+		t.Error(err)
+	}
+}
+
 // Nobody waits for a candidate that does not go on by itself, and why it does not is said.
 func TestPromoteWaitsInVain(t *testing.T) {
 	r := newRigWithCandidate(t, func(abi.Record, engine.State) error { return enginetest.Refuse("no") }, "a", "1")

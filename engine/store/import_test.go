@@ -277,3 +277,67 @@ func differing(step int, from, to model) (rows []stepRow) {
 	}
 	return rows
 }
+
+// On a disk that is full, or fills on the way, an import is an error that leaves nothing.
+func TestImportWithoutRoom(t *testing.T) {
+	data := t.TempDir()
+	d := openDir(t, data)
+	if err := d.CheckRoom(1); err != nil {
+		t.Skip(err) // this machine's disk is full
+	}
+	free, asked := d.free, 0
+	m := history(100)
+	for _, enough := range []int{0, 1, 2} { // times that there is room
+		asked = 0
+		d.free = func(dir string) (uint64, error) {
+			if asked++; asked > enough && asked < 4 {
+				return 5 << 20, nil
+			}
+			return free(dir)
+		}
+		if _, err := d.Import(t.Context(), "p", "g", importOf(m, 100)); err == nil || !strings.Contains(err.Error(), "make room") {
+			t.Errorf("with room %d times: %v", enough, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(data, "projections", "p", "*")); err != nil || len(left) > 0 {
+			t.Errorf("with room %d times there is %v, %v", enough, left, err)
+		}
+	}
+	d.free = free
+	if _, err := d.Import(t.Context(), "p", "g", importOf(m, 100)); err != nil {
+		t.Fatal(err)
+	}
+	ks := openKeyspaceOf(t, d)
+	requireState(t, ks, requireLatest(t, ks, 100).Version, m)
+}
+
+// An import that replaces or deletes large values leaves no parts of them.
+func TestImportLeavesNoParts(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	first := model{"deleted": pattern(1, 3*chunkSize), "shrunk": pattern(2, 4*chunkSize), "small": pattern(3, chunkSize+1), "stays": pattern(4, chunkSize+1)}
+	if _, err := d.Import(t.Context(), "p", "g", importOf(first, 10)); err != nil {
+		t.Fatal(err)
+	}
+	second := maps.Clone(first)
+	delete(second, "deleted")
+	second["shrunk"], second["small"] = pattern(5, 2*chunkSize), []byte("small")
+	base, rows := first.checkpoint(engine.VersionAt(10)), differing(0, first, second)
+	_, err := d.Import(t.Context(), "p", "g", engine.Import{
+		Base: &base, Steps: []engine.Checkpoint{second.checkpoint(engine.VersionAt(20))},
+		Next: func() (int, engine.Row, error) {
+			if len(rows) == 0 {
+				return 0, engine.Row{}, io.EOF
+			}
+			r := rows[0]
+			rows = rows[1:]
+			return r.step, r.Row, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks := openKeyspaceOf(t, d)
+	requireState(t, ks, engine.VersionAt(20), second)
+	if n, want := partsOf(t, ks, engine.VersionAt(20)), chunks(2*chunkSize)+chunks(chunkSize+1); n != want {
+		t.Errorf("%d parts are stored, want %d", n, want)
+	}
+}

@@ -22,11 +22,11 @@ const putTime = 5 * time.Minute
 
 // Stored says what became of a deployment.
 type Stored struct {
-	Bucket  string
-	Created bool     // the bucket, which was not there
-	Same    bool     // nothing was done: the same deployment was there
-	SHA256  string   // of the module, in hex
-	Files   []string // that it consists of
+	Bucket  string   `json:"bucket"`
+	Created bool     `json:"created"` // the bucket, which was not there
+	Same    bool     `json:"same"`    // nothing was done: the same deployment was there
+	SHA256  string   `json:"sha256"`  // of the module, in hex
+	Files   []string `json:"files"`   // that it consists of
 }
 
 // Deploy puts a module into a bucket, in place of the one with its name, if there is one.

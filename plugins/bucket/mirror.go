@@ -21,7 +21,7 @@ type MirrorOptions struct {
 	// name has a dot before.
 	Folder string
 	// Poll is the time between two looks at the bucket beside what its server tells.
-	// Default: 2 s.
+	// Default: 1 s.
 	Poll time.Duration
 	Log  *slog.Logger
 }
@@ -65,7 +65,7 @@ var ErrNotLooked = errors.New("the bucket was not looked at yet")
 // server is needed. What is damaged is not in it. The folder exists when Open returns.
 func Open(o MirrorOptions) (*Mirror, error) {
 	m := &Mirror{MirrorOptions: o, changes: make(chan struct{}, 1), refusals: map[string]refusal{}, status: Status{Err: ErrNotLooked}}
-	m.Poll = cmp.Or(m.Poll, 2*time.Second)
+	m.Poll = cmp.Or(m.Poll, time.Second)
 	revisions, held, damaged, err := openRevisions(o.Folder)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type rig struct {
 	server *natstest.Server
 	js     jetstream.JetStream
 	folder string
+	poll   time.Duration
 	log    *log
 	mirror *Mirror // that runs
 }
@@ -35,13 +36,13 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	s := natstest.Start(t)
-	return &rig{t: t, server: s, js: s.JetStream(t), folder: filepath.Join(t.TempDir(), "modules.d"), log: new(log)}
+	return &rig{t: t, server: s, js: s.JetStream(t), folder: filepath.Join(t.TempDir(), "modules.d"), poll: 100 * time.Millisecond, log: new(log)}
 }
 
 // open opens the mirror.
 func (r *rig) open() *Mirror {
 	r.t.Helper()
-	m, err := Open(MirrorOptions{Bucket: modules, Folder: r.folder, Poll: 100 * time.Millisecond, Log: slog.New(slog.NewTextHandler(r.log, nil))})
+	m, err := Open(MirrorOptions{Bucket: modules, Folder: r.folder, Poll: r.poll, Log: slog.New(slog.NewTextHandler(r.log, nil))})
 	must(r.t, err)
 	return m
 }

@@ -14,6 +14,15 @@ import (
 // build compiles a projection of testdata as authors do.
 func build(t *testing.T, name string) *host.Binary {
 	t.Helper()
+	b, err := host.Inspect(compile(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func compile(t *testing.T, name string) []byte {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), name+".wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./testdata/"+name)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
@@ -24,23 +33,21 @@ func build(t *testing.T, name string) *host.Binary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := host.Inspect(module)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return module
 }
 
 // A module asks its host for what it uses, and offers what it has: the engine
 // decides by that what it needs.
 func TestModulesImportWhatTheyUse(t *testing.T) {
 	always := []string{abi.ImportBatchRead, abi.ImportFail}
+	upcasts := []string{abi.ImportConfigRead, abi.ImportInputRead, abi.ImportOutputWrite}
 	for _, m := range []struct {
 		name             string
 		imports, exports []string
 	}{
 		{"plain", []string{abi.ImportStatePut}, nil},
 		{"emits", []string{abi.ImportEmit}, nil},
+		{"upcasts", upcasts, []string{abi.ExportUpcast}},
 		{"remembers", []string{abi.ImportBlobRead, abi.ImportBlobWrite}, []string{abi.ExportSnapshot, abi.ExportRestore}},
 	} {
 		t.Run(m.name, func(t *testing.T) {

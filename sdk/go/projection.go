@@ -40,13 +40,28 @@ var projection struct {
 	index  int32      // its place in the batch
 }
 
-var errNoHandler = errors.New("no handler: call gnomon.OnEvent from an init function of package main")
+var (
+	errNoHandler = errors.New("no handler: call gnomon.OnEvent from an init function of package main")
+	errUpcaster  = errors.New("no handler: this module is an upcaster, and no projection")
+)
+
+func init() {
+	boundary.Record = &projection.record
+	boundary.EachEvent = func(read func(buf []byte) int32, handle any, finish func() error) int32 {
+		return boundary.Step(&projection.index, func() error {
+			if err := eachEvent(read, handle.(func(Event) error)); err != nil {
+				return err
+			}
+			return finish()
+		})
+	}
+}
 
 func initialize() int32 {
 	fields.names = nil // natively, instances share the program
 	event := boundary.NoEvent
 	return boundary.Step(&event, func() error {
-		if projection.handle == nil {
+		if projection.handle == nil && !boundary.Upcasts {
 			return errNoHandler
 		}
 		if projection.prepare == nil {
@@ -59,12 +74,23 @@ func initialize() int32 {
 func apply() int32 { return boundary.Step(&projection.index, applyBatch) }
 
 func applyBatch() error {
+	projection.index = boundary.NoEvent
+	switch {
+	case projection.handle != nil:
+		return eachEvent(boundary.BatchRead, handleEvent)
+	case boundary.Upcasts:
+		return errUpcaster
+	}
+	return errNoHandler
+}
+
+func handleEvent(ev Event) error { return projection.handle(ev, State{}) }
+
+// eachEvent handles the events that read gives, one by one.
+func eachEvent(read func(buf []byte) int32, handle func(ev Event) error) error {
 	p := &projection
 	p.index = boundary.NoEvent
-	if p.handle == nil {
-		return errNoHandler
-	}
-	batch, err := readBatch()
+	batch, err := readBatch(read)
 	if err != nil {
 		return err
 	}
@@ -74,7 +100,7 @@ func applyBatch() error {
 		if p.record, batch, err = abi.Next(batch); err != nil {
 			return err
 		}
-		if err = p.handle(Event{&p.record}, State{}); err != nil {
+		if err = handle(Event{&p.record}); err != nil {
 			return err
 		}
 	}
@@ -83,8 +109,8 @@ func applyBatch() error {
 }
 
 // readBatch returns the batch, which is valid until the next call.
-func readBatch() (batch []byte, err error) {
-	buf, n := boundary.Fill(projection.batch, boundary.BatchRead)
+func readBatch(read func(buf []byte) int32) (batch []byte, err error) {
+	buf, n := boundary.Fill(projection.batch, read)
 	if n < 0 {
 		return nil, fmt.Errorf("read batch: %w", boundary.CodeError(n))
 	}

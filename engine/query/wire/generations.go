@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -54,7 +55,8 @@ const (
 
 // Difference is a key in which a candidate differs from what is read. In JSON a key that is
 // UTF-8 is "key", other bytes are "key_b64"; a value that is JSON is "live" or "candidate",
-// other bytes are "live_b64" or "candidate_b64". The value that there is not has neither.
+// other bytes are "live_b64" or "candidate_b64", and so are two JSON values that differ only
+// in the space between their parts. The value that there is not has neither.
 type Difference struct {
 	Key             []byte
 	Change          KeyChange
@@ -80,22 +82,29 @@ func (d Difference) MarshalJSON() ([]byte, error) {
 	} else {
 		f.KeyB64 = d.Key
 	}
+	asJSON := d.Change != KeyChanged || !sameButForSpace(d.Live, d.Candidate)
 	if d.Change != KeyAdded {
-		f.Live, f.LiveB64 = valueForms(d.Live)
+		f.Live, f.LiveB64 = valueForms(d.Live, asJSON)
 	}
 	if d.Change != KeyMissing {
-		f.Candidate, f.CandidateB64 = valueForms(d.Candidate)
+		f.Candidate, f.CandidateB64 = valueForms(d.Candidate, asJSON)
 	}
 	return Marshal(f)
 }
 
-// valueForms is a value as JSON, or as other bytes.
-func valueForms(value []byte) (json.RawMessage, *[]byte) {
-	if IsJSON(value) {
+// valueForms is a value as JSON, if it is JSON and that is wanted, or as other bytes.
+func valueForms(value []byte, asJSON bool) (json.RawMessage, *[]byte) {
+	if asJSON && IsJSON(value) {
 		return value, nil
 	}
-	bytes := append([]byte{}, value...)
-	return nil, &bytes
+	b := append([]byte{}, value...)
+	return nil, &b
+}
+
+// sameButForSpace reports whether two values would be printed as the same JSON.
+func sameButForSpace(a, b []byte) bool {
+	var x, y bytes.Buffer
+	return IsJSON(a) && IsJSON(b) && json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -59,6 +59,11 @@ func Apply(code ...[]byte) Func {
 	return Func{Export: abi.ExportApply, Results: []abi.ValueType{abi.I32}, Code: code}
 }
 
+// Upcast returns an exported upcast.
+func Upcast(code ...[]byte) Func {
+	return Func{Export: abi.ExportUpcast, Results: []abi.ValueType{abi.I32}, Code: code}
+}
+
 // Bytes assembles the module.
 func (m Module) Bytes() []byte {
 	out := []byte("\x00asm\x01\x00\x00\x00")

@@ -19,7 +19,8 @@ type host struct {
 	sorted   []string           // keys of state; nil when they must be sorted anew
 	undo     map[string]*string // what the batch under way changed; nil: was absent
 	blobs    [][]byte
-	read     int // of blobs
+	read     int    // of blobs
+	output   []byte // of an upcaster
 	fields   *jsonfields.Reader
 
 	said    string // by fail
@@ -76,7 +77,7 @@ func (h *host) rollBack() {
 
 // failedAt is the sequence of the event that fail named, or 0.
 func (h *host) failedAt() uint64 {
-	if h.call != abi.ExportApply || h.failed < 0 || int(h.failed) >= len(h.sequence) {
+	if h.call != abi.ExportApply && h.call != abi.ExportUpcast || h.failed < 0 || int(h.failed) >= len(h.sequence) {
 		return 0
 	}
 	return h.sequence[h.failed]
@@ -259,6 +260,21 @@ func (h *host) BlobRead(buf []byte) int32 {
 	return n
 }
 
+func (h *host) InputRead(buf []byte) int32 {
+	if h.call != abi.ExportUpcast {
+		return abi.BadArgument
+	}
+	return give(buf, h.batch)
+}
+
+func (h *host) OutputWrite(records []byte) int32 {
+	if h.call != abi.ExportUpcast {
+		return abi.BadArgument
+	}
+	h.output = append(h.output, records...)
+	return 0
+}
+
 func (h *host) FieldsDeclare(names []byte) int32 {
 	var list []string
 	for len(names) > 0 {
@@ -276,7 +292,7 @@ func (h *host) FieldsDeclare(names []byte) int32 {
 }
 
 func (h *host) FieldsRead(buf []byte) int32 {
-	if h.call != abi.ExportApply || h.fields == nil {
+	if h.call != abi.ExportApply && h.call != abi.ExportUpcast || h.fields == nil {
 		return abi.BadArgument
 	}
 	table, err := h.fields.AppendTable(nil, h.batch)

@@ -21,12 +21,14 @@ func StateScan(prefix, after string, limit uint32, buf []byte) int64 {
 func Emit(event uint32, subject string, headers, data []byte) int32 {
 	return host().Emit(event, subject, headers, data)
 }
-func ConfigRead(buf []byte) int32   { return host().ConfigRead(buf) }
-func Log(level int32, line string)  { host().Log(level, line) }
-func LogEnabled(level int32) int32  { return host().LogEnabled(level) }
-func Fail(event int32, text string) { host().Fail(event, text) }
-func BlobWrite(blob []byte) int32   { return host().BlobWrite(blob) }
-func BlobRead(buf []byte) int32     { return host().BlobRead(buf) }
+func ConfigRead(buf []byte) int32      { return host().ConfigRead(buf) }
+func Log(level int32, line string)     { host().Log(level, line) }
+func LogEnabled(level int32) int32     { return host().LogEnabled(level) }
+func Fail(event int32, text string)    { host().Fail(event, text) }
+func BlobWrite(blob []byte) int32      { return host().BlobWrite(blob) }
+func BlobRead(buf []byte) int32        { return host().BlobRead(buf) }
+func InputRead(buf []byte) int32       { return host().InputRead(buf) }
+func OutputWrite(records []byte) int32 { return host().OutputWrite(records) }
 
 // The functions of the group for JSON.
 

@@ -54,6 +54,14 @@ func blobWrite(blob unsafe.Pointer, length uint32) int32
 //go:noescape
 func blobRead(buf unsafe.Pointer, capacity uint32) int32
 
+//go:wasmimport projection_v1 input_read
+//go:noescape
+func inputRead(buf unsafe.Pointer, capacity uint32) int32
+
+//go:wasmimport projection_v1 output_write
+//go:noescape
+func outputWrite(records unsafe.Pointer, length uint32) int32
+
 //go:wasmimport projection_v1_json fields_declare
 //go:noescape
 func fieldsDeclare(names unsafe.Pointer, length uint32) int32
@@ -105,6 +113,12 @@ func BlobWrite(blob []byte) int32 { return blobWrite(pointer(blob), uint32(len(b
 
 // BlobRead returns the length of the next blob, and copies it when it fits.
 func BlobRead(buf []byte) int32 { return blobRead(pointer(buf), uint32(len(buf))) }
+
+// InputRead returns the length of an upcaster's input, and copies it when it fits.
+func InputRead(buf []byte) int32 { return inputRead(pointer(buf), uint32(len(buf))) }
+
+// OutputWrite adds records to an upcaster's output.
+func OutputWrite(records []byte) int32 { return outputWrite(pointer(records), uint32(len(records))) }
 
 // FieldsDeclare says which fields of JSON data FieldsRead is to give.
 func FieldsDeclare(names []byte) int32 { return fieldsDeclare(pointer(names), uint32(len(names))) }

@@ -15,13 +15,15 @@ type Host interface {
 	Fail(event int32, text string)
 	BlobWrite(blob []byte) int32
 	BlobRead(buf []byte) int32
+	InputRead(buf []byte) int32
+	OutputWrite(records []byte) int32
 	FieldsDeclare(names []byte) int32
 	FieldsRead(buf []byte) int32
 }
 
 // Exports is what a module exports. An export that is nil is not there.
 type Exports struct {
-	Init, Apply, Snapshot, Restore func() int32
+	Init, Apply, Snapshot, Restore, Upcast func() int32
 }
 
 var (

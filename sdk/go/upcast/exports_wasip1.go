@@ -1,0 +1,4 @@
+package upcast
+
+//go:wasmexport upcast
+func exportUpcast() int32 { return upcast() }
