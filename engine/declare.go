@@ -107,8 +107,8 @@ func (e *Engine) Declare(ctx context.Context, spec Spec) (Plan, error) {
 	if err := spec.Check(); err != nil {
 		return Plan{}, fmt.Errorf("projection %s: its module %w", spec.Name, err)
 	}
-	p := e.enlist(spec.Name)
-	if err := p.lock(ctx); err != nil {
+	p, err := e.lock(ctx, spec.Name)
+	if err != nil {
 		return Plan{}, err
 	}
 	defer p.unlock()
@@ -123,8 +123,8 @@ func (e *Engine) Declare(ctx context.Context, spec Spec) (Plan, error) {
 // nil takes that back. What ran goes on; what ran before the last start, runs again. A
 // projection that never ran is there with its reason.
 func (e *Engine) Refuse(ctx context.Context, name string, why error) error {
-	p := e.enlist(name)
-	if err := p.lock(ctx); err != nil {
+	p, err := e.lock(ctx, name)
+	if err != nil {
 		return err
 	}
 	defer p.unlock()
@@ -145,8 +145,8 @@ func (e *Engine) Refuse(ctx context.Context, name string, why error) error {
 // Withdraw stops a projection that is no longer declared, or whose module is gone. Its
 // data is kept, and can be read until the engine ends.
 func (e *Engine) Withdraw(ctx context.Context, name, why string) error {
-	p := e.enlist(name)
-	if err := p.lock(ctx); err != nil {
+	p, err := e.lock(ctx, name)
+	if err != nil {
 		return err
 	}
 	defer p.unlock()
@@ -180,25 +180,23 @@ func (e *Engine) Withdraw(ctx context.Context, name, why string) error {
 // ErrDeclared says that a projection cannot be removed while it is declared.
 var ErrDeclared = errors.New("projection is declared")
 
-// Remove removes a projection that is no longer declared, with all its data, for good.
+// Remove removes a projection that is no longer declared, with all its data, for good: also
+// one that has not been since the engine started.
 func (e *Engine) Remove(ctx context.Context, name string) error {
-	p, _, err := e.find(name)
-	if err != nil {
+	if _, _, err := e.find(name); err != nil && len(e.catalog.Projection(name).Generations) == 0 {
 		return err
 	}
-	if err := p.lock(ctx); err != nil {
+	p, err := e.lock(ctx, name)
+	if err != nil {
 		return err
 	}
 	defer p.unlock()
 	p.mu.Lock()
-	if p.declared != nil {
-		p.mu.Unlock()
+	declared := p.declared != nil || p.refused != "" // one that is refused is declared
+	p.mu.Unlock()
+	if declared {
 		return fmt.Errorf("%w: %q; take it out of the configuration first", ErrDeclared, name)
 	}
-	all := p.generationsLocked()
-	p.setRolesLocked(nil, nil, nil)
-	p.refused = ""
-	p.mu.Unlock()
 	err = p.update(func(r *CatalogRecord) error {
 		for i := range r.Generations {
 			r.Generations[i].Dropped = true
@@ -206,6 +204,14 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 		*r = CatalogRecord{Generations: r.Generations}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	all := p.generationsLocked()
+	p.setRolesLocked(nil, nil, nil)
+	p.removed = true
+	p.mu.Unlock()
 	for _, g := range all {
 		err = errors.Join(err, p.leave(g))
 	}

@@ -111,6 +111,24 @@ func (e *Engine) enlist(name string) *projection {
 	return p
 }
 
+// lock returns the projection of a name, and makes one when there is none, with its lock
+// held. One that was removed while its lock was waited for is another one by then.
+func (e *Engine) lock(ctx context.Context, name string) (*projection, error) {
+	for {
+		p := e.enlist(name)
+		if err := p.lock(ctx); err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		removed := p.removed
+		p.mu.Unlock()
+		if !removed {
+			return p, nil
+		}
+		p.unlock()
+	}
+}
+
 // delist forgets a projection, and ends what runs of it.
 func (e *Engine) delist(name string) {
 	e.mu.Lock()

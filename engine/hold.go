@@ -13,6 +13,7 @@ type hold struct {
 	at      uint64        // it stops once it has applied this, or more already; then: where it stands
 	stands  chan struct{} // closed when it stands still
 	release chan struct{} // closed when it may go on
+	stood   bool          // stands is closed; of the runner's goroutine
 }
 
 // hold has the runner stand still at a sequence, or where it is when it is past that, and
@@ -80,10 +81,13 @@ func (m *monitor) heedStopped(ctx context.Context) {
 	}
 }
 
-// stand tells where the runner stands, and waits for its release.
+// stand tells where the runner stands, and waits for its release. A session that ends
+// meanwhile leaves the hold to what comes after it, which stands at the same place.
 func (h *hold) stand(ctx context.Context, at uint64) error {
-	h.at = at
-	close(h.stands)
+	if !h.stood {
+		h.at, h.stood = at, true
+		close(h.stands)
+	}
 	select {
 	case <-h.release:
 		return nil

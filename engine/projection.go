@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -29,6 +30,7 @@ type projection struct {
 	mu        sync.Mutex // guards what follows, and pins against expiry
 	declared  *Spec      // nil: it is not, or no longer
 	withdrawn bool       // it is no longer declared: nothing of it runs
+	removed   bool       // with its data, but for what is still read
 	refused   string     // why its newest declaration is not taken
 	live      *generation
 	candidate *generation     // nil: none is built
@@ -192,8 +194,12 @@ func (p *projection) giveBack(ks Keyspace) {
 	if p.readings[ks]--; p.readings[ks] == 0 {
 		delete(p.readings, ks)
 	}
+	removed := p.removed
 	p.mu.Unlock()
 	p.report(p.closeUnread(), "close generation")
+	if removed { // nobody else sweeps any more
+		p.report(p.sweep(), "remove what nobody needs")
+	}
 }
 
 // closeUnread closes the generations without a role that neither run nor are read. Until
@@ -322,10 +328,10 @@ func (p *projection) status() Status {
 	p.reportLocked(&s, g, &record)
 	if c := p.candidate; c != nil {
 		s.Building = c.id
-		s.Candidate = p.generationStatusLocked(c, &record)
+		s.Candidate = p.generationStatusLocked(c, RoleCandidate, &record)
 	}
 	if v := p.previous; v != nil {
-		s.Previous = p.generationStatusLocked(v, &record)
+		s.Previous = p.generationStatusLocked(v, RolePrevious, &record)
 		if p.declared != nil {
 			s.Previous.Until = record.generation(v.id).Retired.Add(p.declared.KeepPrevious)
 		}
@@ -342,8 +348,14 @@ func (p *projection) statusOf(role Role) (Status, error) {
 	g, err := p.readsLocked(role)
 	if g != nil {
 		p.reportLocked(&s, g, &record)
+		s.Hint = p.hintOf(role, s.Hint)
 	}
 	return s, err
+}
+
+// hintOf has a hint name the generation of a role, and not the one that is read.
+func (p *projection) hintOf(role Role, hint string) string {
+	return strings.ReplaceAll(hint, " skip "+p.name+" ", " skip "+p.name+"@"+string(role)+" ")
 }
 
 // reportLocked fills in what a generation knows.
@@ -371,11 +383,11 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
 }
 
-func (p *projection) generationStatusLocked(g *generation, r *CatalogRecord) *GenerationStatus {
+func (p *projection) generationStatusLocked(g *generation, role Role, r *CatalogRecord) *GenerationStatus {
 	var s Status
 	p.reportLocked(&s, g, r)
 	out := &GenerationStatus{
-		ID: g.id, Module: s.Module, State: s.State, Reason: s.Reason, Hint: s.Hint, Position: s.Position, Behind: s.Behind,
+		ID: g.id, Module: s.Module, State: s.State, Reason: s.Reason, Hint: p.hintOf(role, s.Hint), Position: s.Position, Behind: s.Behind,
 		Keys: s.Keys, Digest: s.Digest, Rate: s.Rate, LeftMs: s.LeftMs, Failing: s.Failing,
 	}
 	if record := r.generation(g.id); record != nil {

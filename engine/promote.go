@@ -133,7 +133,7 @@ func (p *projection) meet(ctx context.Context, live, other *generation) (at uint
 	if !comparable(live, other) {
 		return other.runner.Published().Position.Sequence, letGo, nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, meetTime, errors.New("time is up"))
+	ctx, cancel := context.WithTimeoutCause(ctx, meetTime, fmt.Errorf("%w: one waited for the other for %s", ErrBehind, meetTime))
 	defer cancel()
 	defer func() {
 		if err != nil {

@@ -71,9 +71,20 @@ func (ds *declarations) readAll(c *config.Config) (all []reading, err error) {
 
 // read reads what a projection is declared as.
 func (ds *declarations) read(c *config.Config, p config.Projection) (*declared, error) {
-	module, err := plugins.Load(folders(c), p.Module, int64(p.Limits.Module))
+	module, err := plugins.Load(p.ModuleDirs, p.Module, int64(p.Limits.Module))
 	if err != nil {
 		return nil, err
+	}
+	trust, err := plugins.NewTrust(plugins.Signatures(c.Plugins.Signatures), c.Plugins.PublicKeys)
+	if err != nil {
+		return nil, err
+	}
+	verdict, err := trust.Verify(module, p.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	if verdict.Warning != nil {
+		ds.log.Warn("module is used all the same", "projection", p.Name, "reason", verdict.Warning)
 	}
 	p.Settings, p.Origin = nil, "" // SettingsJSON has them
 	text, err := json.Marshal(p)

@@ -81,7 +81,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
 	root.AddCommand(
-		inGroup("run", runCommand(), planCommand(), reloadCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), acceptCommand(), deadLettersCommand())...)
+		inGroup("run", runCommand(), planCommand(), reloadCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), deployCommand(), acceptCommand(), deadLettersCommand())...)
 	root.AddCommand(inGroup("events", importCommand(), publishCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), diffCommand(), historyCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", checkCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)

@@ -17,6 +17,7 @@ import (
 	"gnomon/engine/query"
 	"gnomon/engine/store"
 	"gnomon/host"
+	"gnomon/plugins/bucket"
 )
 
 // node is a running engine with everything that it is made of.
@@ -31,6 +32,7 @@ type node struct {
 	specs    map[string]engine.Spec // of the projections whose modules were loaded
 	refused  map[string]error       // why others were not
 	dir      *store.Dir
+	mirror   *bucket.Mirror // nil when there is no bucket
 	broker   *broker.Broker // nil until connect
 	source   lateSource
 	appender lateAppender
@@ -41,6 +43,8 @@ type node struct {
 
 	later  sync.WaitGroup // what is done when the server is there
 	giveUp context.CancelFunc
+
+	unmirror func() // stops mirroring; nil when there is none
 
 	made string // the topmost folder that was made before modules were checked
 }
@@ -74,6 +78,11 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 		return nil, err
 	}
 	n.made = ""
+	if c.Plugins.Bucket != "" {
+		if n.mirror, err = bucket.Open(bucket.MirrorOptions{Bucket: c.Plugins.Bucket, Folder: c.Mirror(), Log: log}); err != nil {
+			return nil, err
+		}
+	}
 	if c.DiskReserve > 0 {
 		if err := n.dir.CheckRoom(len(c.Projections)); err != nil {
 			return nil, err
@@ -95,6 +104,12 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 	}
 	if err := n.openEngine(ctx); err != nil {
 		return nil, err
+	}
+	if n.mirror != nil && serve {
+		mctx, stop := context.WithCancel(ctx)
+		mirrored := make(chan struct{})
+		n.unmirror = func() { stop(); <-mirrored }
+		go func() { defer close(mirrored); n.mirror.Sync(mctx, n.broker.JetStream()) }()
 	}
 	return n, nil
 }
@@ -142,7 +157,7 @@ func (n *node) serve() error {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Token: n.config.HTTP.Token, Version: version, Log: n.log,
 		Connections: n.config.HTTP.MaxConnections,
 	})
 	n.served = make(chan error, 1)
@@ -162,6 +177,9 @@ func (n *node) Close() error {
 	}
 	if n.reloader != nil {
 		n.reloader.watch.Close()
+	}
+	if n.unmirror != nil {
+		n.unmirror()
 	}
 	if n.giveUp != nil {
 		n.giveUp()

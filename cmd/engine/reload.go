@@ -70,7 +70,7 @@ func (r *reloader) report(ctx context.Context, again bool) {
 }
 
 // folders are those that modules come from.
-func folders(c *config.Config) []string { return []string{c.Plugins.Dir} }
+func folders(c *config.Config) []string { return c.ModuleDirs() }
 
 // Reload implements query.Reloader.
 func (r *reloader) Reload(ctx context.Context) (wire.Reloaded, error) { return r.reload(ctx, true) }

@@ -21,6 +21,7 @@ type Config struct {
 	NATS        NATS         `toml:"nats"`
 	Streams     []Stream     `toml:"stream"`
 	Plugins     Plugins      `toml:"plugins"`
+	Upcasters   []Upcaster   `toml:"upcaster"`
 	Projections []Projection `toml:"projection"`
 
 	// Refused are mistakes in files that were deployed (plugins.bucket), *Errors: their
@@ -115,6 +116,8 @@ type Projection struct {
 
 	SettingsJSON []byte `toml:"-"` // Settings, with sorted keys
 	Origin       string `toml:"-"` // the file that declares it
+	// Upcasters are those of its stream.
+	Upcasters []Upcaster `toml:"-" json:",omitempty"`
 	// ModuleDirs are the folders that its module may be in: for a file beside a module the
 	// one that it is in, otherwise all.
 	ModuleDirs []string `toml:"-" json:"-"`

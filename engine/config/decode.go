@@ -117,6 +117,8 @@ func (d *decoder) tables(p path, raw []map[string]any, v reflect.Value) error {
 		switch e := element.Addr().Interface().(type) {
 		case *Stream:
 			*e = DefaultStream()
+		case *Upcaster:
+			*e = DefaultUpcaster()
 		case *Projection:
 			*e = DefaultProjection()
 		}

@@ -49,8 +49,12 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	for i := range c.Projections {
-		if p := &c.Projections[i]; p.ModuleDirs == nil {
+		p := &c.Projections[i]
+		if p.ModuleDirs == nil {
 			p.ModuleDirs = c.ModuleDirs()
+		}
+		for j := range p.Upcasters {
+			p.Upcasters[j].ModuleDirs = c.ModuleDirs()
 		}
 	}
 	return c, c.readToken()

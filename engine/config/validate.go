@@ -40,7 +40,9 @@ func (c *Config) validate(d *document) error {
 		streams[s.Name] = s
 		v.stream(p, s)
 	}
+	c.validateUpcasters(v, streams)
 	c.validateProjections(v, streams)
+	c.giveUpcasters()
 	return v.err
 }
 

@@ -17,7 +17,7 @@ type Store struct {
 	mu        sync.Mutex
 	keyspaces map[string]*Keyspace
 	opened    map[string]int // how often
-	damaged   string // projection
+	damaged   string         // projection
 }
 
 // Damage makes the keyspaces of a projection fail to open.

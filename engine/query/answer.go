@@ -80,6 +80,9 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrNothingToAccept, http.StatusConflict, wire.CodeNothingToAccept, ""},
 		{engine.ErrNotAcceptable, http.StatusConflict, wire.CodeNotAcceptable, "POST /v1/projections/NAME/rebuild builds it from the stream as it is"},
 		{ErrBadEvent, http.StatusBadRequest, wire.CodeBadRequest, ""},
+		{ErrBadDeployment, http.StatusBadRequest, wire.CodeBadRequest, ""},
+		{ErrNotDeployed, http.StatusNotFound, wire.CodeNotFound, ""},
+		{ErrOtherBucket, http.StatusConflict, wire.CodeBadRequest, "set plugins.bucket in the configuration that it runs on, and start it again"},
 	} {
 		if errors.Is(err, known.err) {
 			return makeProblem(known.status, known.code, err.Error(), known.hint)

@@ -13,6 +13,7 @@
 //	POST /v1/projections/{p}/retry, skip, drop       {"seq":N}, {"key":"…"}, {"key_b64":"…"} or {"all":true}
 //	POST /v1/projections/{p}/export                  {"seq":N}: its repro bundle, a zip file
 //	POST /v1/streams/{s}/events                      append events
+//	PUT, DELETE /v1/modules/{m}?bucket=              deploy a module, a tar file; remove one
 //	GET  /healthz, /readyz, /metrics
 //
 // What changes something is for programs and pages of the same origin: from a page of

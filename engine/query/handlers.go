@@ -46,6 +46,7 @@ GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and w
 POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
 POST /v1/projections/NAME/export                        a file to reproduce a failure with: {"seq":N}
 POST /v1/streams/NAME/events                            append events
+PUT  /v1/modules/NAME?bucket=B                          deploy a module, a tar file as engine deploy makes it; DELETE removes it
 GET  /healthz, /readyz, /metrics
 `)
 }

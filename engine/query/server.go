@@ -68,6 +68,7 @@ type Options struct {
 	Appender Appender
 	Bundler  Bundler  // nil: there are no bundles
 	Reloader Reloader // nil: nothing is reloaded
+	Deployer Deployer // nil: nothing is deployed
 	Token    string   // that clients must send; empty: none
 	Version  string   // of the engine
 	Log      *slog.Logger
@@ -81,6 +82,7 @@ type Server struct {
 	appender Appender
 	bundler  Bundler
 	reloader Reloader
+	deployer Deployer
 	token    [32]byte // hash of the token
 	guarded  bool     // there is a token
 	log      *slog.Logger
@@ -106,7 +108,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
 		opened: boundConnections(o.Connections), patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -118,6 +120,9 @@ func New(o Options) *Server {
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
 	if o.Reloader != nil {
 		mux.HandleFunc("/v1/reload", s.method(s.reload, http.MethodPost))
+	}
+	if o.Deployer != nil {
+		mux.HandleFunc("/v1/modules/{name}", s.method(s.module, http.MethodPut, http.MethodDelete))
 	}
 	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.append, http.MethodPost))
 	mux.HandleFunc("/{$}", s.method(index, http.MethodGet))
