@@ -12,7 +12,8 @@ type Trial struct {
 	Memory   [][]byte // of the guest, from a snapshot; nil: none is restored
 	State    Rows     // as the guest finds it
 	Limit    TxLimit  // of what it writes
-	Record   []byte   // the event, a record of sdk/abi
+	Record   []byte   // the event, a record of sdk/abi, or the several that upcasters made of it
+	Upcast   bool     // the module is an upcaster: the event is to be rewritten, not applied
 }
 
 // Try applies an event to a fresh instance, as a projection would, and forgets what it
@@ -28,6 +29,10 @@ func Try(ctx context.Context, t Trial) (failure, err error) {
 		if err := in.Restore(ctx, t.Memory); err != nil {
 			return guestFailure(err)
 		}
+	}
+	if t.Upcast {
+		_, err := in.Upcast(ctx, t.Record)
+		return guestFailure(err)
 	}
 	o := newOverlay(rowsOnly{t.State}, t.Limit, 1<<30)
 	o.begin()

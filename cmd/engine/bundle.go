@@ -57,6 +57,9 @@ func (n *node) Bundle(ctx context.Context, projection string, sequence uint64) (
 	if err != nil {
 		return nil, err
 	}
+	if err := addUpcasters(&c, n.declared.kept.get); err != nil {
+		return nil, err
+	}
 	b, err := makeBundle(ctx, c, plugins.Module{Name: spec.Module.Digest(), Bytes: code})
 	if errors.Is(err, repro.ErrModule) {
 		err = changedModule{err}
@@ -92,7 +95,7 @@ func (n *node) failingEvent(ctx context.Context, p *engine.Spec, st engine.Statu
 	if err != nil {
 		return engine.Letter{}, err
 	}
-	if key != nil {
+	if key != nil && len(p.Upcasters) == 0 { // which get it as it is stored
 		e.Key = key(e)
 	}
 	reason := strings.TrimPrefix(st.Reason, fmt.Sprintf("event %d: ", st.Failing))

@@ -41,9 +41,10 @@ type knownDeclaration struct {
 
 // declared is a projection with the module that its file holds now.
 type declared struct {
-	config config.Projection
-	module plugins.Module
-	text   []byte // the declaration, as the catalog keeps it
+	config    config.Projection
+	module    plugins.Module
+	upcasters []plugins.Module // of config.Upcasters
+	text      []byte           // the declaration, as the catalog keeps it
 }
 
 // fingerprint changes with everything that the projection is made of.
@@ -86,9 +87,13 @@ func (ds *declarations) read(c *config.Config, p config.Projection) (*declared, 
 	if verdict.Warning != nil {
 		ds.log.Warn("module is used all the same", "projection", p.Name, "reason", verdict.Warning)
 	}
+	upcasters, err := ds.readUpcasters(c, &p, trust)
+	if err != nil {
+		return nil, err
+	}
 	p.Settings, p.Origin = nil, "" // SettingsJSON has them
 	text, err := json.Marshal(p)
-	return &declared{config: p, module: module, text: text}, err
+	return &declared{config: p, module: module, upcasters: upcasters, text: text}, err
 }
 
 // spec checks a module, compiles it and tries it.
@@ -104,6 +109,15 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 			err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	upcasters, err := ds.loadUpcasters(ctx, d)
+	if err != nil {
+		return none, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeUpcasters(ctx, upcasters))
+		}
+	}()
 	filter, err := fields.Filter(p.Subjects)
 	if err != nil {
 		return none, err
@@ -115,7 +129,7 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 	log := engine.LimitLog(guestLog{ds.log.With("projection", p.Name)}, p.Limits.LogLines)
 	spec := engine.Spec{
 		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
-		Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
+		Upcasters: upcasters, Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
 		Quota:  engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
 		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
 		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
@@ -149,7 +163,11 @@ func (ds *declarations) restore(ctx context.Context, text []byte, digest string)
 	if err != nil {
 		return engine.Spec{}, err
 	}
-	return ds.spec(ctx, &declared{config: p, module: plugins.Module{Name: p.Module, Bytes: b, SHA256: digest}, text: text})
+	upcasters, err := ds.keptUpcasters(&p)
+	if err != nil {
+		return engine.Spec{}, err
+	}
+	return ds.spec(ctx, &declared{config: p, module: plugins.Module{Name: p.Module, Bytes: b, SHA256: digest}, upcasters: upcasters, text: text})
 }
 
 // first makes the spec of a projection for the first time.
@@ -161,7 +179,7 @@ func (ds *declarations) first(ctx context.Context, c *config.Config, p config.Pr
 	}
 	spec, err := ds.spec(ctx, d)
 	if err == nil {
-		err = ds.kept.put(d.module.SHA256, d.module.Bytes)
+		err = ds.keep(d)
 	}
 	k := knownDeclaration{fingerprint: d.fingerprint(), runs: true}
 	if err != nil {
@@ -177,6 +195,9 @@ func (ds *declarations) sweepKept(catalog *store.Catalog) error {
 	for _, name := range catalog.Names() {
 		for _, g := range catalog.Projection(name).Generations {
 			needed[g.Module] = true
+			for _, digest := range upcasterDigests(g.Declaration) {
+				needed[digest] = true
+			}
 		}
 	}
 	return ds.kept.sweep(needed)
@@ -201,7 +222,7 @@ func (ds *declarations) declare(ctx context.Context, e *engine.Engine, d reading
 	}
 	spec, err := ds.spec(ctx, d.declared)
 	if err == nil {
-		err = ds.kept.put(d.module.SHA256, d.module.Bytes)
+		err = ds.keep(d.declared)
 	}
 	var plan engine.Plan
 	if err == nil {

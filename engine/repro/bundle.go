@@ -12,10 +12,11 @@ import (
 	"gnomon/sdk/abi"
 )
 
-// Format and Version name the format of the file.
+// Format and Version name the format of the file. Version 2 has events that upcasters
+// rewrote, and failures of upcasters; files without them are still of version 1.
 const (
 	Format  = "gnomon-repro"
-	Version = 1
+	Version = 2
 )
 
 // Manifest says what a bundle is about.
@@ -28,7 +29,8 @@ type Manifest struct {
 	Projection string `json:"projection"`
 	Generation string `json:"generation"`
 	Stream     string `json:"stream"`
-	Module     string `json:"module"` // SHA-256
+	Module     string `json:"module"`             // SHA-256
+	Upcaster   string `json:"upcaster,omitempty"` // that failed, by its name: the module and its settings are its
 
 	Sequence uint64              `json:"seq"`
 	Subject  Text                `json:"subject"`
@@ -58,7 +60,7 @@ type Bundle struct {
 	Manifest Manifest
 	Module   []byte
 	Settings []byte // JSON
-	Event    []byte // a record of sdk/abi
+	Event    []byte // as the module is handed it: a record of sdk/abi, or several that upcasters made of it
 	Facts    []Fact
 	Memory   [][]byte // nil: the guest keeps no state in its memory
 }
@@ -68,6 +70,7 @@ type Case struct {
 	Engine     string // its version
 	Spec       engine.Spec
 	Bytes      []byte        // of the module
+	Upcasters  [][]byte      // bytes of the modules of the spec's upcasters
 	Letter     engine.Letter // with the zero Status: of an event that the projection is halted before
 	State      engine.Rows
 	AsOf       uint64
@@ -97,7 +100,7 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 	partitions := max(1, c.Spec.Partitions)
 	b := &Bundle{
 		Manifest: Manifest{
-			Format: Format, Version: Version, Engine: c.Engine, Created: time.Now().UTC(),
+			Format: Format, Version: 1, Engine: c.Engine, Created: time.Now().UTC(),
 			Projection: c.Spec.Name, Generation: c.Spec.Generation(), Stream: c.Spec.Stream, Module: digest,
 			Sequence: c.Letter.Sequence, Subject: e.Subject, Key: e.Key, Status: c.Letter.Status, Attempts: c.Letter.Attempts, Error: c.Letter.Error,
 			AsOf: c.AsOf, Memory: c.MemoryAsOf,
@@ -108,16 +111,53 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 	if len(b.Settings) == 0 {
 		b.Settings = []byte("{}")
 	}
+	module := c.Spec.Module
+	if len(c.Spec.Upcasters) > 0 {
+		if module, err = b.upcast(ctx, &c); err != nil {
+			return nil, err
+		}
+	}
 	record := NewRecorder(c.State)
-	if b.Manifest.Result, err = b.run(ctx, c.Spec.Module, record, nil); err != nil {
+	if b.Manifest.Result, err = b.run(ctx, module, record, nil); err != nil {
 		return nil, err
 	}
 	b.Facts = record.Facts()
 	return b, nil
 }
 
-// Run applies the event of a bundle to the state in it, by a module that may be another
-// than the bundle's. It returns the error that the module fails with, as text; empty
+// upcast makes the bundle of what upcasters make of the event: that is what the module is
+// handed, or, when one of them fails, its own module and what that was handed. So a bundle
+// is always about one module, and needs neither the others nor keys and subjects.
+func (b *Bundle) upcast(ctx context.Context, c *Case) (engine.Module, error) {
+	b.Manifest.Version = 2
+	records, failed, err := c.Spec.Upcast(ctx, b.Event)
+	b.Event = records
+	var bad *engine.UpcastError
+	switch {
+	case errors.As(err, &bad):
+	case err != nil:
+		return nil, err
+	case len(records) == 0:
+		return nil, fmt.Errorf("event %d: its upcasters make nothing of it, or nothing that is the projection's: there is nothing to reproduce; retry it", c.Letter.Sequence)
+	default:
+		return c.Spec.Module, nil
+	}
+	u := &c.Spec.Upcasters[failed]
+	code := c.Upcasters[failed]
+	if have, want := digestOf(code), u.Module.Digest(); have != want {
+		return nil, fmt.Errorf("%w: upcaster %s has the SHA-256 %s, and the one that runs %s: put that one back", ErrModule, u.Name, have, want)
+	}
+	b.Module, b.Settings, b.Memory = code, u.Settings, nil
+	if len(b.Settings) == 0 {
+		b.Settings = []byte("{}")
+	}
+	m := &b.Manifest
+	m.Upcaster, m.Module, m.Memory, m.Limits.Memory, m.Limits.Fuel = u.Name, u.Module.Digest(), 0, u.Memory, u.Fuel
+	return u.Module, nil
+}
+
+// Run applies the event of a bundle to the state in it, or upcasts it, by a module that may
+// be another than the bundle's. It returns the error that the module fails with, as text; empty
 // when it passes. It fails with ErrUnknown when the module reads what is not there.
 func (b *Bundle) Run(ctx context.Context, m engine.Module, log engine.GuestLog) (string, error) {
 	return b.run(ctx, m, NewReplay(b.Facts), log)
@@ -125,12 +165,15 @@ func (b *Bundle) Run(ctx context.Context, m engine.Module, log engine.GuestLog) 
 
 func (b *Bundle) run(ctx context.Context, m engine.Module, state engine.Rows, log engine.GuestLog) (string, error) {
 	failure, err := engine.Try(ctx, engine.Trial{
-		Module: m, Memory: b.Memory, State: state, Record: b.Event,
+		Module: m, Memory: b.Memory, State: state, Record: b.Event, Upcast: b.Manifest.Upcaster != "",
 		Instance: engine.InstanceConfig{Settings: b.Settings, Memory: b.Manifest.Limits.Memory, Log: log},
 		Limit:    engine.TxLimit{Writes: b.Manifest.Limits.Writes, Bytes: b.Manifest.Limits.Bytes},
 	})
 	if err != nil || failure == nil {
 		return "", err
+	}
+	if name := b.Manifest.Upcaster; name != "" {
+		failure = &engine.UpcastError{Upcaster: name, Err: failure}
 	}
 	return failure.Error(), nil
 }

@@ -127,8 +127,8 @@ func (u *unpacking) manifest() (Manifest, error) {
 	switch {
 	case m.Format != Format:
 		return m, damaged("%s: format is %.100q, not %q", manifestFile, m.Format, Format)
-	case m.Version != Version:
-		return m, fmt.Errorf("the bundle has version %d of the format, made by engine %.100s: this engine reads version %d", m.Version, m.Engine, Version)
+	case m.Version < 1 || m.Version > Version:
+		return m, fmt.Errorf("the bundle has version %d of the format, made by engine %.100s: this engine reads versions up to %d", m.Version, m.Engine, Version)
 	}
 	for name := range u.files {
 		if m.Files[name] == "" && name != manifestFile {
@@ -223,11 +223,22 @@ func (b *Bundle) check() error {
 	if !json.Valid(b.Settings) {
 		return damaged("%s is not JSON", settingsFile)
 	}
-	e, rest, err := abi.Next(b.Event)
-	if err != nil || len(rest) > 0 || e.Sequence != b.Manifest.Sequence {
+	if n := recordsOf(b.Event, b.Manifest.Sequence); n == 0 || n > 1 && b.Manifest.Version == 1 {
 		return damaged("%s is not the event %d", eventFile, b.Manifest.Sequence)
 	}
 	return nil
+}
+
+// recordsOf counts records; it returns 0 unless all are of a sequence.
+func recordsOf(event []byte, sequence uint64) (n int) {
+	for ; len(event) > 0; n++ {
+		e, rest, err := abi.Next(event)
+		if err != nil || e.Sequence != sequence {
+			return 0
+		}
+		event = rest
+	}
+	return n
 }
 
 // readFacts reads the lines of a state.

@@ -374,7 +374,7 @@ func TestForeignFiles(t *testing.T) {
 		"lacks module.wasm":           without("module.wasm"),
 		"lacks state.jsonl":           without("state.jsonl"),
 		`format is "other"`:           in("manifest.json", "gnomon-repro", "other"),
-		"version 2 of the format":     in("manifest.json", `"version": 1`, `"version": 2`),
+		"version 3 of the format":     in("manifest.json", `"version": 1`, `"version": 3`),
 		"manifest.json: invalid":      in("manifest.json", "{", "("),
 		"is not the event 8":          in("manifest.json", `"seq": 7`, `"seq": 8`),
 		"the manifest is about":       in("manifest.json", `"module": "`, `"module": "0`),
