@@ -148,6 +148,7 @@ func (w *simWorld) start() {
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Space: &w.disk, Reserve: 1000 << 20,
 	})
 	w.life = l
+	w.store.Abandon()
 	for _, p := range w.projections {
 		spec := p.spec(r, &w.level, func(seq uint64) { w.glance(l, p, seq) })
 		p.generation = spec.Generation()
