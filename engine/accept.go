@@ -71,12 +71,7 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 	s.log.Warn("history accepted", "facts", a.Facts, "from", a.From, "to", a.To, "reason", reason)
 	s.failed = failedEvent{} // it was of the history that is gone
 	clear(s.verdicts)
-	s.obeying = true
-	defer func() { s.obeying = false }()
-	if err := s.cut(ctx, s.spec.Module.Traits().Memory); err != nil {
-		return a, err
-	}
-	if err := s.settle(); err != nil {
+	if err := s.commitAlone(ctx); err != nil {
 		return a, err
 	}
 	return a, errMoved

@@ -161,10 +161,7 @@ func (s *session) migrate(ctx context.Context, from int) error {
 		p.overlay.rollback()
 		return fmt.Errorf("migrate the state from schema %d to %d: %w", from, s.spec.Schema, err)
 	}
-	if err := s.cut(ctx, s.spec.Module.Traits().Memory); err != nil {
-		return err
-	}
-	return s.settle()
+	return s.commitAlone(ctx) // the memory from before knows nothing of it
 }
 
 // discard closes a session that has nothing to commit.

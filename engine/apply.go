@@ -218,6 +218,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	used := s.partitions.fuel()
 	s.countBatch(p.count, took, err != nil, used, s.memoryBytes())
 	if err != nil {
+		s.spoiled = true
 		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, event: AnchorOf(p.last), fuel: used, alone: alone}
 	}
 	s.pace = lately(s.pace, took/time.Duration(p.count))

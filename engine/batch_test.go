@@ -46,6 +46,7 @@ func TestMissing(t *testing.T) {
 		{"11 12m 14", 10, 13, 1, 1},
 		{"11m 12 14m", 10, 13, 1, 2},
 		{"13", 12, 0, 0, 0},
+		{"11m 12m 14", 12, 13, 0, 1}, // taken in part: what stands before is counted too
 	} {
 		b := batchOf(tt.batch)
 		if got := b.missing(tt.after); got != tt.want {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gnomon/sdk/abi"
 )
 
 const (
@@ -208,6 +210,9 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 		}
 	}
 	after := max(s.applied.Sequence, s.readFrom-1)
+	if err := s.begin(ctx, b.first()); err != nil {
+		return err
+	}
 	if err := s.applyBatch(ctx, b); err != nil {
 		return err
 	}
@@ -222,6 +227,31 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	return nil
 }
 
+// begin moves the position of a projection that has read nothing to where its events
+// begin, if that is not what comes next: what was there before is gone, and not to be
+// asked for. Memory that nothing was written to belongs there too.
+func (s *session) begin(ctx context.Context, first uint64) error {
+	if first <= s.applied.Sequence+1 || !s.history().fresh {
+		return nil
+	}
+	if err := s.commitAll(ctx); err != nil {
+		return err
+	}
+	s.advance(first - 1)
+	if !s.spec.Module.Traits().Memory {
+		return nil
+	}
+	return s.commitAlone(ctx)
+}
+
+// first is the sequence of its first event, or what comes after it when there is none.
+func (b *Batch) first() uint64 {
+	if e, _, err := abi.Next(b.Records); err == nil {
+		return e.Sequence
+	}
+	return b.Through + 1
+}
+
 // idle asks the source where the reader stands when it yields nothing: at the
 // end, though events at the end may have been deleted, or stalled.
 func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) error {
@@ -234,6 +264,9 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 			if err := s.checkLost(ctx, s.applied.Sequence+1); err != nil {
 				return asSource(err)
 			}
+		}
+		if err := s.begin(ctx, through+1); err != nil {
+			return err
 		}
 		s.unread = 0
 		if err := s.heed(ctx, through); err != nil {

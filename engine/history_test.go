@@ -316,28 +316,40 @@ func TestFirstEventLost(t *testing.T) {
 // A guest that keeps state in its memory and begins with what is left of a stream comes
 // back to that beginning after a failure.
 func TestTrimmedStreamWithMemory(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		b.append(40)
-		b.server.Purge(streamName, 6)
-		broken := true
-		m := &enginetest.Module{Name: "moody", New: func() enginetest.Guest { return &moody{broken: &broken, look: func() {}} }}
-		with := func(s *engine.Spec) {
-			s.Batch.Events, s.MemorySnapshots = 1, engine.MemoryPolicy{Events: 1000, Every: time.Hour, Keep: 2}
-		}
-		e := b.start(spec(m, with))
-		if s := e.awaitState(engine.Halted); s.Failing != 21 || s.Start != 5 {
-			t.Errorf("%+v", s)
-		}
-		e.pause()
-		e.awaitState(engine.Paused)
-		broken = false
-		e.resume()
-		e.awaitLive(40)
-		e.wantLedger(6, 40)
-		if state, _ := e.content(); state["count/40"] != "35" {
-			t.Errorf("the guest remembers %s events, want 35", state["count/40"])
-		}
-	})
+	for _, c := range []struct {
+		name   string
+		before int    // events stored before the start
+		first  uint64 // of them that is left
+	}{
+		{"some are left", 40, 6},
+		{"none is left", 10, 11},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(c.before)
+				b.server.Purge(streamName, c.first)
+				broken := true
+				m := &enginetest.Module{Name: "moody", New: func() enginetest.Guest { return &moody{broken: &broken, look: func() {}} }}
+				e := b.start(spec(m, func(s *engine.Spec) {
+					s.Batch.Events, s.MemorySnapshots = 1, engine.MemoryPolicy{Events: 1000, Every: 1000 * time.Hour, Keep: 2}
+				}))
+				time.Sleep(time.Minute) // of the bubble: there is a commit at the beginning
+				b.append(40 - c.before)
+				if s := e.awaitState(engine.Halted); s.Failing != 21 {
+					t.Errorf("%+v", s)
+				}
+				e.pause()
+				e.awaitState(engine.Paused)
+				broken = false
+				e.resume()
+				e.awaitLive(40)
+				e.wantLedger(c.first, 40)
+				if state, _ := e.content(); state["count/40"] != fmt.Sprint(41-c.first) {
+					t.Errorf("the guest remembers %s events, want %d", state["count/40"], 41-c.first)
+				}
+			})
+		})
+	}
 }
 
 // Events that the stream loses while a reader is open are noticed where they are

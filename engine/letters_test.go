@@ -395,6 +395,56 @@ func TestOrderWhoseCommitFails(t *testing.T) {
 	}
 }
 
+// What an order did for a guest with memory is committed with its memory or not at all:
+// the guest could not be brought back to it. When it fails to write that the order fails,
+// and what was committed before it stays done.
+func TestOrderWhoseSnapshotFails(t *testing.T) {
+	for _, c := range []struct {
+		verb  engine.Verb
+		fails int64    // the snapshot after so many
+		left  []string // letters afterwards
+	}{
+		{engine.RetryLetters, 0, []string{"7 dead", "14 dead", "21 dead"}},
+		{engine.RetryLetters, 1, []string{"14 dead", "21 dead"}},
+		{engine.RetryLetters, 3, []string{}}, // the last one of the order is of what is committed already
+		{engine.DropLetters, 0, []string{"7 dead", "14 dead", "21 dead"}},
+	} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			mended, fails := &atomic.Bool{}, &atomic.Int64{}
+			fails.Store(1000)
+			m := shaky{&enginetest.Module{Name: "remembers", New: func() enginetest.Guest { return &refuser{mended: mended} }}, fails}
+			s := spec(m, func(s *engine.Spec) {
+				s.OnError, s.Letters = engine.DeadLetter, 10
+				s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: 1000 * time.Hour, Keep: 2}
+			})
+			b.append(25)
+			e := b.start(s)
+			e.awaitLive(25)
+			mended.Store(true)
+			fails.Store(c.fails)
+			if done, err := e.Order(t.Context(), "p", c.verb, engine.Letters{}); err == nil {
+				t.Errorf("%s: %+v", c.verb, done)
+			}
+			e.awaitState(engine.Halted)
+			e.stop()
+			e = b.start(s)
+			e.awaitLive(25)
+			left := []string{}
+			for _, l := range e.setAside() {
+				left = append(left, fmt.Sprintf("%d %s", l.Sequence, l.Status))
+			}
+			if !slices.Equal(left, c.left) || e.status().Aside.Letters != int64(len(left)) {
+				t.Errorf("%s, %d: %v are left, want %v; %+v", c.verb, c.fails, left, c.left, e.status().Aside)
+			}
+			b.append(1)
+			e.awaitLive(26)
+			if state, _ := e.content(); state["count/26"] != fmt.Sprint(26-len(left)) {
+				t.Errorf("%s, %d: the guest remembers %s events, want %d", c.verb, c.fails, state["count/26"], 26-len(left))
+			}
+		})
+	}
+}
+
 // refusing is a guest without memory that refuses every seventh event.
 func refusing(mended *atomic.Bool) enginetest.Guest {
 	return enginetest.Func(func(e abi.Record, st engine.State) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -108,6 +109,56 @@ func TestMemoryAfterFailure(t *testing.T) {
 		}
 		e.wantCounts(27)
 	})
+}
+
+// A failure that comes together with a pause, or the end of the engine, spoils the memory
+// all the same: it is not stored.
+func TestMemoryAfterFailureAndPause(t *testing.T) {
+	for name, end := range map[string]func(e *running){
+		"pause": func(e *running) { e.pause() },
+		"stop":  func(e *running) { go e.Close(); time.Sleep(time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				var e atomic.Pointer[running]
+				once := sync.OnceValue(func() error {
+					end(e.Load())
+					return enginetest.Refuse("at a bad moment")
+				})
+				fails := &atomic.Bool{}
+				fails.Store(true)
+				m := &enginetest.Module{Name: "remembers", New: func() enginetest.Guest { return &unlucky{fails: fails, fail: once} }}
+				s := spec(m, func(s *engine.Spec) { s.MemorySnapshots.Events = 1000 })
+				e.Store(b.start(s))
+				b.append(10)
+				e.Load().awaitLive(10)
+				b.server.SetSilent(true)
+				b.append(17)
+				b.server.SetSilent(false)
+				time.Sleep(time.Minute) // of the bubble
+				fails.Store(false)
+				e.Load().stop()
+				e.Store(b.start(s))
+				e.Load().resume()
+				e.Load().awaitLive(27)
+				e.Load().wantCounts(27)
+			})
+		})
+	}
+}
+
+// unlucky fails at event 21, after it has counted it.
+type unlucky struct {
+	rememberer
+	fails *atomic.Bool
+	fail  func() error
+}
+
+func (u *unlucky) Event(e abi.Record, st engine.State) error {
+	if err := u.rememberer.Event(e, st); err != nil || e.Sequence != 21 || !u.fails.Load() {
+		return err
+	}
+	return u.fail()
 }
 
 // moody refuses event 21 while it is broken.
@@ -281,7 +332,8 @@ func TestTailLostBeforeAppliedAgain(t *testing.T) {
 	})
 }
 
-// shaky is a module whose guests fail to write a snapshot so many times.
+// shaky is a module whose guests fail to write a snapshot, once: the one that so many
+// come before.
 type shaky struct {
 	engine.Module
 	fails *atomic.Int64
@@ -298,7 +350,7 @@ type shakyInstance struct {
 }
 
 func (in shakyInstance) Snapshot(ctx context.Context) ([][]byte, error) {
-	if in.fails.Add(-1) >= 0 {
+	if in.fails.Add(-1) == -1 {
 		return nil, &engine.GuestError{Call: "snapshot", Kind: engine.GuestTrapped, Event: -1}
 	}
 	return in.Instance.Snapshot(ctx)
@@ -316,7 +368,6 @@ func TestSnapshotFails(t *testing.T) {
 				b.server.Delete(streamName, memory+deleted)
 			}
 			fails := &atomic.Int64{}
-			fails.Store(1)
 			s.Module, s.MemorySnapshots.Events = shaky{s.Module, fails}, 5
 			b.append(2)
 			e := b.start(s)

@@ -77,8 +77,6 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 	if len(chosen) == 0 {
 		return Ordered{Left: s.aside.count.Letters}, &refusedError{ErrNoLetter}
 	}
-	s.obeying = true
-	defer func() { s.obeying = false }()
 	w := &orderWork{session: s, waits: waits}
 	switch verb {
 	case DropLetters:
@@ -280,6 +278,7 @@ func (w *orderWork) again(ctx context.Context, l Letter) error {
 		}
 		return nil
 	}
+	w.spoiled = true
 	var guest *GuestError
 	if !errors.As(err, &guest) && !errors.Is(err, errWindowFull) {
 		return err
@@ -312,9 +311,13 @@ func (w *orderWork) leave(l *Letter) {
 }
 
 // commit commits what was done so far, with the memory of a sound instance: it has seen
-// events out of their order, which a replay would not repeat.
+// events out of their order, which a replay would not repeat. What an instance that is not
+// sound has left to commit are changes of letters that stay.
 func (w *orderWork) commit(ctx context.Context, sound bool) error {
-	if err := w.cut(ctx, sound && w.spec.Module.Traits().Memory); err != nil {
+	if sound {
+		return w.commitAlone(ctx)
+	}
+	if err := w.cut(ctx, false); err != nil {
 		return err
 	}
 	return w.settle()

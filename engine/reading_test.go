@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -12,7 +14,7 @@ import (
 // doorStore is a store that has something happen just before a view is opened.
 type doorStore struct {
 	engine.Store
-	door func(ks engine.Keyspace)
+	door func(ks engine.Keyspace) error
 }
 
 func (s *doorStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
@@ -31,7 +33,9 @@ type doorKeyspace struct {
 func (k doorKeyspace) View(v engine.Version) (engine.View, error) {
 	if door := k.store.door; door != nil {
 		k.store.door = nil
-		door(k.Keyspace)
+		if err := door(k.Keyspace); err != nil {
+			return nil, err
+		}
 	}
 	return k.Keyspace.View(v)
 }
@@ -45,13 +49,41 @@ func TestReadDuringCommit(t *testing.T) {
 		e := b.startOn(store, spec(ledgerModule))
 		e.awaitLive(20)
 		synctest.Wait()
-		store.door = func(ks engine.Keyspace) {
+		store.door = func(ks engine.Keyspace) error {
 			b.server.Append(streamName, "e.x", []byte("data"))
 			synctest.Wait() // it is committed and served
 			if v, err := ks.Sync(t.Context()); err != nil || v.Sequence() != 21 {
 				t.Errorf("durable is %d, %v", v.Sequence(), err)
 			}
+			return nil
 		}
 		e.wantLedger(1, 21)
+	})
+}
+
+// A commit that cannot be read at once, by the projection itself, is served all the same:
+// what was there before may be gone.
+func TestReadAfterHalfFailedCommit(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		store := &doorStore{Store: b.store}
+		s := spec(ledgerModule)
+		b.append(20)
+		e := b.startOn(store, s)
+		e.awaitLive(20)
+		var views atomic.Int64
+		fail := func(engine.Keyspace) error { views.Add(1); return errors.New("input/output error") }
+		store.door = func(engine.Keyspace) error { store.door = fail; return nil } // of the state before the commit, and after it
+		b.server.Append(streamName, "e.x", []byte("data"))
+		synctest.Wait()
+		if s := e.status(); s.State != engine.Stalled || s.Position != 21 || views.Load() != 1 {
+			t.Errorf("%+v, %d views", s, views.Load())
+		}
+		if _, err := b.keyspace(s).Sync(t.Context()); err != nil {
+			t.Error(err)
+		}
+		e.wantLedger(1, 21)
+		b.append(1)
+		e.awaitLive(22)
+		e.wantLedger(1, 22)
 	})
 }

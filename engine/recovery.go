@@ -76,9 +76,8 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 }
 
 // origin is the position before the first event: that of the projection's first
-// generation, unless stream or start are others now. Where the stream no longer holds what
-// comes next it is before what is left, unless it is to begin at a certain event: the
-// first memory snapshot of a guest belongs to it, to which the guest may come back.
+// generation, unless stream or start are others now. After a rebuild it is before what is
+// left of the stream.
 func (r *Runner) origin(ctx context.Context) (Position, error) {
 	p, held, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
 	if err != nil {
@@ -92,7 +91,7 @@ func (r *Runner) origin(ctx context.Context) (Position, error) {
 		}
 		rec.Origin = &first
 		p.Sequence = first.Sequence
-		if r.spec.Start.Sequence <= 1 || rec.Rebuilds > 0 {
+		if rec.Rebuilds > 0 {
 			p.Sequence = max(first.Sequence, held-1)
 		}
 		return nil

@@ -91,10 +91,7 @@ func (r *Runner) session(ctx context.Context) error {
 		return cause(ctx, err)
 	}
 	err = s.run(ctx)
-	// A failed call has left the instance's memory half changed.
-	var changed *HistoryError
-	sound := err == nil || errors.Is(err, context.Canceled) || isSource(err) || errors.As(err, &changed)
-	if cerr := s.close(ctx, sound); cerr != nil {
+	if cerr := s.close(ctx); cerr != nil {
 		return cerr
 	}
 	return cause(ctx, err)

@@ -18,6 +18,7 @@ type session struct {
 	committer *committer
 	inFlight  bool // a window is being committed
 	broken    bool // a commit failed, or cannot be made: what was applied must not be committed
+	spoiled   bool // a call of the instance failed, which leaves its memory half changed
 
 	// A guest with memory begins at its newest memory snapshot and applies again what
 	// came after that, up to what was committed before. Nothing is committed until it
@@ -33,7 +34,6 @@ type session struct {
 	anchors  []Anchor
 	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
-	obeying  bool          // an order is being carried out
 	cutAt    uint64        // sequence of the last cut
 	cutTime  time.Time     // of the last cut
 	took     time.Duration // by the last commit
@@ -85,10 +85,10 @@ func (e *sourceError) Unwrap() error { return e.err }
 
 // close commits what was applied, unless a commit failed, and releases the
 // instance. Memory of the guest is stored only when it is sound.
-func (s *session) close(ctx context.Context, sound bool) error {
+func (s *session) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	err := s.settle()
-	memory := sound && s.spec.Module.Traits().Memory && s.events > s.memoryAt.events
+	memory := !s.spoiled && s.spec.Module.Traits().Memory && s.events > s.memoryAt.events
 	if !s.broken && !s.repeats() && (s.applied.Sequence > s.cutAt || memory) {
 		if err = s.cut(ctx, memory); err == nil {
 			err = s.settle()
@@ -114,6 +114,10 @@ func (s *session) landed(r commitResult) error {
 	s.inFlight = false
 	if r.err != nil {
 		s.broken = true
+		// It may be committed all the same, and what was there before no longer be kept.
+		if ck, err := s.keyspace.Latest(); err == nil {
+			s.publish(ck)
+		}
 		return r.err
 	}
 	s.took = r.took
@@ -125,13 +129,25 @@ func (s *session) landed(r commitResult) error {
 
 // cut has everything that was applied committed. No commit may be under way.
 func (s *session) cut(ctx context.Context, memory bool) error {
-	job := commitJob{position: s.applied, anchors: s.anchors, keep: s.spec.MemorySnapshots.Keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema}
-	if s.obeying {
-		job.keep = 1 // no older memory: a replay would not know what was ordered, or of another history
+	return s.cutKeeping(ctx, memory, s.spec.MemorySnapshots.Keep)
+}
+
+// commitAlone commits what cannot be had again by applying events: with the memory, to
+// which no older one is an alternative, or not at all.
+func (s *session) commitAlone(ctx context.Context) error {
+	if err := s.cutKeeping(ctx, s.spec.Module.Traits().Memory, 1); err != nil {
+		s.broken = true
+		return err
 	}
+	return s.settle()
+}
+
+func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema}
 	if memory {
 		blobs, err := s.partitions[0].instance.Snapshot(ctx)
 		if err != nil {
+			s.spoiled = true
 			return fmt.Errorf("snapshot memory at %d: %w", s.applied.Sequence, err)
 		}
 		job.memory = append([][]byte{}, blobs...)

@@ -73,6 +73,7 @@ func (s *simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint
 		Partitions:      pick(1, 1, 2, 3, 4),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(pick(3, 20, 1000)), Every: time.Duration(pick(1, 60, 3600)) * time.Second, Keep: pick(1, 2, 3)},
 		Pins:            engine.PinPolicy{Max: 3, MaxAge: time.Hour},
+		AutoPromote:     engine.PromoteItself,
 	}
 	m := &enginetest.Module{Name: fmt.Sprint("sim", s.version, s.memory, s.whole, s.odd()), Buffer: pick(0, 0, 120, 600), Fuel: pick(0, 0, 1, 7)}
 	m.New = func() enginetest.Guest {

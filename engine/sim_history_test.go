@@ -37,9 +37,13 @@ func (w *simWorld) stepRewrite(r *rand.Rand) {
 	}
 	read := w.read()
 	same := w.change(r)
-	for g, prefix := range read {
-		if int64(len(prefix)) > same {
+	for _, g := range w.generations() {
+		prefix, begun := read[g]
+		switch {
+		case begun && int64(len(prefix)) > same:
 			g.prefix, g.other = prefix, true
+		case !begun:
+			g.other = g.beginsBefore(w.first)
 		}
 	}
 	if restart {
@@ -61,6 +65,12 @@ func (w *simWorld) stepRewrite(r *rand.Rand) {
 		w.wayOut(p)
 	}
 	w.quiet()
+}
+
+// beginsBefore reports whether a projection is to begin at an event before the first that
+// the stream holds: that it does not by itself.
+func (s *simTraits) beginsBefore(first uint64) bool {
+	return s.start.Sequence > 1 && s.start.Sequence < first
 }
 
 // read is what each generation has read, whatever becomes of the stream.

@@ -57,7 +57,8 @@ func (w *simWorld) order(p *simProjection, verb engine.Verb, t engine.Letters, p
 	came, err := l.engine.Order(ctx, p.name, verb, t)
 	w.seen.saw("%s: %s of %d %s: %+v, %v", p.name, verb, t.Sequence, t.Key, came, err)
 	var stopped *engine.StoppedError
-	if errors.Is(err, engine.ErrNoLetter) || errors.As(err, &stopped) {
+	withdrawn := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if errors.Is(err, engine.ErrNoLetter) || errors.As(err, &stopped) || withdrawn {
 		return
 	}
 	o := simOrder{verb: verb, letters: t, level: int(w.level.Load()), steps: allSteps, passes: passes}
@@ -67,9 +68,6 @@ func (w *simWorld) order(p *simProjection, verb engine.Verb, t engine.Letters, p
 	}
 	positions := map[uint64]bool{}
 	all := g.keyspace.Checkpoints()
-	if errors.Is(err, context.DeadlineExceeded) {
-		all = all[max(0, len(all)-3):] // had it begun before, it would have ended
-	}
 	parts := 1
 	for _, ck := range all {
 		parts = max(parts, int(ck.Aside.Letters)+1)

@@ -225,7 +225,7 @@ func (w *simWorld) stepLevel(r *rand.Rand) {
 	level := r.IntN(4)
 	w.seen.step("level %d", level)
 	for _, g := range w.generations() {
-		g.keyspace.Sync(w.t.Context())
+		w.sync(g)
 		at := simLevel{0, level}
 		if ck, err := g.keyspace.Latest(); err == nil {
 			at.from = ck.Position.Sequence + 1
@@ -240,6 +240,17 @@ func (w *simWorld) stepLevel(r *rand.Rand) {
 	}
 }
 
+// sync makes what a generation has committed durable, which may not be open at present.
+func (w *simWorld) sync(g *simGeneration) {
+	for _, s := range w.catalog.Projection(g.name).Snapshots {
+		if s.Generation == g.id {
+			g.keyspace.Pin(s.Version)
+			defer g.keyspace.Unpin(s.Version)
+		}
+	}
+	g.keyspace.Sync(w.t.Context())
+}
+
 // stepTrim removes events that nobody can have to apply again.
 func (w *simWorld) stepTrim(r *rand.Rand) {
 	before := uint64(r.IntN(len(w.log)))
@@ -249,7 +260,7 @@ func (w *simWorld) stepTrim(r *rand.Rand) {
 	w.quiet()
 	w.seen.step("trim %d", before)
 	for _, g := range w.generations() {
-		g.keyspace.Sync(w.t.Context())
+		w.sync(g)
 		ck, err := g.keyspace.Latest()
 		if err != nil || g.memory {
 			return // an older memory may be gone back to
@@ -300,6 +311,7 @@ func (w *simWorld) quiet() {
 	for _, p := range w.projections {
 		w.settle(p, func(s engine.Status) bool { return w.settled(p, s) })
 		if w.haltsAtDeleted(p) || w.haltsInPassing(p) {
+			w.server.LoseReaders() // who may have read ahead what is deleted
 			w.again(p)
 			w.settle(p, func(s engine.Status) bool { return w.settled(p, s) })
 		}
@@ -313,7 +325,7 @@ func (w *simWorld) quiet() {
 	for _, p := range w.projections {
 		w.checkAtRest(p)
 		w.generation(p).other = false
-		if p.floor.loose {
+		if p.floor.loose && w.status(p).Building == "" {
 			p.floor = floor{}
 		}
 	}

@@ -148,6 +148,7 @@ func (w *simWorld) start() {
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Space: &w.disk, Reserve: 1000 << 20,
 	})
 	w.life = l
+	w.store.Abandon()
 	for _, p := range w.projections {
 		spec := p.spec(r, &w.level, func(seq uint64) { w.glance(l, p, seq) })
 		p.generation = spec.Generation()
@@ -169,7 +170,7 @@ func (w *simWorld) opened(name, id string, create bool, ks *enginetest.Keyspace)
 		}
 		if p.name == name && w.gens[name+id] == nil {
 			ks.Max = []engine.TxLimit{{Writes: 40, Bytes: 1 << 20}, {Writes: 1000, Bytes: 40_000}, {Writes: 1000, Bytes: 1 << 20}}[int(w.dice.roll("limit "+name)*3)]
-			w.gens[name+id] = &simGeneration{simTraits: p.simTraits, id: id, keyspace: ks, scripts: [][]simOrder{nil}, levels: []simLevel{{0, int(w.level.Load())}}, other: p.start.Sequence > 1 && p.start.Sequence < w.first}
+			w.gens[name+id] = &simGeneration{simTraits: p.simTraits, id: id, keyspace: ks, scripts: [][]simOrder{nil}, levels: []simLevel{{0, int(w.level.Load())}}, other: p.beginsBefore(w.first)}
 		}
 	}
 }

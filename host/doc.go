@@ -4,7 +4,7 @@
 // knows no NATS and no store: a batch comes as bytes, state as an engine.State.
 //
 //	New     one per process: the runtime, and the functions that guests import
-//	Load    bytes → engine.Module: Inspect, check, try in a child process, compile
+//	Load    bytes → engine.Module: Inspect, check, forCompiler, fuel, try in a child process, compile
 //	Module  → engine.Instance: one copy with a memory of its own
 //
 // What a guest sees is a function of what it is given: there are no files,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,8 +50,8 @@ func TestNoExecutableMemory(t *testing.T) {
 		}
 		return
 	}
-	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNoExecutableMemory$")
-	c.Env = append(os.Environ(), denied+"="+t.TempDir())
+	c, cache := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNoExecutableMemory$"), t.TempDir()
+	c.Env = append(os.Environ(), denied+"="+cache)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -62,6 +63,9 @@ func TestNoExecutableMemory(t *testing.T) {
 	interpreted := strings.Replace(compiled, "compiler true", "compiler false", 1)
 	if compiled == interpreted || strings.Count(string(out), interpreted+"\n") != 2 {
 		t.Errorf("%s\nwant twice %s", out, interpreted)
+	}
+	if marks, err := filepath.Glob(filepath.Join(cache, "tried-*")); err != nil || len(marks) != 1 {
+		t.Errorf("the module was not tried: %v, %v", marks, err)
 	}
 }
 

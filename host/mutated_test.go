@@ -131,6 +131,7 @@ func mutationBases(t *testing.T) [][]byte {
 				brTable(2), w.GlobalGet(0), w.GlobalSet(0), w.I32Const(1), w.MemoryGrow, w.Drop, w.I32Const(0)),
 		},
 	}.Bytes()
+	whole = appendSection(whole, sectionCustom, []byte("\x04name\x01\x04\x01\x00\x01f\x02\x06\x01\x00\x01\x00\x01l"))
 	return [][]byte{count, growing(10, tableType(1, -1), tableType(2, 9)), whole, floating(true)}
 }
 

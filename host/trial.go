@@ -24,7 +24,7 @@ import (
 // the system, before this one touches it: compiling takes time and memory that grow
 // with the square of a function's size and heed no context, and what fails there
 // cannot be caught. The process leaves the compiled code in the cache, where this
-// one finds it.
+// one finds it; where modules are interpreted there is none, and only the limits count.
 
 // trialVariable is the environment variable that makes a process a trial.
 const trialVariable = "GNOMON_TRIAL"
@@ -108,10 +108,10 @@ func (l Limits) trialTime() time.Duration {
 
 // try tries a module in a process of its own, unless it passed before.
 func (h *Host) try(ctx context.Context, module []byte, l Limits) error {
-	if !h.trials || !h.compiler || h.cacheDir == "" {
+	if !h.trials || h.cacheDir == "" {
 		return nil
 	}
-	mark := filepath.Join(h.cacheDir, "tried-"+trialKey(module, l))
+	mark := filepath.Join(h.cacheDir, "tried-"+h.trialKey(module, l))
 	if _, err := os.Stat(mark); err == nil {
 		return nil
 	}
@@ -125,9 +125,9 @@ func (h *Host) try(ctx context.Context, module []byte, l Limits) error {
 }
 
 // trialKey names a module together with what compiles it.
-func trialKey(module []byte, l Limits) string {
+func (h *Host) trialKey(module []byte, l Limits) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s %t %d ", runtime.Version(), wazeroVersion(), l.Fuel > 0, l.table())
+	fmt.Fprintf(sum, "%s %s %t %t %d ", runtime.Version(), wazeroVersion(), h.compiler, l.Fuel > 0, l.table())
 	sum.Write(module)
 	return hex.EncodeToString(sum.Sum(nil))
 }

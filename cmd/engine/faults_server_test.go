@@ -102,11 +102,11 @@ func TestServedBeforeServerAnswers(t *testing.T) {
 	h, server, publish := logServer(t)
 	publish(30)
 	h.runOnce()
-	server.Stop()
-	silent, err := net.Listen("tcp", strings.TrimPrefix(server.URL(), "nats://"))
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.replace(server.URL(), "nats://"+silent.Addr().String())
 	arrived := make(chan net.Conn, 1)
 	go func() {
 		if c, err := silent.Accept(); err == nil {
@@ -173,6 +173,21 @@ func (p *process) wantCounts(subjects int, want uint64) {
 		if err != nil || len(got.Value) != 8 || binary.LittleEndian.Uint64(got.Value) != want {
 			p.t.Errorf("log.%d was counted %x times, %v; want %d", i, got.Value, err, want)
 		}
+	}
+}
+
+// replace replaces a part of the configuration.
+func (h *home) replace(old, new string) {
+	h.t.Helper()
+	text, err := os.ReadFile(h.config)
+	if err == nil && !strings.Contains(string(text), old) {
+		err = fmt.Errorf("there is no %s in %s", old, text)
+	}
+	if err == nil {
+		err = os.WriteFile(h.config, []byte(strings.Replace(string(text), old, new, 1)), 0o600)
+	}
+	if err != nil {
+		h.t.Fatal(err)
 	}
 }
 

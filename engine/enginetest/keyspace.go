@@ -199,6 +199,9 @@ func (k *Keyspace) syncLocked() {
 		return
 	}
 	newest := k.checkpoints[n-1]
+	if k.durable == newest.Version {
+		return
+	}
 	k.durable = newest.Version
 	kept := newest.Version
 	for _, m := range newest.Memories {

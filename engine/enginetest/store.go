@@ -51,6 +51,15 @@ func (s *Store) Open(_ context.Context, projection, generation string, create bo
 	return s.keyspaces[name], nil
 }
 
+// Abandon forgets who has keyspaces open: their process has died.
+func (s *Store) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, ks := range s.keyspaces {
+		s.opened[name] = int(ks.Closed())
+	}
+}
+
 // Remove implements engine.Store. To remove what is open is a mistake of the engine.
 func (s *Store) Remove(projection, generation string) error {
 	s.mu.Lock()

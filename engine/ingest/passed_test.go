@@ -63,6 +63,24 @@ func TestPassedOver(t *testing.T) {
 	passed(engine.Passed{Absent: 3, Markers: 3}, 14, 4)
 }
 
+// What was trimmed before a projection read anything is not passed over, also when it was
+// there before the events were.
+func TestTrimmedBeforeFirst(t *testing.T) {
+	r := newRig(t)
+	p := r.project(nil)
+	p.awaitLive(0)
+	p.stop()
+	r.fill(1, 5)
+	if err := r.stream().Purge(t.Context(), jetstream.WithPurgeSequence(3)); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	p.awaitLive(5)
+	if s := p.await("an answer about the stream", func(s engine.Status) bool { return s.StreamLast == 5 }); s.Passed != (engine.Passed{}) || s.StreamAbsent != 0 {
+		t.Errorf("%+v, and the stream lacks %d", s.Passed, s.StreamAbsent)
+	}
+}
+
 // Markers are taken by themselves too, as a batch without events: a reader with nothing
 // else to give is not behind them.
 func TestMarkersAlone(t *testing.T) {
