@@ -284,8 +284,14 @@ func (p *projection) readLocked(g *generation) (*Reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", p.name, ck.Position.Sequence, err)
 	}
+	return p.readingLocked(g, v, ck), nil
+}
+
+// readingLocked is a reading of a view, which keeps the generation open.
+func (p *projection) readingLocked(g *generation, v View, ck Checkpoint) *Reading {
+	ks := g.keyspace
 	p.readings[ks]++
-	return &Reading{View: v, Checkpoint: ck, Generation: g.id, keyspace: ks, done: sync.OnceFunc(func() { p.giveBack(ks) })}, nil
+	return &Reading{View: v, Checkpoint: ck, Generation: g.id, keyspace: ks, done: sync.OnceFunc(func() { p.giveBack(ks) })}
 }
 
 // setPaused pauses all generations, or lets them go on.

@@ -111,8 +111,28 @@ func (p *projection) pinSnapshotsLocked() error {
 
 func (p *projection) pinLocked(s Snapshot) {
 	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
-		ks.Pin(s.Version)
+		for _, v := range neededFor(ks, s) {
+			ks.Pin(v)
+		}
 	}
+}
+
+func (p *projection) unpinLocked(s Snapshot) {
+	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
+		for _, v := range neededFor(ks, s) {
+			ks.Unpin(v)
+		}
+	}
+}
+
+// neededFor are the versions that have to be kept for a snapshot: its own, and that of the
+// memory which a guest that keeps state there goes on from, so that it can be exported.
+func neededFor(ks Keyspace, s Snapshot) []Version {
+	ck, err := ks.Checkpoint(s.Version)
+	if err != nil || len(ck.Memories) == 0 {
+		return []Version{s.Version} // what cannot be read is told to who reads it
+	}
+	return []Version{s.Version, ck.Memories[0].Version}
 }
 
 // keyspaceOfLocked returns the keyspace of a generation that is open, or nil.
@@ -148,8 +168,8 @@ func (p *projection) expireSnapshots() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range expired {
-		if ks := p.keyspaceOfLocked(s.Generation); ks != nil && err == nil {
-			ks.Unpin(s.Version)
+		if err == nil {
+			p.unpinLocked(s)
 		}
 		p.log.Info("snapshot dropped by age", "snapshot", s.Name, "seq", s.Sequence)
 	}

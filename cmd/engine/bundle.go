@@ -57,7 +57,7 @@ func (n *node) Bundle(ctx context.Context, projection string, sequence uint64) (
 	if err != nil {
 		return nil, err
 	}
-	if err := addUpcasters(&c, n.declared.kept.get); err != nil {
+	if err := n.declared.kept.addUpcasters(&c); err != nil {
 		return nil, err
 	}
 	b, err := makeBundle(ctx, c, plugins.Module{Name: spec.Module.Digest(), Bytes: code})
@@ -165,8 +165,12 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 		return nil, err
 	}
 	defer done()
-	if c.Spec, err = offlineSpec(ctx, h, cfg, p); err != nil {
+	var upcasters []plugins.Module
+	if c.Spec, upcasters, err = offlineSpec(ctx, h, cfg, p); err != nil {
 		return nil, err
+	}
+	for _, m := range upcasters {
+		c.Upcasters = append(c.Upcasters, m.Bytes)
 	}
 	if have := c.Spec.Generation(); have != live {
 		return nil, withHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, have),
@@ -175,18 +179,19 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 	return makeBundle(ctx, c, file)
 }
 
-// offlineSpec makes the spec of one projection, as a node would.
-func offlineSpec(ctx context.Context, h *host.Host, cfg *config.Config, p config.Projection) (engine.Spec, error) {
+// offlineSpec makes the spec of one projection, as a node would, and returns the modules
+// of its upcasters.
+func offlineSpec(ctx context.Context, h *host.Host, cfg *config.Config, p config.Projection) (engine.Spec, []plugins.Module, error) {
 	ds := &declarations{host: h, log: quietLog(io.Discard)}
 	d, err := ds.read(cfg, p)
 	if err != nil {
-		return engine.Spec{}, err
+		return engine.Spec{}, nil, err
 	}
 	spec, err := ds.spec(ctx, d)
 	if err != nil {
 		err = fmt.Errorf("projection %s: %w", p.Name, err)
 	}
-	return spec, err
+	return spec, d.upcasters, err
 }
 
 // scratchHost is a host for modules that nobody has tried yet. It keeps compiled code in

@@ -38,6 +38,7 @@ func checkCommand() *cobra.Command {
 holds imports and exports against the contract, compiles it, makes an instance and
 calls its init with settings. Then it applies a small event of its own making, with
 the subject ` + madeUpSubject + ` and the data ` + madeUpData + `, and says how much fuel that took; a module may refuse it.
+What is an upcaster rewrites the event instead.
 With --events it applies those of a file instead, JSON Lines as engine import takes
 them, or - for standard input: in order, to a state in memory that begins empty, as if
 each had been stored at its time. It stops at the first that fails. What the module
@@ -159,7 +160,7 @@ func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 	}
 	defer in.Close(ctx)
 	d := description{path: path, module: m, code: module, memory: in.MemoryBytes(), compiler: h.Compiler()}
-	if d.use, err = k.use(ctx, in); err != nil {
+	if d.use, err = k.use(ctx, in, m.Traits().Upcasts); err != nil {
 		return err
 	}
 	d.print(k.stdout)
@@ -196,17 +197,31 @@ type description struct {
 // checkRow is a line below a module's name.
 type checkRow struct{ name, text string }
 
+// kind is what a module is for.
+func (d *description) kind() string {
+	switch has := d.module.Traits(); {
+	case !has.Upcasts:
+		return "a projection"
+	case has.Applies: // as any that is built with the Go SDK
+		return "an upcaster (it exports apply, too: it can be named as a projection)"
+	}
+	return "an upcaster"
+}
+
 func (d *description) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: ok\n", d.path)
 	row := func(name, text string) { fmt.Fprintf(w, "  %-9s %s\n", name, text) }
 	row("sha256", d.module.Digest())
 	row("size", fmt.Sprintf("%s, memory %s when started", humanize.IBytes(uint64(len(d.code))), humanize.IBytes(d.memory)))
-	row("contract", abi.Module)
-	state := "in keys"
-	if d.module.Traits().Memory {
-		state = "in keys, and in its own memory (snapshot, restore)"
+	row("contract", abi.Module+", "+d.kind())
+	switch has := d.module.Traits(); {
+	case has.Upcasts:
+		row("state", "none")
+	case has.Memory:
+		row("state", "in keys, and in its own memory (snapshot, restore)")
+	default:
+		row("state", "in keys")
 	}
-	row("state", state)
 	for _, r := range d.use {
 		row(r.name, r.text)
 	}

@@ -24,14 +24,17 @@ const (
 )
 
 // use has an instance work on events, and says what that took.
-func (k *checker) use(ctx context.Context, in engine.Instance) ([]checkRow, error) {
-	a := &applier{instance: in, keyOf: k.keyOf, state: newMemoryState(new(store.Keyspace).Limit())}
+func (k *checker) use(ctx context.Context, in engine.Instance, upcasts bool) ([]checkRow, error) {
+	a := &applier{instance: in, upcasts: upcasts, keyOf: k.keyOf, state: newMemoryState(new(store.Keyspace).Limit())}
 	init := "init " + comma(in.Fuel())
 	if k.events != "" {
 		if err := k.applyFile(ctx, a); err != nil {
 			return nil, err
 		}
 		events := fmt.Sprintf("%s of %s, which leave %s keys, %s", comma(a.events), eventsFile(k.events), comma(a.state.keys), humanize.IBytes(uint64(a.state.bytes)))
+		if upcasts {
+			events = fmt.Sprintf("%s of %s, which become %s", comma(a.events), eventsFile(k.events), comma(a.made))
+		}
 		if a.events > 0 {
 			init += fmt.Sprintf("; an event %s on average, %s at most, in line %d", comma(a.used/uint64(a.events)), comma(a.most), a.mostLine)
 		}
@@ -93,10 +96,12 @@ func comma[T int | uint64](n T) string { return humanize.Comma(int64(n)) }
 // applier has an instance apply events one by one. It implements importer.Sink.
 type applier struct {
 	instance engine.Instance
+	upcasts  bool                    // it is an upcaster, and rewrites them
 	keyOf    func(abi.Record) []byte // nil: there is no key
 	state    *memoryState
 
 	events   int
+	made     int    // by an upcaster
 	used     uint64 // fuel, of all events
 	most     uint64 // of one
 	mostLine int
@@ -109,12 +114,18 @@ func (a *applier) Append(ctx context.Context, e importer.Event) error {
 	if err != nil {
 		return err
 	}
-	if a.keyOf != nil {
+	if a.keyOf != nil && !a.upcasts {
 		r.Key = a.keyOf(r)
 	}
 	a.record = r.Append(a.record[:0])
 	a.state.begin()
-	err = a.instance.Apply(ctx, a.record, a.state)
+	if a.upcasts {
+		var made []byte
+		made, err = a.instance.Upcast(ctx, a.record)
+		a.made += countRecords(made)
+	} else {
+		err = a.instance.Apply(ctx, a.record, a.state)
+	}
 	fuel := a.instance.Fuel()
 	if a.used += fuel; fuel > a.most || a.events == 0 {
 		a.most, a.mostLine = fuel, e.Line
@@ -124,6 +135,18 @@ func (a *applier) Append(ctx context.Context, e importer.Event) error {
 		return fmt.Errorf("event of the subject %s: %w", e.Subject, err)
 	}
 	return nil
+}
+
+func countRecords(records []byte) (n int) {
+	for len(records) > 0 {
+		_, rest, err := abi.Next(records)
+		if err != nil {
+			break
+		}
+		records = rest
+		n++
+	}
+	return n
 }
 
 // Flush implements importer.Sink.

@@ -126,10 +126,10 @@ func closeUpcasters(ctx context.Context, all []engine.Upcaster) error {
 	return errors.Join(errs...)
 }
 
-// addUpcasters adds the bytes of the upcasters' modules to a case.
-func addUpcasters(c *repro.Case, get func(digest string) ([]byte, error)) error {
+// addUpcasters adds the bytes of the upcasters' modules, which were kept, to a case.
+func (k keptModules) addUpcasters(c *repro.Case) error {
 	for _, u := range c.Spec.Upcasters {
-		b, err := get(u.Module.Digest())
+		b, err := k.get(u.Module.Digest())
 		if err != nil {
 			return fmt.Errorf("upcaster %s: %w", u.Name, err)
 		}
