@@ -74,6 +74,9 @@ var scriptModules = map[string]func() []byte{
 		return m.Bytes()
 	},
 	"bytes":       func() []byte { return writes("\xff\xfe", "\x80", "j", `{"n": 1e2}`, "no\nline", "plain") },
+	"renames":     func() []byte { return rewrites(2, abi.Record{Subject: []byte("log.new"), Data: []byte("{}")}) },
+	"drops":       func() []byte { return module(wasmgen.Upcast(wasmgen.I32Const(0))).Bytes() },
+	"refuses":     func() []byte { return module(wasmgen.Upcast(wasmgen.I32Const(7))).Bytes() },
 	"apply-traps": func() []byte { return module(wasmgen.Apply(wasmgen.Unreachable)).Bytes() },
 }
 
@@ -100,6 +103,30 @@ func writes(text ...string) []byte {
 		}
 	}
 	m.Funcs = []wasmgen.Func{wasmgen.Apply(append(code, wasmgen.I32Const(0))...)}
+	return m.Bytes()
+}
+
+// rewrites is an upcaster that makes the same record of each event, so many times.
+func rewrites(times int, r abi.Record) []byte {
+	const input, room = 1 << 16, 2 << 20
+	made := r.Append(nil)
+	get, ge, branchIf := wasmgen.LocalGet, []byte{0x4f}, []byte{0x0d, 1}
+	set := func(local byte) []byte { return []byte{0x21, local} }
+	load32, load64, store64 := []byte{0x28, 2, 0}, []byte{0x29, 3, abi.OffSequence}, []byte{0x37, 3, abi.OffSequence}
+	code := [][]byte{
+		wasmgen.I32Const(input), wasmgen.I32Const(room), wasmgen.Call(0), wasmgen.I32Const(input), wasmgen.I32Add, set(0), // the end of the input
+		wasmgen.I32Const(input), set(1), // an event of it
+		{0x02, 0x40}, wasmgen.Loop, get(1), get(0), ge, branchIf,
+		wasmgen.I32Const(0), get(1), load64, store64,
+	}
+	for range times {
+		code = append(code, wasmgen.I32Const(0), wasmgen.I32Const(int32(len(made))), wasmgen.Call(1), wasmgen.Drop)
+	}
+	f := wasmgen.Upcast(append(code, get(1), get(1), load32, wasmgen.I32Add, set(1), wasmgen.Br(0), wasmgen.End, wasmgen.End, wasmgen.I32Const(0))...)
+	f.Locals = []abi.ValueType{abi.I32, abi.I32}
+	m := module(f)
+	m.Imports = []wasmgen.Import{wasmgen.Contract(abi.ImportInputRead), wasmgen.Contract(abi.ImportOutputWrite)}
+	m.Pages, m.Data = 40, made
 	return m.Bytes()
 }
 
