@@ -25,9 +25,9 @@ func TestPrecedence(t *testing.T) {
 		if d := waits(5 * time.Millisecond); d != 20*time.Millisecond {
 			t.Errorf("behind one that works on it waited %s", d)
 		}
-		time.AfterFunc(7*time.Millisecond, end)
+		time.AfterFunc(6500*time.Microsecond, end)
 		if d := waits(5 * time.Millisecond); d != 7*time.Millisecond {
-			t.Errorf("behind one that was at work for 7 ms it waited %s", d)
+			t.Errorf("behind one that was at work for 6.5 ms it waited %s", d)
 		}
 	})
 }
