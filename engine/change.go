@@ -52,8 +52,8 @@ func (r *CatalogRecord) generation(id string) *GenerationRecord {
 	return nil
 }
 
-// runs reports whether a generation is what a spec makes of its stream.
-func (r *CatalogRecord) runs(id string, spec *Spec) bool {
+// Runs reports whether a generation is what a spec makes of its stream.
+func (r *CatalogRecord) Runs(id string, spec *Spec) bool {
 	g := r.generation(id)
 	switch {
 	case g == nil:

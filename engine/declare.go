@@ -38,11 +38,11 @@ func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
 	switch {
 	case live == nil:
 		p.Action, p.Why = ActNew, "it has no state yet"
-	case r.runs(r.Live, spec):
+	case r.Runs(r.Live, spec):
 		if len(live.Declaration) > 0 && !sameJSON(live.Declaration, spec.Declaration) {
 			p.Action, p.Why = ActAdjust, "module, settings and source are the same"
 		}
-		if !r.runs(r.Candidate, spec) {
+		if !r.Runs(r.Candidate, spec) {
 			p.Discards = r.Candidate
 		}
 	case spec.OnChange == SwapCode && spec.cannotSwap(live, schema) == "":
@@ -50,9 +50,9 @@ func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
 		if spec.Schema > schema {
 			p.Why += fmt.Sprintf("; migrate rewrites the state from schema %d to %d", schema, spec.Schema)
 		}
-	case r.runs(r.Candidate, spec):
+	case r.Runs(r.Candidate, spec):
 		p.Why = "it is being built"
-	case r.runs(r.Previous, spec):
+	case r.Runs(r.Previous, spec):
 		p.Action, p.Why, p.Discards = ActReturn, "the generation that was read before is just that", r.Candidate
 	default:
 		p.Action, p.Why, p.Discards = ActRebuild, whatChanged(live, spec), r.Candidate
@@ -414,7 +414,7 @@ func (p *projection) discardCandidate(id, why string) error {
 func (p *projection) adjust(ctx context.Context, spec *Spec) error {
 	err := p.update(func(r *CatalogRecord) error {
 		for i := range r.Generations {
-			if g := &r.Generations[i]; r.runs(g.ID, spec) && !g.Dropped {
+			if g := &r.Generations[i]; r.Runs(g.ID, spec) && !g.Dropped {
 				g.describe(spec)
 				if spec.AutoPromote != PromoteByHand {
 					g.Auto = true
@@ -430,7 +430,7 @@ func (p *projection) adjust(ctx context.Context, spec *Spec) error {
 	defer p.mu.Unlock()
 	record := p.record()
 	for _, g := range p.generationsLocked() {
-		if record.runs(g.id, spec) {
+		if record.Runs(g.id, spec) {
 			p.useLocked(g, spec)
 			p.startLocked(g)
 		}

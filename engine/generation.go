@@ -41,7 +41,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 		record = &GenerationRecord{ID: id}
 	}
 	var why error
-	if spec == nil || !r.runs(id, spec) {
+	if spec == nil || !r.Runs(id, spec) {
 		spec, why = e.respec(ctx, p.name, record)
 	}
 	name := &Spec{Name: p.name}

@@ -77,7 +77,7 @@ func (p *projection) warn() {
 	p.mu.Lock()
 	var w string
 	if g := p.live; g != nil && g.stream != nil && g.spec != nil {
-		w = g.stream.known().warning(g.spec.Subjects)
+		w = g.stream.known().warning(g.spec.asked())
 	}
 	p.mu.Unlock()
 	if w != "" && w != p.warned {

@@ -338,8 +338,8 @@ func (p *projection) status() Status {
 	}
 	if v := p.previous; v != nil {
 		s.Previous = p.generationStatusLocked(v, RolePrevious, &record)
-		if p.declared != nil {
-			s.Previous.Until = record.generation(v.id).Retired.Add(p.declared.KeepPrevious)
+		if r := record.generation(v.id); r != nil && p.declared != nil {
+			s.Previous.Until = r.Retired.Add(p.declared.KeepPrevious)
 		}
 	}
 	return s
@@ -378,7 +378,7 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
 	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
 	if g.stream != nil && g.spec != nil {
-		g.stream.known().report(s, g.spec.Subjects)
+		g.stream.known().report(s, g.spec.asked())
 	}
 	g.runner.report(s)
 	if g.failed != nil {

@@ -24,6 +24,9 @@ const meetTime = 10 * time.Second
 var (
 	// ErrBehind says that a generation has not caught up with the one that is read.
 	ErrBehind = errors.New("has not caught up")
+	// ErrIncomparable says that two generations read different streams, whose sequences
+	// mean different events.
+	ErrIncomparable = errors.New("cannot be compared")
 	// ErrDiffers says that a candidate's state is another one than the one that is read.
 	ErrDiffers = errors.New("state differs")
 )
@@ -297,7 +300,7 @@ func (c *Comparison) Close() {
 }
 
 // Compare opens the generation that is read and the candidate, both as of one sequence.
-// It fails with ErrBehind when the candidate has not caught up.
+// It fails with ErrBehind when the candidate has not caught up, and with ErrIncomparable.
 func (e *Engine) Compare(ctx context.Context, name string) (*Comparison, error) {
 	p, role, err := e.find(name)
 	if err != nil {
@@ -316,6 +319,9 @@ func (e *Engine) Compare(ctx context.Context, name string) (*Comparison, error) 
 	}
 	if err := p.ready(live, other, role); err != nil {
 		return nil, err
+	}
+	if !comparable(live, other) {
+		return nil, fmt.Errorf("%w: %s and its %s were made of different streams", ErrIncomparable, p.name, role)
 	}
 	at, letGo, err := p.meet(ctx, live, other)
 	if err != nil {

@@ -121,7 +121,7 @@ func (w *simWorld) check(g *simGeneration) {
 	}
 	from := all[0].Position.Sequence
 	record := w.catalog.Projection(g.name)
-	if want, ok := g.begins(record.Origin); ok && !g.begun && w.runs(g) {
+	if want, ok := g.begins(record.Origin); ok && !g.begun && w.isNewest(g) {
 		if record.Rebuilds > 0 {
 			want = max(want, w.first-1) // with what is left
 		}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -44,7 +45,8 @@ func (e *simEvent) account() string { return e.subject[2:] }
 // simTraits are what the model of a projection has to know of it.
 type simTraits struct {
 	name    string
-	version int  // of the module
+	version int  // of the module: another one makes another state
+	build   int  // of the module: another one makes the same
 	memory  bool // the guest keeps state in its memory
 	whole   bool // it has a row that all events write: it cannot be split
 	keyed   bool // a key is declared
@@ -52,6 +54,34 @@ type simTraits struct {
 	policy  engine.Policy
 	letters int
 	start   engine.Start
+	keep    time.Duration // how long a previous generation is kept
+	swaps   bool          // another build takes over the state
+}
+
+// simDeclaration is what a projection with some traits is made again of.
+type simDeclaration struct {
+	Name           string
+	Version, Build int
+}
+
+func (d simDeclaration) json() []byte {
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // numbers only
+	}
+	return b
+}
+
+// as is a projection as it was declared before.
+func (s simTraits) as(declaration []byte) simTraits {
+	d := simDeclaration{s.name, s.version, s.build}
+	if len(declaration) > 0 {
+		if err := json.Unmarshal(declaration, &d); err != nil {
+			panic(simFailure(err.Error()))
+		}
+	}
+	s.version, s.build = d.Version, d.Build
+	return s
 }
 
 func (s *simTraits) picks(subject string) bool { return !s.picky || subject[0] == 'a' }
@@ -63,7 +93,7 @@ func (s *simTraits) odd() bool { return !s.memory }
 
 // spec is a projection with these traits. What may differ from one start to the next,
 // because the state is no function of it, is drawn anew each time.
-func (s *simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint64)) engine.Spec {
+func (s simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint64)) engine.Spec {
 	pick := func(n ...int) int { return n[r.IntN(len(n))] }
 	out := engine.Spec{
 		Name: s.name, Stream: streamName, Start: s.start, OnError: s.policy, Letters: s.letters,
@@ -74,10 +104,15 @@ func (s *simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(pick(3, 20, 1000)), Every: time.Duration(pick(1, 60, 3600)) * time.Second, Keep: pick(1, 2, 3)},
 		Pins:            engine.PinPolicy{Max: 3, MaxAge: time.Hour},
 		AutoPromote:     engine.PromoteItself,
+		KeepPrevious:    s.keep, Schema: s.version,
+		Declaration: simDeclaration{s.name, s.version, s.build}.json(),
 	}
-	m := &enginetest.Module{Name: fmt.Sprint("sim", s.version, s.memory, s.whole, s.odd()), Buffer: pick(0, 0, 120, 600), Fuel: pick(0, 0, 1, 7)}
+	if s.swaps {
+		out.OnChange = engine.SwapCode
+	}
+	m := &enginetest.Module{Name: fmt.Sprint("sim", s.version, s.build, s.memory, s.whole, s.odd()), Buffer: pick(0, 0, 120, 600), Fuel: pick(0, 0, 1, 7)}
 	m.New = func() enginetest.Guest {
-		g := simGuest{simTraits: s, world: level, dawdle: dawdle}
+		g := simGuest{simTraits: &s, world: level, dawdle: dawdle}
 		if s.memory {
 			return &simRememberer{simGuest: g}
 		}

@@ -51,10 +51,12 @@ func (w *simWorld) stepRewrite(r *rand.Rand) {
 	}
 	for _, p := range w.projections {
 		p.floor.loose = true
-		if !restart && w.status(p).State == engine.Halted {
+		if !restart && w.any(p, halted) {
 			w.again(p) // else it looks at nothing
 		}
-		w.settle(p, func(s engine.Status) bool { return w.notices(p, s) })
+		w.settle(p, func(p *simProjection) bool {
+			return !w.any(p, func(g simRole, s engine.Status) bool { return !w.notices(g, s) })
+		})
 	}
 	w.sleep(time.Minute)
 	w.look()
@@ -84,17 +86,16 @@ func (w *simWorld) read() map[*simGeneration][]simEvent {
 	return read
 }
 
-// notices reports whether a projection has found out whether its history is another now.
-func (w *simWorld) notices(p *simProjection, s engine.Status) bool {
-	g := w.generation(p)
-	if !g.other {
-		return w.settled(p, s)
+// notices reports whether a generation has found out whether its history is another now.
+func (w *simWorld) notices(g simRole, s engine.Status) bool {
+	if !g.other || s.State == engine.Stopped {
+		return w.rests(g, s)
 	}
 	if all := g.keyspace.Checkpoints(); len(all) > 0 && all[0].Position.Sequence == uint64(len(g.prefix)) && s.State != engine.Diverged {
-		return w.settled(p, s) // it has read nothing
+		return w.rests(g, s) // it has read nothing
 	}
 	if s.State == engine.Live && s.Applied > uint64(len(g.prefix)) {
-		w.failf("%s went on to %d, though it had read another history up to %d", p.name, s.Applied, s.Committed)
+		w.failf("%s went on to %d, though it had read another history up to %d", g.as, s.Applied, s.Committed)
 	}
 	return s.State == engine.Diverged
 }
@@ -141,7 +142,7 @@ func (w *simWorld) change(r *rand.Rand) (same int64) {
 }
 
 // wayOut has a projection that has diverged go on: what the stream is now is accepted, or
-// it is built anew.
+// it is built anew. One whose candidate is halted stays as it is.
 func (w *simWorld) wayOut(p *simProjection) {
 	for accept, tries := w.dice.hit("accept "+p.name, 0.5), 0; w.status(p).State == engine.Diverged; tries++ {
 		if tries == 3 {
@@ -154,8 +155,10 @@ func (w *simWorld) wayOut(p *simProjection) {
 			var stopped *engine.StoppedError
 			err := w.accept(p)
 			accept = !errors.Is(err, engine.ErrNotAcceptable) && !errors.As(err, &stopped) // its memory may be older
-		} else {
+		} else if c := w.status(p).Candidate; c == nil || c.State == engine.Diverged || c.State == engine.Stopped {
 			w.rebuild(p)
+		} else if c.State == engine.Halted && tries > 10 {
+			return
 		}
 		w.sleep(10 * time.Second)
 		w.revive()

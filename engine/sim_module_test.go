@@ -92,7 +92,6 @@ func (in *simInstance) Restore(ctx context.Context, blobs [][]byte) error {
 }
 
 // haltsInPassing reports whether no event is to blame for a halt.
-func (w *simWorld) haltsInPassing(p *simProjection) bool {
-	s := w.status(p)
+func haltsInPassing(s engine.Status) bool {
 	return s.State == engine.Halted && strings.Contains(s.Reason, passingTrouble)
 }

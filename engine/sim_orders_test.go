@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"testing/synctest"
 	"time"
 
 	"gnomon/engine"
@@ -47,7 +48,11 @@ func (w *simWorld) stepOrder(r *rand.Rand) {
 
 // order gives an order, and notes what may have come of it.
 func (w *simWorld) order(p *simProjection, verb engine.Verb, t engine.Letters, passes bool) {
+	synctest.Wait()
 	l, g := w.life, w.generation(p)
+	if g == nil {
+		return
+	}
 	ctx, done := w.patiently(2 * time.Minute)
 	defer done()
 	var before engine.Version

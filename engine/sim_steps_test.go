@@ -234,18 +234,22 @@ func (w *simWorld) stepLevel(r *rand.Rand) {
 	}
 	w.level.Store(int64(level))
 	for _, p := range w.projections {
-		if w.status(p).State == engine.Halted {
+		if w.any(p, halted) {
 			w.again(p)
 		}
 	}
 }
 
+func halted(_ simRole, s engine.Status) bool { return s.State == engine.Halted }
+
 // sync makes what a generation has committed durable, which may not be open at present.
 func (w *simWorld) sync(g *simGeneration) {
 	for _, s := range w.catalog.Projection(g.name).Snapshots {
 		if s.Generation == g.id {
-			g.keyspace.Pin(s.Version)
-			defer g.keyspace.Unpin(s.Version)
+			for _, v := range g.neededFor(s) {
+				g.keyspace.Pin(v)
+				defer g.keyspace.Unpin(v)
+			}
 		}
 	}
 	g.keyspace.Sync(w.t.Context())
@@ -309,38 +313,45 @@ func (w *simWorld) quiet() {
 	}
 	w.sleep(15 * time.Second) // for what is under way: a projection that tries anew is called halted until it goes on
 	for _, p := range w.projections {
-		w.settle(p, func(s engine.Status) bool { return w.settled(p, s) })
-		if w.haltsAtDeleted(p) || w.haltsInPassing(p) {
-			w.server.LoseReaders() // who may have read ahead what is deleted
-			w.again(p)
-			w.settle(p, func(s engine.Status) bool { return w.settled(p, s) })
-		}
+		w.comesToRest(p)
 		if w.status(p).State == engine.Diverged {
 			w.wayOut(p)
-			w.settle(p, func(s engine.Status) bool { return s.State != engine.Diverged && w.settled(p, s) })
+			w.comesToRest(p)
 		}
 	}
 	w.sleep(2 * time.Second)
 	w.look()
 	for _, p := range w.projections {
-		w.checkAtRest(p)
-		w.generation(p).other = false
-		if p.floor.loose && w.status(p).Building == "" {
+		for _, g := range w.roles(p) {
+			w.checkAtRest(p, g)
+		}
+		w.checkKept(p)
+		if p.floor.loose && w.status(p).State != engine.Diverged {
 			p.floor = floor{}
 		}
 	}
 }
 
-// haltsAtDeleted reports whether one of the events that a projection had read when it
+// comesToRest waits until a projection has nothing more to do. What is halted for a reason
+// that is gone by now tries anew.
+func (w *simWorld) comesToRest(p *simProjection) {
+	w.settle(p, w.settled)
+	for tries := 0; tries < 4 && w.any(p, func(g simRole, s engine.Status) bool { return w.haltsAtDeleted(g, s) || haltsInPassing(s) }); tries++ {
+		w.server.LoseReaders() // who may have read ahead what is deleted
+		w.again(p)
+		w.settle(p, w.settled)
+	}
+}
+
+// haltsAtDeleted reports whether one of the events that a generation had read when it
 // halted, and has not committed, is gone now: that it does not notice by itself.
-func (w *simWorld) haltsAtDeleted(p *simProjection) bool {
+func (w *simWorld) haltsAtDeleted(g simRole, s engine.Status) bool {
 	var seq uint64
-	s := w.status(p)
 	_, err := fmt.Sscanf(s.Reason, "event %d", &seq)
 	if s.State != engine.Halted || err != nil || seq <= s.Committed {
 		return false
 	}
-	return slices.ContainsFunc(w.history(w.generation(p))[s.Committed:seq], func(e simEvent) bool { return e.deleted })
+	return slices.ContainsFunc(w.history(g.simGeneration)[s.Committed:seq], func(e simEvent) bool { return e.deleted })
 }
 
 // again has a projection that is halted try anew.
@@ -352,39 +363,23 @@ func (w *simWorld) again(p *simProjection) {
 
 const patience = 5 * time.Minute // of the bubble: back-offs end after seconds
 
-func (w *simWorld) settle(p *simProjection, ok func(s engine.Status) bool) engine.Status {
+func (w *simWorld) settle(p *simProjection, ok func(p *simProjection) bool) {
 	for began := time.Now(); ; {
 		w.sleep(250 * time.Millisecond)
-		s := w.status(p)
-		if ok(s) {
-			return s
+		if ok(p) {
+			return
 		}
 		if time.Since(began) > patience {
-			w.failf("%s (%+v) does not come to rest at %d: %+v", p.name, p.simTraits, w.last(), s)
+			s := w.status(p)
+			w.failf("%s (%+v) does not come to rest at %d: %+v, candidate %+v, previous %+v", p.name, p.simTraits, w.last(), s, s.Candidate, s.Previous)
 		}
 	}
 }
 
-// settled reports whether a projection has nothing more to do.
-func (w *simWorld) settled(p *simProjection, s engine.Status) bool {
-	switch s.State {
-	case engine.Live:
-		return s.Building == "" && s.Position == w.last() && s.Applied == w.last()
-	case engine.Halted:
-		return true
-	case engine.Diverged:
-		if w.generation(p).other {
-			return true
-		}
-		w.failf("%s (%+v) has diverged, though the history is what it was: %s", p.name, p.simTraits, s.Reason)
-	}
-	return false
-}
-
-// checkAtRest holds what a projection came to against the model: it is halted when, and
+// checkAtRest holds what a generation came to against the model: it is halted when, and
 // where, it must be, and everything is durable, and pinned as it should be.
-func (w *simWorld) checkAtRest(p *simProjection) {
-	g := w.generation(p)
+func (w *simWorld) checkAtRest(p *simProjection, role simRole) {
+	g := role.simGeneration
 	newest, err := g.keyspace.Latest()
 	for range 3 { // its memory may have been stored just now
 		if g.keyspace.Durable() != newest.Version {
@@ -392,9 +387,14 @@ func (w *simWorld) checkAtRest(p *simProjection) {
 			newest, err = g.keyspace.Latest()
 		}
 	}
-	s := w.status(p)
-	if err != nil {
-		w.failf("%s (%+v) has committed nothing: %+v", p.name, p.simTraits, s)
+	s, gone := w.life.engine.Status(role.as)
+	switch {
+	case gone != nil || s.Generation != g.id: // what was kept for a while
+		return
+	case err != nil && s.State == engine.Stopped:
+		return
+	case err != nil:
+		w.failf("%s (%+v) has committed nothing: %+v", role.as, g.simTraits, s)
 	}
 	o := w.observe(g, newest)
 	var wrong string
@@ -414,7 +414,7 @@ func (w *simWorld) checkAtRest(p *simProjection) {
 		if s.Generation != g.id {
 			continue
 		}
-		pins = append(pins, s.Version)
+		pins = append(pins, g.neededFor(s)...)
 		v, err := g.keyspace.View(s.Version) // it is kept
 		if err != nil {
 			w.failf("view: %v", err)
@@ -425,14 +425,29 @@ func (w *simWorld) checkAtRest(p *simProjection) {
 		v.Close()
 	}
 	slices.Sort(pins)
-	if pins = slices.Compact(pins); !slices.Equal(pins, g.keyspace.Pins()) && s.Building == "" {
-		w.failf("%s: pinned are %v, want %v", p.name, g.keyspace.Pins(), pins)
+	if pins = slices.Compact(pins); !slices.Equal(pins, g.keyspace.Pins()) {
+		w.failf("%s: pinned are %v, want %v", role.as, g.keyspace.Pins(), pins)
 	}
+	if s.State != engine.Diverged && s.State != engine.Stopped {
+		g.other = false
+	}
+}
+
+// neededFor are the versions that a snapshot needs: its own, and that of the memory.
+func (g *simGeneration) neededFor(s engine.Snapshot) []engine.Version {
+	needed := []engine.Version{s.Version}
+	if ck, err := g.keyspace.Checkpoint(s.Version); err == nil && len(ck.Memories) > 0 {
+		needed = append(needed, ck.Memories[0].Version)
+	}
+	return needed
 }
 
 // restsWrongly says in what a projection at rest is not as it should be after orders:
 // it is halted where it must be, with every event before that applied, and only then.
 func (w *simWorld) restsWrongly(g *simGeneration, s engine.Status, script []simOrder, o *observed) string {
+	if s.State == engine.Stopped || s.State == engine.Diverged {
+		return ""
+	}
 	from := g.keyspace.Checkpoints()[0].Position.Sequence
 	m := w.fold(g, from, w.last(), script, o)
 	switch {

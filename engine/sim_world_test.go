@@ -175,7 +175,7 @@ func (w *simWorld) opened(name, id string, create bool, ks *enginetest.Keyspace)
 	}
 }
 
-// runs reports whether a generation is the one that its projection runs.
+// Runs reports whether a generation is the one that its projection runs.
 func (w *simWorld) runs(g *simGeneration) bool {
 	return slices.ContainsFunc(w.projections, func(p *simProjection) bool { return w.generation(p) == g })
 }

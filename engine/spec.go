@@ -177,6 +177,15 @@ func (s *Spec) Generation() string {
 // Source identifies the events that a projection gets.
 func (s *Spec) Source() string { return identify(s.source()) }
 
+// asked are the subjects that the projection asks the stream for; nil: all. Upcasters may
+// make others of them.
+func (s *Spec) asked() []string {
+	if len(s.Upcasters) > 0 {
+		return nil
+	}
+	return s.Subjects
+}
+
 // source is what decides which events a projection gets.
 type source struct {
 	Stream     string

@@ -172,8 +172,12 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 	for _, m := range upcasters {
 		c.Upcasters = append(c.Upcasters, m.Bytes)
 	}
-	if have := c.Spec.Generation(); have != live {
-		return nil, withHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, have),
+	record, err := f.record(name)
+	if err != nil {
+		return nil, err
+	}
+	if !record.Runs(live, &c.Spec) {
+		return nil, withHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, c.Spec.Generation()),
 			"name the configuration that it ran with: --config FILE")
 	}
 	return makeBundle(ctx, c, file)

@@ -8,6 +8,7 @@
 //	GET  /v1/projections/{p}/state?prefix=&after=&limit=   a page of keys
 //	GET  /v1/projections/{p}/snapshots               named snapshots
 //	POST /v1/projections/{p}/snapshots               take one: {"name":"…"}
+//	GET  /v1/projections/{p}/snapshots/{s}/export?since=   its archive; without {s}: that of what is served now
 //	POST /v1/projections/{p}/pause, resume
 //	GET  /v1/projections/{p}/dead-letters?after=&limit=   a page of events that were set aside
 //	POST /v1/projections/{p}/retry, skip, drop       {"seq":N}, {"key":"…"}, {"key_b64":"…"} or {"all":true}

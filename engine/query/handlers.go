@@ -37,6 +37,7 @@ GET  /v1/projections/NAME/state/KEY                     one key
 GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
+GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, since another one; snapshots/export: of what is served now
 POST /v1/projections/NAME/pause | resume | rebuild
 GET  /v1/projections/NAME/diff?prefix=&limit=           what the candidate has otherwise than what is read, one key a line
 POST /v1/projections/NAME/promote | rollback            read the candidate; go back to the one before: {"wait":"30s"}
@@ -71,9 +72,12 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 	if !whole(w, name, verb) {
 		return
 	}
+	snapshot, exports := exportPath(key)
 	switch {
 	case verb == "state" && hasKey:
 		s.get(w, r, name, key)
+	case verb == "snapshots" && hasKey && exports:
+		s.exportArchive(w, r, name, snapshot)
 	case hasKey:
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	case verb == "":

@@ -69,6 +69,7 @@ type Options struct {
 	Bundler  Bundler  // nil: there are no bundles
 	Reloader Reloader // nil: nothing is reloaded
 	Deployer Deployer // nil: nothing is deployed
+	Exporter Exporter // nil: there are no archives
 	Token    string   // that clients must send; empty: none
 	Version  string   // of the engine
 	Log      *slog.Logger
@@ -83,6 +84,7 @@ type Server struct {
 	bundler  Bundler
 	reloader Reloader
 	deployer Deployer
+	exporter Exporter
 	token    [32]byte // hash of the token
 	guarded  bool     // there is a token
 	log      *slog.Logger
@@ -108,7 +110,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
 		opened: boundConnections(o.Connections), patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
