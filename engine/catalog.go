@@ -49,7 +49,7 @@ type GenerationRecord struct {
 	Memory   bool      `json:"memory,omitempty"`   // its module keeps state in its own memory
 	Created  time.Time `json:"created"`
 	Retired  time.Time `json:"retired,omitzero"`   // when it stopped being live
-	Auto     bool      `json:"auto,omitempty"`     // it takes over by itself once it has caught up
+	Auto     bool      `json:"auto,omitempty"`     // it takes over by itself once it has caught up, whatever its projection declares
 	Declined bool      `json:"declined,omitempty"` // readers were taken back from it: it does not take over by itself
 	Dropped  bool      `json:"dropped,omitempty"`  // it is being removed
 	// Declaration is what it was declared as, for whoever made its Spec to make it again.

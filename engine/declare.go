@@ -38,7 +38,7 @@ func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
 	switch {
 	case live == nil:
 		p.Action, p.Why = ActNew, "it has no state yet"
-	case r.Runs(r.Live, spec):
+	case r.Runs(r.Live, spec) && schema <= spec.Schema:
 		if len(live.Declaration) > 0 && !sameJSON(live.Declaration, spec.Declaration) {
 			p.Action, p.Why = ActAdjust, "module, settings and source are the same"
 		}
@@ -79,6 +79,9 @@ func whatChanged(live *GenerationRecord, spec *Spec) string {
 		return "stream, subjects, start, key or upcasters changed"
 	case live.Module != spec.Module.Digest():
 		return fmt.Sprintf("the module changed, from %.12s to %.12s", live.Module, spec.Module.Digest())
+	}
+	if live.Schema != spec.Schema {
+		return fmt.Sprintf("the schema changed, from %d to %d", live.Schema, spec.Schema)
 	}
 	return "the settings changed"
 }
@@ -166,11 +169,11 @@ func (e *Engine) Withdraw(ctx context.Context, name, why string) error {
 	p.mu.Unlock()
 	for _, g := range all {
 		p.halt(g)
-		g.runner.enter(Stopped, why, "declare it again, or remove its data with: engine remove "+p.name)
+		g.runner.end(why, "declare it again, or remove its data with: engine remove "+p.name)
 	}
 	p.log.Warn("projection is stopped, its data is kept", "reason", why)
 	return p.update(func(r *CatalogRecord) error {
-		if r.Live != "" {
+		if r.Live != "" && !r.Withdrawn() {
 			r.note(Change{Kind: Withdrawn, Generation: r.Live, Text: why})
 		}
 		return nil
@@ -306,6 +309,15 @@ func (p *projection) openRecorded(ctx context.Context, spec *Spec) error {
 		}
 		g, err := p.openGeneration(ctx, &record, id, spec)
 		if err != nil {
+			err = errors.Join(err, p.closeAll(opened[:i]))
+		}
+		if errors.Is(err, ErrNoKeyspace) { // the process ended before it was made, and now it cannot be
+			if err := p.unbuild(id); err != nil {
+				return err
+			}
+			return p.openRecorded(ctx, spec)
+		}
+		if err != nil {
 			return err
 		}
 		opened[i] = g
@@ -322,13 +334,27 @@ func (p *projection) openRecorded(ctx context.Context, spec *Spec) error {
 	return nil
 }
 
+// closeAll closes generations that nobody has seen yet.
+func (p *projection) closeAll(opened []*generation) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, g := range opened {
+		if g != nil {
+			errs = append(errs, g.close())
+			p.letGoLocked(g)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // build begins a new generation: the live one when there is none, else the candidate.
 func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
 	record := p.record()
 	id := record.newID(spec)
 	err := p.update(func(r *CatalogRecord) error {
 		r.discard(r.Candidate, "another one is built in its place")
-		g := GenerationRecord{ID: id, Created: time.Now().UTC(), Auto: spec.AutoPromote != PromoteByHand}
+		g := GenerationRecord{ID: id, Created: time.Now().UTC()}
 		g.describe(spec)
 		r.Generations = append(r.Generations, g)
 		r.note(Change{Kind: Created, Generation: id, Module: g.Module, Text: why})
@@ -366,7 +392,10 @@ func (p *projection) unbuild(id string) error {
 	return p.update(func(r *CatalogRecord) error {
 		r.discard(id, "its keyspace cannot be opened")
 		if r.Live == id {
-			r.Live = ""
+			r.Live, r.Candidate = r.Candidate, ""
+		}
+		if r.Live == "" {
+			r.Live, r.Previous = r.Previous, ""
 		}
 		return nil
 	})
@@ -416,9 +445,6 @@ func (p *projection) adjust(ctx context.Context, spec *Spec) error {
 		for i := range r.Generations {
 			if g := &r.Generations[i]; r.Runs(g.ID, spec) && !g.Dropped {
 				g.describe(spec)
-				if spec.AutoPromote != PromoteByHand {
-					g.Auto = true
-				}
 			}
 		}
 		return nil
@@ -432,8 +458,8 @@ func (p *projection) adjust(ctx context.Context, spec *Spec) error {
 	for _, g := range p.generationsLocked() {
 		if record.Runs(g.id, spec) {
 			p.useLocked(g, spec)
-			p.startLocked(g)
 		}
+		p.startLocked(g) // all of them stop when it is withdrawn
 	}
 	return nil
 }

@@ -288,3 +288,35 @@ func TestRefused(t *testing.T) {
 		}
 	})
 }
+
+// A process that is killed between a migration and the note of it does not have the older
+// module run on the state that was migrated: it is read, and the newer module goes on.
+func TestKilledBetweenMigrationAndItsNote(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		e := b.start(spec(ledgerModule, swaps(1)))
+		e.awaitLive(10)
+		before := b.catalog.Projection("p")
+		newer := ledgerModuleAs("newer")
+		newer.Migrate = func(int, engine.State) error { return nil }
+		e.declare(spec(newer, swaps(2)))
+		e.awaitLive(10)
+		e.stop()
+		err := b.catalog.Update("p", func(r *engine.CatalogRecord) error { *r = before; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.append(5)
+		e = b.start()
+		if err := e.Refuse(t.Context(), "p", errors.New("cut off")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // of the bubble
+		if s := e.status(); s.State != engine.Stopped || s.Position != 10 || !strings.Contains(s.Reason, "migrated to schema 2") {
+			t.Errorf("status %+v", s)
+		}
+		e.declare(spec(newer, swaps(2)))
+		e.awaitLive(15)
+		e.wantLedger(1, 15)
+	})
+}

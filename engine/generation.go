@@ -44,16 +44,22 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 	if spec == nil || !r.Runs(id, spec) {
 		spec, why = e.respec(ctx, p.name, record)
 	}
-	name := &Spec{Name: p.name}
-	if spec != nil {
-		name = spec
-	}
 	ks, err := e.store.Open(ctx, p.name, id, spec != nil)
 	if errors.Is(err, ErrCorrupt) {
 		g.failed, err = err, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if spec != nil && g.failed == nil { // a kill between a migration and its note
+		if ck, err := ks.Latest(); err == nil && ck.Schema > spec.Schema {
+			why = fmt.Errorf("its state was migrated to schema %d, and the module declares %d", ck.Schema, spec.Schema)
+			spec = nil
+		}
+	}
+	name := &Spec{Name: p.name}
+	if spec != nil {
+		name = spec
 	}
 	g.keyspace, g.runner = ks, newRunner(name, e, ks, p.log.With("generation", id))
 	if g.spec = spec; spec != nil {
@@ -67,7 +73,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 		p.log.Error("generation cannot be opened", "generation", id, "reason", g.failed)
 		return g, nil
 	case spec == nil:
-		g.runner.enter(Stopped, fmt.Sprintf("its module cannot be had any more: %v", why), "it is read as it is, until the candidate takes over")
+		g.runner.enter(Stopped, fmt.Sprintf("its module cannot run it: %v", why), "it is read as it is, until the candidate takes over")
 	case r.Paused:
 		g.runner.Pause()
 	}
@@ -147,6 +153,9 @@ func (p *projection) useLocked(g *generation, spec *Spec) {
 	old := g.spec
 	spec.uses++
 	g.spec, g.stream = spec, p.engine.watch(spec.Stream)
+	if old != nil {
+		p.engine.unwatch(old.Stream)
+	}
 	if g.stop == nil { // it does not run
 		g.runner.spec = spec
 		g.runner.enter(Starting, "", "")

@@ -185,6 +185,7 @@ func (p *projection) leave(g *generation) error {
 		return nil
 	}
 	p.halt(g)
+	g.runner.end("it is given up", "")
 	return p.closeUnread()
 }
 
@@ -397,9 +398,15 @@ func (p *projection) generationStatusLocked(g *generation, role Role, r *Catalog
 		Keys: s.Keys, Digest: s.Digest, Rate: s.Rate, LeftMs: s.LeftMs, Failing: s.Failing,
 	}
 	if record := r.generation(g.id); record != nil {
-		out.Auto = record.Auto && !record.Declined && p.unequal != g.id
+		out.Auto = p.autoLocked(g, record)
 	}
 	return out
+}
+
+// autoLocked reports whether a candidate is to take over by itself.
+func (p *projection) autoLocked(g *generation, r *GenerationRecord) bool {
+	asks := r.Auto || g.spec != nil && g.spec.AutoPromote != PromoteByHand
+	return asks && !r.Declined && p.unequal != g.id
 }
 
 // streamName is the stream that the generation which is read gets its events from.

@@ -238,12 +238,12 @@ func (p *projection) turn(live, other *generation, role Role, at uint64) (Promot
 func (p *projection) takesOver(candidate *generation) bool {
 	record := p.record()
 	g := record.generation(candidate.id)
-	if g == nil || g.Declined || !g.Auto {
+	if g == nil {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.unequal != candidate.id
+	return p.autoLocked(candidate, g)
 }
 
 // promoteItself lets a candidate take over that has caught up and is to do so by itself.

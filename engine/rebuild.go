@@ -54,21 +54,19 @@ func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	var err error
 	if runs {
 		err = g.runner.swap(ctx, spec)
-	} else {
-		err = g.runner.tryOut(ctx, spec)
+	} else if err = g.runner.tryOut(ctx, spec); err == nil {
+		p.mu.Lock()
+		p.useLocked(g, spec)
+		p.mu.Unlock()
 	}
 	if err != nil {
 		return fmt.Errorf("the module cannot take over, what ran goes on: %w", err)
 	}
 	p.mu.Lock()
-	old := g.spec
-	spec.uses++
-	g.spec = spec
-	if !runs {
-		g.runner.spec = spec
-	}
-	if old != nil {
-		p.release(old)
+	if runs {
+		spec.uses++
+		p.release(g.spec)
+		g.spec = spec
 	}
 	at := g.runner.Published().Position.Sequence
 	p.mu.Unlock()

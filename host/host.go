@@ -249,7 +249,7 @@ func (m *Module) Warnings() []string {
 		}
 	}
 	for _, e := range m.binary.Exports {
-		if slices.Contains([]string{abi.ExportQuery, abi.ExportMigrate}, e.Name) {
+		if slices.Contains([]string{abi.ExportQuery}, e.Name) {
 			w = append(w, "export "+e.Name+": this version does not call it")
 		}
 	}

@@ -257,3 +257,31 @@ func FuzzOutput(f *testing.F) {
 		}
 	})
 }
+
+// A call of an upcaster that hands on what it is given: reading, checking and copying.
+func BenchmarkUpcast(b *testing.B) {
+	m, err := testHost.Load(b.Context(), handsOn(1<<20).Bytes(), Limits{Memory: testMemory, Fuel: testFuel})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close(b.Context())
+	in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Memory: testMemory})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer in.Close(b.Context())
+	const events = 256
+	var input []byte
+	headers, _ := abi.AppendHeader(nil, "ce-type", "named")
+	for i := range events {
+		r := abi.Record{Sequence: uint64(i + 1), Subject: []byte("events.customer.17"), Headers: headers, Data: make([]byte, 200)}
+		input = r.Append(input)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := in.Upcast(b.Context(), input); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
+}

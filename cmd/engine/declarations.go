@@ -241,10 +241,37 @@ func (ds *declarations) refuse(ctx context.Context, e *engine.Engine, name strin
 	return wire.Declared{Projection: name, Action: engine.ActNothing, Refused: why.Error()}, e.Refuse(ctx, name, why)
 }
 
+// refuseMissing has the projections that ran before go on, and tells why, when files that
+// may declare them are refused.
+func (ds *declarations) refuseMissing(ctx context.Context, e *engine.Engine, c *config.Config, catalog *store.Catalog) (err error) {
+	why := errors.Join(c.Refused...)
+	if why == nil {
+		return nil
+	}
+	for _, name := range catalog.Names() {
+		record := catalog.Projection(name)
+		if record.Live == "" || record.Withdrawn() || declares(c, name) {
+			continue
+		}
+		ds.note(name, knownDeclaration{refused: why.Error(), runs: true})
+		err = errors.Join(err, e.Refuse(ctx, name, why))
+	}
+	return err
+}
+
+func declares(c *config.Config, name string) bool {
+	return slices.ContainsFunc(c.Projections, func(p config.Projection) bool { return p.Name == name })
+}
+
 // withdrawOthers stops the projections that are not declared any more.
 func (ds *declarations) withdrawOthers(ctx context.Context, e *engine.Engine, c *config.Config) (done []wire.Declared, err error) {
 	for _, name := range ds.names() {
-		if slices.ContainsFunc(c.Projections, func(p config.Projection) bool { return p.Name == name }) {
+		if declares(c, name) {
+			continue
+		}
+		if why := errors.Join(c.Refused...); why != nil { // one of those files may declare it
+			one, rerr := ds.refuse(ctx, e, name, knownDeclaration{refused: why.Error(), runs: true}, why)
+			done, err = append(done, one), errors.Join(err, rerr)
 			continue
 		}
 		ds.forget(name)

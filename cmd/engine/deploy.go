@@ -173,7 +173,7 @@ func declarationOf(cfg *config.Config, file string, d bucket.Deployment) (config
 
 // startOnce does with a module what an engine does before it uses one.
 func startOnce(ctx context.Context, h *host.Host, module []byte, p config.Projection) error {
-	m, err := h.Load(ctx, module, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
+	m, err := h.Load(ctx, module, host.Limits{ModuleBytes: int64(p.Limits.Module), Memory: uint64(p.Limits.Memory), Table: uint64(p.Limits.Table), Compile: time.Duration(p.Limits.Compile), Fuel: uint64(p.Limits.Fuel)})
 	if err != nil {
 		return err
 	}

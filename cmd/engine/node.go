@@ -135,7 +135,7 @@ func (n *node) declare(ctx context.Context) error {
 			if catalog.Projection(p.Name).Live == "" {
 				return fmt.Errorf("projection %s: %w", p.Name, why)
 			}
-			if err := n.engine.Refuse(ctx, p.Name, why); err != nil {
+			if err := n.refuse(ctx, p.Name, why); err != nil {
 				return err
 			}
 			continue
@@ -148,7 +148,22 @@ func (n *node) declare(ctx context.Context) error {
 			n.log.Info("projection changed", "projection", p.Name, "action", plan.Action, "why", plan.Why)
 		}
 	}
+	for _, mistake := range n.config.Refused {
+		n.log.Error("deployed file refused", "reason", mistake)
+	}
+	if err := n.declared.refuseMissing(ctx, n.engine, n.config, catalog); err != nil {
+		return err
+	}
 	return n.declared.sweepKept(catalog)
+}
+
+// refuse has a projection that cannot be declared run what it ran before, or stand still
+// when its module is gone.
+func (n *node) refuse(ctx context.Context, name string, why error) error {
+	if errors.Is(why, fs.ErrNotExist) {
+		return n.engine.Withdraw(ctx, name, why.Error())
+	}
+	return n.engine.Refuse(ctx, name, why)
 }
 
 // serve begins to answer HTTP requests, unless that is done.
@@ -157,7 +172,7 @@ func (n *node) serve() error {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Token: n.config.HTTP.Token, Version: version, Log: n.log,
 		Connections: n.config.HTTP.MaxConnections,
 	})
 	n.served = make(chan error, 1)

@@ -141,7 +141,7 @@ func (r *reloader) notes(cfg *config.Config) (notes []string) {
 		was, is any
 	}{
 		{"data_dir", was.DataDir, is.DataDir}, {"disk_reserve", was.DiskReserve, is.DiskReserve}, {"[log]", was.Log, is.Log},
-		{"[http]", was.HTTP, is.HTTP}, {"[nats]", was.NATS, is.NATS}, {"[plugins]", was.Plugins, is.Plugins},
+		{"[http]", was.HTTP, is.HTTP}, {"[nats]", was.NATS, is.NATS}, {"plugins.dir", was.Plugins.Dir, is.Plugins.Dir}, {"plugins.bucket", was.Plugins.Bucket, is.Plugins.Bucket},
 	} {
 		if !reflect.DeepEqual(s.was, s.is) {
 			notes = append(notes, fmt.Sprintf("%s was changed: that takes effect when the engine is started again", s.key))
