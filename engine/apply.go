@@ -42,6 +42,8 @@ func (b *Batch) until(sequence uint64) *Batch {
 
 // apply applies a batch, in as many calls as the guest and the plan ask for.
 func (s *session) apply(ctx context.Context, b *Batch) (err error) {
+	s.batch = b
+	defer func() { s.batch = nil }()
 	if s.chain.isEmpty() {
 		err = s.applyStored(ctx, b)
 	} else {

@@ -20,7 +20,7 @@ func (s *session) applyUpcast(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return err
 		}
-		if failed != nil && !s.decided(u.first) && !s.judge(failed) {
+		if failed != nil && !s.decided(u.first) && !s.queues(u.stored) && !s.judge(failed) {
 			s.reach(b, u.first)
 			return failed
 		}
@@ -34,6 +34,13 @@ func (s *session) applyUpcast(ctx context.Context, b *Batch) error {
 		}
 	}
 	return nil
+}
+
+// queues reports whether an event, as it is stored, has to queue behind another one of its
+// key: then it does not matter that it fails now.
+func (s *session) queues(stored []byte) bool {
+	e, _, err := abi.Next(stored)
+	return err == nil && s.spec.KeyOf != nil && s.aside.waits(s.spec.KeyOf(e), nil)
 }
 
 // upcast runs the first of some events through the upcasters. Failed is the failure of the
@@ -207,6 +214,23 @@ func (s *session) retried(ctx context.Context, event []byte) ([]byte, error) {
 	}
 	s.picked, _, err = s.spec.pickOf(s.picked[:0], u.records, u.first)
 	return s.picked, err
+}
+
+// takeKeys gives an event the declared key that it has, or the first of those that what
+// upcasters make of it has, and returns the others.
+func (s *session) takeKeys(ctx context.Context, e *abi.Record) (more [][]byte) {
+	if s.spec.KeyOf == nil {
+		return nil
+	}
+	if !s.chain.isEmpty() {
+		records, err := s.retried(ctx, e.Append(nil))
+		if keys := keysOf(records); err == nil && len(keys) > 0 {
+			e.Key = keys[0]
+			return keys[1:]
+		}
+	}
+	e.Key = s.spec.KeyOf(*e)
+	return nil
 }
 
 // Upcast runs an event, a record of sdk/abi as it is stored, through the upcasters of a

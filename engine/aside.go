@@ -151,17 +151,21 @@ func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 	if s.aside.full = s.fullBefore(e); s.aside.full != nil {
 		return true
 	}
-	l = l.of(e)
+	s.keepLetter(s.letterOf(l, e, more))
+	return true
+}
+
+// letterOf is the letter for an event, whose bytes are copied.
+func (s *session) letterOf(l Letter, e *abi.Record, more [][]byte) Letter {
+	stored := *e
+	if !s.chain.isEmpty() {
+		stored.Key = nil // it is upcast again when it is retried, and gets its key then
+	}
+	l.Sequence, l.Key, l.Event = e.Sequence, bytes.Clone(e.Key), stored.Append(nil)
 	for _, key := range more {
 		l.Keys = append(l.Keys, bytes.Clone(key))
 	}
-	if !s.chain.isEmpty() {
-		stored := *e
-		stored.Key = nil // it is upcast again when it is retried, and gets its key then
-		l.Event = stored.Append(nil)
-	}
-	s.keepLetter(l)
-	return true
+	return l
 }
 
 // waits reports whether an event has to queue behind another one of one of its keys.
@@ -213,12 +217,6 @@ func (s *session) fullBefore(e *abi.Record) *fullError {
 		return nil
 	}
 	return &fullError{event: e.Sequence, have: uint64(have), limit: s.spec.Letters}
-}
-
-// of is the letter for an event, whose bytes are copied.
-func (l Letter) of(e *abi.Record) Letter {
-	l.Sequence, l.Key, l.Event = e.Sequence, bytes.Clone(e.Key), e.Append(nil)
-	return l
 }
 
 func (s *session) keepLetter(l Letter) {

@@ -52,6 +52,9 @@ func (s *session) heed(ctx context.Context, through uint64) error {
 		if h == nil || through < h.at || s.repeats() {
 			return nil
 		}
+		if s.batch != nil { // events up to there may be no one's, or set aside: it has read them too
+			s.reach(s.batch, h.at+1)
+		}
 		s.advance(h.at)
 		if err := s.commitAll(ctx); err != nil {
 			return err

@@ -80,6 +80,12 @@ func (m *monitor) enter(s RunnerState, reason, hint string) {
 	m.notifyLocked()
 }
 
+// end notes that the runner does not run any more, and answers what waits for it.
+func (m *monitor) end(reason, hint string) {
+	m.enter(Stopped, reason, hint)
+	m.refuseOrders(m.stopped())
+}
+
 // fails notes the event that a projection, which was just halted, is halted before.
 func (m *monitor) fails(sequence uint64) {
 	m.mu.Lock()

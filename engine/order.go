@@ -30,6 +30,10 @@ func (m *monitor) order(ctx context.Context, do func(context.Context, *session) 
 		m.mu.Unlock()
 		return &StoppedError{State: Paused, Reason: "an operator paused it", Hint: "resume it first"}
 	}
+	if m.state == Stopped { // nobody would look at it
+		defer m.mu.Unlock()
+		return &StoppedError{State: m.state, Reason: m.reason, Hint: m.hint}
+	}
 	m.orders = append(m.orders, o)
 	m.notifyLocked()
 	m.mu.Unlock()

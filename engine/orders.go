@@ -109,13 +109,11 @@ func (s *session) pass(ctx context.Context) (Ordered, error) {
 	if !AnchorOf(e).Same(s.failed.event) {
 		return Ordered{}, &refusedError{fmt.Errorf("event %d is not the one that failed: %w", e.Sequence, ErrNoLetter)}
 	}
-	if s.spec.KeyOf != nil && s.chain.isEmpty() {
-		e.Key = s.spec.KeyOf(e)
-	}
+	more := s.takeKeys(ctx, &e)
 	if full := s.fullBefore(&e); full != nil {
 		return Ordered{}, &refusedError{full}
 	}
-	l := s.failed.letter.of(&e)
+	l := s.letterOf(s.failed.letter, &e, more)
 	l.Status = Skipped
 	s.keepLetter(l)
 	s.arrive(e)

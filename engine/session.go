@@ -34,6 +34,7 @@ type session struct {
 	anchors  []Anchor
 	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
+	batch    *Batch        // that is being applied; nil between two of them
 	cutAt    uint64        // sequence of the last cut
 	cutTime  time.Time     // of the last cut
 	took     time.Duration // by the last commit

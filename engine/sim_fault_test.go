@@ -100,17 +100,16 @@ func (l *life) dawdle(kind string) {
 // simStore is the store as one life sees it.
 type simStore struct {
 	*life
-	store *enginetest.Store
-	open  func(name, generation string, create bool, ks *enginetest.Keyspace)
+	world *simWorld
 }
 
 // Open implements engine.Store.
 func (s simStore) Open(ctx context.Context, name, generation string, create bool) (ks engine.Keyspace, err error) {
 	err = s.do("open of "+name, func() error {
-		opened, err := s.store.Open(ctx, name, generation, create)
+		opened, err := s.world.store.Open(ctx, name, generation, create)
 		if err == nil {
 			ks = &simKeyspace{Keyspace: opened.(*enginetest.Keyspace), life: s.life, name: name}
-			s.open(name, generation, create, opened.(*enginetest.Keyspace))
+			s.world.opened(name, generation, opened.(*enginetest.Keyspace))
 		}
 		return err
 	})
@@ -119,7 +118,10 @@ func (s simStore) Open(ctx context.Context, name, generation string, create bool
 
 // Remove implements engine.Store.
 func (s simStore) Remove(name, generation string) error {
-	return s.do("removal of "+name, func() error { return s.store.Remove(name, generation) })
+	return s.do("removal of "+name, func() error {
+		s.world.removed(name, generation)
+		return s.world.store.Remove(name, generation)
+	})
 }
 
 // simKeyspace is a keyspace as one life sees it.
@@ -275,12 +277,18 @@ func (k *simKeyspace) Close() error {
 // simCatalog is the catalog as one life sees it.
 type simCatalog struct {
 	*enginetest.Catalog
-	life *life
+	life  *life
+	world *simWorld
 }
 
 // Update implements engine.Catalog.
 func (c simCatalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
-	return c.life.do("catalog of "+name, func() error { return c.Catalog.Update(name, fn) })
+	return c.life.do("catalog of "+name, func() error {
+		before := c.Catalog.Projection(name)
+		err := c.Catalog.Update(name, fn)
+		c.world.recorded(name, before, c.Catalog.Projection(name))
+		return err
+	})
 }
 
 // simSource is the server as one life sees it.

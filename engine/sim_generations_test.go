@@ -121,12 +121,24 @@ func (w *simWorld) rests(g simRole, s engine.Status) bool {
 	case engine.Halted:
 		return true
 	case engine.Stopped:
-		return !w.restores
+		return !w.restores && !w.isDeclared(g)
 	case engine.Diverged:
 		if !g.other {
 			w.failf("%s (%+v) has diverged, though the history is what it was: %s", g.as, g.simTraits, s.Reason)
 		}
 		return true
+	}
+	return false
+}
+
+// isDeclared reports whether a generation is what its projection is declared as.
+func (w *simWorld) isDeclared(g simRole) bool {
+	for _, p := range w.projections {
+		for _, r := range w.catalog.Projection(g.name).Generations {
+			if p.name == g.name && r.ID == g.id {
+				return p.as(r.Declaration).version == p.version && p.as(r.Declaration).build == p.build
+			}
+		}
 	}
 	return false
 }
@@ -146,6 +158,14 @@ func (w *simWorld) checkKept(p *simProjection) {
 		return slices.ContainsFunc(record.Generations, func(g engine.GenerationRecord) bool {
 			return g.ID == id && (!g.Dropped || slices.ContainsFunc(w.held, func(h heldReading) bool { return h.Generation == id }))
 		})
+	}
+	open := []string{}
+	for _, g := range w.roles(p) {
+		open = append(open, g.id)
+	}
+	slices.Sort(open)
+	if opened := w.store.Opened(p.name); len(w.held) == 0 && !slices.Equal(opened, open) {
+		w.failf("%s: open are %v, want %v", p.name, opened, open)
 	}
 	for _, id := range w.store.Generations(p.name) {
 		if !named(id) {

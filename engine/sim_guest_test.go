@@ -51,11 +51,13 @@ type simTraits struct {
 	whole   bool // it has a row that all events write: it cannot be split
 	keyed   bool // a key is declared
 	picky   bool // only some subjects are its own
+	upcast  bool // upcasters make several records of its events
 	policy  engine.Policy
 	letters int
 	start   engine.Start
 	keep    time.Duration // how long a previous generation is kept
 	swaps   bool          // another build takes over the state
+	promote engine.PromotePolicy
 }
 
 // simDeclaration is what a projection with some traits is made again of.
@@ -103,7 +105,7 @@ func (s simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint6
 		Partitions:      pick(1, 1, 2, 3, 4),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(pick(3, 20, 1000)), Every: time.Duration(pick(1, 60, 3600)) * time.Second, Keep: pick(1, 2, 3)},
 		Pins:            engine.PinPolicy{Max: 3, MaxAge: time.Hour},
-		AutoPromote:     engine.PromoteItself,
+		AutoPromote:     s.promote,
 		KeepPrevious:    s.keep, Schema: s.version,
 		Declaration: simDeclaration{s.name, s.version, s.build}.json(),
 	}
@@ -130,6 +132,10 @@ func (s simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint6
 	if s.memory || s.whole || !s.keyed {
 		out.Partitions = 1
 	}
+	if s.upcast { // an event is several records
+		m.Buffer, m.Fuel = pick(0, 0, 600), pick(0, 0, 4, 7)
+		out.Upcasters = s.upcasters(r, level)
+	}
 	return out
 }
 
@@ -143,6 +149,9 @@ type simGuest struct {
 
 // Event implements enginetest.Guest.
 func (g *simGuest) Event(e abi.Record, st engine.State) error {
+	if e.Data[0] == simNone {
+		return nil
+	}
 	g.dawdle(e.Sequence)
 	account, kind := string(e.Subject[2:]), e.Data[0]
 	list, _, err := st.Get([]byte("L" + account))
@@ -216,6 +225,9 @@ type simRememberer struct {
 
 // Event implements enginetest.Guest.
 func (g *simRememberer) Event(e abi.Record, st engine.State) error {
+	if e.Data[0] == simNone {
+		return nil
+	}
 	g.count++
 	if err := st.Put(fmt.Appendf(nil, "C%d", e.Sequence), strconv.AppendInt(nil, int64(g.count), 10)); err != nil {
 		return err

@@ -157,6 +157,8 @@ func (w *simWorld) wayOut(p *simProjection) {
 			accept = !errors.Is(err, engine.ErrNotAcceptable) && !errors.As(err, &stopped) // its memory may be older
 		} else if c := w.status(p).Candidate; c == nil || c.State == engine.Diverged || c.State == engine.Stopped {
 			w.rebuild(p)
+		} else if c.State == engine.Live && !c.Auto {
+			w.turn(p, "promote", w.life.engine.Promote)
 		} else if c.State == engine.Halted && tries > 10 {
 			return
 		}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"gnomon/engine"
-	"gnomon/sdk/abi"
 )
 
 // passingTrouble is in the reason of every halt that no event is to blame for: it is gone
@@ -21,12 +21,25 @@ func troubled(call string) error {
 // simModule is a module whose instances cannot always be made, and fail now and then.
 type simModule struct {
 	engine.Module
-	life *life
-	name string // of the projection
+	life   *life
+	name   string // of the projection
+	closed atomic.Int32
+}
+
+// Close implements engine.Module's optional part.
+func (m *simModule) Close(context.Context) error {
+	if m.closed.Add(1) > 1 {
+		panic("a module is closed twice:\n" + m.life.seen.last())
+	}
+	return nil
 }
 
 // Instantiate implements engine.Module.
 func (m *simModule) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+	if m.closed.Load() > 0 {
+		m.life.seen.saw("BUG %s: an instance of a module that was closed", m.name)
+		panic("an instance is made of a module that was closed:\n" + m.life.seen.last())
+	}
 	if m.life.dice.hit("instance "+m.name, m.life.sky.Load().instance) {
 		m.life.seen.saw("%s: no instance can be made", m.name)
 		if m.life.dice.hit("whose fault "+m.name, 0.5) {
@@ -60,7 +73,7 @@ func (in *simInstance) Apply(ctx context.Context, records []byte, st engine.Stat
 	if in.failed {
 		return errors.New("an instance was used after it had failed")
 	}
-	first, rest, err := abi.Next(records)
+	first, rest, err := firstEvent(records)
 	switch {
 	case err != nil:
 		return err

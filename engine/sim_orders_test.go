@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"testing/synctest"
 	"time"
 
 	"gnomon/engine"
@@ -35,33 +34,39 @@ func (w *simWorld) stepOrder(r *rand.Rand) {
 			}
 		}
 	}
+	g, ok := w.anyRole(r, p)
 	if p.policy == engine.Halt {
-		w.seen.step("%s: pass over the failing event", p.name)
-		if seq := w.status(p).Failing; seq != 0 {
-			w.order(p, engine.SkipLetters, engine.Letters{Sequence: seq}, true)
+		w.seen.step("%s: pass over the failing event", g.as)
+	} else {
+		w.seen.step("%s: %s %d %s", g.as, verb, t.Sequence, t.Key)
+	}
+	if !ok {
+		return
+	}
+	if p.policy == engine.Halt {
+		if s, _ := w.life.engine.Status(g.as); s.Failing != 0 {
+			w.order(g, engine.SkipLetters, engine.Letters{Sequence: s.Failing}, true)
 		}
 		return
 	}
-	w.seen.step("%s: %s %d %s", p.name, verb, t.Sequence, t.Key)
-	w.order(p, verb, t, false)
+	w.order(g, verb, t, false)
 }
 
 // order gives an order, and notes what may have come of it.
-func (w *simWorld) order(p *simProjection, verb engine.Verb, t engine.Letters, passes bool) {
-	synctest.Wait()
-	l, g := w.life, w.generation(p)
-	if g == nil {
-		return
-	}
+func (w *simWorld) order(role simRole, verb engine.Verb, t engine.Letters, passes bool) {
+	l, g := w.life, role.simGeneration
 	ctx, done := w.patiently(2 * time.Minute)
 	defer done()
 	var before engine.Version
 	if ck, err := g.keyspace.Latest(); err == nil {
 		before = ck.Version
 	}
-	came, err := l.engine.Order(ctx, p.name, verb, t)
-	w.seen.saw("%s: %s of %d %s: %+v, %v", p.name, verb, t.Sequence, t.Key, came, err)
+	came, err := l.engine.Order(ctx, role.as, verb, t)
+	w.seen.saw("%s: %s of %d %s: %+v, %v", role.as, verb, t.Sequence, t.Key, came, err)
 	var stopped *engine.StoppedError
+	if s, gone := l.engine.Status(role.as); gone == nil && s.State == engine.Stopped && errors.Is(err, context.DeadlineExceeded) {
+		w.failf("%s: an order waits for what does not run", role.as)
+	}
 	withdrawn := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	if errors.Is(err, engine.ErrNoLetter) || errors.As(err, &stopped) || withdrawn {
 		return

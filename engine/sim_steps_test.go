@@ -70,6 +70,10 @@ var simSteps = []struct {
 	{3, (*simWorld).stepTrim},
 	{2, (*simWorld).stepRebuild},
 	{1, (*simWorld).stepAccept},
+	{4, (*simWorld).stepDeclare},
+	{2, (*simWorld).stepWithdraw},
+	{8, (*simWorld).stepTurn},
+	{3, (*simWorld).stepCompare},
 	{1, (*simWorld).stepRewrite},
 }
 
@@ -164,8 +168,8 @@ func (w *simWorld) stepCrash(r *rand.Rand) {
 	w.stop(how)
 	if w.changes && r.IntN(3) == 0 {
 		p := w.anyProjection(r)
-		p.version = 1 + r.IntN(3)
-		w.seen.step("%s has module %d", p.name, p.version)
+		p.version, p.build = 1+r.IntN(3), r.IntN(2)
+		w.seen.step("%s has module %d.%d", p.name, p.version, p.build)
 	}
 	for _, g := range w.generations() {
 		w.check(g)
@@ -199,8 +203,9 @@ func (w *simWorld) stepDisk(r *rand.Rand) {
 func (w *simWorld) stepSnapshot(r *rand.Rand) {
 	p, name := w.anyProjection(r), fmt.Sprint("s", r.IntN(9))
 	w.seen.step("%s: snapshot %s", p.name, name)
-	_, err := w.life.engine.CreateSnapshot(w.t.Context(), p.name, name)
-	if err != nil && !errors.Is(err, engine.ErrNotReady) && !errors.Is(err, engine.ErrSnapshotExists) && !errors.Is(err, engine.ErrTooManySnapshots) && !errors.Is(err, errDisk) && !w.life.isOver() {
+	g, _ := w.anyRole(r, p)
+	_, err := w.life.engine.CreateSnapshot(w.t.Context(), g.as, name)
+	if err != nil && !errors.Is(err, engine.ErrNotReady) && !errors.Is(err, engine.ErrNoGeneration) && !errors.Is(err, engine.ErrSnapshotExists) && !errors.Is(err, engine.ErrTooManySnapshots) && !errors.Is(err, errDisk) && !w.life.isOver() {
 		w.failf("snapshot: %v", err)
 	}
 }
@@ -213,7 +218,8 @@ func (w *simWorld) stepHold(r *rand.Rand) {
 		return
 	}
 	w.seen.step("%s: a reading begins", p.name)
-	w.hold(p)
+	g, _ := w.anyRole(r, p)
+	w.hold(g.as)
 }
 
 func (w *simWorld) stepCalm(*rand.Rand) { w.quiet() }
@@ -321,14 +327,24 @@ func (w *simWorld) quiet() {
 	}
 	w.sleep(2 * time.Second)
 	w.look()
+	readers := 0
 	for _, p := range w.projections {
 		for _, g := range w.roles(p) {
 			w.checkAtRest(p, g)
 		}
 		w.checkKept(p)
-		if p.floor.loose && w.status(p).State != engine.Diverged {
+		w.any(p, func(g simRole, s engine.Status) bool {
+			if s.State != engine.Stopped {
+				readers++
+			}
+			return false
+		})
+		if p.floor.loose && !w.generation(p).other {
 			p.floor = floor{}
 		}
+	}
+	if n := w.life.engine.Expected(streamName); len(w.held) == 0 && n != readers {
+		w.failf("%d readers are expected, and %d generations read", n, readers)
 	}
 }
 

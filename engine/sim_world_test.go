@@ -37,6 +37,7 @@ type simWorld struct {
 	life        *life
 	held        []heldReading
 	changes     bool // modules may be changed; else the stream may be trimmed
+	restores    bool // what was declared before can be run again
 
 	mu    sync.Mutex
 	gens  map[string]*simGeneration
@@ -46,8 +47,7 @@ type simWorld struct {
 // simProjection is a projection whatever its module is at present.
 type simProjection struct {
 	simTraits
-	generation string // that runs, or is about to
-	floor      floor  // under which readers must not fall
+	floor floor // under which readers must not fall
 }
 
 // floor is what readers have seen. Durable is the part of it that a crash of the machine
@@ -108,9 +108,11 @@ func newSimWorld(t *testing.T, d *dice, seen *trace) *simWorld {
 	w.server.Create(streamName)
 	w.calm()
 	r := d.of("world")
-	w.changes = r.IntN(3) > 0
+	w.changes, w.restores = r.IntN(3) > 0, r.IntN(3) > 0
 	for i := range 1 + r.IntN(3) {
-		w.projections = append(w.projections, drawProjection(r, string(rune('p'+i))))
+		p := drawProjection(r, string(rune('p'+i)))
+		p.upcast = d.of("upcasters of %s", p.name).IntN(3) == 0
+		w.projections = append(w.projections, p)
 	}
 	for _, p := range w.projections {
 		seen.step("projection %+v", p.simTraits)
@@ -121,6 +123,7 @@ func newSimWorld(t *testing.T, d *dice, seen *trace) *simWorld {
 func drawProjection(r *rand.Rand, name string) *simProjection {
 	policies := []engine.Policy{engine.Halt, engine.Skip, engine.DeadLetter, engine.Quarantine, engine.Quarantine}
 	s := simTraits{name: name, version: 1, policy: policies[r.IntN(len(policies))], letters: []int{3, 12, 1000}[r.IntN(3)]}
+	s.keep, s.swaps, s.promote = drawKeep(r), r.IntN(2) == 0, drawPromotion(r)
 	s.memory, s.whole, s.keyed, s.picky = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(4) > 0, r.IntN(3) == 0
 	switch r.IntN(5) {
 	case 0:
@@ -144,46 +147,73 @@ func (w *simWorld) start() {
 	r := w.dice.of("start after %d steps", w.seen.count())
 	l := &life{dice: w.dice, sky: &w.sky, seen: w.seen, over: make(chan struct{})}
 	l.engine = engine.New(engine.Options{
-		Source: simSource{l, w.server}, Store: simStore{l, w.store, w.opened}, Catalog: simCatalog{w.catalog, l},
+		Source: simSource{l, w.server}, Store: simStore{l, w}, Catalog: simCatalog{w.catalog, l, w},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Space: &w.disk, Reserve: 1000 << 20,
+		Restore: w.restorer(r, l),
 	})
 	w.life = l
 	w.store.Abandon()
+	var refused []*simProjection
 	for _, p := range w.projections {
-		spec := p.spec(r, &w.level, func(seq uint64) { w.glance(l, p, seq) })
-		p.generation = spec.Generation()
-		spec.Module = &simModule{spec.Module, l, p.name}
-		if _, err := l.engine.Declare(w.t.Context(), spec); err != nil {
+		plan, err := l.engine.Declare(w.t.Context(), w.specOf(r, l, p, p.simTraits))
+		if err != nil && plan.Action == engine.ActSwap { // what ran goes on
+			refused = append(refused, p)
+			err = l.engine.Refuse(w.t.Context(), p.name, err)
+		}
+		if err != nil {
 			w.failf("start: %v", err)
 		}
 	}
 	l.engine.Start(w.t.Context())
-}
-
-// opened notes a keyspace that a life opens: with create, one that is to run.
-func (w *simWorld) opened(name, id string, create bool, ks *enginetest.Keyspace) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.projections {
-		if p.name == name && create {
-			p.generation = id
-		}
-		if p.name == name && w.gens[name+id] == nil {
-			ks.Max = []engine.TxLimit{{Writes: 40, Bytes: 1 << 20}, {Writes: 1000, Bytes: 40_000}, {Writes: 1000, Bytes: 1 << 20}}[int(w.dice.roll("limit "+name)*3)]
-			w.gens[name+id] = &simGeneration{simTraits: p.simTraits, id: id, keyspace: ks, scripts: [][]simOrder{nil}, levels: []simLevel{{0, int(w.level.Load())}}, other: p.beginsBefore(w.first)}
+	for _, p := range refused {
+		w.calm()
+		if !w.declare(r, p) {
+			w.failf("%s cannot be declared", p.name)
 		}
 	}
 }
 
-// Runs reports whether a generation is the one that its projection runs.
-func (w *simWorld) runs(g *simGeneration) bool {
-	return slices.ContainsFunc(w.projections, func(p *simProjection) bool { return w.generation(p) == g })
+// specOf is the spec of a projection with some traits, in one life.
+func (w *simWorld) specOf(r *rand.Rand, l *life, p *simProjection, traits simTraits) engine.Spec {
+	spec := traits.spec(r, &w.level, func(seq uint64) { w.glance(l, p, seq) })
+	spec.Module = &simModule{Module: spec.Module, life: l, name: p.name}
+	for i := range spec.Upcasters {
+		u := &spec.Upcasters[i]
+		u.Module = &simModule{Module: u.Module, life: l, name: p.name}
+	}
+	return spec
 }
 
-func (w *simWorld) generation(p *simProjection) *simGeneration {
+// opened notes a keyspace that a life opens.
+func (w *simWorld) opened(name, id string, ks *enginetest.Keyspace) {
+	record := w.catalog.Projection(name)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.gens[p.name+p.generation]
+	for _, p := range w.projections {
+		if p.name == name && w.gens[name+id] == nil {
+			traits := p.simTraits
+			for _, g := range record.Generations {
+				if g.ID == id {
+					traits = traits.as(g.Declaration)
+				}
+			}
+			ks.Max = []engine.TxLimit{{Writes: 40, Bytes: 1 << 20}, {Writes: 1000, Bytes: 40_000}, {Writes: 1000, Bytes: 1 << 20}}[int(w.dice.roll("limit "+name)*3)]
+			w.gens[name+id] = &simGeneration{
+				simTraits: traits, id: id, keyspace: ks, scripts: [][]simOrder{nil}, levels: []simLevel{{0, int(w.level.Load())}},
+				other: record.Rebuilds == 0 && p.beginsBefore(w.first),
+			}
+		}
+	}
+}
+
+// removed notes that a life removed a keyspace, which nobody may need.
+func (w *simWorld) removed(name, id string) {
+	if r := w.catalog.Projection(name); id == r.Live || id == r.Candidate || id == r.Previous {
+		w.violate("%s: keyspace %s is removed, though it has a role: %s, %s, %s", name, id, r.Live, r.Candidate, r.Previous)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.gens, name+id)
 }
 
 func (w *simWorld) generations() (all []*simGeneration) {
@@ -242,9 +272,10 @@ func (w *simWorld) readFloor(l *life, p *simProjection) {
 }
 
 // hold keeps a reading open over what follows.
-func (w *simWorld) hold(p *simProjection) {
-	if reading, err := w.life.engine.Read(p.name); err == nil {
+func (w *simWorld) hold(name string) {
+	if reading, err := w.life.engine.Read(name); err == nil {
 		w.held = append(w.held, heldReading{reading, reading.Checkpoint.Digest})
+		w.failIfNot(reading)
 	}
 }
 
@@ -279,6 +310,11 @@ func (w *simWorld) stop(how string) {
 	}
 	crashed := l.isOver()
 	l.end("closed")
+	for _, p := range w.projections {
+		if open := w.store.Opened(p.name); !crashed && len(open) > 0 {
+			w.failf("%s: keyspaces are still open: %v", p.name, open)
+		}
+	}
 	if n := l.views.Load(); n != 0 {
 		w.failf("%d views were not closed", n)
 	}

@@ -15,7 +15,7 @@ import (
 var (
 	simSeed = flag.Uint64("sim.seed", 0, "play the simulation of this seed only")
 	simFrom = flag.Uint64("sim.from", 1, "the first seed")
-	simMost = flag.Uint64("sim.most", 0, "so many seeds at most; 0: 2000, or any number with GNOMON_SOAK")
+	simMost = flag.Uint64("sim.most", 0, "so many seeds; 0: for 8 seconds, or until the deadline with GNOMON_SOAK")
 	simSide = flag.Int("sim.side", 2, "so many seeds side by side")
 )
 
@@ -76,15 +76,15 @@ func TestSimulation(t *testing.T) {
 		simulateOrFail(t, *simSeed)
 		return
 	}
-	seeds, budget := uint64(2000), 60*time.Second
+	seeds, budget := uint64(1<<60), 8*time.Second
 	switch {
-	case os.Getenv("GNOMON_SOAK") != "":
-		seeds, budget = 1<<60, time.Hour
+	case os.Getenv("GNOMON_SOAK") != "" || *simMost != 0:
+		budget = time.Hour
 		if end, ok := t.Deadline(); ok {
 			budget = time.Until(end) * 8 / 10
 		}
 	case testing.Short():
-		budget = 6 * time.Second
+		budget = 4 * time.Second
 	}
 	if *simMost != 0 {
 		seeds = *simMost

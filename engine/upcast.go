@@ -338,8 +338,8 @@ func (l *link) call(ctx context.Context, records []byte, alone bool) ([]byte, er
 	}
 	if l.instance == nil {
 		in, err := l.Module.Instantiate(ctx, InstanceConfig{Settings: l.Settings, Memory: l.Memory, Log: l.Log})
-		if err != nil { // of no event: nothing that could be skipped
-			return nil, fmt.Errorf("upcaster %s: instantiate module: %v", l.Name, err)
+		if err != nil { // of no event, whatever it is: nothing that could be set aside
+			return nil, &instanceError{fmt.Errorf("upcaster %s: instantiate module: %v", l.Name, err)}
 		}
 		l.instance = in
 	}

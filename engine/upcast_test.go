@@ -366,6 +366,26 @@ func (r *running) wantStoredLetters(b *bench, want ...string) {
 	}
 }
 
+// An event that an upcaster fails on, and that has to queue behind another one of its key,
+// is not a failure before its turn comes.
+func TestFailingUpcasterInAQueue(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.twoAccounts(4)
+		m := &moodyUpcaster{refuses: map[uint64]bool{1: true, 5: true, 4: true}}
+		e := b.start(setsAside(journalModule, engine.Quarantine, upcasters(m.module())))
+		e.awaitLive(8)
+		const refused = "upcaster up0: upcast returned an error: not "
+		e.wantStoredLetters(b, "1 failed a "+refused+"1", "3 parked a", "4 failed b "+refused+"4", "5 parked a", "6 parked b", "7 parked a", "8 parked b")
+		delete(m.refuses, 1)
+		if done := e.order(engine.RetryLetters, engine.Letters{Key: []byte("a")}); done.Done != 2 || done.Seq != 5 || done.Error != refused+"5" {
+			t.Errorf("%+v", done)
+		}
+		if got := e.setAside()[1]; got.Sequence != 5 || got.Status != engine.Failed || got.Attempts != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // With on_error = "halt" a projection stops just before the event that its upcaster fails
 // on, everything before is committed, and it goes on when the upcaster is mended, or the
 // event is skipped.
@@ -451,7 +471,7 @@ func TestSkipOfRewrittenEvent(t *testing.T) {
 		e.order(engine.SkipLetters, engine.Letters{Sequence: 3})
 		e.awaitLive(4)
 		e.wantJournals("1 1 ", "2 2 4 4 ")
-		e.wantStoredLetters(b, "3 skipped  apply returned an error: no x of 3")
+		e.wantStoredLetters(b, "3 skipped a+x apply returned an error: no x of 3")
 	})
 }
 
@@ -657,23 +677,35 @@ func TestUpcasterOutputIsBounded(t *testing.T) {
 	})
 }
 
-// A module that cannot be instantiated as an upcaster halts the projection, whatever its
-// on_error: no event has failed.
+// When an instance of an upcaster cannot be made, whatever on_error is, no event has
+// failed: it is tried again by itself.
 func TestUpcasterThatDoesNotStart(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(3)
-		e := b.start(setsAside(ledgerModule, engine.Skip, upcasters(noStart{rewrites})))
-		got := e.awaitState(engine.Halted)
+		m := &noStart{Module: enginetest.Upcaster("keeps", func(e abi.Record, out func(abi.Record)) error { out(e); return nil })}
+		m.not.Store(true)
+		e := b.start(setsAside(ledgerModule, engine.Skip, upcasters(m), func(s *engine.Spec) { s.KeyOf = nil }))
+		got := e.awaitState(engine.Stalled)
 		if !strings.Contains(got.Reason, "upcaster up0: instantiate module: start trapped: no") || got.Aside != (engine.Aside{}) {
 			t.Errorf("status %+v", got)
 		}
+		m.not.Store(false)
+		e.awaitLive(3)
+		e.wantLedger(1, 3)
 	})
 }
 
-type noStart struct{ engine.Module }
+// noStart is a module that cannot always be started.
+type noStart struct {
+	engine.Module
+	not atomic.Bool
+}
 
-func (noStart) Instantiate(context.Context, engine.InstanceConfig) (engine.Instance, error) {
-	return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: "no", Event: -1}
+func (m *noStart) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+	if m.not.Load() {
+		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: "no", Event: -1}
+	}
+	return m.Module.Instantiate(ctx, c)
 }
 
 // Upcasters are a part of what identifies a generation and its source: their modules,
@@ -739,5 +771,27 @@ func TestUpcastOfOneEvent(t *testing.T) {
 	e.Sequence = 4
 	if records, failed, err := s.Upcast(t.Context(), e.Append(nil)); len(records) != 0 || failed != -1 || err != nil {
 		t.Errorf("records %q, failed %d, %v", records, failed, err)
+	}
+}
+
+// What upcasters cost beside the guest's own work: one that keeps all events as they are,
+// of all subjects, and of none of them.
+func BenchmarkUpcast(b *testing.B) {
+	source := engine.NewLaidOut()
+	keeps := enginetest.Upcaster("keeps", func(e abi.Record, out func(abi.Record)) error { out(e); return nil })
+	none := func([]byte) bool { return false }
+	for name, change := range map[string]func(*engine.Spec){
+		"without": func(*engine.Spec) {},
+		"all":     upcasters(keeps),
+		"none":    func(s *engine.Spec) { upcasters(keeps)(s); s.Upcasters[0].Filter = none },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				catchUp(b, source, 1, change)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*source.Events()), "ns/event")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }

@@ -12,12 +12,12 @@ import (
 func snapshotCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "snapshot",
-		Short: "Take and list named snapshots of a projection's state",
+		Short: "Take, list, export and import snapshots of a projection's state",
 		Long: `A snapshot pins a version of a projection's state under a name. It is instant, for
 nothing is copied; it costs the disk that every later version of a changed key takes.`,
 		Example: "  engine snapshot create repo-files before-upgrade\n  engine snapshot list repo-files",
 	}
-	c.AddCommand(snapshotCreateCommand(), snapshotListCommand())
+	c.AddCommand(snapshotCreateCommand(), snapshotListCommand(), snapshotExportCommand(), snapshotImportCommand())
 	chooses(c)
 	return c
 }

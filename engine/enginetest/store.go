@@ -51,6 +51,20 @@ func (s *Store) Open(_ context.Context, projection, generation string, create bo
 	return s.keyspaces[name], nil
 }
 
+// Opened lists the generations of a projection whose keyspaces are open, sorted.
+func (s *Store) Opened(projection string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for name, ks := range s.keyspaces {
+		if generation, ok := strings.CutPrefix(name, projection+"/"); ok && s.opened[name] > int(ks.Closed()) {
+			all = append(all, generation)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // Abandon forgets who has keyspaces open: their process has died.
 func (s *Store) Abandon() {
 	s.mu.Lock()

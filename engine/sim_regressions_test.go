@@ -1,0 +1,210 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
+)
+
+// These are what simulations found, each as a test of its own.
+
+// A projection that was withdrawn while a candidate was built, and is declared again, has
+// both of its generations follow the stream, and no order waits for one that is stopped.
+func TestDeclaredAgainBothRun(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		changed := spec(ledgerModuleAs("changed"), byHand)
+		e := b.start(spec(ledgerModule, byHand))
+		e.awaitLive(20)
+		e.declare(changed)
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
+		if err := e.Withdraw(t.Context(), "p", "a test"); err != nil {
+			t.Fatal(err)
+		}
+		b.append(5)
+		for _, name := range []string{"p", "p@candidate"} {
+			var stopped *engine.StoppedError
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if _, err := e.Order(ctx, name, engine.RetryLetters, engine.Letters{}); !errors.As(err, &stopped) || stopped.State != engine.Stopped {
+				t.Errorf("order of %s: %v", name, err)
+			}
+			cancel()
+		}
+		e.declare(changed)
+		e.await("both", func(s engine.Status) bool { return s.Position == 25 && s.Candidate.Position == 25 })
+	})
+}
+
+// A process that died between naming a candidate and making its keyspace leaves nothing in
+// the way, also when the projection is declared as yet another one by then, and what was
+// named cannot be made again.
+func TestCandidateThatWasNeverMade(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.append(20)
+			if live {
+				e := b.start(spec(ledgerModule))
+				e.awaitLive(20)
+				e.stop()
+			}
+			died := errors.New("the process has died")
+			engineOf := func(store engine.Store, catalog engine.Catalog) *engine.Engine {
+				return engine.New(engine.Options{Source: b.server, Store: store, Catalog: catalog, Log: slog.New(slog.DiscardHandler)})
+			}
+			e := engineOf(failingStore{died}, &dyingCatalog{Catalog: b.catalog, updates: 1})
+			if live {
+				e = engineOf(openOnly{b.store, died}, &dyingCatalog{Catalog: b.catalog, updates: 1})
+			}
+			if _, err := e.Declare(t.Context(), spec(ledgerModuleAs("second"))); !errors.Is(err, died) {
+				t.Fatalf("declare: %v", err)
+			}
+			e.Close()
+			r := b.catalog.Projection("p")
+			if named := r.Live; !live && slices.Contains(b.store.Generations("p"), named) || live && r.Candidate == "" {
+				t.Fatalf("record %+v", r)
+			}
+			e = engineOf(b.store, b.catalog)
+			defer e.Close()
+			third := spec(ledgerModuleAs("third"))
+			if _, err := e.Declare(t.Context(), third); err != nil {
+				t.Fatal(err)
+			}
+			e.Start(t.Context())
+			time.Sleep(time.Minute) // of the bubble
+			s, err := e.Status("p")
+			if err != nil || s.State != engine.Live || s.Generation != third.Generation() || s.Position != 20 {
+				t.Errorf("status %+v, %v", s, err)
+			}
+			if all := b.store.Generations("p"); len(all) != 1 {
+				t.Errorf("generations %v", all)
+			}
+		})
+	}
+}
+
+// A position at which a generation stood still for another one is of the last event up to
+// it, also when that is not one of its own.
+func TestPositionOfHold(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		// The candidate stands after 31, which neither of them picks, when 32 to 40 are there.
+		picky := func(s *engine.Spec) {
+			byHand(s)
+			s.Batch.Events = 100
+			s.Filter = func(subject []byte) bool { return string(subject) != "e.other" }
+			s.Subjects = []string{"e.x"}
+		}
+		gate := make(chan struct{})
+		slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+			if e.Sequence == 30 {
+				<-gate
+			}
+			return ledger(e, st)
+		})
+		b.append(20)
+		e := b.start(spec(ledgerModule, picky))
+		e.awaitLive(20)
+		e.declare(spec(slow, picky))
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
+		b.append(9)
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.Position == 29 })
+		b.append(1) // it is at work on
+		e.await("the live one", func(s engine.Status) bool { return s.Position == 30 })
+		time.Sleep(time.Second)                                // of the bubble
+		b.server.Append(streamName, "e.other", []byte("data")) // 31
+		e.await("the live one", func(s engine.Status) bool { return s.Position == 31 })
+		done := make(chan error, 1)
+		go func() {
+			c, err := e.Compare(t.Context(), "p")
+			if err == nil {
+				for _, r := range []*engine.Reading{c.Live, c.Candidate} {
+					if p := r.Checkpoint.Position; p.Sequence != c.Sequence || !p.Time.Equal(b.timeOf(p.Sequence)) {
+						t.Errorf("position %+v, want the time %s", p, b.timeOf(p.Sequence))
+					}
+				}
+				c.Close()
+			}
+			done <- err
+		}()
+		time.Sleep(time.Second) // of the bubble
+		for range 9 {
+			b.server.Append(streamName, "e.x", []byte("data"))
+		}
+		close(gate)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if s := e.status(); s.Position < 31 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// An engine expects as many readers of a stream as there are generations that read it,
+// however often they are declared with other limits or their code is exchanged: it waits
+// for those that it expects.
+func TestReadersExpected(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(5)
+		e := b.start(spec(ledgerModule, swaps(1)))
+		e.awaitLive(5)
+		for n := range 3 {
+			e.declare(spec(ledgerModule, swaps(1), func(s *engine.Spec) { s.Batch.Events = 20 + n }))
+			e.declare(spec(ledgerModuleAs(string(rune('a'+n))), swaps(1)))
+			e.declare(spec(ledgerModule, swaps(1)))
+		}
+		e.awaitLive(5)
+		if n := e.Expected(streamName); n != 1 {
+			t.Errorf("%d readers are expected", n)
+		}
+		e.stop()
+		b.declared = map[string]engine.Spec{} // what ran cannot be made again
+		e = b.start(spec(ledgerModuleAs("other"), swaps(1)))
+		e.awaitLive(5)
+		if n := e.Expected(streamName); n != 1 {
+			t.Errorf("%d readers are expected after code was given to what stood still", n)
+		}
+	})
+}
+
+// dyingCatalog takes so many updates.
+type dyingCatalog struct {
+	engine.Catalog
+	updates int
+}
+
+func (c *dyingCatalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+	if c.updates--; c.updates < 0 {
+		return errors.New("the process has died")
+	}
+	return c.Catalog.Update(name, fn)
+}
+
+// failingStore opens nothing.
+type failingStore struct{ err error }
+
+func (s failingStore) Open(context.Context, string, string, bool) (engine.Keyspace, error) {
+	return nil, s.err
+}
+
+func (s failingStore) Remove(string, string) error { return s.err }
+
+// openOnly makes no keyspace anew.
+type openOnly struct {
+	*enginetest.Store
+	err error
+}
+
+func (s openOnly) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+	ks, err := s.Store.Open(ctx, projection, generation, false)
+	if errors.Is(err, engine.ErrNoKeyspace) && create {
+		return nil, s.err
+	}
+	return ks, err
+}
