@@ -43,7 +43,7 @@ OURS = cmd engine host plugins sdk examples internal bench
 
 # What -short leaves out runs without the race detector, which makes guests ten
 # times slower: all real logs, and kill -9 on the largest of them.
-LONG = RealLogs|Killed|UnderLoad
+LONG = RealLogs|Killed|UnderLoad|Transfer
 
 test: build
 	@test -z "$$(gofmt -l $(OURS))" || { gofmt -l $(OURS); echo 'gofmt: the files above need formatting'; exit 1; }

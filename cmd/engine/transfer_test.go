@@ -132,6 +132,7 @@ func TestTransferToOtherStream(t *testing.T) {
 // An archive becomes the candidate of a projection that has a state, which follows the
 // stream and can be promoted.
 func TestTransferToCandidate(t *testing.T) {
+	long(t)
 	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
 	w := newTraffic(t)
 	w.publish(300)
