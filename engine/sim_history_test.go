@@ -50,7 +50,9 @@ func (w *simWorld) stepRewrite(r *rand.Rand) {
 		w.start()
 	}
 	for _, p := range w.projections {
+		w.mu.Lock()
 		p.floor.loose = true
+		w.mu.Unlock()
 		if !restart && w.any(p, halted) {
 			w.again(p) // else it looks at nothing
 		}

@@ -339,8 +339,12 @@ func (w *simWorld) quiet() {
 			}
 			return false
 		})
-		if p.floor.loose && !w.generation(p).other {
-			p.floor = floor{}
+		if g := w.generation(p); !g.other {
+			w.mu.Lock()
+			if p.floor.loose {
+				p.floor = floor{}
+			}
+			w.mu.Unlock()
 		}
 	}
 	if n := w.life.engine.Expected(streamName); len(w.held) == 0 && n != readers {

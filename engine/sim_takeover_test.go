@@ -40,7 +40,8 @@ func (w *simWorld) stepDeclare(r *rand.Rand) {
 	p.keep = drawKeep(r)
 	w.seen.step("%s: declared %+v", p.name, p.simTraits)
 	if !w.declare(r, p) {
-		p.simTraits = was // as its configuration is mended
+		// As its configuration is mended. Its name is read meanwhile.
+		p.version, p.build, p.promote, p.keep = was.version, was.build, was.promote, was.keep
 	}
 }
 
@@ -101,6 +102,9 @@ func (w *simWorld) stepTurn(r *rand.Rand) {
 	w.seen.step("%s: %s", p.name, name)
 	w.append(r, r.IntN(5))
 	w.sleep(time.Duration(r.IntN(200)) * time.Millisecond) // they are committed, and not yet durable
+	if w.life.isOver() {
+		return
+	}
 	w.readFloor(w.life, p)
 	w.turn(p, name, call)
 }
