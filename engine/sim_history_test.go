@@ -50,7 +50,7 @@ func (w *simWorld) stepRewrite(r *rand.Rand) {
 		w.start()
 	}
 	for _, p := range w.projections {
-		p.floor.loose = true
+		w.setFloor(p, floor{loose: true})
 		if !restart && w.status(p).State == engine.Halted {
 			w.again(p) // else it looks at nothing
 		}

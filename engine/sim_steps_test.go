@@ -326,7 +326,7 @@ func (w *simWorld) quiet() {
 		w.checkAtRest(p)
 		w.generation(p).other = false
 		if p.floor.loose && w.status(p).Building == "" {
-			p.floor = floor{}
+			w.setFloor(p, floor{})
 		}
 	}
 }

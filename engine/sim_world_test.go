@@ -239,6 +239,12 @@ func (w *simWorld) readFloor(l *life, p *simProjection) {
 	}
 }
 
+func (w *simWorld) setFloor(p *simProjection, f floor) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.floor = f
+}
+
 // hold keeps a reading open over what follows.
 func (w *simWorld) hold(p *simProjection) {
 	if reading, err := w.life.engine.Read(p.name); err == nil {
