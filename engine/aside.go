@@ -51,20 +51,20 @@ func (r *Runner) letter(text string, fuel uint64) Letter {
 
 // aside is what a session knows of events that are not applied.
 type aside struct {
-	count   Aside             // as of the last cut
-	waiting map[string]int    // letters in the queues of keys, as of the last event read
-	pending []Letter          // not cut yet, by sequence
-	skipped []uint64          // sequences passed over, not cut yet
-	rewrite []Write           // changes of letters that were stored before
-	known   map[uint64]Letter // stored by an earlier session for events that are applied again
-	full    *fullError        // no more may be set aside: the batch ends before that event
+	count   Aside          // as of the last cut
+	waiting map[string]int // letters in the queues of keys, as of the last event read
+	pending []Letter       // not cut yet, by sequence
+	skipped []uint64       // sequences passed over, not cut yet
+	rewrite []Write        // changes of letters that were stored before
+	known   []Letter       // stored by an earlier session for events that are applied again, by sequence
+	full    *fullError     // no more may be set aside: the batch ends before that event
 }
 
 // loadAside reads what earlier sessions set aside. Where the session goes on from so
 // many events had been skipped; with memory that may be before the newest checkpoint,
 // and the letters since then are for events that come again.
 func (s *session) loadAside(skipped int64) error {
-	s.aside = aside{count: s.newest.Aside, waiting: map[string]int{}, known: map[uint64]Letter{}}
+	s.aside = aside{count: s.newest.Aside, waiting: map[string]int{}}
 	s.aside.count.Skipped = skipped
 	if s.newest.Aside.Letters == 0 {
 		return nil
@@ -77,7 +77,7 @@ func (s *session) loadAside(skipped int64) error {
 	var before []Letter // of events that are not applied again
 	err = ReadLetters(v, 0, func(l Letter) bool {
 		if l.Sequence > s.applied.Sequence {
-			s.aside.known[l.Sequence] = l
+			s.aside.known = append(s.aside.known, l)
 			s.aside.count.forget(l.Status)
 			return true
 		}
@@ -126,12 +126,10 @@ func (s *session) asideActive() bool {
 // is only counted. More are further declared keys, of an event of which upcasters made
 // records of several.
 func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
-	l, ok := s.aside.known[e.Sequence]
-	if ok {
-		delete(s.aside.known, e.Sequence)
-		s.keepLetter(l)
+	if s.keepKnown(e.Sequence) {
 		return true
 	}
+	var l Letter
 	v, failed := s.verdicts[e.Sequence]
 	switch {
 	case failed && v.policy == Skip:
@@ -195,7 +193,7 @@ func (a *aside) leave(l *Letter) {
 
 // decided reports whether it is known what becomes of an event that failed.
 func (s *session) decided(sequence uint64) bool {
-	_, known := s.aside.known[sequence]
+	known := slices.ContainsFunc(s.aside.known, func(l Letter) bool { return l.Sequence == sequence })
 	_, judged := s.verdicts[sequence]
 	return known || judged
 }
@@ -219,6 +217,19 @@ func (s *session) fullBefore(e *abi.Record) *fullError {
 	return &fullError{event: e.Sequence, have: uint64(have), limit: s.spec.Letters}
 }
 
+// keepKnown keeps the letters up to a sequence that were stored before, and reports whether
+// the last one is of that. The stream may no longer hold the events of the others, but
+// the letters do.
+func (s *session) keepKnown(through uint64) (last bool) {
+	for len(s.aside.known) > 0 && s.aside.known[0].Sequence <= through {
+		l := s.aside.known[0]
+		s.aside.known = s.aside.known[1:]
+		s.keepLetter(l)
+		last = l.Sequence == through
+	}
+	return last
+}
+
 func (s *session) keepLetter(l Letter) {
 	s.aside.pending = append(s.aside.pending, l)
 	if l.Status.waits() {
@@ -228,6 +239,7 @@ func (s *session) keepLetter(l Letter) {
 
 // cutAside takes what was set aside up to the applied position: the writes of a commit.
 func (s *session) cutAside() ([]Write, Aside, error) {
+	s.keepKnown(s.applied.Sequence)
 	a := &s.aside
 	writes := a.rewrite
 	a.rewrite = nil

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnomon/sdk/abi"
 )
 
 // Verb is what an operator wants of events that were set aside.
@@ -47,8 +49,9 @@ type Ordered struct {
 var ErrNoLetter = errors.New("no such event is set aside")
 
 // Order has something done with events that a projection has set aside, and waits
-// until that is committed. It fails with ErrNoLetter when there are none such, and
-// with a *StoppedError when the projection does not run.
+// until that is committed. It fails with ErrNoLetter when there are none such, with a
+// *StoppedError when the projection does not run, and with an error of the Source when an
+// event that is to be skipped cannot be read, to keep it on record.
 func (e *Engine) Order(ctx context.Context, name string, verb Verb, l Letters) (Ordered, error) {
 	r, err := e.runner(name)
 	if err != nil {
@@ -99,19 +102,13 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 // pass passes over the event that the projection is halted before: everything up to it
 // is committed. What comes of the next one changes nothing about that.
 func (s *session) pass(ctx context.Context) (Ordered, error) {
-	if _, err := s.history().verify(ctx, s.source); err != nil {
-		return Ordered{}, &refusedError{err}
-	}
-	e, err := s.source.Event(ctx, s.spec.Stream, s.failed.event.Sequence)
+	e, err := s.failedAgain(ctx)
 	if err != nil {
-		return Ordered{}, &refusedError{fmt.Errorf("read event %d, to keep it on record: %w", s.failed.event.Sequence, err)}
-	}
-	if !AnchorOf(e).Same(s.failed.event) {
-		return Ordered{}, &refusedError{fmt.Errorf("event %d is not the one that failed: %w", e.Sequence, ErrNoLetter)}
+		return Ordered{}, &refusedError{err}
 	}
 	more := s.takeKeys(ctx, &e)
 	if full := s.fullBefore(&e); full != nil {
-		return Ordered{}, &refusedError{full}
+		return Ordered{}, &refusedError{&StoppedError{State: Halted, Reason: full.Error(), Hint: "retry or drop some that are set aside, or raise the limit"}}
 	}
 	l := s.letterOf(s.failed.letter, &e, more)
 	l.Status = Skipped
@@ -122,6 +119,28 @@ func (s *session) pass(ctx context.Context) (Ordered, error) {
 		return Ordered{}, err
 	}
 	return Ordered{Done: 1, Left: s.aside.count.Letters}, errMoved
+}
+
+// failedAgain reads the event that the projection is halted before, from the stream that it
+// was read from.
+func (s *session) failedAgain(ctx context.Context) (e abi.Record, err error) {
+	_, err = s.history().verify(ctx, s.source)
+	var changed *HistoryError
+	if errors.As(err, &changed) {
+		return e, &StoppedError{State: Diverged, Reason: changed.Text, Hint: changed.Hint}
+	}
+	if err == nil {
+		e, err = s.source.Event(ctx, s.spec.Stream, s.failed.event.Sequence)
+	}
+	switch {
+	case errors.Is(err, ErrNoEvent):
+		return e, fmt.Errorf("event %d is no longer in the stream: %w", s.failed.event.Sequence, ErrNoLetter)
+	case err != nil:
+		return e, fmt.Errorf("read event %d, to keep it on record: %w", s.failed.event.Sequence, err)
+	case !AnchorOf(e).Same(s.failed.event):
+		return e, fmt.Errorf("event %d is not the one that failed: %w", e.Sequence, ErrNoLetter)
+	}
+	return e, nil
 }
 
 // choose reads the letters that an order is about, and those that wait in the queues of

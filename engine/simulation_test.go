@@ -116,7 +116,11 @@ func TestSimulation(t *testing.T) {
 
 // A seed takes the same steps each time.
 func TestSimulationRepeats(t *testing.T) {
-	for seed := uint64(1); seed <= 12; seed++ {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
 		first, second := simulateOrFail(t, seed), simulateOrFail(t, seed)
 		if !slices.Equal(first.steps, second.steps) {
 			t.Errorf("seed %d took other steps the second time:\n%s\n---\n%s", seed, strings.Join(first.steps, "\n"), strings.Join(second.steps, "\n"))

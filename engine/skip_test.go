@@ -192,7 +192,7 @@ func TestSkipRefused(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			e := halted(t, b)
 			b.server.Delete(streamName, 4)
-			refused(e, engine.ErrNoEvent.Error())
+			refused(e, "event 4 is no longer in the stream: "+engine.ErrNoLetter.Error())
 			e.awaitLive(6)
 			e.wantLetters()
 		})

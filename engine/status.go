@@ -16,7 +16,7 @@ const (
 	Paused     RunnerState = "paused"      // stopped by an operator, until resumed
 	Halted     RunnerState = "halted"      // stopped at an event or by an error, which Reason names
 	Diverged   RunnerState = "diverged"    // the stream is not the one that was read before, or lost events unread
-	Stalled    RunnerState = "stalled"     // is behind and gets no events; the reader is being made anew
+	Stalled    RunnerState = "stalled"     // is behind and gets no events, or its store or module fails for now; it is tried again
 	Stopped    RunnerState = "stopped"     // is no longer declared, or its module cannot be had: what it made is kept
 	Offline    RunnerState = "offline"     // is not run: its files are read
 )
