@@ -118,7 +118,7 @@ func catchUp(ctx context.Context, t task, m engine.Module, projections int) (o o
 	}
 	e := engine.New(engine.Options{Source: ingest.New(js, func(err error) error { return err }), Store: dir, Catalog: dir.Catalog(), Log: log})
 	for i := range projections {
-		if err := e.Add(ctx, defaultSpec(projectionName(i), m, t.stream, last-t.events+1)); err != nil {
+		if _, err := e.Declare(ctx, defaultSpec(projectionName(i), m, t.stream, last-t.events+1)); err != nil {
 			return o, err
 		}
 	}

@@ -140,7 +140,12 @@ func (n *node) declare(ctx context.Context) error {
 			}
 			continue
 		}
+		ran := catalog.Projection(p.Name).Live != ""
 		plan, err := n.engine.Declare(ctx, n.specs[p.Name])
+		if err != nil && ran && n.reloader != nil { // a module that cannot take over the state, for one
+			n.declared.note(p.Name, knownDeclaration{refused: err.Error(), runs: true})
+			err = n.engine.Refuse(ctx, p.Name, err)
+		}
 		if err != nil {
 			return err
 		}
