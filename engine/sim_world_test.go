@@ -271,12 +271,6 @@ func (w *simWorld) readFloor(l *life, p *simProjection) {
 	}
 }
 
-func (w *simWorld) setFloor(p *simProjection, f floor) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p.floor = f
-}
-
 // hold keeps a reading open over what follows.
 func (w *simWorld) hold(name string) {
 	if reading, err := w.life.engine.Read(name); err == nil {
