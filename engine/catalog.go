@@ -61,6 +61,7 @@ type Snapshot struct {
 	Name       string    `json:"name"`
 	Generation string    `json:"generation"`
 	Version    Version   `json:"version"`
+	Memory     Version   `json:"memory,omitzero"` // of the snapshot of the guest's memory to go on from; 0: there is none
 	Sequence   uint64    `json:"sequence"`
 	Time       time.Time `json:"time"`    // of the last event it reflects
 	Created    time.Time `json:"created"` // when it was taken

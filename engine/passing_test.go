@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +59,13 @@ func (k troubledKeyspace) View(v engine.Version) (engine.View, error) {
 	}
 	view, err := k.Keyspace.View(v)
 	return troubledView{view, k.trouble}, err
+}
+
+func (k troubledKeyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
+	if err := k.of("checkpoint"); err != nil {
+		return engine.Checkpoint{}, err
+	}
+	return k.Keyspace.Checkpoint(v)
 }
 
 func (k troubledKeyspace) Memory(m engine.Memory) ([][]byte, error) {
@@ -131,12 +139,13 @@ func (g *scanner) Event(e abi.Record, st engine.State) error {
 // even an older memory is gone back to.
 func TestPassingTrouble(t *testing.T) {
 	for kind, reason := range map[string]string{
-		"view":     "read state at 10: input/output error",
-		"get":      "read state: input/output error",
-		"scan":     "read state: input/output error",
-		"letters":  "input/output error",
-		"memory":   "read memory at 10: input/output error",
-		"instance": "instantiate module: input/output error",
+		"view":       "read state at 10: input/output error",
+		"get":        "read state: input/output error",
+		"scan":       "read state: input/output error",
+		"letters":    "input/output error",
+		"memory":     "read memory at 10: input/output error",
+		"checkpoint": "read checkpoint at 10: input/output error",
+		"instance":   "instantiate module: input/output error",
 	} {
 		t.Run(kind, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
@@ -165,6 +174,35 @@ func TestPassingTrouble(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A snapshot whose keyspace cannot be read for a moment, when an engine starts, is kept, with
+// the memory that goes with it.
+func TestSnapshotOutlivesTrouble(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		f := &trouble{}
+		s := spec(remembers())
+		b.append(13)
+		e := b.start(s)
+		e.awaitLive(13)
+		b.append(1)
+		e.awaitLive(14)
+		want, err := e.CreateSnapshot(t.Context(), "p", "s")
+		if err != nil || want.Memory == 0 || want.Memory >= want.Version {
+			t.Fatalf("%+v, %v", want, err)
+		}
+		e.stop()
+		b.keyspace(s).Crash(false) // which forgets pins
+		f.begin("checkpoint", 5)
+		e = b.startOn(troubledStore{b.store, f}, s)
+		e.awaitLive(14)
+		if all, err := e.Snapshots("p"); err != nil || len(all) != 1 || all[0] != want {
+			t.Errorf("%+v, %v", all, err)
+		}
+		if pins := b.keyspace(s).Pins(); !slices.Equal(pins, []engine.Version{want.Memory, want.Version}) {
+			t.Errorf("pinned are %v, want those of %+v", pins, want)
+		}
+	})
 }
 
 // An order that runs into a read that fails does too, and can be given again.

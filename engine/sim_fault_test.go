@@ -183,6 +183,14 @@ func (k *simKeyspace) Sync(ctx context.Context) (v engine.Version, err error) {
 	return v, err
 }
 
+// Checkpoint implements engine.Keyspace.
+func (k *simKeyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
+	if err := k.readFails(); err != nil {
+		return engine.Checkpoint{}, err
+	}
+	return k.Keyspace.Checkpoint(v)
+}
+
 // Memory implements engine.Keyspace. The newest of several may be damaged.
 func (k *simKeyspace) Memory(m engine.Memory) ([][]byte, error) {
 	if err := k.readFails(); err != nil {

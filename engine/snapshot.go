@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -49,6 +50,9 @@ func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
 		Sequence: ck.Position.Sequence, Time: ck.Position.Time, Created: time.Now().UTC(),
 		Keys: ck.Keys, Bytes: ck.Bytes, Digest: ck.Digest,
 	}
+	if len(ck.Memories) > 0 {
+		s.Memory = ck.Memories[0].Version
+	}
 	err = p.update(func(rec *CatalogRecord) error { return rec.addSnapshot(s, p.pins()) })
 	if err != nil {
 		return Snapshot{}, err
@@ -90,7 +94,10 @@ func (p *projection) pinSnapshotsLocked() error {
 			return false // of a generation that is kept, but not open
 		}
 		ck, err := ks.Checkpoint(s.Version)
-		return err != nil || ck.Version != s.Version || ck.Digest != s.Digest
+		if err != nil {
+			return errors.Is(err, ErrNoCheckpoint) // others may pass, and a snapshot that is dropped is not had again
+		}
+		return ck.Version != s.Version || ck.Digest != s.Digest
 	}
 	all := p.record().Snapshots
 	for _, s := range all {
@@ -111,7 +118,7 @@ func (p *projection) pinSnapshotsLocked() error {
 
 func (p *projection) pinLocked(s Snapshot) {
 	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
-		for _, v := range neededFor(ks, s) {
+		for _, v := range s.needed() {
 			ks.Pin(v)
 		}
 	}
@@ -119,20 +126,19 @@ func (p *projection) pinLocked(s Snapshot) {
 
 func (p *projection) unpinLocked(s Snapshot) {
 	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
-		for _, v := range neededFor(ks, s) {
+		for _, v := range s.needed() {
 			ks.Unpin(v)
 		}
 	}
 }
 
-// neededFor are the versions that have to be kept for a snapshot: its own, and that of the
+// needed are the versions that have to be kept for a snapshot: its own, and that of the
 // memory which a guest that keeps state there goes on from, so that it can be exported.
-func neededFor(ks Keyspace, s Snapshot) []Version {
-	ck, err := ks.Checkpoint(s.Version)
-	if err != nil || len(ck.Memories) == 0 {
-		return []Version{s.Version} // what cannot be read is told to who reads it
+func (s Snapshot) needed() []Version {
+	if s.Memory == 0 {
+		return []Version{s.Version}
 	}
-	return []Version{s.Version, ck.Memories[0].Version}
+	return []Version{s.Version, s.Memory}
 }
 
 // keyspaceOfLocked returns the keyspace of a generation that is open, or nil.
