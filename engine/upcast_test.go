@@ -717,8 +717,8 @@ func TestUpcastersAndIdentity(t *testing.T) {
 	}
 	plain, same := spec(ledgerModule), with(func([]engine.Upcaster) {})
 	seen := map[string]string{plain.Generation(): "none", same.Generation(): "two"}
-	if plain.Generation() != "49b5d23434a6d74b" {
-		t.Errorf("without upcasters the identity is %s: keyspaces of earlier versions would be built anew", plain.Generation())
+	if plain.Generation() != "49b5d23434a6d74b" || plain.Source() != "c9a10271f873df08" {
+		t.Errorf("without upcasters the identity is %s, of the source %s: keyspaces of earlier versions would be built anew", plain.Generation(), plain.Source())
 	}
 	for name, change := range map[string]func(u []engine.Upcaster){
 		"module":   func(u []engine.Upcaster) { u[1].Module = rewrites },
