@@ -43,6 +43,8 @@ OURS = cmd engine host plugins sdk examples internal bench
 
 # What -short leaves out runs without the race detector, which makes guests ten
 # times slower: all real logs, and kill -9 on the largest of them.
+# Of the program, which starts modules again and again, some scripts run with it.
+RACED = TestScripts/(node|reads|generations|interrupt)
 LONG = RealLogs|Killed|UnderLoad|Transfer
 
 test: build
@@ -50,7 +52,9 @@ test: build
 	$(GO) vet ./...
 	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/...
 	$(GO) tool staticcheck ./...
-	$(GO) test -race -short -timeout 12m ./...
+	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v cmd/engine)
+	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
+	$(GO) test -short -timeout 12m ./cmd/engine
 	$(GO) test -timeout 12m -run '$(LONG)' ./cmd/engine
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
