@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 		Time: time.Now().UTC(), Reason: reason, Code: changed.Code, Facts: changed.Text,
 		From: s.applied.Sequence, To: max(s.applied.Sequence, info.First-1),
 	}
-	anchors, err := s.anchorsOf(ctx, a, info)
+	anchors, err := s.anchorsAt(ctx, a.To)
 	if err != nil {
 		return a, &refusedError{err}
 	}
@@ -77,19 +78,8 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 	return a, errMoved
 }
 
-// anchorsOf are the anchors of a position that is accepted: those of what was read when
-// only events after it are gone, or else of the last event up to it that the stream
-// holds. Without any, nothing would have been read yet, and what is lost next would go
-// unnoticed.
-func (s *session) anchorsOf(ctx context.Context, a Acceptance, info StreamInfo) ([]Anchor, error) {
-	if a.Code == eventsLost {
-		return s.anchors, nil
-	}
-	const tries = 1000 // in a row that were deleted
-	for seq := a.To; seq >= max(info.First, 1) && seq+tries > a.To; seq-- {
-		if anchors, err := s.anchorsAt(ctx, seq); err != nil || anchors != nil {
-			return anchors, err
-		}
-	}
-	return nil, nil
+// isAccepted reports whether the position is one that an operator accepted: nothing may
+// have been read since, and what is lost next is noticed all the same.
+func (s *session) isAccepted() bool {
+	return s.applied.Sequence > 0 && slices.ContainsFunc(s.catalog.Projection(s.spec.Name).Accepted, func(a Acceptance) bool { return a.To == s.applied.Sequence })
 }

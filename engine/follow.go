@@ -110,7 +110,7 @@ func (s *session) checkLost(ctx context.Context, missing uint64) error {
 // restored: a stream that is trimmed all the time may lose its first event before a new
 // projection gets it.
 func (s *session) history() history {
-	fresh := len(s.anchors) == 0 && len(s.newest.Anchors) == 0 && s.failed.event.Sequence == 0 && s.spec.Start.Sequence <= 1
+	fresh := len(s.anchors) == 0 && len(s.newest.Anchors) == 0 && s.failed.event.Sequence == 0 && s.spec.Start.Sequence <= 1 && !s.isAccepted()
 	return history{position: s.applied, anchors: s.anchors, fresh: fresh}
 }
 

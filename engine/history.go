@@ -15,10 +15,6 @@ type HistoryError struct {
 	Hint string // the ways out
 }
 
-// eventsLost is the code of a stream that is the one that was read, but lacks the events
-// that come next.
-const eventsLost = "events-lost"
-
 func (e *HistoryError) Error() string { return e.Text }
 
 // history is what is known of the part of a stream that was read.
@@ -60,7 +56,7 @@ func (h history) compare(info StreamInfo) error {
 		}
 	case !h.fresh && info.First > p.Sequence+1:
 		return &HistoryError{
-			Code: eventsLost,
+			Code: "events-lost",
 			Text: fmt.Sprintf("stream %s begins at sequence %d, but %d is the next to apply: %d sequences were removed before they were read", p.Stream, info.First, p.Sequence+1, info.First-p.Sequence-1),
 			Hint: "restore the stream from a backup, rebuild the projection from what is left (engine rebuild), or go on without them (engine accept --reason …); then raise the stream's limits (max_age, max_bytes)",
 		}

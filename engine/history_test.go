@@ -137,6 +137,14 @@ func (r *running) wantDiverged(reason string) {
 func TestLostAfterAccept(t *testing.T) {
 	for name, change := range map[string]func(b *bench){
 		"events lost unread": func(b *bench) { b.append(10); b.server.Purge(streamName, 31) },
+		"another stream, without what was read": func(b *bench) {
+			b.server.Create(streamName)
+			b.append(30)
+			b.server.Purge(streamName, 26)
+			for seq := range uint64(5) {
+				b.server.Delete(streamName, 26+seq)
+			}
+		},
 		"another stream, without the last one": func(b *bench) {
 			b.server.Create(streamName)
 			b.append(20)
