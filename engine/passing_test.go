@@ -205,6 +205,42 @@ func TestSnapshotOutlivesTrouble(t *testing.T) {
 	})
 }
 
+// A snapshot whose version was lost with the machine is dropped, also when that cannot be
+// told at the start.
+func TestSnapshotGone(t *testing.T) {
+	for _, fails := range []int{0, 3} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			f := &trouble{}
+			s := spec(ledgerModule)
+			b.append(10)
+			e := b.start(s)
+			e.awaitLive(10)
+			kept, err := e.CreateSnapshot(t.Context(), "p", "kept")
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.stop()
+			lost := kept
+			lost.Name, lost.Version = "lost", engine.VersionAt(8)
+			err = b.catalog.Update("p", func(r *engine.CatalogRecord) error { r.Snapshots = append(r.Snapshots, lost); return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.keyspace(s).Crash(false) // which forgets pins
+			f.begin("checkpoint", fails)
+			e = b.startOn(troubledStore{b.store, f}, s)
+			e.awaitLive(10)
+			time.Sleep(time.Minute) // of the bubble
+			if all, err := e.Snapshots("p"); err != nil || len(all) != 1 || all[0] != kept {
+				t.Errorf("%+v, %v", all, err)
+			}
+			if pins := b.keyspace(s).Pins(); !slices.Equal(pins, []engine.Version{kept.Version}) {
+				t.Errorf("pinned are %v, want that of %+v", pins, kept)
+			}
+		})
+	}
+}
+
 // An order that runs into a read that fails does too, and can be given again.
 func TestOrderWhoseReadFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {

@@ -39,6 +39,7 @@ type projection struct {
 	leased    context.Context // nil: another node runs the projection
 	readings  map[Keyspace]int
 	leaving   []*generation // that somebody still reads; then they are closed
+	unchecked []Snapshot    // that may be gone
 }
 
 func (e *Engine) newProjection(name string) *projection {
@@ -142,6 +143,7 @@ func (p *projection) keep(ctx context.Context) {
 		case <-tick.C:
 		}
 		p.report(p.sync(ctx), "make commits durable")
+		p.report(p.checkSnapshots(), "drop snapshots that are gone")
 		p.report(p.promoteItself(ctx), "let the candidate take over")
 		p.report(p.retire(ctx), "give up the previous generation")
 		p.report(p.sweep(), "remove what nobody needs")

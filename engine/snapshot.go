@@ -85,35 +85,67 @@ func (p *projection) pins() PinPolicy {
 }
 
 // pinSnapshotsLocked keeps the versions of the stored snapshots readable. Snapshots of a
-// keyspace that was removed, and built again, are dropped: their versions mean
-// something else now.
+// keyspace that was removed, and built again, or that lost what it had committed last, are
+// dropped: their versions mean something else now.
 func (p *projection) pinSnapshotsLocked() error {
-	gone := func(s Snapshot) bool {
-		ks := p.keyspaceOfLocked(s.Generation)
-		if ks == nil {
-			return false // of a generation that is kept, but not open
-		}
-		ck, err := ks.Checkpoint(s.Version)
-		if err != nil {
-			return errors.Is(err, ErrNoCheckpoint) // others may pass, and a snapshot that is dropped is not had again
-		}
-		return ck.Version != s.Version || ck.Digest != s.Digest
-	}
 	all := p.record().Snapshots
 	for _, s := range all {
-		if gone(s) {
+		p.pinLocked(s)
+	}
+	return p.dropGoneLocked(all)
+}
+
+// dropGoneLocked drops those of the snapshots that are gone. What cannot be told at present
+// is looked at again.
+func (p *projection) dropGoneLocked(snapshots []Snapshot) error {
+	p.unchecked = nil
+	var gone []Snapshot
+	for _, s := range snapshots {
+		is, err := p.isGoneLocked(s)
+		switch {
+		case errors.Is(err, ErrCorrupt): // which is told to who reads it
+		case err != nil:
+			p.unchecked = append(p.unchecked, s)
+		case is:
 			p.log.Warn("snapshot dropped: its keyspace is no longer the one that it was taken of", "snapshot", s.Name, "seq", s.Sequence)
-		} else {
-			p.pinLocked(s)
+			p.unpinLocked(s)
+			gone = append(gone, s)
 		}
 	}
-	if !slices.ContainsFunc(all, gone) {
+	if len(gone) == 0 {
 		return nil
 	}
 	return p.update(func(r *CatalogRecord) error {
-		r.Snapshots = slices.DeleteFunc(r.Snapshots, gone)
+		r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s Snapshot) bool {
+			return slices.ContainsFunc(gone, func(g Snapshot) bool { return g.Name == s.Name && g.Version == s.Version })
+		})
 		return nil
 	})
+}
+
+// isGoneLocked reports whether the keyspace of a snapshot is no longer the one that it was
+// taken of. Of a generation that is kept, but not open, that cannot be told, nor matters.
+func (p *projection) isGoneLocked(s Snapshot) (bool, error) {
+	ks := p.keyspaceOfLocked(s.Generation)
+	if ks == nil {
+		return false, nil
+	}
+	ck, err := ks.Checkpoint(s.Version)
+	if errors.Is(err, ErrNoCheckpoint) {
+		return true, nil
+	}
+	return err == nil && (ck.Version != s.Version || ck.Digest != s.Digest), err
+}
+
+// checkSnapshots looks again at snapshots of which it could not be told whether they are
+// gone.
+func (p *projection) checkSnapshots() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.unchecked) == 0 {
+		return nil
+	}
+	return p.dropGoneLocked(p.unchecked)
 }
 
 func (p *projection) pinLocked(s Snapshot) {
