@@ -187,6 +187,7 @@ func TestSwappedUnderLoad(t *testing.T) {
 	}
 	h := newHome(t, "log.>", projection("count", "count.wasm", `on_change = "swap"`, "[projection.settings]", "n = 0"))
 	p := h.serve()
+	p.await("count", "it is live", func(s engine.Status) bool { return s.State == engine.Live })
 	ctx, cancel := context.WithCancel(t.Context())
 	var stored atomic.Uint64
 	ended := make(chan error, 2)
