@@ -11,9 +11,10 @@ var errAdopt = errors.New("another spec is adopted")
 
 // adoption is a spec that a runner is to go on with.
 type adoption struct {
-	spec *Spec
-	swap bool        // the module may be another one: it has to prove that it can go on
-	done func(error) // called once, by the runner
+	spec   *Spec
+	swap   bool        // the module may be another one: it has to prove that it can go on
+	done   func(error) // called once, by the runner
+	before *adoption   // that was not begun with when this one came; nil: none
 }
 
 // adopt has the runner go on with another spec of the same generation, from its next
@@ -44,10 +45,7 @@ func (m *monitor) swap(ctx context.Context, spec *Spec) error {
 func (m *monitor) propose(a *adoption) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.adoption; old != nil {
-		done := a.done
-		a.done = func(err error) { old.overtaken(); done(err) }
-	}
+	a.before = m.adoption
 	m.adoption = a
 	if m.cancel != nil {
 		m.cancel(errAdopt)
@@ -55,13 +53,19 @@ func (m *monitor) propose(a *adoption) {
 	m.notifyLocked()
 }
 
-// overtaken ends an adoption that another one came before.
-func (a *adoption) overtaken() {
+// overtaken ends an adoption, and those before it, which another one came after. What was
+// to be gone on with anyway is, for the one that came may fail.
+func (r *Runner) overtaken(a *adoption) {
+	if a == nil {
+		return
+	}
+	r.overtaken(a.before)
 	if a.swap {
 		a.done(fmt.Errorf("%w: another change came before it", context.Canceled))
-	} else {
-		a.done(nil)
+		return
 	}
+	r.spec = a.spec
+	a.done(nil)
 }
 
 // recant takes back what the runner has not begun with.
@@ -71,7 +75,7 @@ func (m *monitor) recant(a *adoption) bool {
 	if m.adoption != a {
 		return false
 	}
-	m.adoption = nil
+	m.adoption = a.before
 	return true
 }
 
@@ -96,6 +100,7 @@ func (r *Runner) adoptDue(ctx context.Context) {
 	if a == nil {
 		return
 	}
+	r.overtaken(a.before)
 	var err error
 	if a.swap {
 		err = r.tryOut(ctx, a.spec)
@@ -109,12 +114,7 @@ func (r *Runner) adoptDue(ctx context.Context) {
 
 // settleAdoption ends what a runner that no longer runs was to adopt.
 func (r *Runner) settleAdoption() {
-	if a := r.takeAdoption(); a != nil {
-		if !a.swap {
-			r.spec = a.spec
-		}
-		a.overtaken()
-	}
+	r.overtaken(r.takeAdoption())
 }
 
 // forget gives up what was learned of the module that ran before.

@@ -148,13 +148,33 @@ func (p *projection) meet(ctx context.Context, live, other *generation) (at uint
 		return 0, letGo, err
 	}
 	if live.runner.stopped() != nil { // it stands still, and would not go on to where the other is
-		return at, letGo, nil
+		stands := seenOf(live, other)
+		if at < stands {
+			at, err = p.hold(ctx, other, stands)
+		}
+		return at, letGo, errors.Join(err, stillBehind(live, other))
 	}
 	stands, err := p.hold(ctx, live, at)
 	if err == nil && stands > at {
 		at, err = p.hold(ctx, other, stands)
 	}
-	return at, letGo, err
+	return at, letGo, errors.Join(err, stillBehind(live, other))
+}
+
+// seenOf is what readers have seen of one generation that another one can reach: the
+// stream may have lost its tail.
+func seenOf(live, other *generation) uint64 {
+	return min(live.runner.Published().Position.Sequence, other.runner.knownEnd())
+}
+
+// stillBehind refuses a generation that stands behind what is read: it may have stopped by
+// itself on the way there.
+func stillBehind(live, other *generation) error {
+	is, was := other.runner.Published().Position.Sequence, seenOf(live, other)
+	if is >= was {
+		return nil
+	}
+	return fmt.Errorf("%w: generation %s stands at %d, and %d is read", ErrBehind, other.id, is, was)
 }
 
 // hold has a generation stand still, if it runs.
