@@ -148,33 +148,39 @@ func (p *projection) meet(ctx context.Context, live, other *generation) (at uint
 		return 0, letGo, err
 	}
 	if live.runner.stopped() != nil { // it stands still, and would not go on to where the other is
-		stands := seenOf(live, other)
-		if at < stands {
+		stands, err := p.reach(ctx, live, other)
+		if err == nil && at < stands {
 			at, err = p.hold(ctx, other, stands)
 		}
-		return at, letGo, errors.Join(err, stillBehind(live, other))
+		return at, letGo, errors.Join(err, p.stillBehind(ctx, live, other))
 	}
 	stands, err := p.hold(ctx, live, at)
 	if err == nil && stands > at {
 		at, err = p.hold(ctx, other, stands)
 	}
-	return at, letGo, errors.Join(err, stillBehind(live, other))
+	return at, letGo, errors.Join(err, p.stillBehind(ctx, live, other))
 }
 
-// seenOf is what readers have seen of one generation that another one can reach: the
-// stream may have lost its tail.
-func seenOf(live, other *generation) uint64 {
-	return min(live.runner.Published().Position.Sequence, other.runner.knownEnd())
+// reach is what readers have seen of one generation that another one can reach: the stream
+// may have lost its tail.
+func (p *projection) reach(ctx context.Context, live, other *generation) (uint64, error) {
+	was := live.runner.Published().Position.Sequence
+	if other.runner.Published().Position.Sequence >= was {
+		return was, nil
+	}
+	info, err := p.engine.source.Stream(ctx, other.spec.Stream)
+	return min(was, info.Last), err
 }
 
 // stillBehind refuses a generation that stands behind what is read: it may have stopped by
 // itself on the way there.
-func stillBehind(live, other *generation) error {
-	is, was := other.runner.Published().Position.Sequence, seenOf(live, other)
-	if is >= was {
-		return nil
+func (p *projection) stillBehind(ctx context.Context, live, other *generation) error {
+	was, err := p.reach(ctx, live, other)
+	is := other.runner.Published().Position.Sequence
+	if err == nil && is < was {
+		err = fmt.Errorf("%w: generation %s stands at %d, and %d is read", ErrBehind, other.id, is, was)
 	}
-	return fmt.Errorf("%w: generation %s stands at %d, and %d is read", ErrBehind, other.id, is, was)
+	return err
 }
 
 // hold has a generation stand still, if it runs.
