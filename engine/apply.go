@@ -210,12 +210,13 @@ func (s *session) advance(through uint64) {
 
 func (s *session) applyPiece(ctx context.Context, p piece) error {
 	alone := s.partitions.isEmpty()
-	end := s.first.begin(ctx, !s.background.Load(), s.lastCall)
+	read := !s.background.Load()
+	s.first.begin(ctx, read, s.lastCall)
 	s.calls(p.first, p.last.Sequence)
 	began := time.Now()
 	err := s.partitions.apply(ctx, p.records)
 	took := time.Since(began)
-	end()
+	s.first.end(read)
 	s.lastCall = took
 	used := s.partitions.fuel()
 	s.countBatch(p.count, took, err != nil, used, s.memoryBytes())

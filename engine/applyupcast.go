@@ -50,12 +50,13 @@ func (s *session) upcast(ctx context.Context, stored []byte) (u upcasted, failed
 	if err != nil {
 		return u, nil, fmt.Errorf("read batch: %w", err)
 	}
-	end := s.first.begin(ctx, !s.background.Load(), s.lastCall)
+	read := !s.background.Load()
+	s.first.begin(ctx, read, s.lastCall)
 	s.calls(first.Sequence, first.Sequence)
 	began := time.Now()
 	u, err = s.chain.next(ctx, stored, s.spec.Batch)
 	took := time.Since(began)
-	end()
+	s.first.end(read)
 	s.lastCall = took
 	s.countBatch(0, took, err != nil, s.chain.fuel(), s.memoryBytes())
 	var bad *UpcastError

@@ -22,7 +22,8 @@ const FeedBytes = feedBytes
 // Precedence is precedence.
 type Precedence struct{ precedence }
 
-// Begin is begin.
+// Begin is begin, and returns end.
 func (p *Precedence) Begin(ctx context.Context, read bool, took time.Duration) (end func()) {
-	return p.begin(ctx, read, took)
+	p.begin(ctx, read, took)
+	return func() { p.end(read) }
 }

@@ -21,15 +21,20 @@ const (
 	giveWayStep  = time.Millisecond
 )
 
-// begin is called before a call of a guest, and what it returns after it. Took is how long
-// the call before took.
-func (p *precedence) begin(ctx context.Context, read bool, took time.Duration) (end func()) {
+// begin is called before a call of a guest, and end after it. Took is how long the call
+// before took.
+func (p *precedence) begin(ctx context.Context, read bool, took time.Duration) {
 	if read {
 		p.busy.Add(1)
-		return func() { p.busy.Add(-1) }
+		return
 	}
 	for left := giveWayTimes * took; left > 0 && p.busy.Load() > 0 && ctx.Err() == nil; left -= giveWayStep {
 		time.Sleep(min(left, giveWayStep))
 	}
-	return func() {}
+}
+
+func (p *precedence) end(read bool) {
+	if read {
+		p.busy.Add(-1)
+	}
 }
