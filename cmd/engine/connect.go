@@ -81,6 +81,7 @@ func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Strea
 		created, differences, err := b.EnsureStream(ctx, broker.StreamSpec{
 			Name: s.Name, Subjects: s.Subjects, Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge),
 			MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow), Replicas: s.Replicas,
+			Atomic: s.AllowAtomic && len(s.Subjects) > 0,
 		})
 		if err != nil {
 			return err

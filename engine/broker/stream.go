@@ -25,6 +25,7 @@ type StreamSpec struct {
 	MaxBytes   int64
 	Duplicates time.Duration // window in which the server drops messages with a known id
 	Replicas   int
+	Atomic     bool // takes several events in one, all of them or none: see ADR-50 of NATS
 }
 
 // Difference is a setting that a stream has otherwise than declared.
@@ -58,6 +59,7 @@ func (s StreamSpec) config() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: s.Name, Subjects: s.Subjects, Storage: storage, Replicas: max(s.Replicas, 1),
 		MaxAge: s.MaxAge, MaxBytes: s.MaxBytes, Duplicates: s.Duplicates,
+		AllowAtomicPublish: s.Atomic,
 	}
 }
 
@@ -76,6 +78,7 @@ func (s StreamSpec) compare(have jetstream.StreamConfig) []Difference {
 	add("max_bytes", s.MaxBytes > 0, have.MaxBytes, want.MaxBytes)
 	add("duplicate_window", s.Duplicates > 0, have.Duplicates, want.Duplicates)
 	add("replicas", s.Replicas > 0, have.Replicas, want.Replicas)
+	add("allow_atomic", s.Atomic, have.AllowAtomicPublish, want.AllowAtomicPublish)
 	return d
 }
 

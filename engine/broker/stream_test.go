@@ -17,7 +17,7 @@ import (
 func TestStreamIsCreated(t *testing.T) {
 	b := embedded(t)
 	spec := broker.StreamSpec{
-		Name: "S", Subjects: []string{"s.>", "t"}, Memory: true, MaxAge: time.Hour, MaxBytes: 1 << 20, Duplicates: time.Minute, Replicas: 1,
+		Name: "S", Subjects: []string{"s.>", "t"}, Memory: true, MaxAge: time.Hour, MaxBytes: 1 << 20, Duplicates: time.Minute, Replicas: 1, Atomic: true,
 	}
 	for _, want := range []bool{true, false} {
 		created, differences, err := b.EnsureStream(t.Context(), spec)
@@ -30,7 +30,7 @@ func TestStreamIsCreated(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.CachedInfo().Config
-	if !slices.Equal(c.Subjects, spec.Subjects) || c.Storage != jetstream.MemoryStorage || c.MaxAge != time.Hour || c.MaxBytes != 1<<20 || c.Duplicates != time.Minute {
+	if !slices.Equal(c.Subjects, spec.Subjects) || c.Storage != jetstream.MemoryStorage || c.MaxAge != time.Hour || c.MaxBytes != 1<<20 || c.Duplicates != time.Minute || !c.AllowAtomicPublish {
 		t.Errorf("the stream is %+v", c)
 	}
 }
@@ -50,10 +50,10 @@ func TestStreamIsCompared(t *testing.T) {
 		{"the same", broker.StreamSpec{Subjects: []string{"b", "a"}, MaxAge: time.Hour, MaxBytes: 1000, Duplicates: time.Minute, Replicas: 1}, nil},
 		{"subjects", broker.StreamSpec{Subjects: []string{"a"}}, []string{"subjects is a b, the configuration says a"}},
 		{"storage", broker.StreamSpec{Memory: true}, []string{"storage is File, the configuration says Memory"}},
-		{"everything", broker.StreamSpec{Subjects: []string{"c"}, MaxAge: time.Minute, MaxBytes: 5, Duplicates: time.Second, Replicas: 3}, []string{
+		{"everything", broker.StreamSpec{Subjects: []string{"c"}, MaxAge: time.Minute, MaxBytes: 5, Duplicates: time.Second, Replicas: 3, Atomic: true}, []string{
 			"subjects is a b, the configuration says c", "max_age is 1h0m0s, the configuration says 1m0s",
 			"max_bytes is 1000, the configuration says 5", "duplicate_window is 1m0s, the configuration says 1s",
-			"replicas is 1, the configuration says 3",
+			"replicas is 1, the configuration says 3", "allow_atomic is false, the configuration says true",
 		}},
 	}
 	for _, tt := range tests {

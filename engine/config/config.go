@@ -81,6 +81,7 @@ type Stream struct {
 	MaxBytes        Size     `toml:"max_bytes"`
 	DuplicateWindow Duration `toml:"duplicate_window"`
 	Replicas        int      `toml:"replicas"`
+	AllowAtomic     bool     `toml:"allow_atomic"`
 	Seed            string   `toml:"seed"`
 }
 
@@ -179,7 +180,7 @@ func Default() Config {
 
 // DefaultStream returns the settings of a stream that declares none.
 func DefaultStream() Stream {
-	return Stream{Storage: "file", DuplicateWindow: Duration(2 * time.Minute), Replicas: 1}
+	return Stream{Storage: "file", DuplicateWindow: Duration(2 * time.Minute), Replicas: 1, AllowAtomic: true}
 }
 
 // DefaultProjection returns the settings of a projection that declares none.
