@@ -191,8 +191,11 @@ func (c *chain) next(ctx context.Context, records []byte, limit ReadLimit) (u up
 			return u, nil
 		}
 		var failed *UpcastError
-		if !errors.As(err, &failed) || u.count == 1 || ctx.Err() != nil {
+		if !errors.As(err, &failed) || u.count == 1 {
 			return u, err
+		}
+		if ctx.Err() != nil { // it is not known which of them failed
+			return u, ctx.Err()
 		}
 		// The guest may say which event it was, but only once: it may not be true.
 		limit.Events = u.count / 2

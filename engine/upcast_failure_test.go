@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
@@ -147,6 +148,43 @@ func TestFailingUpcasterInAQueue(t *testing.T) {
 		if got := e.setAside()[1]; got.Sequence != 5 || got.Status != engine.Failed || got.Attempts != 1 {
 			t.Errorf("%+v", got)
 		}
+	})
+}
+
+// A stop while upcasters fail at several events, the first of which has to queue, loses none
+// of the others.
+func TestStopWhileUpcastersFail(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		gate := make(chan struct{})
+		var first atomic.Bool
+		up := enginetest.Upcaster("gated", func(e abi.Record, out func(abi.Record)) error {
+			switch {
+			case e.Sequence == 1:
+				return enginetest.Refuse("not 1")
+			case e.Sequence == 5 && !first.Swap(true):
+				<-gate
+				return enginetest.Refuse("not now")
+			}
+			out(e)
+			return nil
+		})
+		s := setsAside(journalModule, engine.Quarantine, upcasters(up))
+		b.twoAccounts(1)
+		e := b.start(s)
+		e.awaitLive(2)
+		b.twoAccounts(3) // 3, which queues, to 8
+		synctest.Wait()  // for the gate
+		closed := make(chan error, 1)
+		go func() { closed <- e.Close() }()
+		synctest.Wait()
+		close(gate)
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		e = b.start(s)
+		e.awaitLive(8)
+		e.wantJournals("", "2 4 6 8 ")
+		e.wantStoredLetters(b, "1 failed a upcaster up0: upcast returned an error: not 1", "3 parked a", "5 parked a", "7 parked a")
 	})
 }
 
