@@ -1,0 +1,4 @@
+package broker
+
+// PublishAtomic is publishAtomic, for tests.
+var PublishAtomic = (*Broker).publishAtomic
