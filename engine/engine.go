@@ -45,6 +45,7 @@ type Options struct {
 	Store   Store
 	Catalog Catalog
 	Leaser  Leaser // nil: SoleNode
+	Outlet  Outlet // nil: nothing is published, and modules that emit are refused
 	Log     *slog.Logger
 
 	Space   Space  // where the store is; nil: it is not watched

@@ -21,4 +21,13 @@ func TestFakes(t *testing.T) {
 	t.Run("Source", func(t *testing.T) {
 		enginetest.TestSource(t, func(*testing.T) enginetest.Backend { return new(enginetest.Server) })
 	})
+	t.Run("Outlet", func(t *testing.T) {
+		enginetest.TestOutlet(t, func(*testing.T) enginetest.OutletBackend {
+			s := new(enginetest.Server)
+			return struct {
+				*enginetest.Server
+				*enginetest.Outlet
+			}{s, enginetest.NewOutlet(s)}
+		})
+	})
 }

@@ -27,15 +27,18 @@ type stream struct {
 	events map[uint64]abi.Record
 }
 
-// Create makes a stream, in place of an older one of that name.
-func (s *Server) Create(name string) {
+// Create makes a stream of the subjects "e.>", in place of an older one of that name.
+func (s *Server) Create(name string) { s.CreateFor(name, "e.>") }
+
+// CreateFor makes a stream of some subjects, in place of an older one of that name.
+func (s *Server) CreateFor(name string, subjects ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.streams == nil {
 		s.streams, s.readers = map[string]*stream{}, map[*reader]bool{}
 	}
 	s.streams[name] = &stream{
-		info:   engine.StreamInfo{Name: name, Subjects: []string{"e.>"}, Created: time.Now().UTC(), First: 1},
+		info:   engine.StreamInfo{Name: name, Subjects: subjects, Created: time.Now().UTC(), First: 1},
 		events: map[uint64]abi.Record{},
 	}
 	s.loseLocked("stream removed")
@@ -43,14 +46,23 @@ func (s *Server) Create(name string) {
 
 // Append stores an event and returns its sequence.
 func (s *Server) Append(name, subject string, data []byte) uint64 {
+	return s.Store(name, abi.Record{Subject: []byte(subject), Data: data})
+}
+
+// Store stores an event with its headers and returns its sequence.
+func (s *Server) Store(name string, e abi.Record) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.streams[name]
+	return s.storeLocked(s.streams[name], e)
+}
+
+func (s *Server) storeLocked(st *stream, e abi.Record) uint64 {
 	now := time.Now().Add(s.skew)
 	st.info.Last++
 	st.info.Events++
 	st.info.LastTime = now.UTC()
-	st.events[st.info.Last] = abi.Record{Sequence: st.info.Last, TimeNs: now.UnixNano(), Subject: []byte(subject), Data: data}
+	e.Sequence, e.TimeNs, e.Key = st.info.Last, now.UnixNano(), nil
+	st.events[st.info.Last] = e
 	for r := range s.readers {
 		r.signal()
 	}
