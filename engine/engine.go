@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Engine struct {
 	leaser  Leaser
 	room    *room
 	first   precedence
+	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
 
@@ -65,6 +67,7 @@ func New(o Options) *Engine {
 	return &Engine{
 		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
+		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }

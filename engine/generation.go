@@ -21,6 +21,8 @@ type generation struct {
 	done chan struct{}      // closed when that has ended
 
 	closing bool // it is being closed
+
+	answers *answers // instances that answer queries; nil: there are none
 }
 
 // close closes the keyspace. The generation must not run, nor be read.
@@ -151,6 +153,7 @@ func (p *projection) useLocked(g *generation, spec *Spec) {
 		return
 	}
 	old := g.spec
+	p.endAnswersLocked(g)
 	spec.uses++
 	g.spec, g.stream = spec, p.engine.watch(spec.Stream)
 	if old != nil {

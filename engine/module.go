@@ -24,6 +24,7 @@ type Traits struct {
 	Migrate bool // rewrites a state of an older schema: has migrate
 	Applies bool // is a projection: has apply
 	Upcasts bool // is an upcaster: has upcast
+	Queries bool // answers requests: has query
 }
 
 // InstanceConfig is what an instance is made with.
@@ -59,6 +60,11 @@ type Instance interface {
 	// keys. They are valid until the next call of any method. It fails with a *GuestError
 	// when the guest does.
 	Upcast(ctx context.Context, records []byte) ([]byte, error)
+	// Query has the guest answer a request over a state that it may only read. Rows is
+	// used during the call only. It fails with a *GuestError when the guest does, with the
+	// error of Rows that the guest ran into, or with that of ctx when that ends while the
+	// guest reads.
+	Query(ctx context.Context, request []byte, rows Rows) (answer []byte, err error)
 	// Fuel is what the last call used of its budget, in the units of package host; 0 when
 	// it is not metered.
 	Fuel() uint64

@@ -147,6 +147,7 @@ func (p *projection) keep(ctx context.Context) {
 		p.report(p.promoteItself(ctx), "let the candidate take over")
 		p.report(p.retire(ctx), "give up the previous generation")
 		p.report(p.sweep(), "remove what nobody needs")
+		p.dropIdle()
 		p.warn()
 		if n%120 == 0 {
 			p.report(p.expireSnapshots(), "drop old snapshots")
@@ -229,6 +230,7 @@ func (p *projection) closeUnread() error {
 
 // letGoLocked gives up what a generation used.
 func (p *projection) letGoLocked(g *generation) {
+	p.endAnswersLocked(g)
 	if g.spec != nil {
 		p.engine.unwatch(g.spec.Stream)
 		p.release(g.spec)
@@ -294,7 +296,7 @@ func (p *projection) readLocked(g *generation) (*Reading, error) {
 func (p *projection) readingLocked(g *generation, v View, ck Checkpoint) *Reading {
 	ks := g.keyspace
 	p.readings[ks]++
-	return &Reading{View: v, Checkpoint: ck, Generation: g.id, keyspace: ks, done: sync.OnceFunc(func() { p.giveBack(ks) })}
+	return &Reading{View: v, Checkpoint: ck, Generation: g.id, keyspace: ks, projection: p, generation: g, done: sync.OnceFunc(func() { p.giveBack(ks) })}
 }
 
 // setPaused pauses all generations, or lets them go on.

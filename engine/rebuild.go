@@ -64,6 +64,7 @@ func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	}
 	p.mu.Lock()
 	if runs {
+		p.endAnswersLocked(g)
 		spec.uses++
 		p.release(g.spec)
 		g.spec = spec

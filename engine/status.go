@@ -111,6 +111,8 @@ type Reading struct {
 	Checkpoint Checkpoint
 	Generation string
 	keyspace   Keyspace
+	projection *projection
+	generation *generation
 	done       func()
 }
 

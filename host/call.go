@@ -21,7 +21,8 @@ type call struct {
 	argument uint64 // of the export
 
 	batch    []byte       // only in apply, and in upcast its input
-	state    engine.State // only in apply and migrate
+	state    engine.State // that can be written; only in apply and migrate
+	rows     engine.Rows  // that can be read: state, or what a query is about
 	tooSmall int          // size of a buffer that the batch did not fit in
 	table    []byte       // of the batch's fields, once they were asked for
 
@@ -29,8 +30,10 @@ type call struct {
 	causing uint64 // its sequence
 	emits   int    // of that event
 
-	output  []byte // of upcast
+	output  []byte // of upcast and query
 	matched []byte // what is left of its input, from the event that the output has come to
+
+	request []byte // only in query
 
 	blobs [][]byte // written by snapshot, or to be read by restore
 	read  int      // of blobs

@@ -133,6 +133,7 @@ func (b *Binary) traits() engine.Traits {
 		Migrate: b.exports(abi.ExportMigrate),
 		Applies: b.exports(abi.ExportApply),
 		Upcasts: b.exports(abi.ExportUpcast),
+		Queries: b.exports(abi.ExportQuery),
 	}
 }
 

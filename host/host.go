@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -246,11 +245,6 @@ func (m *Module) Warnings() []string {
 	for _, i := range m.binary.Imports {
 		if text, ok := stubbed[i.Name]; ok && i.Module == abi.WASI {
 			w = append(w, i.Module+"."+i.Name+": "+text)
-		}
-	}
-	for _, e := range m.binary.Exports {
-		if slices.Contains([]string{abi.ExportQuery}, e.Name) {
-			w = append(w, "export "+e.Name+": this version does not call it")
 		}
 	}
 	return w

@@ -116,24 +116,42 @@ func (c *call) key(m api.Module, what string, stack []uint64) (key []byte, ok bo
 	return c.bytes(m, what, stack[0], stack[1]), true
 }
 
-// stateless sets the result for a call during which there is no state.
-func (c *call) stateless(stack []uint64) bool {
-	if c.state == nil {
+// readable reports whether there is a state to read in the call under way, and sets the
+// result when there is none. A query whose client is gone, or was given up, ends here.
+func (c *call) readable(stack []uint64) bool {
+	if c.rows == nil {
 		stack[0] = c.refuse(abi.ReadOnly, "it used the state in %s", c.name)
+		return false
+	}
+	if c.name == abi.ExportQuery && c.Context.Err() != nil {
+		c.end(context.Cause(c.Context))
+	}
+	return true
+}
+
+// writable reports whether there is a state to write, and sets the result when there is
+// none.
+func (c *call) writable(stack []uint64) bool {
+	if c.state != nil {
 		return true
 	}
+	did := "used the state"
+	if c.rows != nil {
+		did = "wrote to the state"
+	}
+	stack[0] = c.refuse(abi.ReadOnly, "it %s in %s", did, c.name)
 	return false
 }
 
 func stateGet(c *call, m api.Module, stack []uint64) {
-	if c.stateless(stack) {
+	if !c.readable(stack) {
 		return
 	}
 	key, ok := c.key(m, abi.ImportStateGet, stack)
 	if !ok {
 		return
 	}
-	value, ok, err := c.state.Get(key)
+	value, ok, err := c.rows.Get(key)
 	if err != nil {
 		c.end(err)
 	}
@@ -145,7 +163,7 @@ func stateGet(c *call, m api.Module, stack []uint64) {
 }
 
 func statePut(c *call, m api.Module, stack []uint64) {
-	if c.stateless(stack) {
+	if !c.writable(stack) {
 		return
 	}
 	key, ok := c.key(m, abi.ImportStatePut, stack)
@@ -169,7 +187,7 @@ func statePut(c *call, m api.Module, stack []uint64) {
 }
 
 func stateDelete(c *call, m api.Module, stack []uint64) {
-	if c.stateless(stack) {
+	if !c.writable(stack) {
 		return
 	}
 	key, ok := c.key(m, abi.ImportStateDelete, stack)
@@ -186,7 +204,7 @@ func stateDelete(c *call, m api.Module, stack []uint64) {
 // A page ends at the guest's buffer, its limit of entries (0: none) or 1 MiB,
 // whichever comes first; one entry may be larger than 1 MiB.
 func stateScan(c *call, m api.Module, stack []uint64) {
-	if c.stateless(stack) {
+	if !c.readable(stack) {
 		stack[0] = wide(abi.ReadOnly)
 		return
 	}
@@ -204,7 +222,7 @@ func stateScan(c *call, m api.Module, stack []uint64) {
 	limit := uint32(stack[4])
 	page := c.bytes(m, abi.ImportStateScan, stack[5], stack[6])
 	count, used, need, full := uint32(0), 0, 0, false
-	err := c.state.Scan(prefix, after, func(key, value []byte) bool {
+	err := c.rows.Scan(prefix, after, func(key, value []byte) bool {
 		need = 8 + len(key) + len(value)
 		if full = used+need > len(page) || (count > 0 && used+need > abi.MaxScanPage); full {
 			return false
@@ -231,7 +249,7 @@ func stateScan(c *call, m api.Module, stack []uint64) {
 }
 
 func emit(c *call, m api.Module, stack []uint64) {
-	if c.stateless(stack) {
+	if !c.writable(stack) {
 		return
 	}
 	index := uint32(stack[0])

@@ -24,7 +24,7 @@ type instance struct {
 	limit    uint64 // of memory and of a snapshot, in bytes
 	setting  func(limit string) string
 
-	apply, upcast, snapshot, restore api.Function // nil when not exported
+	apply, upcast, query, snapshot, restore api.Function // nil when not exported
 
 	fields *jsonfields.Reader // that the guest declared; nil before
 	table  []byte             // buffer
@@ -60,6 +60,7 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 	}
 	in.apply = module.ExportedFunction(abi.ExportApply)
 	in.upcast = module.ExportedFunction(abi.ExportUpcast)
+	in.query = module.ExportedFunction(abi.ExportQuery)
 	in.snapshot = module.ExportedFunction(abi.ExportSnapshot)
 	in.restore = module.ExportedFunction(abi.ExportRestore)
 	if err := in.initialize(ctx); err != nil {
@@ -152,6 +153,9 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 	in.call = c
 	in.call.in = in
 	in.call.event = -1
+	if c.state != nil {
+		in.call.rows = c.state
+	}
 	in.stack[0] = c.argument
 	in.started = 0
 	budget := in.budget(c.name)
@@ -179,7 +183,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 const startFuel = 10_000_000_000
 
 func (in *instance) budget(export string) uint64 {
-	if export == abi.ExportApply || export == abi.ExportUpcast {
+	if export == abi.ExportApply || export == abi.ExportUpcast || export == abi.ExportQuery {
 		return in.fuel
 	}
 	return max(in.fuel, startFuel)

@@ -32,22 +32,31 @@ func (in *instance) Upcast(ctx context.Context, records []byte) ([]byte, error) 
 }
 
 func inputRead(c *call, m api.Module, stack []uint64) {
-	if c.name != abi.ExportUpcast {
+	switch c.name {
+	case abi.ExportUpcast:
+		stack[0] = c.giveBatch(m, abi.ImportInputRead, stack)
+	case abi.ExportQuery:
+		stack[0] = c.give(m, abi.ImportInputRead, c.request, stack[0], stack[1])
+	default:
 		stack[0] = c.refuse(abi.BadArgument, "it used input_read in %s: it belongs to query and upcast", c.name)
-		return
 	}
-	stack[0] = c.giveBatch(m, abi.ImportInputRead, stack)
 }
 
-// outputWrite takes whole records. What is not as it should be ends the call, and is not
-// only refused: a guest that went on would lose events.
+// outputWrite takes whole records of an upcaster, and any bytes of what answers a query.
+// What is not as it should be ends the call, and is not only refused: a guest that went on
+// would lose events, or a part of its answer.
 func outputWrite(c *call, m api.Module, stack []uint64) {
-	if c.name != abi.ExportUpcast {
+	if c.name != abi.ExportUpcast && c.name != abi.ExportQuery {
 		stack[0] = c.refuse(abi.BadArgument, "it used output_write in %s: it belongs to query and upcast", c.name)
 		return
 	}
 	b := c.bytes(m, abi.ImportOutputWrite, stack[0], stack[1])
 	c.pay(uint64(len(b)) / byteFuel)
+	if c.name == abi.ExportQuery {
+		c.takeAnswer(b)
+		stack[0] = 0
+		return
+	}
 	if c.tooSmall > 0 { // it has not read what it writes of
 		c.end(&engine.GuestError{Call: c.name, Kind: engine.GuestBuffer, Event: c.event, Have: c.tooSmall, Need: len(c.batch)})
 	}

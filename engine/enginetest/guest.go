@@ -27,6 +27,8 @@ type Module struct {
 	// Rewrite, when not nil, makes the module an upcaster: it hands out what it makes of one
 	// event. Sequence and time are set.
 	Rewrite func(e abi.Record, out func(abi.Record)) error
+	// Answer, when not nil, answers queries. An error made by Refuse is the guest's own.
+	Answer func(guest Guest, request []byte, rows engine.Rows) ([]byte, error)
 	// Closed, when not nil, is told when nobody uses the module any more.
 	Closed func()
 }
@@ -79,7 +81,7 @@ func (m *Module) Traits() engine.Traits {
 		return engine.Traits{Upcasts: m.Rewrite != nil}
 	}
 	_, remembers := m.New().(Rememberer)
-	return engine.Traits{Memory: remembers, Emits: m.Emits, Migrate: m.Migrate != nil, Applies: true, Upcasts: m.Rewrite != nil}
+	return engine.Traits{Memory: remembers, Emits: m.Emits, Migrate: m.Migrate != nil, Applies: true, Upcasts: m.Rewrite != nil, Queries: m.Answer != nil}
 }
 
 // Close implements engine.Module's optional part.
@@ -166,6 +168,19 @@ func (in *instance) Migrate(_ context.Context, from int, st engine.State) error 
 		return asGuest("migrate", err, -1)
 	}
 	return nil
+}
+
+// Query implements engine.Instance.
+func (in *instance) Query(_ context.Context, request []byte, rows engine.Rows) ([]byte, error) {
+	if in.failed {
+		return nil, errUsedAfterFailure
+	}
+	answer, err := in.module.Answer(in.guest, request, rows)
+	if err != nil {
+		in.failed = true
+		return nil, asGuest("query", err, -1)
+	}
+	return answer, nil
 }
 
 // Upcast implements engine.Instance.

@@ -133,6 +133,8 @@ const (
 	MaxFields   = 64       // declared fields
 	MaxField    = 1 << 10  // bytes of the name of one
 	MaxUpcast   = 16 << 20 // bytes of what one call of upcast writes; see UpcastLimit
+	MaxRequest  = 1 << 20  // bytes of a request that query is asked
+	MaxAnswer   = 1 << 20  // bytes of what one call of query writes
 )
 
 // UpcastLimit is how many bytes of records one call of upcast may write, by the size of
