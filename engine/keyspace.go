@@ -29,6 +29,12 @@ type Checkpoint struct {
 	Schema   int      `json:"schema,omitempty"` // that the module declared which wrote the state; 0: none
 	// Memories are the kept snapshots of the guest's memory, newest first.
 	Memories []Memory `json:"memories,omitempty"`
+
+	// What a replay of the events of the commit needs to be the same.
+	After  Version  `json:"after,omitempty"`  // version of the checkpoint that it was committed on top of; 0: there was none
+	Runs   string   `json:"runs,omitempty"`   // identity of what applied the events, see Spec.Generation
+	Read   uint64   `json:"read,omitempty"`   // events that were read so far in this keyspace, the projection's own or not
+	Passed []uint64 `json:"passed,omitempty"` // sequences of the events of this commit that failed and were skipped
 }
 
 // Memory is a stored snapshot of a guest's own memory. The state at its version
@@ -134,6 +140,13 @@ type Keyspace interface {
 	// making: the keyspace forgets pins when it is closed.
 	Pin(v Version)
 	Unpin(v Version)
+	// Keep keeps every version from v on readable, until it is called again; MaxVersion: only
+	// what is needed to go on. It is to be called when the keyspace was opened: until then
+	// nothing is kept. It cannot bring back what is gone.
+	Keep(v Version)
+	// Oldest is the version from which on every one that was committed is readable, whoever
+	// reads it. It never goes back, also across restarts; 0 before the first commit.
+	Oldest() Version
 	// Limit is what one commit can hold.
 	Limit() TxLimit
 	// DiskBytes is the size of the keyspace on disk.

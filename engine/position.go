@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
 	"math/bits"
 	"time"
 
@@ -14,8 +15,14 @@ import (
 // every commit, and every committed version stays readable while it is retained.
 type Version uint64
 
+// MaxVersion is greater than every version.
+const MaxVersion = Version(math.MaxUint64)
+
 // VersionAt returns the first version that belongs to a sequence.
 func VersionAt(sequence uint64) Version { return Version(sequence << 16) }
+
+// LastAt returns the last version that belongs to a sequence.
+func LastAt(sequence uint64) Version { return VersionAt(sequence+1) - 1 }
 
 // Sequence returns the stream sequence that the version reflects.
 func (v Version) Sequence() uint64 { return uint64(v) >> 16 }

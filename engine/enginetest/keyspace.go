@@ -31,6 +31,7 @@ type Keyspace struct {
 	pins        map[engine.Version]int
 	durable     engine.Version
 	open        map[engine.Version]int // views
+	kept        engine.Version         // see Keep; 0: nothing was asked for
 	horizon     engine.Version         // versions below it are no longer kept
 	left        bool                   // a crash may have left rows above the newest checkpoint
 	closed      atomic.Int64
@@ -204,6 +205,9 @@ func (k *Keyspace) syncLocked() {
 	}
 	k.durable = newest.Version
 	kept := newest.Version
+	if k.kept > 0 {
+		kept = min(kept, k.kept)
+	}
 	for _, m := range newest.Memories {
 		kept = min(kept, m.Version)
 	}
@@ -229,6 +233,23 @@ func (k *Keyspace) Durable() engine.Version {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.durable
+}
+
+// Keep implements engine.Keyspace.
+func (k *Keyspace) Keep(v engine.Version) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept = max(v, 1)
+}
+
+// Oldest implements engine.Keyspace.
+func (k *Keyspace) Oldest() engine.Version {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.checkpoints) == 0 {
+		return 0
+	}
+	return max(k.horizon, 1)
 }
 
 // Pin implements engine.Keyspace.
@@ -294,6 +315,7 @@ func (k *Keyspace) Crash(machine bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	clear(k.pins)
+	k.kept = 0
 	if !machine {
 		return
 	}
@@ -321,6 +343,7 @@ func (k *Keyspace) passLeftoversLocked(to engine.Version) {
 func (k *Keyspace) Close() error {
 	k.mu.Lock()
 	k.syncLocked()
+	k.kept = 0
 	k.mu.Unlock()
 	k.closed.Add(1)
 	if n := k.OpenViews(); n != 0 {

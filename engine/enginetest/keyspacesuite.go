@@ -34,6 +34,8 @@ func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Key
 		{"a commit may take back what came after an older one", takesBack},
 		{"letters are apart from the state", lettersApart},
 		{"pinned versions stay readable", pinned},
+		{"history stays readable as long as it is kept", keepsHistory},
+		{"nothing is kept unasked", keepsNothing},
 		{"values of any size come back", sizes},
 		{"changes between two versions make the one of the other", changesBetween},
 	} {

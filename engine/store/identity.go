@@ -29,6 +29,28 @@ type identity struct {
 	Boot       string         `json:"boot"`    // of the machine that wrote it last
 	Run        int            `json:"run"`     // counts the crashes of the machine that it went through
 	Clean      bool           `json:"clean"`   // the keyspace was closed, and Durable is its last commit
+
+	Horizon engine.Version   `json:"horizon,omitempty"` // versions below it may be gone; 0: not known
+	Ends    []engine.Version `json:"ends,omitempty"`    // by run: what was durable when the machine crashed
+}
+
+// begin begins another run, if the machine crashed since the last one. What that had
+// committed, but not synced, is not to be trusted, though it may be there.
+func (id *identity) begin() {
+	for len(id.Ends) < id.Run { // from before ends were noted
+		id.Ends = append(id.Ends, id.Durable)
+	}
+	if id.machineRan() {
+		return
+	}
+	id.Run++
+	id.Ends = append(id.Ends, id.Durable)
+}
+
+// wrote reports whether a checkpoint is one of this history: of the run under way, or
+// durable when the run that wrote it ended.
+func (id identity) wrote(row checkpointRow) bool {
+	return row.Run == id.Run || row.Run < len(id.Ends) && row.Version <= id.Ends[row.Run]
 }
 
 const identityFile = "keyspace.json"

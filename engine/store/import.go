@@ -93,6 +93,7 @@ func (d *Dir) importOnto(ctx context.Context, projection, generation string, in 
 	if err != nil {
 		return ck, err
 	}
+	ks.Keep(ks.Oldest())
 	if err = ks.(*Keyspace).take(ctx, in); err == nil {
 		ck, err = ks.Latest()
 	}

@@ -211,6 +211,7 @@ func TestImportGoesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		ks.Keep(1)
 		if err := ks.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,10 +33,9 @@ type Keyspace struct {
 	identity identity
 	latest   engine.Checkpoint      // the newest committed
 	holds    map[engine.Version]int // versions that views and pins keep, with their numbers
+	kept     engine.Version         // every version from it on is to stay readable
 	horizon  engine.Version         // versions below it may be gone
-	// oldest is the oldest memory snapshot that the durable checkpoint lists, or its own
-	// version; 0 before the first Sync.
-	oldest engine.Version
+	whole    engine.Version         // all versions from it on are known to be there, if it is above the horizon
 
 	left []leftover // of Commit alone, in the order of their versions
 
@@ -69,7 +67,7 @@ func dbOptions(dir string) badger.Options {
 
 // openKeyspace opens the database beside an identity.
 func openKeyspace(dir string, id identity, log *slog.Logger) (*Keyspace, error) {
-	k := &Keyspace{dir: dir, identity: id, holds: map[engine.Version]int{}}
+	k := &Keyspace{dir: dir, identity: id, holds: map[engine.Version]int{}, kept: engine.MaxVersion}
 	if err := k.guard(); err != nil {
 		return nil, err
 	}
@@ -144,12 +142,14 @@ func (k *Keyspace) guard() error {
 // the durable one, and a new run begins: what an earlier run left above it is not
 // to be trusted, now or at the next start.
 func (k *Keyspace) findLatest() error {
-	if !k.identity.machineRan() {
-		k.identity.Run++
-	}
+	k.identity.begin()
 	ck, err := k.newestTrusted()
 	if err != nil {
 		return fmt.Errorf("read last checkpoint: %w", err)
+	}
+	k.horizon = k.identity.Horizon
+	if k.horizon == 0 && k.identity.Durable > 0 { // it is from before horizons were noted
+		k.whole = ck.Version
 	}
 	if ck.Version < k.identity.Durable {
 		return fmt.Errorf("database %s ends at %d, but commits up to %d were on disk: %w", k.dbDir(), ck.Version.Sequence(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
@@ -160,9 +160,15 @@ func (k *Keyspace) findLatest() error {
 
 // newestTrusted returns the newest checkpoint that this run wrote or that is
 // durable; the zero one when there is none.
-func (k *Keyspace) newestTrusted() (ck engine.Checkpoint, err error) {
+func (k *Keyspace) newestTrusted() (engine.Checkpoint, error) { return k.trusted(engine.MaxVersion) }
+
+// trusted returns the newest checkpoint up to a version that is not one of those that a
+// crash of the machine took; the zero one when there is none. Such may be found on disk:
+// they are whole, and what followed them is another history.
+func (k *Keyspace) trusted(v engine.Version) (ck engine.Checkpoint, err error) {
 	defer recoverDamage(&err)
-	tx := k.db.NewTransactionAt(math.MaxUint64, false)
+	id := k.identityNow()
+	tx := k.db.NewTransactionAt(uint64(v), false)
 	defer tx.Discard()
 	o := badger.DefaultIteratorOptions
 	o.AllVersions, o.PrefetchValues = true, false
@@ -170,11 +176,10 @@ func (k *Keyspace) newestTrusted() (ck engine.Checkpoint, err error) {
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		row, err := readCheckpoint(it.Item())
-		durable := engine.Version(it.Item().Version()) <= k.identity.Durable
-		if err != nil && durable {
+		if err != nil && engine.Version(it.Item().Version()) <= id.Durable {
 			return ck, err
 		}
-		if err == nil && (durable || row.Run == k.identity.Run) {
+		if err == nil && id.wrote(row) {
 			return row.Checkpoint, nil
 		}
 	}
@@ -224,7 +229,19 @@ func (k *Keyspace) Checkpoint(v engine.Version) (ck engine.Checkpoint, err error
 		return ck, fmt.Errorf("read checkpoint at %d: %w", v.Sequence(), err)
 	}
 	row, err := readCheckpoint(item)
-	return row.Checkpoint, err
+	if err != nil || k.identityNow().wrote(row) {
+		return row.Checkpoint, err
+	}
+	if ck, err = k.trusted(v); err == nil && ck.Version == 0 {
+		err = engine.ErrNoCheckpoint
+	}
+	return ck, err
+}
+
+func (k *Keyspace) identityNow() identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.identity
 }
 
 // Limit implements engine.Keyspace. It bounds the memory that a commit takes, for what
@@ -260,18 +277,31 @@ func (k *Keyspace) Pin(v engine.Version) {
 // Unpin implements engine.Keyspace.
 func (k *Keyspace) Unpin(v engine.Version) { k.unhold(v) }
 
-// advanceHorizon lets Badger drop versions that nobody can ask for any more.
-func (k *Keyspace) advanceHorizon() {
+// Keep implements engine.Keyspace.
+func (k *Keyspace) Keep(v engine.Version) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	h := min(oldestOf(k.latest), k.identity.Durable, k.oldest)
+	k.kept = v
+}
+
+// Oldest implements engine.Keyspace.
+func (k *Keyspace) Oldest() engine.Version {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.latest.Version == 0 {
+		return 0
+	}
+	return max(k.horizon, k.whole, 1)
+}
+
+// advanceHorizonLocked gives up the versions that nobody can ask for any more, once a commit
+// with memory snapshots from a version on is durable.
+func (k *Keyspace) advanceHorizonLocked(durable, oldest engine.Version) {
+	h := min(oldestOf(k.latest), durable, oldest, max(k.kept, 1))
 	for v := range k.holds {
 		h = min(h, v)
 	}
-	if h > k.horizon {
-		k.horizon = h
-		k.db.SetDiscardTs(uint64(h))
-	}
+	k.horizon = max(k.horizon, h)
 }
 
 // oldestOf is the oldest version that going on from a checkpoint needs.
@@ -300,13 +330,16 @@ func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	if err := k.syncFiles(); err != nil {
 		return durable, fmt.Errorf("sync %s: %w", k.dir, err)
 	}
+	k.mu.Lock()
+	k.advanceHorizonLocked(at, oldest)
+	horizon := k.horizon
+	k.mu.Unlock()
+	// What Badger may drop is noted first: what a read finds below it, after a crash too, may
+	// be wrong.
 	if err := k.noteDurable(at, false); err != nil {
 		return durable, err
 	}
-	k.mu.Lock()
-	k.oldest = oldest
-	k.mu.Unlock()
-	k.advanceHorizon()
+	k.db.SetDiscardTs(uint64(horizon))
 	return at, nil
 }
 
@@ -328,7 +361,7 @@ func (k *Keyspace) noteDurable(v engine.Version, clean bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := k.identity
-	id.Durable, id.Clean = v, clean
+	id.Durable, id.Clean, id.Horizon = v, clean, k.horizon
 	if err := id.write(k.dir); err != nil {
 		return fmt.Errorf("note durable position: %w", err)
 	}

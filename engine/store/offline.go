@@ -89,7 +89,7 @@ func (c *copyKeyspace) DiskBytes() int64 { return diskBytes(c.Keyspace.dir) }
 // files. Badger cannot open one read-only that was not closed, and opening it for
 // writing would change it.
 func openCopy(dir string, id identity, log *slog.Logger) (engine.Keyspace, error) {
-	k := &Keyspace{dir: dir, identity: id, readOnly: true, holds: map[engine.Version]int{}}
+	k := &Keyspace{dir: dir, identity: id, readOnly: true, holds: map[engine.Version]int{}, kept: engine.MaxVersion}
 	if err := k.guard(); err != nil {
 		return nil, err
 	}
