@@ -213,7 +213,8 @@ func openDeployer(ctx context.Context, c *config.Config, into string, stderr io.
 		return &bucketDeployer{into, t}, nil
 	}
 	h, _ := store.Running(c.DataDir)
-	return &engineDeployer{bucket: into, base: "http://" + h.HTTP, token: c.HTTP.Token}, nil
+	token, err := ownToken(c.HTTP)
+	return &engineDeployer{bucket: into, base: "http://" + h.HTTP, token: token}, err
 }
 
 // bucketDeployer puts them there itself.

@@ -27,6 +27,7 @@ type node struct {
 
 	// In the order in which they are opened; closed in the reverse order.
 	listener net.Listener // nil when HTTP is off
+	access   query.Access // nil when HTTP asks for no token
 	host     *host.Host
 	declared *declarations
 	specs    map[string]engine.Spec // of the projections whose modules were loaded
@@ -60,6 +61,9 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 	}()
 	// The address, for two engines that share one are told apart most easily here.
 	if serve && c.HTTP.Listen != "" {
+		if n.access, err = openAccess(c.HTTP, log); err != nil {
+			return nil, err
+		}
 		if n.listener, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
 			return nil, withHint(fmt.Errorf("http.listen: %w", err), "another program has the address; configure another one, or stop it")
 		}
@@ -177,7 +181,7 @@ func (n *node) serve() error {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Token: n.config.HTTP.Token, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log,
 		Connections: n.config.HTTP.MaxConnections,
 	})
 	n.served = make(chan error, 1)

@@ -37,12 +37,22 @@ type Log struct {
 
 // HTTP says where state is read.
 type HTTP struct {
-	Listen    string `toml:"listen"`
-	TokenFile string `toml:"token_file"`
-	Token     string `toml:"-"` // content of TokenFile
-
-	MaxConnections int `toml:"max_connections"`
+	Listen         string      `toml:"listen"`
+	TokenFile      string      `toml:"token_file"`
+	Tokens         []HTTPToken `toml:"token"`
+	MaxConnections int         `toml:"max_connections"`
 }
+
+// HTTPToken says what the tokens of a file may do.
+type HTTPToken struct {
+	File        string   `toml:"file"`
+	Role        string   `toml:"role"`
+	Projections []string `toml:"projections"`
+	Streams     []string `toml:"streams"`
+}
+
+// Guarded reports whether clients need a token.
+func (h HTTP) Guarded() bool { return h.TokenFile != "" || len(h.Tokens) > 0 }
 
 // NATS says where events come from.
 type NATS struct {

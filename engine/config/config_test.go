@@ -410,29 +410,6 @@ func TestConfigurationBesideModules(t *testing.T) {
 	}
 }
 
-func TestToken(t *testing.T) {
-	dir := t.TempDir()
-	main, token := filepath.Join(dir, "config.toml"), filepath.Join(dir, "token")
-	if err := os.WriteFile(main, []byte("[http]\nlisten = \"0.0.0.0:80\"\ntoken_file = \"token\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for text, want := range map[string]string{"short": "at least 16 are needed", "0123456789abcdef\n": ""} {
-		if err := os.WriteFile(token, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c, err := Load(main)
-		if want == "" && (err != nil || c.HTTP.Token != strings.TrimSpace(text)) {
-			t.Errorf("token = %v, %v", c, err)
-		}
-		if want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), text)) {
-			t.Errorf("error = %v, want %s, and not the token", err, want)
-		}
-	}
-	if _, err := Load(filepath.Join(dir, "none.toml")); err == nil || !strings.Contains(err.Error(), "does not exist: name it with --config") {
-		t.Errorf("error = %v", err)
-	}
-}
-
 // Whatever the bytes, they give a valid configuration or a mistake in one line.
 func FuzzParse(f *testing.F) {
 	manual, err := os.ReadFile("../../config.toml")

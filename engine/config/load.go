@@ -57,7 +57,7 @@ func Load(path string) (*Config, error) {
 			p.Upcasters[j].ModuleDirs = c.ModuleDirs()
 		}
 	}
-	return c, c.readToken()
+	return c, nil
 }
 
 // readConfiguration reads a file that nobody writes just now. It may be a pipe.
@@ -224,6 +224,9 @@ func (c *Config) resolve(dir string) {
 			c.Plugins.PublicKeys[i] = below(dir, key)
 		}
 	}
+	for i := range c.HTTP.Tokens {
+		c.HTTP.Tokens[i].File = below(dir, c.HTTP.Tokens[i].File)
+	}
 	for i := range c.Streams {
 		c.Streams[i].Seed = below(dir, c.Streams[i].Seed)
 	}
@@ -234,19 +237,4 @@ func below(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
-}
-
-// readToken reads the token of the HTTP side.
-func (c *Config) readToken() error {
-	if c.HTTP.TokenFile == "" {
-		return nil
-	}
-	b, err := os.ReadFile(c.HTTP.TokenFile)
-	if err != nil {
-		return fmt.Errorf("read http.token_file: %w", err)
-	}
-	if c.HTTP.Token = strings.TrimSpace(string(b)); len(c.HTTP.Token) < 16 {
-		return fmt.Errorf("http.token_file %s: the token has %d characters, at least 16 are needed; make one with: openssl rand -hex 32", c.HTTP.TokenFile, len(c.HTTP.Token))
-	}
-	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -98,25 +97,6 @@ func (v *validator) size(p path, value, lo, hi Size) {
 	v.require(p, value >= lo && value <= hi, "%s is %s: it must be between %s and %s", p.key(), value, lo, hi)
 }
 
-func (v *validator) http(h HTTP) {
-	if h.Listen == "" {
-		return
-	}
-	v.between(path{"http", "max_connections"}, int64(h.MaxConnections), 1, 100_000)
-	p := path{"http", "listen"}
-	host, port, err := net.SplitHostPort(h.Listen)
-	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)
-	_, perr := strconv.ParseUint(port, 10, 16)
-	v.require(p, err != nil || perr == nil, "http.listen is %q: %q is no port", h.Listen, port)
-	v.require(p, err != nil || loopback(host) || h.TokenFile != "",
-		"http.listen is %q, which others can reach: set http.token_file, or listen on 127.0.0.1", h.Listen)
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 func (v *validator) nats(n NATS) {
 	embedded := n.URL == "embedded" && n.Context == ""
 	v.require(path{"nats", "url"}, n.URL != "" || n.Context != "", "nats.url is empty: use \"embedded\", or the URL of a server")
@@ -132,10 +112,7 @@ func (v *validator) nats(n NATS) {
 	v.require(path{"nats"}, ways == 0 || !embedded, "nats.url is \"embedded\": credentials, nkey, user and token belong to an external server")
 	v.require(path{"nats", "tls", "cert"}, (n.TLS.Cert == "") == (n.TLS.Key == ""), "nats.tls.cert and nats.tls.key come together")
 	for key, file := range map[string]string{"credentials": n.Credentials, "nkey": n.NKey, "tls.ca": n.TLS.CA, "tls.cert": n.TLS.Cert, "tls.key": n.TLS.Key} {
-		if file != "" {
-			_, err := os.Stat(file)
-			v.require(append(path{"nats"}, strings.Split(key, ".")...), err == nil, "nats.%s: %v", key, err)
-		}
+		v.exists(append(path{"nats"}, strings.Split(key, ".")...), file)
 	}
 	if n.Embedded.Listen != "" {
 		_, _, err := net.SplitHostPort(n.Embedded.Listen)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
 )
 
@@ -18,8 +19,12 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+// ready says why not to those who may read all projections: the reasons name them.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	ok, reasons := s.engine.Ready()
+	if !rightsOf(r).May(access.Read, "") {
+		reasons = nil
+	}
 	status := http.StatusOK
 	if !ok {
 		status = http.StatusServiceUnavailable
@@ -54,7 +59,7 @@ GET  /healthz, /readyz, /metrics
 
 func (s *Server) projections(w http.ResponseWriter, r *http.Request) {
 	if _, ok := parameters(w, r); ok {
-		answer(w, http.StatusOK, wire.Projections{Projections: s.engine.Projections()})
+		answer(w, http.StatusOK, wire.Projections{Projections: readable(r, s.engine.Projections())})
 	}
 }
 

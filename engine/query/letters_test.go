@@ -252,7 +252,7 @@ func TestLetterOrdersOfStopped(t *testing.T) {
 
 // A bundle comes as it was made.
 func TestExport(t *testing.T) {
-	r := newRig(t, "secret")
+	r := newRig(t, "a-secret-token-of-a-test")
 	file, err := r.client().Bundle(t.Context(), "p", 3)
 	if err != nil || string(file) != "bundle of p" {
 		t.Errorf("%q, %v", file, err)

@@ -3,12 +3,15 @@ package query
 import (
 	"net/http"
 	"runtime"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"gnomon/engine"
+	"gnomon/engine/query/access"
 )
 
 // metric is a number of a projection's status.
@@ -107,6 +110,28 @@ func newRegistry(e Engine, c *connections, version string) *prometheus.Registry 
 	return r
 }
 
+// metricsHandler answers with what a client may read: of every projection that it may read,
+// and of the engine.
 func metricsHandler(e Engine, c *connections, version string) http.Handler {
-	return promhttp.HandlerFor(newRegistry(e, c, version), promhttp.HandlerOpts{})
+	registry := newRegistry(e, c, version)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rights := rightsOf(r)
+		promhttp.HandlerFor(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+			all, err := registry.Gather()
+			for _, f := range all {
+				f.Metric = slices.DeleteFunc(f.Metric, func(m *dto.Metric) bool { return !readableMetric(rights, m) })
+			}
+			return slices.DeleteFunc(all, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 }), err
+		}), promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	})
+}
+
+// readableMetric reports whether a metric is about no projection, or one that may be read.
+func readableMetric(rights access.Rights, m *dto.Metric) bool {
+	for _, l := range m.Label {
+		if l.GetName() == "projection" {
+			return rights.May(access.Read, l.GetValue())
+		}
+	}
+	return true
 }

@@ -93,13 +93,13 @@ func TestMethods(t *testing.T) {
 
 // With a token nobody reads without it, but for the health of the process.
 func TestToken(t *testing.T) {
-	r := newRig(t, "secret-token", "a", "1").start()
-	for _, authorization := range []string{"", "Bearer", "Bearer wrong", "Basic secret-token", "secret-token", "Bearer secret-token "} {
+	r := newRig(t, "a-secret-token-of-a-test", "a", "1").start()
+	for _, authorization := range []string{"", "Bearer", "Bearer wrong", "Basic a-secret-token-of-a-test", "a-secret-token-of-a-test", "Bearer a-secret-token-of-a-test "} {
 		a := r.ask("GET", "/v1/projections/p/state/a", "", "Authorization", authorization)
-		if strings.TrimSpace(authorization) == "Bearer secret-token" {
+		if strings.TrimSpace(authorization) == "Bearer a-secret-token-of-a-test" {
 			continue // HTTP takes the space away
 		}
-		if p := a.problem(t); p.Status != 401 || p.Code != wire.CodeUnauthorized || a.Header.Get("WWW-Authenticate") == "" || strings.Contains(a.body, "secret-token") {
+		if p := a.problem(t); p.Status != 401 || p.Code != wire.CodeUnauthorized || a.Header.Get("WWW-Authenticate") == "" || strings.Contains(a.body, "a-secret-token-of-a-test") {
 			t.Errorf("%q: %s", authorization, a)
 		}
 	}
@@ -134,7 +134,7 @@ func TestForeignHost(t *testing.T) {
 // A page of another site changes nothing through the browser of somebody who may, with a
 // token or without; programs and pages of this origin do.
 func TestCrossOrigin(t *testing.T) {
-	for _, token := range []string{"", "secret-token"} {
+	for _, token := range []string{"", "a-secret-token-of-a-test"} {
 		r := newRig(t, token, "a", "1").start()
 		here := r.server.URL
 		for _, request := range []string{"projections/p/pause", "projections/p/resume", "projections/p/snapshots", "streams/S/events"} {

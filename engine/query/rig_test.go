@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query"
+	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
 	"gnomon/sdk/abi"
@@ -28,6 +31,7 @@ type rig struct {
 	t        *testing.T
 	nats     *enginetest.Server
 	engine   *engine.Engine
+	spec     engine.Spec // of "p"
 	appender *appender
 	query    *query.Server
 	server   *httptest.Server
@@ -52,7 +56,9 @@ func newRig(t *testing.T, token string, rows ...string) *rig {
 // newRigOf is newRig with another projection.
 func newRigOf(t *testing.T, token string, change func(*engine.Spec), rows ...string) *rig {
 	t.Helper()
-	return newRigFor(t, query.Options{Token: token}, change, rows...)
+	r := newRigFor(t, query.Options{Access: admin(t, token)}, change, rows...)
+	r.token = token
+	return r
 }
 
 // newRigWith is newRig with other options; those that a rig is made of are its own.
@@ -63,7 +69,7 @@ func newRigWith(t *testing.T, o query.Options, rows ...string) *rig {
 
 func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), token: o.Token}
+	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged)}
 	r.nats.Create("S")
 	for i := 0; i < len(rows); i += 2 {
 		r.nats.Append("S", rows[i], []byte(rows[i+1]))
@@ -75,6 +81,7 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},
 	}
 	change(&spec)
+	r.spec = spec
 	if _, err := r.engine.Declare(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +95,33 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 		}
 	})
 	return r
+}
+
+// admin is a file of tokens with one that may do everything; nil when it is empty.
+func admin(t *testing.T, token string) query.Access {
+	t.Helper()
+	if token == "" {
+		return nil
+	}
+	return tokens(t, map[string]access.Grant{token: {Role: access.Admin}})
+}
+
+// tokens are files of one token each.
+func tokens(t *testing.T, grants map[string]access.Grant) *access.Tokens {
+	t.Helper()
+	var all []access.Grant
+	for token, g := range grants {
+		g.File = filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(g.File, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, g)
+	}
+	opened, err := access.OpenTokens(all, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
 }
 
 // logged is a log that a test can read.

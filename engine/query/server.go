@@ -2,8 +2,6 @@ package query
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -70,7 +68,7 @@ type Options struct {
 	Reloader Reloader // nil: nothing is reloaded
 	Deployer Deployer // nil: nothing is deployed
 	Exporter Exporter // nil: there are no archives
-	Token    string   // that clients must send; empty: none
+	Access   Access   // nil: everybody may do everything
 	Version  string   // of the engine
 	Log      *slog.Logger
 
@@ -85,8 +83,7 @@ type Server struct {
 	reloader Reloader
 	deployer Deployer
 	exporter Exporter
-	token    [32]byte // hash of the token
-	guarded  bool     // there is a token
+	access   Access
 	log      *slog.Logger
 	http     http.Server
 	origins  http.CrossOriginProtection
@@ -110,7 +107,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, token: sha256.Sum256([]byte(o.Token)), guarded: o.Token != "", log: o.Log,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log,
 		opened: boundConnections(o.Connections), patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -206,14 +203,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recoverPanic(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r, known := s.identify(r)
 		switch {
-		case s.guarded && !s.authorized(r) && r.URL.Path != "/healthz":
-			w.Header().Set("WWW-Authenticate", `Bearer realm="gnomon"`)
-			problem(w, http.StatusUnauthorized, wire.CodeUnauthorized, "a token is required", "send it as Authorization: Bearer TOKEN; the CLI takes it from GNOMON_TOKEN")
-		case !s.guarded && !localHost(r.Host):
+		case !known && !healthPath(r.URL.Path):
+			unauthorized(w, r)
+		case s.access == nil && !localHost(r.Host):
 			problem(w, http.StatusForbidden, wire.CodeForbiddenHost, "the host "+r.Host+" is not this machine", "use localhost or a loopback address, or configure a token")
 		case s.origins.Check(r) != nil:
 			problem(w, http.StatusForbidden, wire.CodeCrossOrigin, fmt.Sprintf("a page of another site asks for %s %s", r.Method, r.URL.Path), "ask from a program, or from a page of the same origin")
+		case known && !permitted(w, r):
 		case strings.HasPrefix(r.URL.EscapedPath(), "/v1/projections/"):
 			s.projection(w, r)
 		default:
@@ -231,13 +229,6 @@ func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 		problem(w, http.StatusInternalServerError, wire.CodeInternal, "the engine failed on this request", "see its log")
 	}
-}
-
-// authorized compares hashes, which takes the same time whatever the token.
-func (s *Server) authorized(r *http.Request) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	sum := sha256.Sum256([]byte(token))
-	return ok && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
 }
 
 // localHost reports whether a request names this machine itself. A page of another site

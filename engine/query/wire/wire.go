@@ -234,6 +234,7 @@ const (
 	CodeBadRequest      = "bad-request"
 	CodeNotAvailable    = "not-available"
 	CodeUnauthorized    = "unauthorized"
+	CodeForbidden       = "forbidden"
 	CodeForbiddenHost   = "forbidden-host"
 	CodeCrossOrigin     = "cross-origin"
 	CodeTooLarge        = "too-large"

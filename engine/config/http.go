@@ -1,0 +1,61 @@
+package config
+
+import (
+	"net"
+	"os"
+	stdpath "path"
+	"strconv"
+)
+
+func (v *validator) http(h HTTP) {
+	p := path{"http"}
+	v.exists(p.add("token_file"), h.TokenFile)
+	for i, t := range h.Tokens {
+		v.httpToken(p.add("token").element(i), t)
+	}
+	if h.Listen == "" {
+		return
+	}
+	v.between(p.add("max_connections"), int64(h.MaxConnections), 1, 100_000)
+	p = p.add("listen")
+	host, port, err := net.SplitHostPort(h.Listen)
+	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)
+	_, perr := strconv.ParseUint(port, 10, 16)
+	v.require(p, err != nil || perr == nil, "http.listen is %q: %q is no port", h.Listen, port)
+	v.require(p, err != nil || loopback(host) || h.Guarded(),
+		"http.listen is %q, which others can reach: set http.token_file, or listen on 127.0.0.1", h.Listen)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// httpToken checks what the tokens of a file may do. A list that a role does not heed
+// would seem to bound what it may.
+func (v *validator) httpToken(p path, t HTTPToken) {
+	v.require(p.add("file"), t.File != "", "[[http.token]] names no file: file = \"PATH\", with one token a line")
+	v.exists(p.add("file"), t.File)
+	v.oneOf(p.add("role"), t.Role, "read", "append", "admin")
+	v.require(p.add("projections"), t.Role != "append" || t.Projections == nil, "http.token.projections is not for the role append, which is about streams: set streams, or take it out")
+	v.require(p.add("streams"), t.Role != "read" || t.Streams == nil, "http.token.streams is not for the role read, which is about projections: set projections, or take it out")
+	v.globs(p.add("projections"), t.Projections)
+	v.globs(p.add("streams"), t.Streams)
+}
+
+// globs checks patterns of names. A list without one could mean all or nothing.
+func (v *validator) globs(p path, globs []string) {
+	v.require(p, globs == nil || len(globs) > 0, "%s is an empty list: name some, or take it out, which means all", p.key())
+	for _, g := range globs {
+		_, err := stdpath.Match(g, "")
+		v.require(p, err == nil && g != "", "%s: %q is no pattern of names: use a name, or one with * in it, such as \"eu-*\"", p.key(), g)
+	}
+}
+
+// exists checks that the file that a key names is there.
+func (v *validator) exists(p path, file string) {
+	if file != "" {
+		_, err := os.Stat(file)
+		v.require(p, err == nil, "%s: %v", p.key(), err)
+	}
+}
