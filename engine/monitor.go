@@ -138,10 +138,18 @@ func (m *monitor) publish(c Checkpoint) {
 }
 
 func (m *monitor) countCommit(c Checkpoint) {
+	m.mu.Lock()
+	m.commits++
+	m.mu.Unlock()
 	m.publish(c)
+}
+
+// watched returns what a watcher is told of a runner. The channel is closed when there is
+// something else to tell.
+func (m *monitor) watched() (changed <-chan struct{}, commits uint64, state WatchEvent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.commits++
+	return m.changed, m.commits, WatchEvent{Kind: WatchState, State: m.state, Reason: m.reason, Hint: m.hint}
 }
 
 // callMark is a call of the guest under way.

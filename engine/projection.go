@@ -40,6 +40,7 @@ type projection struct {
 	readings  map[Keyspace]int
 	leaving   []*generation // that somebody still reads; then they are closed
 	unchecked []Snapshot    // that may be gone
+	seen      []keptSeen    // by watchers that may come back, the oldest first
 }
 
 func (e *Engine) newProjection(name string) *projection {
@@ -142,6 +143,7 @@ func (p *projection) keep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		p.forgetSeen(false)
 		p.report(p.sync(ctx), "make commits durable")
 		p.report(p.checkSnapshots(), "drop snapshots that are gone")
 		p.report(p.promoteItself(ctx), "let the candidate take over")
@@ -189,6 +191,7 @@ func (p *projection) leave(g *generation) error {
 	}
 	p.halt(g)
 	g.runner.end("it is given up", "")
+	p.forgetSeen(false)
 	return p.closeUnread()
 }
 
@@ -469,6 +472,7 @@ func (p *projection) awaitGeneration(ctx context.Context, g *generation, done fu
 
 // close closes all generations. They must not run.
 func (p *projection) close() error {
+	p.forgetSeen(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error

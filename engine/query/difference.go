@@ -2,9 +2,7 @@ package query
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"iter"
 	"net/http"
 	"strconv"
 	"time"
@@ -75,23 +73,14 @@ type difference struct {
 	sum   wire.Compared
 }
 
-// write merges the two scans, which have one row each in memory.
+// write merges the two states, which have one row each in memory.
 func (d *difference) write(ctx context.Context, c *engine.Comparison, prefix []byte) error {
-	live, candidate := newCursor(c.Live, prefix), newCursor(c.Candidate, prefix)
-	defer live.stop()
-	defer candidate.stop()
-	live.advance()
-	candidate.advance()
-	for live.ok || candidate.ok {
-		// The keys after the end of a scan that failed are not missing.
-		if err := firstOf(live.err, candidate.err, ctx.Err()); err != nil {
-			return err
-		}
-		if err := d.step(live, candidate); err != nil {
-			return err
-		}
-	}
-	if err := firstOf(live.err, candidate.err); err != nil {
+	var werr error
+	err := engine.CompareRows(c.Live, c.Candidate, prefix, func(p engine.Pair) bool {
+		werr = firstOf(ctx.Err(), d.row(p))
+		return werr == nil
+	})
+	if err := firstOf(err, werr); err != nil {
 		return err
 	}
 	if err := d.line(d.sum); err != nil {
@@ -100,24 +89,17 @@ func (d *difference) write(ctx context.Context, c *engine.Comparison, prefix []b
 	return d.out.Flush()
 }
 
-// step takes the lesser key off the two scans, or the one that both have.
-func (d *difference) step(live, candidate *cursor) error {
-	order := bytes.Compare(live.key, candidate.key)
+func (d *difference) row(p engine.Pair) error {
 	switch {
-	case !candidate.ok || live.ok && order < 0:
-		defer live.advance()
-		return d.differs(wire.Difference{Key: live.key, Change: wire.KeyMissing, Live: live.value})
-	case !live.ok || order > 0:
-		defer candidate.advance()
-		return d.differs(wire.Difference{Key: candidate.key, Change: wire.KeyAdded, Candidate: candidate.value})
-	}
-	defer live.advance()
-	defer candidate.advance()
-	if bytes.Equal(live.value, candidate.value) {
+	case p.Same():
 		d.sum.Same++
 		return nil
+	case !p.InB:
+		return d.differs(wire.Difference{Key: p.Key, Change: wire.KeyMissing, Live: p.A})
+	case !p.InA:
+		return d.differs(wire.Difference{Key: p.Key, Change: wire.KeyAdded, Candidate: p.B})
 	}
-	return d.differs(wire.Difference{Key: live.key, Change: wire.KeyChanged, Live: live.value, Candidate: candidate.value})
+	return d.differs(wire.Difference{Key: p.Key, Change: wire.KeyChanged, Live: p.A, Candidate: p.B})
 }
 
 func (d *difference) differs(key wire.Difference) error {
@@ -136,22 +118,3 @@ func (d *difference) line(v any) error {
 	}
 	return err
 }
-
-// cursor is a scan that is read row by row. Key and value are good until it advances.
-type cursor struct {
-	key, value []byte
-	ok         bool // there is a row
-	err        error
-	next       func() (key, value []byte, ok bool)
-	stop       func()
-}
-
-func newCursor(r *engine.Reading, prefix []byte) *cursor {
-	c := new(cursor)
-	c.next, c.stop = iter.Pull2(func(yield func(key, value []byte) bool) {
-		c.err = r.Scan(prefix, nil, yield)
-	})
-	return c
-}
-
-func (c *cursor) advance() { c.key, c.value, c.ok = c.next() }
