@@ -13,8 +13,7 @@ type generation struct {
 	keyspace Keyspace // nil when it cannot be opened
 	runner   *Runner
 	stream   *streamWatch
-	failed   error   // why it cannot be opened
-	floor    Version // versions below it may be gone, though nothing says so: they were before it was opened
+	failed   error // why it cannot be opened
 
 	// Guarded by the projection's mu.
 	spec *Spec              // nil when its module cannot be had any more: then it is read, and does not run
@@ -63,9 +62,6 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 	name := &Spec{Name: p.name}
 	if spec != nil {
 		name = spec
-	}
-	if g.failed == nil {
-		g.floor = ks.Durable()
 	}
 	g.keyspace, g.runner = ks, newRunner(name, e, ks, p.log.With("generation", id))
 	if g.spec = spec; spec != nil {

@@ -79,8 +79,8 @@ func (p *projection) readAgain(b Bookmark, now *Reading) (*Reading, string) {
 		return nil, fmt.Sprintf("generation %s is gone, %s is read", b.Generation, now.Generation)
 	case b.Version > g.runner.Published().Version:
 		return nil, fmt.Sprintf("the projection is at %d, which is before %d", g.runner.Published().Position.Sequence, at)
-	case b.Version < g.floor:
-		return nil, fmt.Sprintf("sequence %d is no longer kept: the engine was started since", at)
+	case b.Version < g.keyspace.Oldest():
+		return nil, fmt.Sprintf("sequence %d is no longer kept: the oldest is %d", at, g.keyspace.Oldest().Sequence())
 	}
 	v, err := g.keyspace.View(b.Version)
 	if err != nil {
