@@ -42,6 +42,8 @@ type monitor struct {
 	ordered chan struct{}        // of capacity 1: there may be some, or a hold
 	held    atomic.Pointer[hold] // nil: none
 
+	arrivals []arrival // waits for sequences to be served
+
 	adoption *adoption // of another spec; nil: none is due
 	paused   bool
 	cancel   context.CancelCauseFunc // of the session under way
@@ -52,9 +54,14 @@ func newMonitor() monitor {
 }
 
 // notifyLocked wakes those who wait for a change.
-func (m *monitor) notifyLocked() {
+func (m *monitor) notifyLocked() { m.notifyUpToLocked(everySequence) }
+
+// notifyUpToLocked wakes those who wait for a change, but for those who wait for a later
+// sequence than one that is served now.
+func (m *monitor) notifyUpToLocked(sequence uint64) {
 	close(m.changed)
 	m.changed = make(chan struct{})
+	m.wakeLocked(sequence)
 }
 
 // changes wakes those who wait for a change.
@@ -133,7 +140,7 @@ func (m *monitor) publish(c Checkpoint) {
 	}
 	if c.Version > m.published.Version {
 		m.published = c
-		m.notifyLocked()
+		m.notifyUpToLocked(c.Position.Sequence)
 	}
 }
 
@@ -304,12 +311,28 @@ func (m *monitor) await(ctx context.Context, done func() bool) error {
 	}
 }
 
+// isStuckLocked reports whether the guest is called, and does not come back.
+func (m *monitor) isStuckLocked() bool {
+	return !m.call.began.IsZero() && time.Since(m.call.began) > stallAfter
+}
+
+// standing is the state, as report tells it, and the last sequence of the stream, as far as
+// the runner knows.
+func (m *monitor) standing() (RunnerState, uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.isStuckLocked() {
+		return Stalled, m.last
+	}
+	return m.state, m.last
+}
+
 // report fills in what the monitor knows of a status.
 func (m *monitor) report(s *Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.State, s.Reason, s.Hint, s.Since, s.Failing = m.state, m.reason, m.hint, m.since, m.failing
-	if c := m.call; !c.began.IsZero() && time.Since(c.began) > stallAfter {
+	if c := m.call; m.isStuckLocked() {
 		s.State, s.Since = Stalled, c.began
 		s.Reason = fmt.Sprintf("the module has been at work on events %d to %d for %s", c.first, c.last, time.Since(c.began).Round(time.Second))
 		s.Hint = "if it does not come to an end by itself it loops: kill the engine, and mend the module"
@@ -334,6 +357,10 @@ func (m *monitor) report(s *Status) {
 func (m *monitor) stopped() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.stoppedLocked()
+}
+
+func (m *monitor) stoppedLocked() error {
 	switch m.state {
 	case Halted, Diverged, Paused, Stopped:
 		return &StoppedError{State: m.state, Reason: m.reason, Hint: m.hint}

@@ -90,6 +90,7 @@ func (p *projection) setRolesLocked(live, candidate, previous *generation) {
 		g.runner.background.Store(g != live)
 	}
 	for _, g := range before {
+		g.runner.changes() // for those who wait for what has a role
 		if !slices.Contains(now, g) {
 			p.leaving = append(p.leaving, g)
 		}
@@ -299,7 +300,14 @@ func (p *projection) readLocked(g *generation) (*Reading, error) {
 func (p *projection) readingLocked(g *generation, v View, ck Checkpoint) *Reading {
 	ks := g.keyspace
 	p.readings[ks]++
-	return &Reading{View: v, Checkpoint: ck, Generation: g.id, keyspace: ks, projection: p, generation: g, done: sync.OnceFunc(func() { p.giveBack(ks) })}
+	state, end := g.runner.standing()
+	if g.stream != nil {
+		end = max(end, g.stream.known().Last)
+	}
+	return &Reading{
+		View: v, Checkpoint: ck, Generation: g.id, State: state, Behind: end - min(end, ck.Position.Sequence),
+		keyspace: ks, projection: p, generation: g, done: sync.OnceFunc(func() { p.giveBack(ks) }),
+	}
 }
 
 // setPaused pauses all generations, or lets them go on.

@@ -249,8 +249,6 @@ func (p *projection) turn(live, other *generation, role Role, at uint64) (Promot
 	}
 	p.mu.Unlock()
 	p.log.Info("another generation is read now", "change", kind, "generation", other.id, "former", live.id, "seq", at)
-	live.runner.changes()
-	other.runner.changes()
 	live.runner.letGo()
 	other.runner.letGo()
 	err = p.leave(old)

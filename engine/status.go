@@ -21,6 +21,28 @@ const (
 	Offline    RunnerState = "offline"     // is not run: its files are read
 )
 
+// Freshness sums a state up for who reads: whether what is served is what the stream
+// amounts to.
+type Freshness string
+
+// The freshness of what is served.
+const (
+	FreshLive   Freshness = "live"   // every event is applied as it is stored
+	FreshBehind Freshness = "behind" // stored events are being applied
+	FreshStale  Freshness = "stale"  // no events are taken: the state says why
+)
+
+// Freshness is that of what a projection in this state serves.
+func (s RunnerState) Freshness() Freshness {
+	switch s {
+	case Live:
+		return FreshLive
+	case Starting, CatchingUp:
+		return FreshBehind
+	}
+	return FreshStale
+}
+
 // Serves reports whether the state of a projection in this state is served as
 // up to date.
 func (s RunnerState) Serves() bool { return s == Live }
@@ -110,6 +132,8 @@ type Reading struct {
 	View
 	Checkpoint Checkpoint
 	Generation string
+	State      RunnerState // of the generation, when the reading was opened
+	Behind     uint64      // sequences that the stream held beyond it then, as far as was known
 	keyspace   Keyspace
 	projection *projection
 	generation *generation
