@@ -22,8 +22,14 @@ func getCommand() *cobra.Command {
 		Long: `Get prints a value that is text as it is, and one that is not quoted, with a line end
 after it. With --raw it prints the bytes of the value and nothing else. With --json it prints
   {"projection","key","value","as_of_seq","as_of_time"}
-where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b64".`,
+where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b64".
+
+With --min-seq the answer has the effects of that event, and of all before it: the engine
+waits until the projection has passed it. Where the projection is not live, or with -v,
+standard error says as of which sequence the answer is, and how far behind.`,
 		Example: "  engine get repo-files total\n" +
+			"  engine publish events.account.17 '{\"account\":\"17\",\"amount\":40}' # prints EVENTS 1\n" +
+			"  engine get balances 17 --min-seq 1\n" +
 			"  engine get process-map \"$(printf 'activity\\tfile_added')\" --json\n" +
 			"  engine get count events.a --raw | od -t u8",
 		Args: cobra.ExactArgs(2),
@@ -36,6 +42,7 @@ where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b6
 				if err != nil {
 					return err
 				}
+				g.Standing = nil // which standard error has
 				switch {
 				case f.json:
 					return printJSON(c.OutOrStdout(), g)
@@ -49,6 +56,7 @@ where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b6
 		},
 	}
 	f.add(c)
+	f.moment.add(c)
 	c.Flags().BoolVar(&raw, "raw", false, "print the bytes of the value, whatever they are, without a line end")
 	return c
 }
@@ -62,7 +70,9 @@ func scanCommand() *cobra.Command {
 		Short: "Print keys and values, in key order",
 		Long: `Scan prints every key with its value, all as of one sequence: a tab between them,
 and what is not printable quoted. With --json it prints {"key","value"} on each line, with
-"value_b64" for a value that is no JSON and "key_b64" for a key that is no UTF-8.`,
+"value_b64" for a value that is no JSON and "key_b64" for a key that is no UTF-8.
+With --min-seq they have the effects of that event. Where the projection is not live, or
+with -v, standard error says as of which sequence they are.`,
 		Example: "  engine scan repo-files --prefix author\n" +
 			"  engine scan process-map --json | head",
 		Args: cobra.ExactArgs(1),
@@ -86,6 +96,7 @@ and what is not printable quoted. With --json it prints {"key","value"} on each 
 		},
 	}
 	f.add(c)
+	f.moment.add(c)
 	c.Flags().StringVar(&prefix, "prefix", "", "only keys that begin with it")
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
 	return c

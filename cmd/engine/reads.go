@@ -32,6 +32,7 @@ type reader interface {
 type readFlags struct {
 	server, dataDir string
 	json            bool
+	moment          momentFlags
 }
 
 const defaultServer = "http://127.0.0.1:7780"
@@ -52,13 +53,13 @@ func (f *readFlags) client() (*client.Client, error) {
 
 func (f *readFlags) open(stderr io.Writer) (reader, error) {
 	if f.dataDir != "" {
-		return openFiles(f.dataDir, stderr)
+		return openFilesAt(f.dataDir, stderr, f.moment)
 	}
 	c, err := f.client()
 	if err != nil {
 		return nil, err
 	}
-	return remote{c}, nil
+	return remote{c.At(f.moment.asked(stderr))}, nil
 }
 
 // read runs a command with an open reader.
@@ -98,10 +99,16 @@ func (remote) Close() error { return nil }
 
 // files is a data directory that no engine runs on.
 type files struct {
-	dir *store.Offline
+	dir    *store.Offline
+	moment momentFlags
+	stderr io.Writer
 }
 
 func openFiles(path string, stderr io.Writer) (reader, error) {
+	return openFilesAt(path, stderr, momentFlags{})
+}
+
+func openFilesAt(path string, stderr io.Writer, m momentFlags) (reader, error) {
 	d, err := store.OpenOffline(path, quietLog(stderr))
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
@@ -113,7 +120,7 @@ func openFiles(path string, stderr io.Writer) (reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &files{d}, nil
+	return &files{d, m, stderr}, nil
 }
 
 func (f *files) Close() error { return f.dir.Close() }
@@ -212,11 +219,16 @@ func (f *files) view(ctx context.Context, projection string, fn func(engine.View
 		return err
 	}
 	defer func() { err = errors.Join(err, ks.Close()) }()
+	at := wire.Of(ck)
+	if at.Sequence < f.moment.minSeq {
+		return withHint(fmt.Errorf("projection %s reflects %d, %d is %w", projection, at.Sequence, f.moment.minSeq, engine.ErrNotReached), "no engine runs on these files: start one with: engine run")
+	}
 	v, err := ks.View(ck.Version)
 	if err != nil {
 		return err
 	}
 	defer v.Close()
+	f.moment.say(f.stderr, at)
 	return fn(v, ck)
 }
 

@@ -8,9 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
@@ -85,6 +83,7 @@ func problemOf(err error) wire.Problem {
 		{ErrBadEvent, http.StatusBadRequest, wire.CodeBadRequest, ""},
 		{ErrBadDeployment, http.StatusBadRequest, wire.CodeBadRequest, ""},
 		{ErrNotDeployed, http.StatusNotFound, wire.CodeNotFound, ""},
+		{errWaiting, http.StatusServiceUnavailable, wire.CodeBusy, "ask again in a moment"},
 		{ErrOtherBucket, http.StatusConflict, wire.CodeBadRequest, "set plugins.bucket in the configuration that it runs on, and start it again"},
 	} {
 		if errors.Is(err, known.err) {
@@ -107,7 +106,7 @@ func bad(w http.ResponseWriter, format string, args ...any) {
 
 // later are parameters of the contract that this version does not answer yet: to
 // leave them unheeded would be a wrong answer.
-var later = []string{"at", "min_seq", "wait"}
+var later = []string{"at"}
 
 // parameters reads the query of a request and refuses what is not known.
 func parameters(w http.ResponseWriter, r *http.Request, known ...string) (url.Values, bool) {
@@ -130,25 +129,4 @@ func parameters(w http.ResponseWriter, r *http.Request, known ...string) (url.Va
 		}
 	}
 	return q, true
-}
-
-// asOf sets the headers that say what an answer reflects. It returns false when
-// the client has that answer already, and was told so.
-func asOf(w http.ResponseWriter, r *http.Request, reading *engine.Reading, state engine.RunnerState) bool {
-	p := reading.Checkpoint.Position
-	h := w.Header()
-	h.Set("Gnomon-As-Of-Seq", strconv.FormatUint(p.Sequence, 10))
-	if !p.Time.IsZero() {
-		h.Set("Gnomon-As-Of-Time", p.Time.UTC().Format(time.RFC3339Nano))
-	}
-	h.Set("Gnomon-Generation", reading.Generation)
-	h.Set("Gnomon-State", string(state))
-	tag := fmt.Sprintf(`"%s-%d"`, reading.Generation, reading.Checkpoint.Version)
-	h.Set("ETag", tag)
-	h.Set("Cache-Control", "no-cache")
-	if slices.Contains(strings.Split(strings.ReplaceAll(r.Header.Get("If-None-Match"), " ", ""), ","), tag) {
-		w.WriteHeader(http.StatusNotModified)
-		return false
-	}
-	return true
 }

@@ -45,3 +45,12 @@ func (s *Server) AllWait() bool {
 	defer s.opened.mu.Unlock()
 	return s.opened.waiting.Len() == len(s.opened.open)
 }
+
+// DefaultWait is how long a read waits that does not say how long.
+const DefaultWait = defaultWait
+
+// LetWait bounds how many reads may wait.
+func (s *Server) LetWait(n int) { s.waiting.most = n }
+
+// Waiting is how many reads wait.
+func (s *Server) Waiting() int { return int(s.waiting.now.Load()) }

@@ -135,31 +135,12 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request, name string) {
 	answer(w, http.StatusOK, st)
 }
 
-// reading opens what a request reads, and sets the headers of its answer. It
-// returns nil when the request is answered already.
-func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string) *engine.Reading {
-	st, err := s.engine.Status(name)
-	if err != nil {
-		failed(w, err)
-		return nil
-	}
-	reading, err := s.engine.Read(name)
-	if err != nil {
-		failed(w, err)
-		return nil
-	}
-	if !asOf(w, r, reading, st.State) {
-		reading.Close()
-		return nil
-	}
-	return reading
-}
-
 func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey string) {
 	if !allowed(w, r, http.MethodGet) {
 		return
 	}
-	if _, ok := parameters(w, r); !ok {
+	q, ok := readParameters(w, r)
+	if !ok {
 		return
 	}
 	key, err := url.PathUnescape(escapedKey)
@@ -167,18 +148,22 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey st
 		bad(w, "key: %v", err)
 		return
 	}
-	reading := s.reading(w, r, name)
+	reading := s.reading(w, r, name, q, "")
 	if reading == nil {
 		return
 	}
+	at := wire.OfReading(reading)
 	value, ok, err := lookUp(reading, []byte(key))
 	switch {
 	case err != nil:
 		failed(w, err)
 	case !ok:
-		problem(w, http.StatusNotFound, wire.CodeNoKey, fmt.Sprintf("projection %s has no key %.200q as of %d", name, key, reading.Checkpoint.Position.Sequence), "")
+		p := makeProblem(http.StatusNotFound, wire.CodeNoKey, fmt.Sprintf("projection %s has no key %.200q as of %d", name, key, at.Sequence), "")
+		reflected := at.Reflected()
+		p.Reflected = &reflected
+		writeProblem(w, p)
 	default:
-		answer(w, http.StatusOK, wire.Get{Projection: name, Row: wire.Row{Key: []byte(key), Value: value}, AsOf: wire.Of(reading.Checkpoint)})
+		answer(w, http.StatusOK, wire.Get{Projection: name, Row: wire.Row{Key: []byte(key), Value: value}, AsOf: at})
 	}
 }
 

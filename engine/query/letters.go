@@ -31,7 +31,7 @@ func (s *Server) letters(w http.ResponseWriter, r *http.Request, name string) {
 	if !allowed(w, r, http.MethodGet) {
 		return
 	}
-	q, ok := parameters(w, r, "after", "limit")
+	q, ok := readParameters(w, r, "after", "limit")
 	if !ok {
 		return
 	}
@@ -43,18 +43,8 @@ func (s *Server) letters(w http.ResponseWriter, r *http.Request, name string) {
 	if !ok {
 		return
 	}
-	st, err := s.engine.Status(name)
-	if err != nil {
-		failed(w, err)
-		return
-	}
-	reading, err := s.engine.Read(name)
-	if err != nil {
-		failed(w, err)
-		return
-	}
-	if !asOf(w, r, reading, st.State) {
-		reading.Close()
+	reading := s.reading(w, r, name, q, "")
+	if reading == nil {
 		return
 	}
 	page, err := letterPage(name, reading, after, int(limit))
@@ -106,7 +96,7 @@ func letterPage(name string, reading *engine.Reading, after uint64, limit int) (
 	if more {
 		next = items[len(items)-1].Sequence
 	}
-	return wire.MakeLetters(name, items, next, wire.Of(reading.Checkpoint)), nil
+	return wire.MakeLetters(name, items, next, wire.OfReading(reading)), nil
 }
 
 // order has something done with events that were set aside, and answers when that is

@@ -30,7 +30,7 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request, name string) {
 	if !allowed(w, r, http.MethodGet) {
 		return
 	}
-	q, ok := parameters(w, r, "prefix", "prefix_b64", "after", "after_b64", "limit")
+	q, ok := readParameters(w, r, "prefix", "prefix_b64", "after", "after_b64", "limit")
 	if !ok {
 		return
 	}
@@ -38,11 +38,15 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request, name string) {
 	if !ok {
 		return
 	}
-	reading := s.reading(w, r, name)
+	lines, kind := strings.Contains(r.Header.Get("Accept"), "application/x-ndjson"), ""
+	if lines {
+		kind = "-lines"
+	}
+	reading := s.reading(w, r, name, q, kind)
 	if reading == nil {
 		return
 	}
-	if strings.Contains(r.Header.Get("Accept"), "application/x-ndjson") {
+	if lines {
 		defer reading.Close()
 		s.stream(w, r, reading, sp)
 		return
@@ -111,7 +115,7 @@ func page(name string, reading *engine.Reading, sp span) (wire.Page, error) {
 	if more {
 		next = items[len(items)-1].Key
 	}
-	return wire.MakePage(name, items, next, wire.Of(reading.Checkpoint)), nil
+	return wire.MakePage(name, items, next, wire.OfReading(reading)), nil
 }
 
 // stream answers with every row, one a line, all from one version. A stream that

@@ -21,6 +21,7 @@ type Engine interface {
 	Projections() []engine.Status
 	Status(projection string) (engine.Status, error)
 	Read(projection string) (*engine.Reading, error)
+	Await(ctx context.Context, projection string, sequence uint64) error
 	Ready() (ok bool, reasons []string)
 	Pause(projection string) error
 	Resume(projection string) error
@@ -88,6 +89,8 @@ type Server struct {
 	http     http.Server
 	origins  http.CrossOriginProtection
 	requests requests
+	waiting  waiting
+	closing  context.Context // ended when the server is about to close
 	opened   *connections
 	stop     context.CancelFunc // ends the contexts of requests
 
@@ -108,10 +111,12 @@ const (
 func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log,
-		opened: boundConnections(o.Connections), patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
+		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
+	closing, giveUp := context.WithCancel(ctx)
+	s.closing = closing
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", metricsHandler(o.Engine, s.opened, o.Version))
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
@@ -138,6 +143,7 @@ func New(o Options) *Server {
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
+	s.http.RegisterOnShutdown(giveUp) // what only waits is not waited for
 	return s
 }
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
@@ -21,9 +22,59 @@ import (
 
 // Client asks one engine. It is safe for concurrent use.
 type Client struct {
-	base  string
-	token string
-	http  http.Client
+	base   string
+	token  string
+	http   *http.Client
+	moment Moment
+}
+
+// Moment says which state of a projection Get, Scan and Letters read.
+type Moment struct {
+	// MinSeq is a sequence that the state has to reflect, such as the one that an append
+	// was answered with; 0: none. The engine waits until it does, for Wait: at most 1 min;
+	// 0: for 2 s; less: not at all. If it does not come to that, or the projection does not
+	// go on by itself, they fail with a *wire.Problem of the code not-reached or stopped,
+	// which has what it reflects.
+	MinSeq uint64
+	Wait   time.Duration
+
+	// Reflects, if given, is called with what each answer reflects, before any of its rows.
+	Reflects func(wire.AsOf)
+}
+
+// At returns a client of the same engine that reads at a moment.
+func (c *Client) At(m Moment) *Client {
+	at := *c
+	at.moment = m
+	return &at
+}
+
+// parameters adds those of the moment.
+func (m Moment) parameters(q url.Values) string {
+	if m.MinSeq > 0 {
+		q.Set("min_seq", strconv.FormatUint(m.MinSeq, 10))
+		if m.Wait != 0 {
+			q.Set("wait", max(m.Wait, 0).String())
+		}
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+// reflects tells what an answer reflects, whose headers say it.
+func (m Moment) reflects(h http.Header) {
+	if m.Reflects == nil {
+		return
+	}
+	at := wire.AsOf{Standing: &wire.Standing{
+		Generation: h.Get("Gnomon-Generation"), State: engine.RunnerState(h.Get("Gnomon-State")), Freshness: engine.Freshness(h.Get("Gnomon-Freshness")),
+	}}
+	at.Sequence, _ = strconv.ParseUint(h.Get("Gnomon-As-Of-Seq"), 10, 64)
+	at.Behind, _ = strconv.ParseUint(h.Get("Gnomon-Behind"), 10, 64)
+	at.Time, _ = time.Parse(time.RFC3339Nano, h.Get("Gnomon-As-Of-Time")) // absent before the first event
+	m.Reflects(at)
 }
 
 // New makes a client of the engine at a URL such as http://127.0.0.1:7780. Token
@@ -36,7 +87,7 @@ func New(base, token string) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("server %q is no URL such as http://127.0.0.1:7780", base)
 	}
-	return &Client{base: strings.TrimSuffix(base, "/"), token: token}, nil
+	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: new(http.Client)}, nil
 }
 
 // ErrUnreachable says that no engine answers. It is wrapped with the URL.
@@ -59,7 +110,7 @@ func (c *Client) Projection(ctx context.Context, name string) (engine.Status, er
 // Get returns one key.
 func (c *Client) Get(ctx context.Context, projection string, key []byte) (wire.Get, error) {
 	var g wire.Get
-	err := c.get(ctx, "/v1/projections/"+escape(projection)+"/state/"+escape(string(key)), &g)
+	err := c.read(ctx, "/v1/projections/"+escape(projection)+"/state/"+escape(string(key)), url.Values{}, &g)
 	return g, err
 }
 
@@ -70,7 +121,7 @@ func (c *Client) Scan(ctx context.Context, projection string, prefix []byte, lim
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	req, err := c.request(ctx, http.MethodGet, "/v1/projections/"+escape(projection)+"/state?"+q.Encode(), "", nil)
+	req, err := c.request(ctx, http.MethodGet, "/v1/projections/"+escape(projection)+"/state"+c.moment.parameters(q), "", nil)
 	if err != nil {
 		return err
 	}
@@ -80,6 +131,7 @@ func (c *Client) Scan(ctx context.Context, projection string, prefix []byte, lim
 		return err
 	}
 	defer res.Body.Close()
+	c.moment.reflects(res.Header)
 	d := json.NewDecoder(bufio.NewReaderSize(res.Body, 64<<10))
 	rows := 0
 	for {
@@ -158,6 +210,20 @@ func (c *Client) get(ctx context.Context, path string, v any) error {
 	return c.do(req, v)
 }
 
+// read gets what is read at the client's moment.
+func (c *Client) read(ctx context.Context, path string, q url.Values, v any) error {
+	req, err := c.request(ctx, http.MethodGet, path+c.moment.parameters(q), "", nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.send(req)
+	if err != nil {
+		return err
+	}
+	c.moment.reflects(res.Header)
+	return c.decode(res, v)
+}
+
 func (c *Client) post(ctx context.Context, path string, ask, v any) error {
 	b, err := json.Marshal(ask)
 	if err != nil {
@@ -189,6 +255,11 @@ func (c *Client) do(req *http.Request, v any) error {
 	if err != nil {
 		return err
 	}
+	return c.decode(res, v)
+}
+
+// decode reads an answer and closes it.
+func (c *Client) decode(res *http.Response, v any) error {
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
 		return fmt.Errorf("answer of %s: %w", c.base, err)

@@ -30,7 +30,7 @@ func (c *Client) Letters(ctx context.Context, projection string, after uint64, l
 			q.Set("after", strconv.FormatUint(after, 10))
 		}
 		var page wire.Letters
-		if err := c.get(ctx, "/v1/projections/"+escape(projection)+"/dead-letters?"+q.Encode(), &page); err != nil {
+		if err := c.read(ctx, "/v1/projections/"+escape(projection)+"/dead-letters", q, &page); err != nil {
 			return err
 		}
 		for _, l := range page.Items {

@@ -111,16 +111,15 @@ func (l *Letter) UnmarshalJSON(b []byte) error {
 // Letters is a page of events that were set aside, by sequence. Next is the sequence to
 // ask for more after; 0: there is no more.
 type Letters struct {
-	Projection string     `json:"projection"`
-	Items      []Letter   `json:"items"`
-	Next       uint64     `json:"next,omitempty"`
-	AsOfSeq    uint64     `json:"as_of_seq"`
-	AsOfTime   *time.Time `json:"as_of_time"`
+	Projection string   `json:"projection"`
+	Items      []Letter `json:"items"`
+	Next       uint64   `json:"next,omitempty"`
+	Reflected
 }
 
 // MakeLetters makes a page.
 func MakeLetters(projection string, items []Letter, next uint64, at AsOf) Letters {
-	return Letters{Projection: projection, Items: items, Next: next, AsOfSeq: at.Sequence, AsOfTime: timeOrNil(at.Time)}
+	return Letters{Projection: projection, Items: items, Next: next, Reflected: at.Reflected()}
 }
 
 // Order says which of the events that were set aside something is to be done with:

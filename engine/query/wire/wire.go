@@ -22,11 +22,49 @@ type Get struct {
 type AsOf struct {
 	Sequence uint64
 	Time     time.Time // of the last event; zero when there was none
+	*Standing
 }
 
-// Of returns what a reading reflects.
+// Standing says of whom an answer is, and how that stands to its stream. Answers of a
+// running engine have one; what is read from files has none.
+type Standing struct {
+	Generation string             `json:"generation"`
+	State      engine.RunnerState `json:"state"`     // the engine's own word for it
+	Freshness  engine.Freshness   `json:"freshness"` // live, behind or stale
+	Behind     uint64             `json:"behind"`    // sequences that the stream is known to hold beyond the answer's
+}
+
+// Of returns what a checkpoint reflects.
 func Of(c engine.Checkpoint) AsOf {
 	return AsOf{Sequence: c.Position.Sequence, Time: c.Position.Time}
+}
+
+// OfReading returns what a reading reflects.
+func OfReading(r *engine.Reading) AsOf {
+	at := Of(r.Checkpoint)
+	at.Standing = &Standing{Generation: r.Generation, State: r.State, Freshness: r.State.Freshness(), Behind: r.Behind}
+	return at
+}
+
+// Reflected is what an answer reflects, in JSON.
+type Reflected struct {
+	AsOfSeq  uint64     `json:"as_of_seq"`
+	AsOfTime *time.Time `json:"as_of_time"` // null: there was no event
+	*Standing
+}
+
+// Reflected returns the form in JSON.
+func (a AsOf) Reflected() Reflected {
+	return Reflected{AsOfSeq: a.Sequence, AsOfTime: timeOrNil(a.Time), Standing: a.Standing}
+}
+
+// AsOf returns what the form says.
+func (r Reflected) AsOf() AsOf {
+	a := AsOf{Sequence: r.AsOfSeq, Standing: r.Standing}
+	if r.AsOfTime != nil {
+		a.Time = *r.AsOfTime
+	}
+	return a
 }
 
 // Row is a key with its value. In JSON a key that is UTF-8 is "key", other bytes
@@ -87,13 +125,12 @@ func (r *Row) UnmarshalJSON(b []byte) error {
 type getJSON struct {
 	Projection string `json:"projection"`
 	rowJSON
-	AsOfSeq  uint64     `json:"as_of_seq"`
-	AsOfTime *time.Time `json:"as_of_time"`
+	Reflected
 }
 
 // MarshalJSON implements json.Marshaler.
 func (g Get) MarshalJSON() ([]byte, error) {
-	return Marshal(getJSON{g.Projection, g.form(), g.Sequence, timeOrNil(g.Time)})
+	return Marshal(getJSON{g.Projection, g.form(), g.Reflected()})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -102,10 +139,7 @@ func (g *Get) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &f); err != nil {
 		return err
 	}
-	g.Projection, g.Sequence = f.Projection, f.AsOfSeq
-	if f.AsOfTime != nil {
-		g.Time = *f.AsOfTime
-	}
+	g.Projection, g.AsOf = f.Projection, f.AsOf()
 	return json.Unmarshal(b, &g.Row)
 }
 
@@ -132,17 +166,16 @@ func Marshal(v any) ([]byte, error) {
 // Page is a page of keys, in key order. Next, or NextB64 when it is not UTF-8, is
 // the key to ask for more after; without either there is no more.
 type Page struct {
-	Projection string     `json:"projection"`
-	Items      []Row      `json:"items"`
-	Next       *string    `json:"next,omitempty"`
-	NextB64    []byte     `json:"next_b64,omitempty"`
-	AsOfSeq    uint64     `json:"as_of_seq"`
-	AsOfTime   *time.Time `json:"as_of_time"`
+	Projection string  `json:"projection"`
+	Items      []Row   `json:"items"`
+	Next       *string `json:"next,omitempty"`
+	NextB64    []byte  `json:"next_b64,omitempty"`
+	Reflected
 }
 
 // MakePage makes a page; next is nil when there is no more.
 func MakePage(projection string, items []Row, next []byte, at AsOf) Page {
-	p := Page{Projection: projection, Items: items, AsOfSeq: at.Sequence, AsOfTime: timeOrNil(at.Time)}
+	p := Page{Projection: projection, Items: items, Reflected: at.Reflected()}
 	switch {
 	case next == nil:
 	case utf8.Valid(next):
@@ -212,6 +245,8 @@ type Problem struct {
 	// For an import: the line that was refused, from 1, and what was done before it.
 	Line int       `json:"line,omitempty"`
 	Done *Imported `json:"done,omitempty"`
+	// For a read: what it would have reflected.
+	*Reflected
 }
 
 func (p *Problem) Error() string { return p.Detail }
@@ -221,6 +256,7 @@ const (
 	CodeNoProjection    = "no-such-projection"
 	CodeNoStream        = "no-such-stream"
 	CodeNoKey           = "no-such-key"
+	CodeNotReached      = "not-reached"
 	CodeNoLetter        = "no-such-letter"
 	CodeNoGeneration    = "no-generation"
 	CodeBehind          = "behind"

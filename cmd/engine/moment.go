@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
+)
+
+// momentFlags say which state is read, and whether what it reflects is told.
+type momentFlags struct {
+	minSeq  uint64
+	wait    time.Duration
+	verbose bool
+}
+
+func (f *momentFlags) add(c *cobra.Command) {
+	c.Flags().Uint64Var(&f.minSeq, "min-seq", 0, "wait until the state reflects this sequence, such as one that publish printed")
+	c.Flags().DurationVar(&f.wait, "wait", 2*time.Second, "how long to wait for it, at most 1m; 0s: not at all")
+	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what the answer reflects; without it, only if the projection is not live")
+}
+
+// asked is the moment that an engine is asked for.
+func (f *momentFlags) asked(stderr io.Writer) client.Moment {
+	wait := f.wait
+	if wait == 0 {
+		wait = -1
+	}
+	return client.Moment{MinSeq: f.minSeq, Wait: wait, Reflects: func(at wire.AsOf) { f.say(stderr, at) }}
+}
+
+// say tells what an answer reflects: always when that was asked for, otherwise when it is
+// not what the stream amounts to. What is read from files never is, which who reads them
+// knows.
+func (f *momentFlags) say(stderr io.Writer, at wire.AsOf) {
+	if !f.verbose && (at.Standing == nil || at.Freshness == engine.FreshLive) {
+		return
+	}
+	text := fmt.Sprintf("as of %d", at.Sequence)
+	if !at.Time.IsZero() {
+		text += " (" + at.Time.UTC().Format(time.RFC3339) + ")"
+	}
+	if s := at.Standing; s != nil {
+		text += fmt.Sprintf(": %s", s.Freshness)
+		if string(s.State) != string(s.Freshness) {
+			text += fmt.Sprintf(", %s", s.State)
+		}
+		text += fmt.Sprintf(", %d behind", s.Behind)
+		if f.verbose {
+			text += ", generation " + s.Generation
+		}
+	}
+	fmt.Fprintln(stderr, text)
+}

@@ -1,0 +1,177 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+)
+
+const (
+	defaultWait = 2 * time.Second
+	maxWait     = time.Minute
+	// maxWaiting is how many requests may wait for a sequence at once: each holds a
+	// connection, a goroutine and little more.
+	maxWaiting = 4096
+)
+
+// momentParameters say which state of a projection a request reads.
+var momentParameters = []string{"min_seq", "wait"}
+
+// moment is what they say.
+type moment struct {
+	least bool   // there is a least sequence
+	seq   uint64 // that the state has to reflect
+	wait  time.Duration
+}
+
+// momentOf reads the parameters that say which state a request reads.
+func momentOf(w http.ResponseWriter, q url.Values) (m moment, ok bool) {
+	m = moment{least: q.Has("min_seq"), wait: defaultWait}
+	if m.least {
+		n, err := strconv.ParseUint(q.Get("min_seq"), 10, 64)
+		if err != nil {
+			bad(w, "min_seq is %q: it must be a sequence, such as the seq that an append is answered with", q.Get("min_seq"))
+			return m, false
+		}
+		m.seq = n
+	}
+	if q.Has("wait") {
+		d, err := time.ParseDuration(q.Get("wait"))
+		switch {
+		case !m.least:
+			bad(w, "wait is given without min_seq: it says how long to wait for that")
+			return m, false
+		case err != nil || d < 0 || d > maxWait:
+			bad(w, "wait is %q: it must be a duration between 0s and %s, such as 500ms", q.Get("wait"), maxWait)
+			return m, false
+		}
+		m.wait = d
+	}
+	return m, true
+}
+
+// reading opens what a request reads, and sets the headers of its answer. Kind tells apart
+// the forms that an answer at one address may have. It returns nil when the request is
+// answered already.
+func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string, q url.Values, kind string) *engine.Reading {
+	m, ok := momentOf(w, q)
+	if !ok {
+		return nil
+	}
+	if m.least {
+		if err := s.await(r.Context(), name, m); err != nil {
+			s.refuseReading(w, name, err)
+			return nil
+		}
+	}
+	reading, err := s.engine.Read(name)
+	if err != nil {
+		failed(w, err)
+		return nil
+	}
+	setAsOf(w, wire.OfReading(reading))
+	if notModified(w, r, reading, kind) {
+		reading.Close()
+		return nil
+	}
+	return reading
+}
+
+// await waits until a projection serves the sequence that a request asks for.
+func (s *Server) await(ctx context.Context, name string, m moment) error {
+	defer s.waiting.now.Add(-1)
+	if s.waiting.now.Add(1) > int64(s.waiting.most) {
+		return errWaiting
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, m.wait, errWaited{m.wait})
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	return s.engine.Await(ctx, name, m.seq)
+}
+
+// waiting counts requests that wait for a sequence.
+type waiting struct {
+	now  atomic.Int64
+	most int
+}
+
+// errWaiting says that too many requests wait.
+var errWaiting = errors.New("as many requests wait for a sequence as may")
+
+// errWaited is the end of the time that a request waits.
+type errWaited struct{ wait time.Duration }
+
+func (e errWaited) Error() string { return fmt.Sprintf("waited %s for it", e.wait) }
+
+// refuseReading answers that what a request is to read is not there, with what is.
+func (s *Server) refuseReading(w http.ResponseWriter, name string, err error) {
+	p := problemOf(err)
+	if errors.As(err, new(errWaited)) {
+		p = makeProblem(http.StatusGatewayTimeout, wire.CodeNotReached, err.Error(), s.wayOn(name))
+	}
+	if reading, err := s.engine.Read(name); err == nil {
+		at := wire.OfReading(reading)
+		reading.Close()
+		setAsOf(w, at)
+		reflected := at.Reflected()
+		p.Reflected = &reflected
+	}
+	writeProblem(w, p)
+}
+
+// wayOn says what may be done about a projection that has not come to a sequence in time.
+func (s *Server) wayOn(name string) string {
+	st, err := s.engine.Status(name)
+	switch {
+	case err == nil && st.Hint != "":
+		return st.Hint
+	case err == nil && st.State == engine.Live && st.Behind == 0:
+		return "it has applied all that its stream holds: see that the sequence is one of stream " + st.Stream
+	}
+	return fmt.Sprintf("ask again, or with a longer wait: at most %s", maxWait)
+}
+
+// setAsOf sets the headers that say what an answer reflects.
+func setAsOf(w http.ResponseWriter, at wire.AsOf) {
+	h := w.Header()
+	h.Set("Gnomon-As-Of-Seq", strconv.FormatUint(at.Sequence, 10))
+	if !at.Time.IsZero() {
+		h.Set("Gnomon-As-Of-Time", at.Time.UTC().Format(time.RFC3339Nano))
+	}
+	h.Set("Gnomon-Generation", at.Generation)
+	h.Set("Gnomon-State", string(at.State))
+	h.Set("Gnomon-Freshness", string(at.Freshness))
+	h.Set("Gnomon-Behind", strconv.FormatUint(at.Behind, 10))
+	h.Set("Cache-Control", "no-cache")
+}
+
+// notModified tells a client that has an answer already that it still is the answer. The
+// tag names generation and version: it is weak, as the same state may be served with
+// another standing, which the headers tell each time.
+func notModified(w http.ResponseWriter, r *http.Request, reading *engine.Reading, kind string) bool {
+	tag := fmt.Sprintf(`"%s-%d%s"`, reading.Generation, reading.Checkpoint.Version, kind)
+	w.Header().Set("ETag", "W/"+tag)
+	w.Header().Set("Vary", "Accept")
+	for has := range strings.SplitSeq(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(has), "W/") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return true
+		}
+	}
+	return false
+}
+
+// readParameters reads the query of a request that reads a state.
+func readParameters(w http.ResponseWriter, r *http.Request, known ...string) (url.Values, bool) {
+	return parameters(w, r, slices.Concat(known, momentParameters)...)
+}
