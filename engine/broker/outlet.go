@@ -1,0 +1,170 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// outletTimeout bounds one request of an Outlet. What was published and not answered until
+// then is in doubt.
+const outletTimeout = 5 * time.Second
+
+// outletOverhead is more than an Outlet and the protocol add to the headers and data of a
+// message: its ID, the stream's name, its place in a batch.
+const outletOverhead = 1 << 10
+
+// Outlet publishes emitted events to JetStream. It implements engine.Outlet.
+//
+// Groups of messages go to a stream with allow_atomic in atomic batches. To any other one by
+// one, each when the one before it has been acknowledged: so order is kept wherever it stops.
+type Outlet struct {
+	broker *Broker
+
+	mu     sync.Mutex
+	atomic map[string]bool // whether a stream takes atomic batches, as far as it was asked
+}
+
+var _ engine.Outlet = (*Outlet)(nil)
+
+// Outlet returns what publishes emitted events over the broker's connection.
+func (b *Broker) Outlet() *Outlet { return &Outlet{broker: b, atomic: map[string]bool{}} }
+
+// MaxBytes implements engine.Outlet. It is max_payload of the server, less 1 KiB for what
+// is added to each message.
+func (o *Outlet) MaxBytes() int {
+	return max(int(o.broker.conn.MaxPayload())-outletOverhead, 0)
+}
+
+// StreamFor implements engine.Outlet.
+func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamInfo, error) {
+	what := "find the stream of " + subject
+	if err := o.connected(what); err != nil {
+		return engine.StreamInfo{}, err
+	}
+	asked, cancel := context.WithTimeout(ctx, outletTimeout)
+	defer cancel()
+	name, err := o.broker.js.StreamNameBySubject(asked, subject)
+	if err != nil {
+		return engine.StreamInfo{}, o.failed(what, err)
+	}
+	s, err := o.stream(ctx, name)
+	if err != nil {
+		return engine.StreamInfo{}, o.failed(what, err)
+	}
+	info := s.CachedInfo()
+	st := info.State
+	if st.Msgs == 0 { // a new stream says 0
+		st.FirstSeq = st.LastSeq + 1
+	}
+	return engine.StreamInfo{
+		Name: name, Subjects: info.Config.Subjects, Created: info.Created,
+		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, LastTime: st.LastTime,
+		Transformed: info.Config.SubjectTransform != nil,
+	}, nil
+}
+
+// stream asks for a stream, and notes what it takes. It has the word of the stream's leader.
+func (o *Outlet) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, outletTimeout)
+	defer cancel()
+	s, err := o.broker.js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c := &s.CachedInfo().Config
+	c.AllowDirect = false // so that the client asks no replica
+	if c.NoAck {
+		return nil, fmt.Errorf("%w: stream %s acknowledges nothing (no_ack), so nobody knows what it has stored: switch that off", engine.ErrRefused, name)
+	}
+	o.note(name, c.AllowAtomicPublish)
+	return s, nil
+}
+
+func (o *Outlet) note(stream string, atomic bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.atomic[stream] = atomic
+}
+
+// takesAtomic reports whether a stream takes atomic batches. A server that does not know them
+// does not know the setting either.
+func (o *Outlet) takesAtomic(ctx context.Context, stream string) (bool, error) {
+	o.mu.Lock()
+	atomic, known := o.atomic[stream]
+	o.mu.Unlock()
+	if known {
+		return atomic, nil
+	}
+	s, err := o.stream(ctx, stream)
+	if err != nil {
+		return false, o.failed("ask for stream "+stream, err)
+	}
+	return s.CachedInfo().Config.AllowAtomicPublish, nil
+}
+
+// connected refuses to begin a request that the client would keep for later.
+func (o *Outlet) connected(what string) error {
+	if o.broker.Connected() {
+		return nil
+	}
+	return o.failed(what, nats.ErrDisconnected)
+}
+
+// failed wraps an error of a request, as one of the engine's where it is one.
+func (o *Outlet) failed(what string, err error) error {
+	err = o.broker.Explain(err)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected):
+		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
+		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected):
+		return fmt.Errorf("%s: %w: %w", what, engine.ErrSourceDown, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// refusal explains why messages are not stored; nil when nobody knows whether they are.
+func (o *Outlet) refusal(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case errors.Is(err, engine.ErrRefused):
+		return err
+	case errors.Is(err, nats.ErrMaxPayload): // which is another one since the last connection
+		return fmt.Errorf("%w: it is larger than the server takes (max_payload, %d bytes)", engine.ErrRefused, o.broker.conn.MaxPayload())
+	case !errors.As(err, &api) || errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil
+	case api.ErrorCode == streamNotMatch:
+		return fmt.Errorf("%w: another stream stores its subject", engine.ErrRefused)
+	case api.ErrorCode == atomicIncomplete:
+		return fmt.Errorf("%w: the stream did not get all of them: another one may store the subjects of some", engine.ErrRefused)
+	}
+	return fmt.Errorf("%w: %s (code %d)", engine.ErrRefused, api.Description, api.ErrorCode)
+}
+
+// message is a message as it goes to a stream.
+func (o *Outlet) message(stream string, m engine.Message) (*nats.Msg, error) {
+	if n, limit := len(m.Headers)+len(m.Data), o.MaxBytes(); n > limit {
+		return nil, fmt.Errorf("%w: it has %d bytes and headers, the server takes %d (max_payload, less %d)", engine.ErrRefused, n, limit, outletOverhead)
+	}
+	header := nats.Header{}
+	for rest := m.Headers; len(rest) > 0; {
+		name, value, after, err := abi.NextHeader(rest)
+		if err != nil {
+			return nil, fmt.Errorf("%w: headers of %s: %w", engine.ErrRefused, m.ID, err)
+		}
+		header[string(name)] = append(header[string(name)], string(value))
+		rest = after
+	}
+	header[jetstream.MsgIDHeader] = []string{m.ID}
+	header[jetstream.ExpectedStreamHeader] = []string{stream}
+	return &nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}, nil
+}
