@@ -68,14 +68,16 @@ func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string, q 
 	if !ok {
 		return nil
 	}
+	var late error
 	if m.least {
-		if err := s.await(r.Context(), name, m); err != nil {
-			s.refuseReading(w, name, err)
-			return nil
-		}
+		late = s.await(r.Context(), name, m)
 	}
 	reading, err := s.engine.Read(name)
-	if err != nil {
+	switch {
+	case late != nil && (err != nil || !m.came(late, reading)):
+		s.refuseReading(w, name, m, late, reading)
+		return nil
+	case err != nil:
 		failed(w, err)
 		return nil
 	}
@@ -113,18 +115,29 @@ type errWaited struct{ wait time.Duration }
 
 func (e errWaited) Error() string { return fmt.Sprintf("waited %s for it", e.wait) }
 
-// refuseReading answers that what a request is to read is not there, with what is.
-func (s *Server) refuseReading(w http.ResponseWriter, name string, err error) {
-	p := problemOf(err)
-	if errors.As(err, new(errWaited)) {
-		p = makeProblem(http.StatusGatewayTimeout, wire.CodeNotReached, err.Error(), s.wayOn(name))
+// came reports whether a reading reflects what was waited for in vain, a moment ago.
+func (m moment) came(late error, reading *engine.Reading) bool {
+	return errors.As(late, new(errWaited)) && reading.State != engine.Starting && reading.State != engine.Diverged && reading.Checkpoint.Position.Sequence >= m.seq
+}
+
+// refuseReading answers that what a request is to read is not there, with what is, if there
+// is a reading, which it closes.
+func (s *Server) refuseReading(w http.ResponseWriter, name string, m moment, late error, reading *engine.Reading) {
+	p := problemOf(late)
+	var waited errWaited
+	timeout := errors.As(late, &waited)
+	if timeout {
+		p = makeProblem(http.StatusGatewayTimeout, wire.CodeNotReached, late.Error(), s.wayOn(name))
 	}
-	if reading, err := s.engine.Read(name); err == nil {
+	if reading != nil {
 		at := wire.OfReading(reading)
 		reading.Close()
 		setAsOf(w, at)
 		reflected := at.Reflected()
 		p.Reflected = &reflected
+		if timeout { // so that it names the same position
+			p.Detail = fmt.Sprintf("projection %s reflects %d, %d is %v: %v", name, at.Sequence, m.seq, engine.ErrNotReached, waited)
+		}
 	}
 	writeProblem(w, p)
 }
@@ -135,6 +148,8 @@ func (s *Server) wayOn(name string) string {
 	switch {
 	case err == nil && st.Hint != "":
 		return st.Hint
+	case err == nil && st.State == engine.Starting:
+		return "it starts, and nothing is reached before it has compared the stream's history with its own: ask again"
 	case err == nil && st.State == engine.Live && st.Behind == 0:
 		return "it has applied all that its stream holds: see that the sequence is one of stream " + st.Stream
 	}
