@@ -127,6 +127,7 @@ func (r *Runner) forget() {
 // schema. What it did is committed, or nothing is.
 func (r *Runner) tryOut(ctx context.Context, spec *Spec) error {
 	ck, err := r.keyspace.Latest()
+	r.took = ck.Version
 	if errors.Is(err, ErrNoCheckpoint) {
 		return nil // it has done nothing yet
 	}

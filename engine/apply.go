@@ -43,7 +43,10 @@ func (b *Batch) until(sequence uint64) *Batch {
 // apply applies a batch, in as many calls as the guest and the plan ask for.
 func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 	s.batch = b
-	defer func() { s.batch = nil }()
+	defer func() {
+		s.read = s.readSoFar()
+		s.batch = nil
+	}()
 	if s.chain.isEmpty() {
 		err = s.applyStored(ctx, b)
 	} else {
@@ -66,6 +69,29 @@ func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 	s.advance(b.Through)
 	s.unread = b.Pending
 	return s.makeRoom(ctx)
+}
+
+// readSoFar counts the events that were read up to the applied position.
+func (s *session) readSoFar() uint64 {
+	if s.batch == nil {
+		return s.read
+	}
+	return s.read + uint64(s.batch.countTo(s.applied.Sequence))
+}
+
+// countTo counts the events up to a sequence.
+func (b *Batch) countTo(sequence uint64) (n int) {
+	if sequence >= b.Through {
+		return b.Count
+	}
+	for rest := b.Records; len(rest) > 0; n++ {
+		e, after, err := abi.Next(rest)
+		if err != nil || e.Sequence > sequence {
+			break
+		}
+		rest = after
+	}
+	return n
 }
 
 // applyStored applies the events of a batch as they are stored.
@@ -239,7 +265,7 @@ func (s *session) makeRoom(ctx context.Context) error {
 	fill := s.partitions.fill()
 	s.growth = max(fill-s.fill, 0.9*s.growth)
 	s.fill = fill
-	if fill < 1-max(0.1, 2*s.growth) || s.repeats() {
+	if fill < 1-max(0.1, 2*s.growth) || s.repeats() || s.commitsNothing() {
 		return nil
 	}
 	if err := s.settle(); err != nil {

@@ -237,20 +237,20 @@ func (s *session) keepLetter(l Letter) {
 	}
 }
 
-// cutAside takes what was set aside up to the applied position: the writes of a commit.
-func (s *session) cutAside() ([]Write, Aside, error) {
+// cutAside takes what was set aside up to the applied position, for a commit.
+func (s *session) cutAside(job *commitJob) error {
 	s.keepKnown(s.applied.Sequence)
 	a := &s.aside
-	writes := a.rewrite
+	job.letters = a.rewrite
 	a.rewrite = nil
 	n := 0
 	for ; n < len(a.pending) && a.pending[n].Sequence <= s.applied.Sequence; n++ {
 		l := &a.pending[n]
 		w, err := l.write()
 		if err != nil {
-			return nil, a.count, fmt.Errorf("set event %d aside: %w", l.Sequence, err)
+			return fmt.Errorf("set event %d aside: %w", l.Sequence, err)
 		}
-		writes = append(writes, w)
+		job.letters = append(job.letters, w)
 		a.count.add(l.Status)
 	}
 	a.pending = slices.Delete(a.pending, 0, n)
@@ -258,8 +258,10 @@ func (s *session) cutAside() ([]Write, Aside, error) {
 	for ; n < len(a.skipped) && a.skipped[n] <= s.applied.Sequence; n++ {
 		a.count.Skipped++
 	}
+	job.passed = slices.Clone(a.skipped[:n])
 	a.skipped = slices.Delete(a.skipped, 0, n)
-	return writes, a.count, nil
+	job.aside = a.count
+	return nil
 }
 
 // passVerdicts forgets verdicts on events that are committed, and not applied again after

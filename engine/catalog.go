@@ -54,7 +54,22 @@ type GenerationRecord struct {
 	Dropped  bool      `json:"dropped,omitempty"`  // it is being removed
 	// Declaration is what it was declared as, for whoever made its Spec to make it again.
 	Declaration json.RawMessage `json:"declaration,omitempty"`
+	// Past is what it ran before its code was exchanged, oldest first, the last maxPast.
+	Past []Stint `json:"past,omitempty"`
 }
+
+// Stint is what a generation ran until its code was exchanged. It is kept so that a replay
+// of what it applied does the same.
+type Stint struct {
+	Identity    string          `json:"identity"` // see Spec.Generation
+	Module      string          `json:"module"`   // digest
+	Schema      int             `json:"schema,omitempty"`
+	Through     Version         `json:"through"` // of the last commit that it made
+	Declaration json.RawMessage `json:"declaration,omitempty"`
+}
+
+// maxPast bounds what a generation remembers of what it ran: the modules are kept with it.
+const maxPast = 20
 
 // Snapshot is a named, pinned version of a projection's state.
 type Snapshot struct {

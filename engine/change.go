@@ -94,6 +94,19 @@ func (r *CatalogRecord) discard(id, why string) {
 	}
 }
 
+// exchange notes that a generation goes on with another spec, from a version on.
+func (g *GenerationRecord) exchange(spec *Spec, from Version) {
+	was := Stint{Identity: g.Identity, Module: g.Module, Schema: g.Schema, Through: from, Declaration: g.Declaration}
+	g.describe(spec)
+	if from == 0 || was.Identity == g.Identity {
+		return
+	}
+	g.Past = append(g.Past, was)
+	if over := len(g.Past) - maxPast; over > 0 {
+		g.Past = slices.Delete(g.Past, 0, over)
+	}
+}
+
 // describe notes what a generation runs.
 func (g *GenerationRecord) describe(spec *Spec) {
 	g.Identity, g.Source, g.Module = spec.Generation(), spec.Source(), spec.Module.Digest()

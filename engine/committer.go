@@ -29,6 +29,9 @@ type commitJob struct {
 	letters  []Write
 	aside    Aside
 	schema   int
+	runs     string   // identity of what applied the events
+	read     uint64   // events in this keyspace, so far
+	passed   []uint64 // sequences that were skipped
 }
 
 type commitResult struct {
@@ -71,6 +74,7 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	next := last
 	next.Version = c.newest.Next(job.position.Sequence)
 	next.Position, next.Anchors, next.Aside, next.Schema = job.position, job.anchors, job.aside, job.schema
+	next.After, next.Runs, next.Read, next.Passed = c.newest, job.runs, job.read, job.passed
 	if job.memory != nil {
 		next.Memories, job.keep = job.replace(next.Memories)
 	}

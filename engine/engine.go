@@ -28,6 +28,7 @@ type Engine struct {
 	leaser  Leaser
 	room    *room
 	first   precedence
+	replays chan struct{} // of capacity maxReplays: one for each replay under way
 	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
@@ -68,6 +69,7 @@ func New(o Options) *Engine {
 		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		replays:     make(chan struct{}, maxReplays),
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }

@@ -163,11 +163,19 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 // committed, behind it when the window has been open long enough, and when the
 // guest's memory is to be stored.
 func (s *session) commitIfDue(ctx context.Context) error {
-	if s.inFlight || s.repeats() {
+	if s.repeats() || s.commitsNothing() {
 		return nil
 	}
+	if s.inFlight {
+		if !s.historyDue() {
+			return nil
+		}
+		if err := s.settle(); err != nil { // or the window would grow beyond what may be replayed
+			return err
+		}
+	}
 	memory := s.memoryDue()
-	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window())
+	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window() || s.historyDue())
 	if !fresh && !memory {
 		return nil
 	}

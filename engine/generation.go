@@ -63,6 +63,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 	if spec != nil {
 		name = spec
 	}
+	p.keepHistory(ks, spec)
 	g.keyspace, g.runner = ks, newRunner(name, e, ks, p.log.With("generation", id))
 	if g.spec = spec; spec != nil {
 		spec.uses++

@@ -114,6 +114,7 @@ func (s *session) pass(ctx context.Context) (Ordered, error) {
 	l.Status = Skipped
 	s.keepLetter(l)
 	s.arrive(e)
+	s.read++
 	s.failed = failedEvent{}
 	if err := s.commitAll(ctx); err != nil {
 		return Ordered{}, err

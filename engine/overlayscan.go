@@ -68,8 +68,21 @@ func (s *sortedItems) between(o *overlay, prefix, after string) []*item {
 	if !s.valid {
 		s.build(o)
 	}
-	from, _ := slices.BinarySearchFunc(s.items, max(prefix, after), byKey)
-	rows := s.items[from:]
+	return itemsBetween(s.items, prefix, after)
+}
+
+// findItem returns the item of a key among sorted ones, or nil.
+func findItem(sorted []*item, key string) *item {
+	if i, found := slices.BinarySearchFunc(sorted, key, byKey); found {
+		return sorted[i]
+	}
+	return nil
+}
+
+// itemsBetween returns those of sorted items that have the prefix and come after a key.
+func itemsBetween(sorted []*item, prefix, after string) []*item {
+	from, _ := slices.BinarySearchFunc(sorted, max(prefix, after), byKey)
+	rows := sorted[from:]
 	if len(rows) > 0 && after != "" && rows[0].key == after {
 		rows = rows[1:]
 	}

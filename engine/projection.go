@@ -168,15 +168,17 @@ func (p *projection) report(err error, what string) {
 func (p *projection) sync(ctx context.Context) error {
 	p.mu.Lock()
 	var all []*generation
+	var specs []*Spec
 	for _, g := range p.generationsLocked() {
 		if g.keyspace != nil && g.runner.Published().Version != g.keyspace.Durable() {
-			all = append(all, g)
+			all, specs = append(all, g), append(specs, g.spec)
 			p.readings[g.keyspace]++ // it stays open
 		}
 	}
 	p.mu.Unlock()
 	var errs []error
-	for _, g := range all {
+	for i, g := range all {
+		p.keepHistory(g.keyspace, specs[i])
 		_, err := g.keyspace.Sync(ctx)
 		errs = append(errs, err)
 		p.giveBack(g.keyspace)

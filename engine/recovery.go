@@ -18,7 +18,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Runner: r, partitions: ps, chain: newChain(r.spec.Upcasters), newest: ck}
+	s := &session{Runner: r, partitions: ps, chain: newChain(r.spec.Upcasters), newest: ck, runs: r.spec.Generation()}
 	if err := s.restore(ctx, &ck); err != nil {
 		return nil, errors.Join(err, ps.close(ctx))
 	}
@@ -31,7 +31,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 		s.since = ck.Version
 		ps.setLimit(TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
 	}
-	s.applied, s.anchors = ck.Position, ck.Anchors
+	s.applied, s.anchors, s.read = ck.Position, ck.Anchors, ck.Read
 	if err := s.loadAside(ck.Aside.Skipped); err != nil {
 		return nil, errors.Join(&storeError{err}, ps.close(ctx))
 	}
@@ -62,7 +62,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 	if err != nil {
 		return ck, &sourceError{err}
 	}
-	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
 	if r.spec.Module.Traits().Memory {
 		if c.Memory, err = r.freshMemory(ctx); err != nil {
 			return ck, err

@@ -32,7 +32,8 @@ type Runner struct {
 
 	// Owned by the goroutine of Run; they outlive a session.
 	plan        plan
-	bufferLimit int // of the guest's batch buffer, in bytes; 0 when it has none
+	bufferLimit int     // of the guest's batch buffer, in bytes; 0 when it has none
+	took        Version // of the state that the last spec took over from the one before it
 	verdicts    map[uint64]verdict
 	failed      failedEvent // that the projection is halted before
 

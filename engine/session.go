@@ -35,6 +35,8 @@ type session struct {
 	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
 	batch    *Batch        // that is being applied; nil between two of them
+	read     uint64        // events in this keyspace, without those of batch
+	runs     string        // identity of the spec
 	cutAt    uint64        // sequence of the last cut
 	cutTime  time.Time     // of the last cut
 	took     time.Duration // by the last commit
@@ -102,6 +104,9 @@ func (s *session) close(ctx context.Context) error {
 	return err
 }
 
+// commitsNothing reports whether what is applied is for a reading of the past alone.
+func (s *session) commitsNothing() bool { return s.committer == nil }
+
 // settle waits for the window that is being committed.
 func (s *session) settle() error {
 	if !s.inFlight {
@@ -144,7 +149,7 @@ func (s *session) commitAlone(ctx context.Context) error {
 }
 
 func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
-	job := commitJob{position: s.applied, anchors: s.anchors, keep: keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema}
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema, runs: s.runs, read: s.readSoFar()}
 	if memory {
 		blobs, err := s.partitions[0].instance.Snapshot(ctx)
 		if err != nil {
@@ -159,7 +164,7 @@ func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
 	s.written += s.partitions.dirtyBytes()
 	var err error
 	if job.window, err = s.partitions.cut(); err == nil {
-		job.letters, job.aside, err = s.cutAside()
+		err = s.cutAside(&job)
 	}
 	if err != nil {
 		s.broken = true

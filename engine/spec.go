@@ -51,6 +51,7 @@ type Spec struct {
 	Letters int    // so many events are set aside, at most
 
 	MemorySnapshots MemoryPolicy
+	History         HistoryPolicy
 	Pins            PinPolicy
 	Log             GuestLog
 

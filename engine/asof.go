@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// At names a state of the past: what a projection had made of all events up to a sequence.
+type At struct {
+	// Sequence is one of the stream; it need not be that of an event of the projection's own.
+	Sequence uint64
+	// Time, when not zero, stands for the sequence of the last event that was stored at or
+	// before it.
+	Time time.Time
+	// Replay has what is not kept be made again from the events, from the beginning of the
+	// generation on.
+	Replay bool
+}
+
+// Errors of ReadAt. They are wrapped with the sequences.
+var (
+	// ErrNotKept says that the state as of a sequence is no longer kept.
+	ErrNotKept = errors.New("history is no longer kept")
+	// ErrNotReached says that a projection has not applied that sequence yet.
+	ErrNotReached = errors.New("sequence is not reached yet")
+	// ErrEventsGone says that the stream no longer holds events that a replay needs.
+	ErrEventsGone = errors.New("events are gone from the stream")
+	// ErrNotRepeatable says that a replay would not do what was done when the events were
+	// applied first.
+	ErrNotRepeatable = errors.New("cannot be replayed")
+	// ErrReplayLimit says that a replay takes too much memory or time.
+	ErrReplayLimit = errors.New("replay is too large")
+)
+
+// ReadAt opens a reading of a projection's state as of a sequence or a time, exact to the
+// event: the newest commit up to there, and on top of it, in memory alone, what the events
+// after it change. Name is as that of Read. It fails as Read does, with ErrNotKept,
+// ErrNotReached, ErrEventsGone, ErrNotRepeatable or ErrReplayLimit, with a *HistoryError when
+// the stream is another one by now, or with an error of the Source.
+func (e *Engine) ReadAt(ctx context.Context, name string, at At) (*Reading, error) {
+	p, role, err := e.find(name)
+	if err != nil {
+		return nil, err
+	}
+	now, g, err := p.readGeneration(role)
+	if err != nil {
+		return nil, err
+	}
+	past, err := p.readAt(ctx, g, now, at)
+	if past != now {
+		now.Close()
+	}
+	return past, err
+}
+
+// readGeneration opens a reading of what a generation serves now, which keeps it open.
+func (p *projection) readGeneration(role Role) (*Reading, *generation, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, err := p.readsLocked(role)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := p.readLocked(g)
+	return r, g, err
+}
+
+// readAt reads the past of a generation, of which a reading of the present is open.
+func (p *projection) readAt(ctx context.Context, g *generation, now *Reading, at At) (*Reading, error) {
+	sequence, err := p.sequenceOf(ctx, now.Checkpoint.Position, at)
+	if err != nil {
+		return nil, err
+	}
+	applied := now.Checkpoint.Position.Sequence
+	switch {
+	case sequence > applied:
+		return nil, fmt.Errorf("%w: projection %s has applied %d, and %d is asked for", ErrNotReached, p.name, applied, sequence)
+	case sequence == applied:
+		return now, nil
+	}
+	w, err := p.windowAt(now, sequence)
+	switch {
+	case errors.Is(err, ErrNotKept) && at.Replay:
+		return nil, err
+	case err != nil:
+		return nil, err
+	case w.from.Position.Sequence == sequence:
+		return p.reading(g, w.base, w.from), nil
+	}
+	return p.replayTo(ctx, g, w, sequence)
+}
+
+// sequenceOf returns the sequence that is asked for.
+func (p *projection) sequenceOf(ctx context.Context, position Position, at At) (uint64, error) {
+	if at.Time.IsZero() {
+		return at.Sequence, nil
+	}
+	info, err := p.engine.source.Stream(ctx, position.Stream)
+	if err != nil {
+		return 0, err
+	}
+	if !info.Created.Equal(position.Created) {
+		return 0, history{position: position}.compare(info)
+	}
+	if at.Time.After(time.Now()) && at.Time.After(info.LastTime) {
+		return 0, fmt.Errorf("%w: %s is not over yet", ErrNotReached, stamp(at.Time))
+	}
+	after, err := p.engine.source.SequenceAt(ctx, position.Stream, at.Time.Add(1)) // the first after it
+	if err != nil {
+		return 0, err
+	}
+	if after <= info.First && info.First > 1 {
+		return 0, fmt.Errorf("%w: stream %s begins at %d, after %s: which events had been stored by then cannot be told; ask by sequence", ErrEventsGone, position.Stream, info.First, stamp(at.Time))
+	}
+	return after - 1, nil
+}
+
+// span is a commit with the one after it: what a replay goes on from, and what it would come
+// to in the end.
+type span struct {
+	from, next Checkpoint
+	base       View // at from
+}
+
+// windowAt finds the commits around a sequence. When the sequence is that of a commit, next
+// is not looked for.
+func (p *projection) windowAt(now *Reading, sequence uint64) (w span, err error) {
+	ks := now.keyspace
+	w.from, err = ks.Checkpoint(LastAt(sequence))
+	if errors.Is(err, ErrNoCheckpoint) || err == nil && w.from.Version < ks.Oldest() {
+		return w, p.notKept(ks, now.Checkpoint, sequence)
+	}
+	if err != nil {
+		return w, fmt.Errorf("read %s at %d: %w", p.name, sequence, err)
+	}
+	// What was found may have been the rest of what is gone: then it cannot be viewed either.
+	if w.base, err = ks.View(w.from.Version); err != nil {
+		return w, p.notKept(ks, now.Checkpoint, sequence)
+	}
+	if w.from.Position.Sequence == sequence {
+		return w, nil
+	}
+	if w.next, err = checkpointAfter(ks, w.from.Version, now.Checkpoint); err != nil {
+		w.base.Close()
+		return w, fmt.Errorf("read %s at %d: %w", p.name, sequence, err)
+	}
+	return w, nil
+}
+
+// notKept is the error for a sequence that cannot be answered, with the oldest one that can.
+func (p *projection) notKept(ks Keyspace, newest Checkpoint, sequence uint64) error {
+	oldest, err := checkpointAfter(ks, ks.Oldest()-1, newest)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the state of %s as of %d is asked for, and the oldest is that of %d (projection.history)", ErrNotKept, p.name, sequence, oldest.Position.Sequence)
+}
+
+// reading is a reading of a view, which keeps the generation open.
+func (p *projection) reading(g *generation, v View, ck Checkpoint) *Reading {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.readingLocked(g, v, ck)
+}
+
+// pastView is a view of a commit with what the events after it changed. It implements View.
+type pastView struct {
+	state, letters pastRows
+	version        Version
+	close          func()
+}
+
+func newPastView(state, letters pastRows, version Version, bases ...View) *pastView {
+	return &pastView{state: state, letters: letters, version: version, close: sync.OnceFunc(func() {
+		for _, b := range bases {
+			b.Close()
+		}
+	})}
+}
+
+// Get implements View.
+func (v *pastView) Get(key []byte) ([]byte, bool, error) { return v.state.Get(key) }
+
+// Scan implements View.
+func (v *pastView) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	return v.state.Scan(prefix, after, fn)
+}
+
+// Version implements View.
+func (v *pastView) Version() Version { return v.version }
+
+// Letters implements View.
+func (v *pastView) Letters() Rows { return v.letters }
+
+// Close implements View.
+func (v *pastView) Close() { v.close() }
+
+// pastRows are rows with changes on top, which do not change any more. It implements Rows.
+type pastRows struct {
+	base    Rows
+	changed []*item // by key
+}
+
+// Get implements Rows.
+func (r pastRows) Get(key []byte) ([]byte, bool, error) {
+	if it := findItem(r.changed, string(key)); it != nil {
+		return append([]byte{}, it.value...), it.present, nil
+	}
+	return r.base.Get(key)
+}
+
+// Scan implements Rows.
+func (r pastRows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	m := merge{rows: itemsBetween(r.changed, string(prefix), string(after)), fn: fn, more: true}
+	if err := r.base.Scan(prefix, after, m.committed); err != nil {
+		return err
+	}
+	m.upTo("", true)
+	return nil
+}

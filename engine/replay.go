@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"gnomon/sdk/abi"
+)
+
+const (
+	// maxReplays is how many replays run at once; others wait.
+	maxReplays = 2
+	// replayTime bounds a replay of what came after a commit. One of everything takes the time
+	// that its request has.
+	replayTime = time.Minute
+	// replayWrites and replayBytes bound what a replay holds in memory.
+	replayWrites = 1 << 20
+	replayBytes  = 256 << 20
+	// replayIdle is how long a replay waits for events before it asks whether there are any.
+	replayIdle = 50 * time.Millisecond
+	// replayAttempts is how often a replay is begun anew whose guest has memory, because calls
+	// were too large for it.
+	replayAttempts = 32
+)
+
+// replay applies events again that were applied before, on the state as it was then, in an
+// instance of its own, and commits nothing. It does what was done: with the code that did it,
+// and what was set aside or skipped is so again.
+type replay struct {
+	*session
+	span
+	start   Checkpoint // from, or the memory snapshot before it
+	letters []Letter   // that were set aside by next, of events after start
+	missing uint64     // the first sequence that the stream does not hold; 0: none
+	seen    int        // events after start, so far
+
+	// watch, when not nil, is called after each event, which are applied one by one then.
+	watch func(e abi.Record) error
+}
+
+// replayTo reads the state as of a sequence within a span, whose base becomes the reading's.
+func (p *projection) replayTo(ctx context.Context, g *generation, w span, sequence uint64) (_ *Reading, err error) {
+	defer func() {
+		if err != nil {
+			w.base.Close()
+			err = fmt.Errorf("read %s as of %d: %w", p.name, sequence, err)
+		}
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, replayTime, fmt.Errorf("%w: it takes more than %s from %d on", ErrReplayLimit, replayTime, w.from.Position.Sequence))
+	defer cancel()
+	r, err := p.replayed(ctx, g, w, sequence)
+	if err != nil {
+		return nil, err
+	}
+	v, ck, err := r.view(sequence)
+	if err != nil {
+		r.closeView()
+		return nil, err
+	}
+	return p.reading(g, v, ck), nil
+}
+
+// replayed replays the events of a span up to a sequence. Its instances are gone when it
+// returns.
+func (p *projection) replayed(ctx context.Context, g *generation, w span, sequence uint64) (r *replay, err error) {
+	select {
+	case p.engine.replays <- struct{}{}:
+		defer func() { <-p.engine.replays }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if w.next.After != w.from.Version {
+		return nil, fmt.Errorf("%w: between %d and %d there were commits that are not here", ErrNotRepeatable, w.from.Position.Sequence, w.next.Position.Sequence)
+	}
+	spec, release, err := p.specOf(ctx, g, w.next)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	runner := p.scratchRunner(g, spec)
+	for range replayAttempts {
+		r = &replay{span: w}
+		err = r.run(ctx, runner, sequence)
+		var failed *batchError
+		if errors.Is(err, errWindowFull) || !errors.As(err, &failed) || !runner.retry(failed) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, r.reason(ctx, err)
+	}
+	return r, nil
+}
+
+// reason is the error of a replay in the words of who asked for it.
+func (r *replay) reason(ctx context.Context, err error) error {
+	var failed *batchError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, errWindowFull):
+		return fmt.Errorf("%w: it changes more than %d keys or %d MiB from %d on", ErrReplayLimit, replayWrites, replayBytes>>20, r.start.Position.Sequence)
+	case errors.As(err, &failed):
+		return fmt.Errorf("%w: %w, which did not fail when it was applied", ErrNotRepeatable, failed)
+	}
+	return err
+}
+
+// scratchRunner is a runner for a session that nobody sees.
+func (p *projection) scratchRunner(g *generation, spec *Spec) *Runner {
+	s := *spec
+	s.Partitions, s.OnError, s.Log = 1, Halt, noLog{}
+	s.Window, s.MemorySnapshots = math.MaxInt64, MemoryPolicy{Events: math.MaxUint64, Every: math.MaxInt64}
+	s.History = HistoryPolicy{}
+	s.Upcasters = slices.Clone(s.Upcasters)
+	for i := range s.Upcasters {
+		s.Upcasters[i].Log = noLog{}
+	}
+	r := newRunner(&s, p.engine, g.keyspace, slog.New(slog.DiscardHandler))
+	r.source = p.engine.source.Source // those who share a reader do not wait for it
+	r.background.Store(true)
+	return r
+}
+
+// noLog is a GuestLog that nobody reads.
+type noLog struct{}
+
+func (noLog) Enabled(int) bool { return false }
+func (noLog) Line(int, string) {}
+
+// specOf returns the spec that applied the events of a commit. It must be released.
+func (p *projection) specOf(ctx context.Context, g *generation, ck Checkpoint) (*Spec, func(), error) {
+	p.mu.Lock()
+	if s := g.spec; s != nil && s.Generation() == ck.Runs {
+		s.uses++
+		p.mu.Unlock()
+		return s, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.release(s)
+		}, nil
+	}
+	p.mu.Unlock()
+	record := p.record()
+	declared, ok := record.pastOf(g.id, ck.Runs)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: module %.12s applied the events up to %d, and what it was declared as is not recorded any more", ErrNotRepeatable, ck.Position.Module, ck.Position.Sequence)
+	}
+	s, err := p.engine.respec(ctx, p.name, declared)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: module %.12s applied the events up to %d, and cannot be had any more: %w", ErrNotRepeatable, ck.Position.Module, ck.Position.Sequence, err)
+	}
+	return s, func() { p.report(s.closeModules(context.WithoutCancel(ctx)), "close module") }, nil
+}
+
+// pastOf returns what a generation was declared as when it had an identity.
+func (r *CatalogRecord) pastOf(generation, identity string) (*GenerationRecord, bool) {
+	g := r.generation(generation)
+	if g == nil || identity == "" {
+		return nil, false
+	}
+	if g.Identity == identity {
+		return g, true
+	}
+	for _, was := range g.Past {
+		if was.Identity == identity {
+			return &GenerationRecord{ID: g.ID, Identity: was.Identity, Module: was.Module, Schema: was.Schema, Declaration: was.Declaration}, true
+		}
+	}
+	return nil, false
+}
