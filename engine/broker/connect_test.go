@@ -315,7 +315,7 @@ func TestPermissionIsExplained(t *testing.T) {
 func TestPublishLeavesHeaders(t *testing.T) {
 	b := embedded(t)
 	create(t, b.JetStream(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
-	e := broker.Event{Stream: "S", Subject: "s", ID: "1", ExpectLast: new(uint64), Headers: map[string][]string{"a": {"1"}}}
+	e := broker.Event{Stream: "S", Subject: "s", ID: "1", Expect: broker.Expect{LastSubjectSeq: new(uint64)}, Headers: map[string][]string{"a": {"1"}}}
 	if _, _, err := b.Publish(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

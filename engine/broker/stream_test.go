@@ -120,7 +120,7 @@ func TestPublishExpectsLast(t *testing.T) {
 	b := embedded(t)
 	s := create(t, b.JetStream(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
 	put := func(subject string, last uint64) (uint64, error) {
-		seq, _, err := b.Publish(t.Context(), broker.Event{Subject: subject, ExpectLast: &last})
+		seq, _, err := b.Publish(t.Context(), broker.Event{Subject: subject, Expect: broker.Expect{LastSubjectSeq: &last}})
 		return seq, err
 	}
 	steps := []struct {
