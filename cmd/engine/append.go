@@ -42,38 +42,130 @@ func (a *appender) Publish(ctx context.Context, stream string, e wire.NewEvent) 
 	return publish(ctx, a.broker, stream, e)
 }
 
+// PublishBatch implements query.Appender.
+func (a *appender) PublishBatch(ctx context.Context, stream string, events []wire.NewEvent) (wire.Appended, error) {
+	return publishBatch(ctx, a.broker, stream, events)
+}
+
 // publish appends one event, with the attributes of CloudEvents that it has.
 func publish(ctx context.Context, b *broker.Broker, stream string, e wire.NewEvent) (wire.Appended, error) {
-	if err := engine.CheckSubject(e.Subject); err != nil {
+	event, err := newEvent(stream, e)
+	if err != nil {
 		return wire.Appended{}, fmt.Errorf("%w: %w", query.ErrBadEvent, err)
 	}
+	seq, duplicate, err := b.Publish(ctx, event)
+	if err != nil {
+		return wire.Appended{}, publishError(err)
+	}
+	return wire.Appended{Stream: stream, Sequence: seq, Duplicate: duplicate}, nil
+}
+
+// publishBatch appends events as one: all of them or none.
+func publishBatch(ctx context.Context, b *broker.Broker, stream string, events []wire.NewEvent) (wire.Appended, error) {
+	batch := make([]broker.Event, len(events))
+	for i, e := range events {
+		var err error
+		if batch[i], err = newEvent(stream, e); err != nil {
+			return wire.Appended{}, fmt.Errorf("%w: event %d: %w", query.ErrBadEvent, i+1, err)
+		}
+	}
+	first, duplicate, err := b.PublishBatch(ctx, stream, batch)
+	if err != nil {
+		return wire.Appended{}, publishError(err)
+	}
+	n := len(events)
+	return wire.Appended{Stream: stream, Sequence: first + uint64(n) - 1, First: first, Count: n, Duplicate: duplicate}, nil
+}
+
+// newEvent checks an event that somebody asks to append.
+func newEvent(stream string, e wire.NewEvent) (broker.Event, error) {
+	if err := engine.CheckSubject(e.Subject); err != nil {
+		return broker.Event{}, err
+	}
 	if _, err := time.Parse(time.RFC3339, e.Time); e.Time != "" && err != nil {
-		return wire.Appended{}, fmt.Errorf("%w: time %q is not RFC 3339, such as 2026-01-31T12:00:00Z", query.ErrBadEvent, e.Time)
+		return broker.Event{}, fmt.Errorf("time %q is not RFC 3339, such as 2026-01-31T12:00:00Z", e.Time)
 	}
 	if e.Data != nil && e.DataB64 != nil {
-		return wire.Appended{}, fmt.Errorf("%w: data and data_b64 are both given: use one of them", query.ErrBadEvent)
+		return broker.Event{}, errors.New("data and data_b64 are both given: use one of them")
+	}
+	for _, f := range []struct{ name, value string }{{"id", e.ID}, {"msg_id", e.MsgID}, {"type", e.Type}, {"source", e.Source}} {
+		if !importer.HeaderValue(f.value) {
+			return broker.Event{}, fmt.Errorf("%s %.80q cannot be a header: it has line breaks, or spaces around it", f.name, f.value)
+		}
+	}
+	if e.ExpectSubject != "" {
+		if err := engine.CheckFilter(e.ExpectSubject); err != nil {
+			return broker.Event{}, fmt.Errorf("expect_subject: %w", err)
+		}
 	}
 	data := []byte(e.Data)
 	if e.DataB64 != nil {
 		data = e.DataB64
 	}
-	seq, duplicate, err := b.Publish(ctx, broker.Event{
-		Stream: stream, Subject: e.Subject, ID: e.ID, Headers: attributes(e), Data: data, ExpectLast: e.ExpectLast,
-	})
-	var wrong *broker.WrongSequenceError
-	if errors.As(err, &wrong) {
-		return wire.Appended{}, wrongSequence{wrong}
-	}
-	if errors.Is(err, broker.ErrTooLarge) {
-		return wire.Appended{}, fmt.Errorf("%w: %w", query.ErrBadEvent, err)
-	}
-	return wire.Appended{Stream: stream, Sequence: seq, Duplicate: duplicate}, err
+	return broker.Event{
+		Stream: stream, Subject: e.Subject, ID: e.MessageID(), Headers: attributes(e), Data: data,
+		Expect: broker.Expect{LastSeq: e.ExpectLastSeq, LastSubjectSeq: e.ExpectLastSubjectSeq, Filter: e.ExpectSubject},
+	}, nil
 }
 
-// wrongSequence is query.ErrWrongSequence in the words of the broker.
-type wrongSequence struct{ *broker.WrongSequenceError }
+// publishError is an error of the broker in the words of the appender.
+func publishError(err error) error {
+	var wrong *broker.WrongSequenceError
+	if errors.As(err, &wrong) {
+		return &query.ConflictError{Conflict: conflictOf(wrong), Err: wrong}
+	}
+	for theirs, ours := range map[error]error{
+		broker.ErrTooLarge: query.ErrBadEvent, broker.ErrBadBatch: query.ErrBadEvent, broker.ErrBadExpectation: query.ErrBadEvent,
+		broker.ErrKnownID: query.ErrKnownID, broker.ErrNotAtomic: query.ErrNotAtomic, broker.ErrInDoubt: query.ErrInDoubt, broker.ErrInTheWay: query.ErrInTheWay,
+	} {
+		if errors.Is(err, theirs) {
+			return &appendError{err, ours}
+		}
+	}
+	return err
+}
 
-func (wrongSequence) Is(target error) bool { return target == query.ErrWrongSequence }
+// appendError is an error of the broker that is one of the appender's, too.
+type appendError struct {
+	error
+	is error
+}
+
+func (e *appendError) Is(target error) bool { return target == e.is }
+func (e *appendError) Unwrap() error        { return e.error }
+
+func conflictOf(wrong *broker.WrongSequenceError) wire.Conflict {
+	c := wire.Conflict{Event: wrong.Event}
+	if wrong.Of == "" {
+		c.LastSeq = &wrong.Have
+	} else {
+		c.LastSubjectSeq = &wrong.Have
+	}
+	if wrong.Last == nil {
+		return c
+	}
+	h := nats(wrong.Last.Headers)
+	c.Last = &wire.Stored{
+		Sequence: wrong.Last.Sequence, Subject: wrong.Last.Subject, StoredAt: wrong.Last.Time.UTC(), MsgID: wrong.Last.ID(),
+		ID: h.get("ce-id"), Type: h.get("ce-type"), Time: h.get("ce-time"), Source: h.get("ce-source"),
+	}
+	if wire.IsJSON(wrong.Last.Data) {
+		c.Last.Data = wrong.Last.Data
+	} else {
+		c.Last.DataB64 = wrong.Last.Data
+	}
+	return c
+}
+
+// nats are headers, whose names are taken as they are written.
+type nats map[string][]string
+
+func (h nats) get(name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
 
 func attributes(e wire.NewEvent) map[string][]string {
 	h := map[string][]string{}
@@ -159,4 +251,11 @@ func (t *target) publish(ctx context.Context, stream string, e wire.NewEvent) (w
 		return t.client.Publish(ctx, stream, e)
 	}
 	return publish(ctx, t.broker, stream, e)
+}
+
+func (t *target) publishBatch(ctx context.Context, stream string, events []wire.NewEvent) (wire.Appended, error) {
+	if t.client != nil {
+		return t.client.PublishBatch(ctx, stream, events)
+	}
+	return publishBatch(ctx, t.broker, stream, events)
 }

@@ -2,22 +2,15 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
 )
-
-// MaxBatch is how many events a batch has at most, unless the server is configured to take
-// fewer (max_batch_size in jetstream.limits).
-const MaxBatch = 1000
 
 // Errors of batches.
 var (
@@ -28,13 +21,6 @@ var (
 	// ErrKnownID says that an event of a batch has the id of one that is stored, while the
 	// others are not stored with it. Nothing was stored.
 	ErrKnownID = errors.New("id is one of an event that is stored")
-)
-
-// Headers of ADR-50 of NATS, "JetStream batch publishing".
-const (
-	batchIDHeader     = "Nats-Batch-Id"
-	batchSeqHeader    = "Nats-Batch-Sequence"
-	batchCommitHeader = "Nats-Batch-Commit"
 )
 
 // PublishBatch stores events of one stream as one: all of them, in consecutive sequences, or
@@ -66,25 +52,25 @@ func (b *Broker) PublishBatch(ctx context.Context, stream string, events []Event
 			return nil
 		case !errors.As(err, &api):
 			return b.publishError(events[0], b.Explain(err))
-		case api.ErrorCode == codeAtomicTooMany, api.ErrorCode == codeAtomicIncomplete: // many at once; or another leader
+		case api.ErrorCode == atomicBusy, api.ErrorCode == atomicIncomplete: // many at once; or another leader
 			return errAgain
-		case api.ErrorCode == codeAtomicTooLarge:
+		case api.ErrorCode == atomicTooMany:
 			return fmt.Errorf("publish a batch of %d events to %s: %w: %s", len(events), stream, ErrTooLarge, api.Description)
-		case api.ErrorCode != codeAtomicDuplicate && !refused(err):
+		case api.ErrorCode != atomicDuplicate && !refused(err):
 			return fmt.Errorf("publish a batch to %s: %w", stream, b.publishError(events[0], err))
 		}
 		if first, duplicate, err = b.batchBefore(ctx, events); err != nil || duplicate {
 			return err
 		}
-		return b.batchConflict(ctx, events, api.ErrorCode == codeAtomicDuplicate)
+		return b.batchConflict(ctx, events, api.ErrorCode == atomicDuplicate)
 	})
 	return first, duplicate, err
 }
 
 // checkBatch refuses what no stream takes.
 func checkBatch(events []Event) error {
-	if len(events) == 0 || len(events) > MaxBatch {
-		return fmt.Errorf("%w: a batch has 1 to %d events, not %d", ErrBadBatch, MaxBatch, len(events))
+	if len(events) == 0 || len(events) > atomicEvents {
+		return fmt.Errorf("%w: a batch has 1 to %d events, not %d", ErrBadBatch, atomicEvents, len(events))
 	}
 	ids := map[string]int{}
 	for i, e := range events {
@@ -138,8 +124,8 @@ func (b *Broker) checkAtomic(ctx context.Context, stream string, events []Event)
 // checkSize refuses an event in the middle of a batch of which the server would only say that the
 // batch is not whole. MaxMsgSize is the limit of the stream; not above 0: none.
 func (b *Broker) checkSize(e Event, maxMsgSize int32) error {
-	const most = 1<<16 - 1 // bytes of headers that a stream takes
-	headers := len("NATS/1.0\r\n\r\n") + len(batchIDHeader+batchSeqHeader+batchCommitHeader) + 40 // with what they hold
+	const most = 1<<16 - 1                   // bytes of headers that a stream takes
+	headers := len("NATS/1.0\r\n\r\n") + 128 // with those of a batch
 	for name, values := range headersOf(e) {
 		for _, v := range values {
 			headers += len(name) + len(": \r\n") + len(v)
@@ -157,61 +143,22 @@ func (b *Broker) checkSize(e Event, maxMsgSize int32) error {
 	return nil
 }
 
-// sendBatch sends the events, of which the last one commits the others. The first one is
-// acknowledged by itself, so that a server that takes no more batches just now says so.
+// sendBatch stores the events as one, and returns the sequence of the first.
 func (b *Broker) sendBatch(ctx context.Context, events []Event) (first uint64, _ error) {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
 	}
-	id := rand.Text()
+	messages := make([]*nats.Msg, len(events))
 	for i, e := range events {
-		m := &nats.Msg{Subject: e.Subject, Header: headersOf(e), Data: e.Data}
-		m.Header[batchIDHeader] = []string{id}
-		m.Header[batchSeqHeader] = []string{strconv.Itoa(i + 1)}
-		switch {
-		case i == len(events)-1:
-			m.Header[batchCommitHeader] = []string{"1"}
-			reply, err := b.conn.RequestMsgWithContext(ctx, m)
-			if err != nil {
-				return 0, err
-			}
-			return batchAck(reply, len(events))
-		case i == 0:
-			reply, err := b.conn.RequestMsgWithContext(ctx, m)
-			if err == nil && len(reply.Data) > 0 {
-				_, err = batchAck(reply, 0)
-			}
-			if err != nil {
-				return 0, err
-			}
-		default:
-			if err := b.conn.PublishMsg(m); err != nil {
-				return 0, err
-			}
-		}
+		messages[i] = &nats.Msg{Subject: e.Subject, Header: headersOf(e), Data: e.Data}
 	}
-	return 0, nil
-}
-
-// batchAck reads the answer to a commit.
-func batchAck(reply *nats.Msg, n int) (first uint64, _ error) {
-	var ack struct {
-		Error    *jetstream.APIError `json:"error"`
-		Sequence uint64              `json:"seq"`
-		Count    int                 `json:"count"`
+	last, err := b.publishAtomic(ctx, messages)
+	if err != nil {
+		return 0, err
 	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, jetstream.ErrInvalidJSAck
-	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	if ack.Count != n || ack.Sequence < uint64(n) {
-		return 0, fmt.Errorf("%w: it counts %d events of a batch of %d", jetstream.ErrInvalidJSAck, ack.Count, n)
-	}
-	return ack.Sequence - uint64(n) + 1, nil
+	return last - uint64(len(events)) + 1, nil
 }
 
 // batchBefore finds a batch that was refused because it is there already: one of its events

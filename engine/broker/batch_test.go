@@ -114,7 +114,7 @@ func TestBatchIsRefusedAsOne(t *testing.T) {
 }
 
 func make1000() (subjects []string) {
-	for i := range broker.MaxBatch {
+	for i := range 1000 {
 		subjects = append(subjects, fmt.Sprint("s.n.", i))
 	}
 	return subjects

@@ -60,15 +60,11 @@ var (
 
 // Codes of the server (nats-server, server/errors.json) that the client has no names for.
 const (
-	codeStreamNotMatch   jetstream.ErrorCode = 10060 // expected stream does not match
-	codeTooLarge         jetstream.ErrorCode = 10054 // message size exceeds maximum allowed: the limit of a stream
-	codeConflict         jetstream.ErrorCode = 10158 // the same id is on its way to the replicas
-	codeWrongInFlight    jetstream.ErrorCode = 10164 // wrong last sequence, of a subject with events on their way to the replicas
-	codeAtomicDisabled   jetstream.ErrorCode = 10174
-	codeAtomicIncomplete jetstream.ErrorCode = 10176
-	codeAtomicTooLarge   jetstream.ErrorCode = 10199
-	codeAtomicDuplicate  jetstream.ErrorCode = 10201
-	codeAtomicTooMany    jetstream.ErrorCode = 10210 // batches on their way at once
+	codeStreamNotMatch jetstream.ErrorCode = 10060 // expected stream does not match
+	codeTooLarge       jetstream.ErrorCode = 10054 // message size exceeds maximum allowed: the limit of a stream
+	codeConflict       jetstream.ErrorCode = 10158 // the same id is on its way to the replicas
+	codeWrongInFlight  jetstream.ErrorCode = 10164 // wrong last sequence, of a subject with events on their way to the replicas
+	atomicBusy         jetstream.ErrorCode = 10210 // as many batches as the server takes are on their way
 )
 
 // headersOf are an event's headers with those that ask the server for something.

@@ -85,7 +85,7 @@ func (l line) event() (Event, error) {
 		return e, fmt.Errorf("time %q is not RFC 3339, such as 2026-01-31T12:00:00Z", l.Time)
 	}
 	for _, f := range []struct{ name, value string }{{"id", e.ID}, {"type", e.Type}, {"source", e.Source}} {
-		if !headerValue(f.value) {
+		if !HeaderValue(f.value) {
 			return e, fmt.Errorf("%s %.80q cannot be a header: it has line breaks, or spaces around it", f.name, f.value)
 		}
 	}
@@ -102,8 +102,8 @@ func (l line) event() (Event, error) {
 	return e, nil
 }
 
-// headerValue reports whether a text arrives as it is when it is sent as a header.
-func headerValue(s string) bool {
+// HeaderValue reports whether a text arrives as it is when it is sent as a header.
+func HeaderValue(s string) bool {
 	return !bytes.ContainsAny([]byte(s), "\r\n\x00") && s == string(bytes.TrimSpace([]byte(s)))
 }
 

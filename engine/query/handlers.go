@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -51,7 +50,7 @@ POST /v1/projections/NAME/remove                        one that is no longer de
 GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
 POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
 POST /v1/projections/NAME/export                        a file to reproduce a failure with: {"seq":N}
-POST /v1/streams/NAME/events                            append events
+POST /v1/streams/NAME/events?show=data                  append an event, or several as one: {"events":[…]}; application/x-ndjson: import many
 PUT  /v1/modules/NAME?bucket=B                          deploy a module, a tar file as engine deploy makes it; DELETE removes it
 GET  /healthz, /readyz, /metrics
 `)
@@ -250,62 +249,27 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, name string) {
 	answer(w, http.StatusOK, done)
 }
 
-// append takes one event as JSON, or many as JSON Lines that say so: whatever else a body
-// says it is, as curl does unasked, it is read as one event.
-func (s *Server) append(w http.ResponseWriter, r *http.Request) {
-	if _, ok := parameters(w, r); !ok {
-		return
-	}
-	stream := r.PathValue("stream")
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/x-ndjson" {
-		done, err := s.importLines(r, stream)
-		if err != nil {
-			importFailed(w, done, err)
-			return
-		}
-		answer(w, http.StatusOK, done)
-		return
-	}
-	var e wire.NewEvent
-	if !body(w, r, &e) {
-		return
-	}
-	done, err := s.appender.Publish(r.Context(), stream, e)
-	if err != nil {
-		failed(w, err)
-		return
-	}
-	answer(w, http.StatusCreated, done)
-}
-
-// importLines imports a body, which may take as long as something comes of it. That it was
-// cut off says more than what is wrong with the line at its end.
-func (s *Server) importLines(r *http.Request, stream string) (wire.Imported, error) {
-	paced, ok := r.Body.(*pacedBody)
-	if ok {
-		paced.wait(s.importPatience)
-	}
-	done, err := s.appender.Import(r.Context(), stream, r.Body)
-	if ok && errors.Is(paced.err, errSlowBody) {
-		err = paced.err
-	}
-	return done, err
-}
-
-// maxEvent bounds the body of one event: what a server takes by default, as base64.
-const maxEvent = 2 * maxBody
-
 // errTrailing says that a body is more than one JSON value.
 var errTrailing = errors.New("there is more after the JSON value (many events are sent as Content-Type: application/x-ndjson)")
 
-// body reads a JSON body strictly.
+// body reads a JSON body of at most maxBody bytes strictly.
 func body(w http.ResponseWriter, r *http.Request, v any) bool {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxEvent))
+	return bodyOf(w, r, maxBody, func(b io.Reader) error { return decode(b, v) })
+}
+
+// decode reads one JSON value, without fields that are not known.
+func decode(b io.Reader, v any) error {
+	d := json.NewDecoder(b)
 	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == nil {
-		err = trailing(d)
+	if err := d.Decode(v); err != nil {
+		return err
 	}
+	return trailing(d)
+}
+
+// bodyOf reads a body of at most so many bytes.
+func bodyOf(w http.ResponseWriter, r *http.Request, most int64, read func(io.Reader) error) bool {
+	err := read(http.MaxBytesReader(w, r.Body, most))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

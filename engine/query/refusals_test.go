@@ -267,9 +267,9 @@ func TestAppend(t *testing.T) {
 		t.Errorf("import: %+v, %v, %+v", done, err, r.appender)
 	}
 	expect := uint64(7)
-	e := wire.NewEvent{Subject: "e.x", ID: "1", Type: "t", Time: "2026-01-01T00:00:00Z", Source: "s", Data: []byte(`{"a":1.50}`), ExpectLast: &expect}
+	e := wire.NewEvent{Subject: "e.x", ID: "1", Type: "t", Time: "2026-01-01T00:00:00Z", Source: "s", Data: []byte(`{"a":1.50}`), ExpectLastSubjectSeq: &expect}
 	at, err := c.Publish(t.Context(), "S", e)
-	if got := r.appender.event; err != nil || at.Sequence != 43 || got.Subject != "e.x" || string(got.Data) != `{"a":1.50}` || got.ExpectLast == nil || *got.ExpectLast != 7 {
+	if got := r.appender.event; err != nil || at.Sequence != 43 || got.Subject != "e.x" || string(got.Data) != `{"a":1.50}` || got.ExpectLastSubjectSeq == nil || *got.ExpectLastSubjectSeq != 7 {
 		t.Errorf("publish: %+v, %v, %+v", at, err, got)
 	}
 	for _, k := range []struct {

@@ -218,6 +218,7 @@ type appender struct {
 	stream string
 	lines  string
 	event  wire.NewEvent
+	events []wire.NewEvent
 	err    error
 	during func(context.Context) // what Publish does, if anything
 }
@@ -241,6 +242,13 @@ func (a *appender) Publish(ctx context.Context, stream string, e wire.NewEvent) 
 		a.during(ctx)
 	}
 	return wire.Appended{Stream: stream, Sequence: 43}, a.err
+}
+
+func (a *appender) PublishBatch(_ context.Context, stream string, events []wire.NewEvent) (wire.Appended, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stream, a.events = stream, events
+	return wire.Appended{Stream: stream, Sequence: 44, First: 43, Count: len(events), Duplicate: true}, a.err
 }
 
 // bundler makes a bundle of the event 3 only; 5 failed in another module.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,34 +31,6 @@ type Engine interface {
 	Order(ctx context.Context, projection string, verb engine.Verb, l engine.Letters) (engine.Ordered, error)
 	Generations
 }
-
-// Appender appends to streams.
-type Appender interface {
-	// Import appends events given as JSON Lines. It fails with a *LineError when one
-	// cannot be appended; everything before it is stored.
-	Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error)
-	// Publish appends one event. It fails with ErrWrongSequence when an expectation
-	// does not hold.
-	Publish(ctx context.Context, stream string, e wire.NewEvent) (wire.Appended, error)
-}
-
-// Errors of an Appender.
-var (
-	// ErrWrongSequence says that a subject's last sequence is not the expected one.
-	ErrWrongSequence = errors.New("wrong last sequence")
-	// ErrBadEvent says that an event cannot be appended as it is.
-	ErrBadEvent = errors.New("bad event")
-)
-
-// LineError is a line of an import that cannot be appended. It is an ErrBadEvent.
-type LineError struct {
-	Line int // from 1
-	Err  error
-}
-
-func (e *LineError) Error() string        { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
-func (e *LineError) Is(target error) bool { return target == ErrBadEvent }
-func (e *LineError) Unwrap() error        { return e.Err }
 
 // Options are the parts of a Server.
 type Options struct {

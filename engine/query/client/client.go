@@ -195,10 +195,19 @@ func (c *Client) Import(ctx context.Context, stream string, lines io.Reader) (wi
 	return done, c.do(req, &done)
 }
 
-// Publish appends one event.
+// Publish appends one event. A *wire.Problem for an expectation that does not hold shows
+// what is there instead.
 func (c *Client) Publish(ctx context.Context, stream string, e wire.NewEvent) (wire.Appended, error) {
-	var done wire.Appended
-	err := c.post(ctx, "/v1/streams/"+escape(stream)+"/events", e, &done)
+	return c.publish(ctx, stream, e)
+}
+
+// PublishBatch appends events as one: all of them or none.
+func (c *Client) PublishBatch(ctx context.Context, stream string, events []wire.NewEvent) (wire.Appended, error) {
+	return c.publish(ctx, stream, wire.NewEvents{Events: events})
+}
+
+func (c *Client) publish(ctx context.Context, stream string, ask any) (done wire.Appended, err error) {
+	err = c.post(ctx, "/v1/streams/"+escape(stream)+"/events?show=data", ask, &done)
 	return done, err
 }
 

@@ -209,26 +209,6 @@ type Imported struct {
 	Last       uint64 `json:"last_seq"`
 }
 
-// NewEvent asks to append one event.
-type NewEvent struct {
-	Subject string          `json:"subject"`
-	ID      string          `json:"id,omitempty"`
-	Type    string          `json:"type,omitempty"`
-	Time    string          `json:"time,omitempty"`
-	Source  string          `json:"source,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty"`
-	DataB64 []byte          `json:"data_b64,omitempty"`
-	// ExpectLast is the last sequence that the subject must have; 0: none.
-	ExpectLast *uint64 `json:"expect_last_subject_seq,omitempty"`
-}
-
-// Appended is where an event was stored.
-type Appended struct {
-	Stream    string `json:"stream"`
-	Sequence  uint64 `json:"seq"`
-	Duplicate bool   `json:"duplicate"`
-}
-
 // Accept asks that a projection goes on though its stream changed.
 type Accept struct {
 	Reason string `json:"reason"` // the operator's words, which are kept
@@ -247,6 +227,8 @@ type Problem struct {
 	Done *Imported `json:"done,omitempty"`
 	// For a read: what it would have reflected.
 	*Reflected
+	// For an append whose expectation does not hold.
+	*Conflict
 }
 
 func (p *Problem) Error() string { return p.Detail }
@@ -283,6 +265,9 @@ const (
 	CodeSnapshotExists  = "snapshot-exists"
 	CodeTooManySnapshot = "too-many-snapshots"
 	CodeWrongSequence   = "wrong-last-sequence"
+	CodeKnownID         = "known-id"
+	CodeNotAtomic       = "not-atomic"
+	CodeInDoubt         = "in-doubt"
 	CodeCorrupt         = "corrupt"
 	CodeInternal        = "internal"
 )
