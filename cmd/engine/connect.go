@@ -189,3 +189,11 @@ func (l *lateAppender) Publish(ctx context.Context, stream string, e wire.NewEve
 	}
 	return wire.Appended{}, errConnecting
 }
+
+// PublishBatch implements query.Appender.
+func (l *lateAppender) PublishBatch(ctx context.Context, stream string, events []wire.NewEvent) (wire.Appended, error) {
+	if a := l.appender.Load(); a != nil {
+		return a.PublishBatch(ctx, stream, events)
+	}
+	return wire.Appended{}, errConnecting
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -162,7 +163,7 @@ func (b *Broker) sendBatch(ctx context.Context, events []Event) (first uint64, _
 }
 
 // batchBefore finds a batch that was refused because it is there already: one of its events
-// where its expectation says, or by its id, and the others around it.
+// where its expectation says, or by its id, and the others around it, stored as one batch.
 func (b *Broker) batchBefore(ctx context.Context, events []Event) (first uint64, is bool, _ error) {
 	i := slices.IndexFunc(events, func(e Event) bool { return e.ID != "" && !e.none() })
 	look := b.storedBefore
@@ -176,14 +177,19 @@ func (b *Broker) batchBefore(ctx context.Context, events []Event) (first uint64,
 	if err != nil || !is || at <= uint64(i) {
 		return 0, false, err
 	}
-	first = at - uint64(i)
+	first, batch := at-uint64(i), ""
 	for j, e := range events {
-		if e.ID == "" || j == i {
-			continue
-		}
 		m, err := b.find(ctx, e, ask{Seq: first + uint64(j)})
-		if err != nil || m == nil || m.ID() != e.ID {
+		if err != nil || m == nil {
 			return 0, false, err
+		}
+		h := nats.Header(m.Headers)
+		if j == 0 {
+			batch = h.Get("Nats-Batch-Id")
+		}
+		last := h.Get("Nats-Batch-Commit") != ""
+		if batch == "" || h.Get("Nats-Batch-Id") != batch || h.Get("Nats-Batch-Sequence") != strconv.Itoa(j+1) || last != (j == len(events)-1) || m.ID() != e.ID {
+			return 0, false, nil
 		}
 	}
 	return first, true, nil

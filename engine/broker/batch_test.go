@@ -68,6 +68,7 @@ func TestBatchIsRefusedAsOne(t *testing.T) {
 		if _, _, err := b.Publish(t.Context(), broker.Event{Subject: "s.a", ID: "known", Data: []byte("one")}); err != nil {
 			t.Fatal(err)
 		}
+		known := `id is one of an event that is stored: "known", at 1`
 		with := func(change func(events []broker.Event)) []broker.Event {
 			events := of("", "s.x", "s.y", "s.z")
 			change(events)
@@ -81,7 +82,9 @@ func TestBatchIsRefusedAsOne(t *testing.T) {
 			"a sequence of the stream":  {with(func(e []broker.Event) { e[0].Expect = expect(0, -1) }), nil, "event 1 of the batch, s.x: expected last sequence 0 of the stream: wrong last sequence: 1"},
 			"a sequence of a subject":   {with(func(e []broker.Event) { e[1].Subject, e[1].Expect = "s.a", expect(-1, 0) }), nil, "event 2 of the batch, s.a: expected last sequence 0: wrong last sequence: 1"},
 			"of another subject":        {with(func(e []broker.Event) { e[2].Expect = expect(-1, 5); e[2].Filter = "s.a" }), nil, "event 3 of the batch, s.z: expected last sequence 5 of s.a: wrong last sequence: 1"},
-			"a known id":                {with(func(e []broker.Event) { e[2].ID = "known" }), broker.ErrKnownID, `event 3 of the batch, s.z: id is one of an event that is stored: "known", at 1`},
+			"a known id":                {with(func(e []broker.Event) { e[2].ID = "known" }), broker.ErrKnownID, "event 3 of the batch, s.z: " + known},
+			"a known id at the place":   {with(func(e []broker.Event) { e[0].ID = "known" }), broker.ErrKnownID, "event 1 of the batch, s.x: " + known},
+			"a known id that expects":   {with(func(e []broker.Event) { e[0].ID, e[0].Expect = "known", expect(0, -1) }), nil, "wrong last sequence: 1"},
 			"the same id twice":         {with(func(e []broker.Event) { e[0].ID, e[2].ID = "i", "i" }), broker.ErrBadBatch, `events 1 and 3 have the same id "i"`},
 			"a late expectation":        {with(func(e []broker.Event) { e[2].Expect = expect(1, -1) }), broker.ErrBadBatch, "event 3 expects a last sequence of the stream, which only the first can"},
 			"its own subject":           {with(func(e []broker.Event) { e[2].Subject, e[2].Expect = "s.x", expect(-1, 0) }), broker.ErrBadBatch, "event 3 expects a last sequence of s.x, which event 1 is of"},

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -150,12 +149,11 @@ func (b *Broker) known(ctx context.Context, e Event) (sequence uint64, is bool, 
 	return 0, false, b.publishError(e, b.Explain(err))
 }
 
-// ask is a request for an event: STREAM.MSG.GET of the JetStream API, which the stream's leader
-// answers, so that nothing older is said than what a refusal was about.
+// ask is which event of a stream is asked for: the one at a sequence, the first one of a
+// subject from there on, or the last one of a subject.
 type ask struct {
-	Seq  uint64 `json:"seq,omitempty"`
-	Last string `json:"last_by_subj,omitempty"`
-	Next string `json:"next_by_subj,omitempty"`
+	Seq        uint64
+	Next, Last string // subjects, with wildcards or not
 }
 
 // find returns an event of the stream of e; nil when there is none.
@@ -164,58 +162,34 @@ func (b *Broker) find(ctx context.Context, e Event, what ask) (*Stored, error) {
 		return nil, nil
 	}
 	m, err := b.get(ctx, e, what)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, b.publishError(e, b.Explain(err))
 	}
-	return m, nil
+	return &Stored{Sequence: m.Sequence, Subject: m.Subject, Time: m.Time, Headers: m.Header, Data: m.Data}, nil
 }
 
-func (b *Broker) get(ctx context.Context, e Event, what ask) (*Stored, error) {
-	stream, err := b.streamOf(ctx, e.Stream, e.Subject)
+func (b *Broker) get(ctx context.Context, e Event, what ask) (*jetstream.RawStreamMsg, error) {
+	name, err := b.streamOf(ctx, e.Stream, e.Subject)
 	if err != nil {
 		return nil, err
 	}
-	question, err := json.Marshal(what)
+	s, err := b.js.Stream(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	reply, err := b.conn.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+stream, question)
-	if err != nil {
-		return nil, err
+	// So that the client asks the leader and no replica: nothing older is to be said than what
+	// a refusal was about.
+	s.CachedInfo().Config.AllowDirect = false
+	switch {
+	case what.Last != "":
+		return s.GetLastMsgForSubject(ctx, what.Last)
+	case what.Next != "":
+		return s.GetMsg(ctx, what.Seq, jetstream.WithGetMsgSubject(what.Next))
 	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message *struct {
-			Subject string    `json:"subject"`
-			Seq     uint64    `json:"seq"`
-			Time    time.Time `json:"time"`
-			Headers []byte    `json:"hdrs"`
-			Data    []byte    `json:"data"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return nil, fmt.Errorf("answer of STREAM.MSG.GET: %w", err)
-	}
-	switch m := answer.Message; {
-	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		return nil, nil
-	case answer.Error != nil:
-		return nil, answer.Error
-	case m == nil:
-		return nil, errors.New("answer of STREAM.MSG.GET: neither an event nor an error")
-	default:
-		s := &Stored{Sequence: m.Seq, Subject: m.Subject, Time: m.Time, Data: m.Data}
-		if len(m.Headers) > 0 {
-			h, err := nats.DecodeHeadersMsg(m.Headers)
-			if err != nil {
-				return nil, fmt.Errorf("headers of event %d: %w", m.Seq, err)
-			}
-			s.Headers = h
-		}
-		return s, nil
-	}
+	return s.GetMsg(ctx, what.Seq)
 }
 
 // answerTimeout bounds a request to the server, as the client bounds its own.

@@ -60,11 +60,11 @@ var (
 
 // Codes of the server (nats-server, server/errors.json) that the client has no names for.
 const (
-	codeStreamNotMatch jetstream.ErrorCode = 10060 // expected stream does not match
-	codeTooLarge       jetstream.ErrorCode = 10054 // message size exceeds maximum allowed: the limit of a stream
-	codeConflict       jetstream.ErrorCode = 10158 // the same id is on its way to the replicas
-	codeWrongInFlight  jetstream.ErrorCode = 10164 // wrong last sequence, of a subject with events on their way to the replicas
-	atomicBusy         jetstream.ErrorCode = 10210 // as many batches as the server takes are on their way
+	streamNotMatch    jetstream.ErrorCode = 10060 // expected stream does not match
+	codeTooLarge      jetstream.ErrorCode = 10054 // message size exceeds maximum allowed: the limit of a stream
+	codeConflict      jetstream.ErrorCode = 10158 // the same id is on its way to the replicas
+	codeWrongInFlight jetstream.ErrorCode = 10164 // wrong last sequence, of a subject with events on their way to the replicas
+	atomicBusy        jetstream.ErrorCode = 10210 // as many batches as the server takes are on their way
 )
 
 // headersOf are an event's headers with those that ask the server for something.
@@ -203,7 +203,7 @@ func (b *Broker) publishError(e Event, err error) error {
 			e.Subject, ErrTooLarge, len(e.Data), b.js.Conn().MaxPayload())
 	case code == codeTooLarge:
 		return fmt.Errorf("publish %s: %w: %d bytes and headers: %s (max_msg_size of the stream)", e.Subject, ErrTooLarge, len(e.Data), api.Description)
-	case code == codeStreamNotMatch:
+	case code == streamNotMatch:
 		return fmt.Errorf("publish %s: %w: stream %s does not store this subject", e.Subject, engine.ErrNoStream, e.Stream)
 	case errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected):
 		return fmt.Errorf("publish %s: %w: no stream stores this subject", e.Subject, engine.ErrNoStream)
