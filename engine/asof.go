@@ -24,8 +24,6 @@ type At struct {
 var (
 	// ErrNotKept says that the state as of a sequence is no longer kept.
 	ErrNotKept = errors.New("history is no longer kept")
-	// ErrNotReached says that a projection has not applied that sequence yet.
-	ErrNotReached = errors.New("sequence is not reached yet")
 	// ErrEventsGone says that the stream no longer holds events that a replay needs.
 	ErrEventsGone = errors.New("events are gone from the stream")
 	// ErrNotRepeatable says that a replay would not do what was done when the events were
@@ -77,7 +75,7 @@ func (p *projection) readAt(ctx context.Context, g *generation, now *Reading, at
 	applied := now.Checkpoint.Position.Sequence
 	switch {
 	case sequence > applied:
-		return nil, fmt.Errorf("%w: projection %s has applied %d, and %d is asked for", ErrNotReached, p.name, applied, sequence)
+		return nil, fmt.Errorf("projection %s reflects %d, %d is %w", p.name, applied, sequence, ErrNotReached)
 	case sequence == applied:
 		return now, nil
 	}
@@ -106,7 +104,7 @@ func (p *projection) sequenceOf(ctx context.Context, position Position, at At) (
 		return 0, history{position: position}.compare(info)
 	}
 	if at.Time.After(time.Now()) && at.Time.After(info.LastTime) {
-		return 0, fmt.Errorf("%w: %s is not over yet", ErrNotReached, stamp(at.Time))
+		return 0, fmt.Errorf("projection %s: the time %s is %w", p.name, stamp(at.Time), ErrNotReached)
 	}
 	after, err := p.engine.source.SequenceAt(ctx, position.Stream, at.Time.Add(1)) // the first after it
 	if err != nil {

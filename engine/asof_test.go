@@ -267,7 +267,7 @@ func TestReadAtFailures(t *testing.T) {
 // As of random sequences a projection with deletions and scans has the state that a naive
 // model has, with guests that keep state in their memory and such that do not.
 func TestReadAtAgreesWithModel(t *testing.T) {
-	for _, m := range []*enginetest.Module{enginetest.FuncModule("shuffle", shuffle), remembers()} {
+	for _, m := range []*enginetest.Module{enginetest.FuncModule("rearrange", rearrange), remembers()} {
 		t.Run(m.Name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
 				seed := rand.Uint64()
@@ -310,8 +310,8 @@ func TestReadAtAgreesWithModel(t *testing.T) {
 	}
 }
 
-// shuffle is a guest that writes, deletes and scans.
-func shuffle(e abi.Record, st engine.State) error {
+// rearrange is a guest that writes, deletes and scans.
+func rearrange(e abi.Record, st engine.State) error {
 	key := fmt.Appendf(nil, "k%d", e.Sequence*7919%13)
 	if e.Sequence%5 == 0 {
 		return st.Delete(key)
