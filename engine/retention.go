@@ -52,8 +52,11 @@ func (p *projection) keepHistory(ks Keyspace, spec *Spec) {
 // from is the version from which on a policy keeps everything: of the newest commit that is
 // older than all that may be asked for, and of the memory that a replay from there needs.
 func (h HistoryPolicy) from(ks Keyspace, now time.Time) (Version, error) {
-	if h.All {
+	switch {
+	case h.All:
 		return 1, nil
+	case h.keepsNothing():
+		return MaxVersion, nil
 	}
 	latest, err := ks.Latest()
 	switch {
@@ -61,8 +64,6 @@ func (h HistoryPolicy) from(ks Keyspace, now time.Time) (Version, error) {
 		return 1, nil
 	case err != nil:
 		return 0, err
-	case h.keepsNothing():
-		return MaxVersion, nil
 	}
 	ck := latest
 	switch {
