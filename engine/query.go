@@ -12,7 +12,7 @@ import (
 
 // Errors of Reading.Query.
 var (
-	// ErrNoQuery says that the module of a generation answers no queries.
+	// ErrNoQuery says that the module of a generation answers no queries, or cannot be asked.
 	ErrNoQuery = errors.New("its module answers no queries")
 	// ErrRequestTooLarge says that a request is larger than a guest is handed.
 	ErrRequestTooLarge = errors.New("request is too large")

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"gnomon/engine"
 	"gnomon/sdk/abi"
@@ -14,7 +15,7 @@ func (in *instance) Query(ctx context.Context, request []byte, rows engine.Rows)
 	case in.query == nil:
 		return nil, errors.New("module exports no query")
 	case in.fuel == 0:
-		return nil, errors.New("module is not metered (" + in.setting("fuel") + " is 0), so that nothing would stop a query")
+		return nil, fmt.Errorf("%w: nothing would stop one that does not end (%s is 0)", engine.ErrNoQuery, in.setting("fuel"))
 	}
 	err := in.run(in.query, call{Context: ctx, name: abi.ExportQuery, request: request, rows: rows}, true)
 	answer := in.call.output

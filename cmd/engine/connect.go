@@ -27,6 +27,9 @@ func (n *node) connect(ctx context.Context, serve bool) (err error) {
 	}
 	n.source.set(ingest.New(n.broker.JetStream(), n.broker.Explain))
 	n.appender.set(&appender{broker: n.broker})
+	if err := n.offer(); err != nil {
+		return err
+	}
 	if !serve || n.broker.Connected() {
 		return n.prepareStreams(ctx)
 	}

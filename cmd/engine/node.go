@@ -15,6 +15,7 @@ import (
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/query"
+	"gnomon/engine/service"
 	"gnomon/engine/store"
 	"gnomon/host"
 	"gnomon/plugins/bucket"
@@ -39,8 +40,9 @@ type node struct {
 	appender lateAppender
 	engine   *engine.Engine
 	server   *query.Server
-	served   chan error // result of the HTTP server
-	reloader *reloader  // nil when nothing is served
+	served   chan error       // result of the HTTP server; nil when there is none
+	service  *service.Service // nil when nothing is answered over NATS
+	reloader *reloader        // nil when nothing is served
 
 	later  sync.WaitGroup // what is done when the server is there
 	giveUp context.CancelFunc
@@ -175,27 +177,47 @@ func (n *node) refuse(ctx context.Context, name string, why error) error {
 	return n.engine.Refuse(ctx, name, why)
 }
 
-// serve begins to answer HTTP requests, unless that is done.
+// serve begins to answer requests, over HTTP if that is not off, and over NATS if there is a
+// connection, unless that is done.
 func (n *node) serve() error {
-	if n.listener == nil || n.server != nil {
+	if n.server != nil {
 		return nil
 	}
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log,
 		Connections: n.config.HTTP.MaxConnections,
 	})
+	if err := n.offer(); err != nil || n.listener == nil {
+		return err
+	}
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(n.listener) }()
 	return n.dir.ServeAt(n.listener.Addr().String())
+}
+
+// offer begins to answer requests over NATS, once there is a connection and what answers
+// them.
+func (n *node) offer() (err error) {
+	if !n.config.NATS.Service || n.broker == nil || n.server == nil || n.service != nil {
+		return nil
+	}
+	n.service, err = service.Open(service.Options{Conn: n.broker.JetStream().Conn(), Reads: n.server.Reads(), Version: version, Log: n.log})
+	return err
 }
 
 // Close stops everything, in the reverse order: nobody reads any more, then what
 // was applied is committed and synced, then what that needs is closed.
 func (n *node) Close() error {
 	var errs []error
+	if n.service != nil {
+		n.service.Close()
+	}
+	if n.server != nil {
+		errs = append(errs, n.server.Close())
+	}
 	switch {
-	case n.server != nil:
-		errs = append(errs, n.server.Close(), <-n.served)
+	case n.served != nil:
+		errs = append(errs, <-n.served)
 	case n.listener != nil:
 		errs = append(errs, n.listener.Close())
 	}

@@ -64,6 +64,7 @@ type NATS struct {
 	Password    string   `toml:"password"`
 	Token       string   `toml:"token"`
 	InboxPrefix string   `toml:"inbox_prefix"`
+	Service     bool     `toml:"service"`
 	TLS         TLS      `toml:"tls"`
 	Embedded    Embedded `toml:"embedded"`
 }
@@ -183,7 +184,7 @@ func Default() Config {
 		DataDir: "data", DiskReserve: 1 << 30,
 		Log:     Log{Level: "info", Format: "auto"},
 		HTTP:    HTTP{Listen: "127.0.0.1:7780", MaxConnections: 512},
-		NATS:    NATS{URL: "embedded", Embedded: Embedded{SyncInterval: Duration(time.Second)}},
+		NATS:    NATS{URL: "embedded", Service: true, Embedded: Embedded{SyncInterval: Duration(time.Second)}},
 		Plugins: Plugins{Dir: "plugins.d", Signatures: "off"},
 	}
 }

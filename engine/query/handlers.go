@@ -39,6 +39,7 @@ GET  /v1/projections                                    status of all projection
 GET  /v1/projections/NAME                               status of one
 GET  /v1/projections/NAME/state/KEY                     one key
 GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
+POST /v1/projections/NAME/query                         what its module answers to the body, bytes as the module wants them
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
 GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, since another one; snapshots/export: of what is served now
@@ -88,6 +89,8 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.status(w, r, name)
 	case verb == "state":
 		s.scan(w, r, name)
+	case verb == "query":
+		s.ask(w, r, name)
 	case verb == "snapshots":
 		s.snapshots(w, r, name)
 	case verb == "pause":
@@ -276,10 +279,9 @@ func bodyOf(w http.ResponseWriter, r *http.Request, most int64, read func(io.Rea
 		problem(w, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit), "")
 	case errors.Is(err, errSlowBody):
 		failed(w, err)
-	case err != nil:
+	default:
 		bad(w, "body: %v", err)
 	}
-	return err == nil
 }
 
 func trailing(d *json.Decoder) error {

@@ -22,7 +22,7 @@ const module = "gnomon/"
 var guarded = map[string][]string{
 	"github.com/tetratelabs/wazero":       {"host"},
 	"github.com/nats-io/nats-server":      {"engine/broker"},
-	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer", "engine/archive/objects", "plugins/bucket"},
+	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer", "engine/archive/objects", "engine/service", "plugins/bucket"},
 	"github.com/fsnotify/fsnotify":        {"plugins"},
 	"aead.dev/minisign":                   {"plugins"},
 	"github.com/dgraph-io/badger":         {"engine/store"},
@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"engine/query":             append([]string{"engine/query/access", "engine/query/wire"}, domain...),
 	"engine/query/access":      {"plugins/intact"},
 	"engine/query/client":      append([]string{"engine/query/wire"}, domain...),
+	"engine/service":           append([]string{"engine/query/wire"}, domain...),
 	"engine/config":            append([]string{"plugins/intact"}, domain...),
 	"plugins":                  {"plugins/intact"},
 	"plugins/intact":           {},

@@ -1,0 +1,91 @@
+package query
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+	"gnomon/sdk/abi"
+)
+
+// ask has the guest answer the body of a request. Both are bytes that mean what the guest
+// says they do.
+func (s *Server) ask(w http.ResponseWriter, r *http.Request, name string) {
+	if !allowed(w, r, http.MethodPost) {
+		return
+	}
+	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	request, ok := wholeBody(w, r, abi.MaxRequest)
+	if !ok {
+		return
+	}
+	r.Header.Del("If-None-Match") // it is about what GET answers
+	reading := s.reading(w, r, name)
+	if reading == nil {
+		return
+	}
+	w.Header().Del("ETag")
+	got, err := answerOf(r, reading, request)
+	if err != nil {
+		writeProblem(w, queryProblem(err))
+		return
+	}
+	kind := "application/octet-stream"
+	if wire.IsJSON(got.Body) {
+		kind = "application/json"
+	}
+	w.Header().Set("Content-Type", kind)
+	_, _ = w.Write(got.Body) // the client is gone
+}
+
+// answerOf asks the guest, and closes the reading, which is not held while the client takes
+// its answer.
+func answerOf(r *http.Request, reading *engine.Reading, request []byte) (engine.Answer, error) {
+	defer reading.Close()
+	return reading.Query(r.Context(), request)
+}
+
+// wholeBody reads a body of bytes.
+func wholeBody(w http.ResponseWriter, r *http.Request, limit int64) (b []byte, ok bool) {
+	ok = bodyOf(w, r, limit, func(body io.Reader) (err error) {
+		b, err = io.ReadAll(body)
+		return err
+	})
+	return b, ok
+}
+
+// queryProblem tells what became of a query. What the guest says of a request that it will
+// not have is told word for word.
+func queryProblem(err error) wire.Problem {
+	var g *engine.GuestError
+	switch {
+	case !errors.As(err, &g):
+		return problemOf(err)
+	case g.Kind == engine.GuestRefused && g.Call == abi.ExportQuery:
+		return makeProblem(http.StatusUnprocessableEntity, wire.CodeQueryRefused, g.Text, "these are the words of the module: its author says what it can be asked")
+	case g.Kind == engine.GuestFuel:
+		return makeProblem(http.StatusInternalServerError, wire.CodeQueryFailed, err.Error(), "ask for less, or give it more: projection.limits.fuel")
+	}
+	return makeProblem(http.StatusInternalServerError, wire.CodeQueryFailed, err.Error(), "the projection goes on; lines of the module in the engine's log begin with query:")
+}
+
+// Reads answers what can be read of projections, their status, state and answers, for those
+// who come another way than over HTTP: it does not ask who they are. It ends with the server.
+func (s *Server) Reads() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.requests.begin() {
+			problem(w, http.StatusServiceUnavailable, wire.CodeNotReady, "the engine stops", "ask again when it runs")
+			return
+		}
+		defer s.requests.done()
+		if r.URL.Path == "/v1/projections" {
+			s.projections(w, r)
+			return
+		}
+		s.projection(w, r)
+	})
+}
