@@ -1,11 +1,16 @@
 package query
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	"gnomon/engine"
+	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
 	"gnomon/sdk/abi"
 )
@@ -16,7 +21,8 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, name string) {
 	if !allowed(w, r, http.MethodPost) {
 		return
 	}
-	if _, ok := parameters(w, r); !ok {
+	q, ok := readParameters(w, r)
+	if !ok {
 		return
 	}
 	request, ok := wholeBody(w, r, abi.MaxRequest)
@@ -24,14 +30,18 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	r.Header.Del("If-None-Match") // it is about what GET answers
-	reading := s.reading(w, r, name)
+	reading := s.reading(w, r, name, q, "")
 	if reading == nil {
 		return
 	}
-	w.Header().Del("ETag")
+	w.Header().Del("ETag") // of the state, not of an answer
+	at := wire.OfReading(reading)
 	got, err := answerOf(r, reading, request)
 	if err != nil {
 		writeProblem(w, queryProblem(err))
+		return
+	}
+	if !answered(w, name, q, &at, got.Checkpoint) {
 		return
 	}
 	kind := "application/octet-stream"
@@ -40,6 +50,31 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	w.Header().Set("Content-Type", kind)
 	_, _ = w.Write(got.Body) // the client is gone
+}
+
+// answered sets the headers of an answer whose module keeps state in its own memory, which
+// is as of its newest snapshot. It returns false when that is before the sequence that the
+// client asked for, and it was told so.
+func answered(w http.ResponseWriter, name string, q url.Values, at *wire.AsOf, of engine.Checkpoint) bool {
+	if of.Position.Sequence == at.Sequence {
+		return true
+	}
+	at.Behind += at.Sequence - min(at.Sequence, of.Position.Sequence)
+	at.Sequence, at.Time = of.Position.Sequence, of.Position.Time
+	if at.Freshness == engine.FreshLive {
+		at.Freshness = engine.FreshBehind
+	}
+	w.Header().Del("Gnomon-As-Of-Time")
+	setAsOf(w, *at)
+	least, err := strconv.ParseUint(q.Get("min_seq"), 10, 64)
+	if err != nil || least <= at.Sequence {
+		return true
+	}
+	p := makeProblem(http.StatusGatewayTimeout, wire.CodeNotReached, fmt.Sprintf("projection %s answers as of %d, the newest snapshot of its module's memory; %d is %v", name, at.Sequence, least, engine.ErrNotReached), "have snapshots taken more often: every_events and every in [projection.snapshots]")
+	reflected := at.Reflected()
+	p.Reflected = &reflected
+	writeProblem(w, p)
+	return false
 }
 
 // answerOf asks the guest, and closes the reading, which is not held while the client takes
@@ -74,7 +109,8 @@ func queryProblem(err error) wire.Problem {
 }
 
 // Reads answers what can be read of projections, their status, state and answers, for those
-// who come another way than over HTTP: it does not ask who they are. It ends with the server.
+// who come another way than over HTTP: it does not ask who they are, and does not change
+// anything. It ends with the server.
 func (s *Server) Reads() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.requests.begin() {
@@ -82,10 +118,14 @@ func (s *Server) Reads() http.Handler {
 			return
 		}
 		defer s.requests.done()
-		if r.URL.Path == "/v1/projections" {
+		r = r.WithContext(context.WithValue(r.Context(), rightsKey{}, access.Everything()))
+		switch n := needOf(r); {
+		case r.URL.Path == "/v1/projections":
 			s.projections(w, r)
-			return
+		case n.role == access.Read:
+			s.projection(w, r)
+		default:
+			problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing to read at "+r.URL.Path, "")
 		}
-		s.projection(w, r)
 	})
 }

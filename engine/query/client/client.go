@@ -63,18 +63,22 @@ func (m Moment) parameters(q url.Values) string {
 	return "?" + q.Encode()
 }
 
-// reflects tells what an answer reflects, whose headers say it.
+// reflects tells what an answer reflects.
 func (m Moment) reflects(h http.Header) {
-	if m.Reflects == nil {
-		return
+	if m.Reflects != nil {
+		m.Reflects(asOf(h))
 	}
+}
+
+// asOf is what the headers of an answer say that it reflects.
+func asOf(h http.Header) wire.AsOf {
 	at := wire.AsOf{Standing: &wire.Standing{
 		Generation: h.Get("Gnomon-Generation"), State: engine.RunnerState(h.Get("Gnomon-State")), Freshness: engine.Freshness(h.Get("Gnomon-Freshness")),
 	}}
 	at.Sequence, _ = strconv.ParseUint(h.Get("Gnomon-As-Of-Seq"), 10, 64)
 	at.Behind, _ = strconv.ParseUint(h.Get("Gnomon-Behind"), 10, 64)
 	at.Time, _ = time.Parse(time.RFC3339Nano, h.Get("Gnomon-As-Of-Time")) // absent before the first event
-	m.Reflects(at)
+	return at
 }
 
 // New makes a client of the engine at a URL such as http://127.0.0.1:7780. Token
@@ -150,6 +154,26 @@ func (c *Client) Scan(ctx context.Context, projection string, prefix []byte, lim
 		return fmt.Errorf("scan of %s was cut off: %d keys came, the engine counts %q", projection, rows, want)
 	}
 	return nil
+}
+
+// Query has the module of a projection answer a request.
+func (c *Client) Query(ctx context.Context, projection string, request []byte) (wire.Answer, error) {
+	a := wire.Answer{Projection: projection}
+	req, err := c.request(ctx, http.MethodPost, "/v1/projections/"+escape(projection)+"/query"+c.moment.parameters(url.Values{}), "application/octet-stream", bytes.NewReader(request))
+	if err != nil {
+		return a, err
+	}
+	res, err := c.send(req)
+	if err != nil {
+		return a, err
+	}
+	defer res.Body.Close()
+	c.moment.reflects(res.Header)
+	a.AsOf = asOf(res.Header)
+	if a.Body, err = io.ReadAll(res.Body); err != nil {
+		return a, fmt.Errorf("answer of %s: %w", c.base, err)
+	}
+	return a, nil
 }
 
 // Snapshots lists named snapshots.

@@ -143,6 +143,25 @@ func (g *Get) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &g.Row)
 }
 
+// Answer is what a module answered to a query. In JSON one that is JSON is "answer", other
+// bytes are "answer_b64".
+type Answer struct {
+	Projection string
+	Body       []byte
+	AsOf
+}
+
+// MarshalJSON implements json.Marshaler.
+func (a Answer) MarshalJSON() ([]byte, error) {
+	form := Row{Value: a.Body}.form()
+	return Marshal(struct {
+		Projection string          `json:"projection"`
+		Answer     json.RawMessage `json:"answer,omitempty"`
+		AnswerB64  *[]byte         `json:"answer_b64,omitempty"`
+		Reflected
+	}{a.Projection, form.Value, form.ValueB64, a.Reflected()})
+}
+
 func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
