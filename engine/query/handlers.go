@@ -279,9 +279,10 @@ func bodyOf(w http.ResponseWriter, r *http.Request, most int64, read func(io.Rea
 		problem(w, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit), "")
 	case errors.Is(err, errSlowBody):
 		failed(w, err)
-	default:
+	case err != nil:
 		bad(w, "body: %v", err)
 	}
+	return err == nil
 }
 
 func trailing(d *json.Decoder) error {
