@@ -1,6 +1,7 @@
 package query
 
 import (
+	"gnomon/engine/query/wire"
 	"io"
 	"net"
 	"net/http"
@@ -54,3 +55,12 @@ func (s *Server) LetWait(n int) { s.waiting.most = n }
 
 // Waiting is how many reads wait.
 func (s *Server) Waiting() int { return int(s.waiting.now.Load()) }
+
+// ParseAppend reads the body of an append: one event, or several, which are not nil then.
+func ParseAppend(b io.Reader) (one wire.NewEvent, several []wire.NewEvent, err error) {
+	a, err := parseAppend(b)
+	if a.Events != nil {
+		several = append([]wire.NewEvent{}, *a.Events...)
+	}
+	return a.NewEvent, several, err
+}
