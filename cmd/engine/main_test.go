@@ -14,15 +14,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"gnomon/host"
+	"gnomon/internal/testutil/natstest"
 )
 
 // TestMain makes the test binary act as the command when it is run as "engine", as
-// scripts and crash tests do.
+// scripts and crash tests do, and as a NATS server when it is run as "natsserver".
 func TestMain(m *testing.M) {
 	if host.IsTrial() {
 		os.Exit(host.ServeTrial())
 	}
-	testscript.Main(m, map[string]func(){"engine": main})
+	testscript.Main(m, map[string]func(){"engine": main, "natsserver": natstest.Main})
 }
 
 // examples builds the example modules, once, and returns their folder.

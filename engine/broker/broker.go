@@ -56,7 +56,9 @@ type Broker struct {
 	log    *slog.Logger
 
 	mu   sync.Mutex
-	last error // that the connection reported by itself
+	last error              // that the connection reported by itself
+	link context.Context    // ends when the present connection is lost
+	cut  context.CancelFunc // ends it
 
 	closing sync.Once
 }
@@ -66,6 +68,7 @@ type Broker struct {
 // fail. Wrong credentials fail at once.
 func Open(ctx context.Context, c Config) (*Broker, error) {
 	b := &Broker{log: c.Log}
+	b.link, b.cut = context.WithCancel(context.Background())
 	options, address, err := b.options(c)
 	if err != nil {
 		return nil, err
@@ -201,6 +204,32 @@ func (b *Broker) note(what string, err error) {
 	if err != nil {
 		b.log.Warn(what, "error", err)
 	}
+}
+
+// lost ends what waits for an answer over a connection that there is no more.
+func (b *Broker) lost() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut()
+	b.link, b.cut = context.WithCancel(context.Background())
+}
+
+// ask calls f with a context that ends after a time, and when the connection is lost: then
+// the error is nats.ErrDisconnected, wrapped, and what was asked for may have been done.
+func (b *Broker) ask(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
+	ctx, cancelTimeout := context.WithTimeout(ctx, timeout)
+	defer cancelTimeout()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b.mu.Lock()
+	link := b.link
+	b.mu.Unlock()
+	defer context.AfterFunc(link, func() { cancel(nats.ErrDisconnected) })()
+	err := f(ctx)
+	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
+		return fmt.Errorf("no answer: %w", nats.ErrDisconnected)
+	}
+	return err
 }
 
 // Close closes the connection and stops the embedded server, and waits for it. It

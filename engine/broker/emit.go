@@ -126,9 +126,11 @@ func (o *Outlet) batch(ctx context.Context, stream string, part []engine.Message
 			return 0, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	return o.broker.publishAtomic(ctx, messages)
+	err = o.broker.ask(ctx, outletTimeout, func(ctx context.Context) (err error) {
+		last, err = o.broker.publishAtomic(ctx, messages)
+		return err
+	})
+	return last, err
 }
 
 // oneByOne publishes each message when the one before it is stored.
@@ -152,13 +154,14 @@ func (o *Outlet) one(ctx context.Context, stream string, m engine.Message) (sequ
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	ack, err := o.broker.js.PublishMsg(ctx, message)
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
+	err = o.broker.ask(ctx, outletTimeout, func(ctx context.Context) error {
+		ack, err := o.broker.js.PublishMsg(ctx, message)
+		if err == nil {
+			sequence = ack.Sequence
+		}
+		return err
+	})
+	return sequence, err
 }
 
 // describe names messages for an error.

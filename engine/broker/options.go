@@ -29,7 +29,10 @@ func (b *Broker) options(c Config) ([]nats.Option, string, error) {
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.IgnoreAuthErrorAbort(), // credentials are rotated while the engine runs
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.note("NATS reports", err) }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.note("NATS connection lost", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			b.lost()
+			b.note("NATS connection lost", err)
+		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { outage.tried(err) }),
 		nats.ConnectHandler(func(*nats.Conn) { outage.over() }),
 		nats.ReconnectHandler(func(*nats.Conn) {

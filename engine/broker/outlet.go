@@ -50,9 +50,11 @@ func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamIn
 	if err := o.connected(what); err != nil {
 		return engine.StreamInfo{}, err
 	}
-	asked, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	name, err := o.broker.js.StreamNameBySubject(asked, subject)
+	var name string
+	err := o.broker.ask(ctx, outletTimeout, func(ctx context.Context) (err error) {
+		name, err = o.broker.js.StreamNameBySubject(ctx, subject)
+		return err
+	})
 	if err != nil {
 		return engine.StreamInfo{}, o.failed(what, err)
 	}
@@ -73,10 +75,11 @@ func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamIn
 }
 
 // stream asks for a stream, and notes what it takes. It has the word of the stream's leader.
-func (o *Outlet) stream(ctx context.Context, name string) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	s, err := o.broker.js.Stream(ctx, name)
+func (o *Outlet) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	err = o.broker.ask(ctx, outletTimeout, func(ctx context.Context) error {
+		s, err = o.broker.js.Stream(ctx, name)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +143,7 @@ func (o *Outlet) refusal(err error) error {
 		return err
 	case errors.Is(err, nats.ErrMaxPayload): // which is another one since the last connection
 		return fmt.Errorf("%w: it is larger than the server takes (max_payload, %d bytes)", engine.ErrRefused, o.broker.conn.MaxPayload())
-	case !errors.As(err, &api) || errors.Is(err, jetstream.ErrStreamNotFound):
+	case !errors.As(err, &api) || errors.Is(err, jetstream.ErrStreamNotFound) || api.ErrorCode == codeConflict:
 		return nil
 	case api.ErrorCode == streamNotMatch:
 		return fmt.Errorf("%w: another stream stores its subject", engine.ErrRefused)

@@ -29,7 +29,7 @@ func (o *Outlet) Stored(ctx context.Context, stream string, subjects []string, a
 		return o.failed(what, err)
 	}
 	info := s.CachedInfo()
-	l := listing{js: o.broker.js, stream: s, at: after, end: info.State.LastSeq, subjects: subjects, fn: fn}
+	l := listing{broker: o.broker, stream: s, at: after, end: info.State.LastSeq, subjects: subjects, fn: fn}
 	if info.Config.SubjectTransform != nil { // what was published has other subjects there
 		l.subjects = []string{">"}
 	}
@@ -50,7 +50,7 @@ func (o *Outlet) Stored(ctx context.Context, stream string, subjects []string, a
 
 // listing is one listing of a stream, up to where that ended when the listing began.
 type listing struct {
-	js       jetstream.JetStream
+	broker   *Broker
 	stream   jetstream.Stream
 	subjects []string
 	fn       func(id string, sequence uint64) bool
@@ -81,25 +81,31 @@ func (l *listing) filter() string {
 
 // consume lists by a consumer of its own, which is fast, as far as that has the messages: it
 // may be with a replica.
-func (l *listing) consume(ctx context.Context) error {
+func (l *listing) consume(ctx context.Context) (err error) {
 	name := l.stream.CachedInfo().Config.Name
-	asked, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	c, err := l.js.CreateConsumer(asked, name, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.at + 1, FilterSubject: l.filter(), HeadersOnly: true,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	var c jetstream.Consumer
+	err = l.broker.ask(ctx, outletTimeout, func(ctx context.Context) error {
+		c, err = l.broker.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.at + 1, FilterSubject: l.filter(), HeadersOnly: true,
+			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+		})
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		done, cancel := context.WithTimeout(context.WithoutCancel(ctx), outletTimeout)
-		defer cancel()
-		_ = l.js.DeleteConsumer(done, name, c.CachedInfo().Name) // or the server does, a minute later
+		_ = l.broker.ask(context.WithoutCancel(ctx), outletTimeout, func(ctx context.Context) error {
+			return l.broker.js.DeleteConsumer(ctx, name, c.CachedInfo().Name) // or the server does, a minute later
+		})
 	}()
 	pending, delivered := c.CachedInfo().NumPending, uint64(0)
 	for pending > 0 && l.at < l.end {
-		n, err := l.fetch(ctx, c, min(pending, listAtOnce), &delivered)
+		var n uint64
+		err := l.broker.ask(ctx, outletTimeout, func(ctx context.Context) error {
+			n, err = l.fetch(ctx, c, min(pending, listAtOnce), &delivered)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -113,9 +119,7 @@ func (l *listing) consume(ctx context.Context) error {
 
 // fetch takes the next n messages, or as many as come. Delivered counts them.
 func (l *listing) fetch(ctx context.Context, c jetstream.Consumer, n uint64, delivered *uint64) (taken uint64, err error) {
-	asked, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	messages, err := c.Fetch(int(n), jetstream.FetchContext(asked))
+	messages, err := c.Fetch(int(n), jetstream.FetchContext(ctx))
 	if err != nil {
 		return 0, err
 	}
@@ -131,9 +135,6 @@ func (l *listing) fetch(ctx context.Context, c jetstream.Consumer, n uint64, del
 		if l.at < l.end {
 			l.take(meta.Sequence.Stream, m.Subject(), m.Headers())
 		}
-	}
-	if ctx.Err() != nil {
-		return taken, ctx.Err()
 	}
 	if messages.Error() != nil { // get goes on where this ends
 		return 0, nil
@@ -156,8 +157,10 @@ func (l *listing) get(ctx context.Context) error {
 	return nil
 }
 
-func (l *listing) next(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, outletTimeout)
-	defer cancel()
-	return l.stream.GetMsg(ctx, l.at+1, jetstream.WithGetMsgSubject(l.filter()))
+func (l *listing) next(ctx context.Context) (m *jetstream.RawStreamMsg, err error) {
+	err = l.broker.ask(ctx, outletTimeout, func(ctx context.Context) error {
+		m, err = l.stream.GetMsg(ctx, l.at+1, jetstream.WithGetMsgSubject(l.filter()))
+		return err
+	})
+	return m, err
 }

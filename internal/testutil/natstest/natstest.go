@@ -1,10 +1,11 @@
 // Package natstest runs NATS servers with JetStream for tests: in the test's own
-// process, on a random port of the loopback interface.
+// process, or in one of their own, on a random port of the loopback interface.
 package natstest
 
 import (
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 
 // patience is how long a server may take to start on a busy machine.
 const patience = 30 * time.Second
+
+// reconnect are options of every connection of a test.
+var reconnect = []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}
 
 // Server is a NATS server. Its methods belong to the test's goroutine.
 type Server struct {
@@ -122,8 +126,7 @@ func (s *Server) URL() string {
 // restart. Options are added to those that the server asks for.
 func (s *Server) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	all := append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, s.client...)
-	conn, err := nats.Connect(s.URL(), append(all, opts...)...)
+	conn, err := nats.Connect(s.URL(), slices.Concat(reconnect, s.client, opts)...)
 	if err != nil {
 		t.Fatalf("natstest: %v", err)
 	}
