@@ -48,6 +48,7 @@ const (
 	WatchPosition   WatchKind = "position"   // the end of a step: Sequence, Time, Generation, Bookmark, Missed
 	WatchState      WatchKind = "state"      // what the projection does: State, Reason, Hint
 	WatchIdle       WatchKind = "idle"       // nothing happened
+	WatchEnd        WatchKind = "end"        // of who serves a watch, and not of Watch: there is no more: Reason
 )
 
 // WatchEvent is an event of a watch. Key and Value are good until the function returns

@@ -185,7 +185,7 @@ func (n *node) serve() error {
 	}
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log,
-		Connections: n.config.HTTP.MaxConnections,
+		Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})
 	if err := n.offer(); err != nil || n.listener == nil {
 		return err

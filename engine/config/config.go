@@ -41,6 +41,7 @@ type HTTP struct {
 	TokenFile      string      `toml:"token_file"`
 	Tokens         []HTTPToken `toml:"token"`
 	MaxConnections int         `toml:"max_connections"`
+	MaxWatches     int         `toml:"max_watches"`
 }
 
 // HTTPToken says what the tokens of a file may do.
@@ -183,8 +184,8 @@ func Default() Config {
 	return Config{
 		DataDir: "data", DiskReserve: 1 << 30,
 		Log:     Log{Level: "info", Format: "auto"},
-		HTTP:    HTTP{Listen: "127.0.0.1:7780", MaxConnections: 512},
 		NATS:    NATS{URL: "embedded", Service: true, Embedded: Embedded{SyncInterval: Duration(time.Second)}},
+		HTTP:    HTTP{Listen: "127.0.0.1:7780", MaxConnections: 512, MaxWatches: 256},
 		Plugins: Plugins{Dir: "plugins.d", Signatures: "off"},
 	}
 }

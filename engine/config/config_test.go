@@ -157,6 +157,7 @@ func TestMistakes(t *testing.T) {
 		{"public address", "[http]\nlisten = \"0.0.0.0:80\"\n", `c.toml:2: http.listen is "0.0.0.0:80", which others can reach: set http.token_file, or listen on 127.0.0.1`},
 		{"all addresses", "[http]\nlisten = \":80\"\n", `c.toml:2: http.listen is ":80", which others can reach: set http.token_file, or listen on 127.0.0.1`},
 		{"no connections", "[http]\nmax_connections = 0\n", `c.toml:2: http.max_connections is 0: it must be between 1 and 100000`},
+		{"no watches", "[http]\nmax_watches = 0\n", `c.toml:2: http.max_watches is 0: it must be between 1 and 100000`},
 		{"address without port", "[http]\nlisten = \"localhost\"\n", `c.toml:2: http.listen is "localhost": use HOST:PORT, such as "127.0.0.1:7780"`},
 		{"level", "[log]\nlevel = \"loud\"\n", `c.toml:2: log.level is "loud": use one of debug, info, warn, error`},
 		{"start", small + "start = \"now\"\n", `c.toml:10: projection.start: "now" is no start: use "first", "new", a sequence from 1, or a time such as "2026-01-31T00:00:00Z"`},

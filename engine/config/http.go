@@ -17,6 +17,7 @@ func (v *validator) http(h HTTP) {
 		return
 	}
 	v.between(p.add("max_connections"), int64(h.MaxConnections), 1, 100_000)
+	v.between(p.add("max_watches"), int64(h.MaxWatches), 1, 100_000)
 	p = p.add("listen")
 	host, port, err := net.SplitHostPort(h.Listen)
 	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)

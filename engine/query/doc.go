@@ -6,6 +6,7 @@
 //	GET  /v1/projections/{p}                         status of one
 //	GET  /v1/projections/{p}/state/{key}             one key
 //	GET  /v1/projections/{p}/state?prefix=&after=&limit=   a page of keys
+//	GET  /v1/projections/{p}/watch?prefix=&from=           keys, then what changes
 //	GET  /v1/projections/{p}/snapshots               named snapshots
 //	POST /v1/projections/{p}/snapshots               take one: {"name":"…"}
 //	GET  /v1/projections/{p}/snapshots/{s}/export?since=   its archive; without {s}: that of what is served now

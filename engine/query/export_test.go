@@ -64,3 +64,8 @@ func ParseAppend(b io.Reader) (one wire.NewEvent, several []wire.NewEvent, err e
 	}
 	return a.NewEvent, several, err
 }
+// Beat sets how often a silent watch is told that it is connected. Call it before Serve.
+func (s *Server) Beat(every time.Duration) { s.beat = every }
+
+// Watches is how many there are.
+func (s *Server) Watches() int { return int(s.watches.now.Load()) }

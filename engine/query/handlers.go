@@ -40,6 +40,7 @@ GET  /v1/projections/NAME                               status of one
 GET  /v1/projections/NAME/state/KEY                     one key
 GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
 POST /v1/projections/NAME/query                         what its module answers to the body, bytes as the module wants them
+GET  /v1/projections/NAME/watch?prefix=&from=           keys, then what changes, as server-sent events; Accept: application/x-ndjson: as lines
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
 GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, since another one; snapshots/export: of what is served now
@@ -91,6 +92,8 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.scan(w, r, name)
 	case verb == "query":
 		s.ask(w, r, name)
+	case verb == "watch":
+		s.watch(w, r, name)
 	case verb == "snapshots":
 		s.snapshots(w, r, name)
 	case verb == "pause":

@@ -88,7 +88,7 @@ func collectState(ch chan<- prometheus.Metric, desc *prometheus.Desc, s engine.S
 }
 
 // newRegistry makes a registry of everything that the engine measures.
-func newRegistry(e Engine, c *connections, version string) *prometheus.Registry {
+func newRegistry(e Engine, c *connections, watching *watches, version string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collector{e}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -106,14 +106,15 @@ func newRegistry(e Engine, c *connections, version string) *prometheus.Registry 
 			_, refused := c.counts()
 			return float64(refused)
 		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_http_watches", Help: "Watches under way."}, func() float64 { return float64(watching.now.Load()) }),
 	)
 	return r
 }
 
 // metricsHandler answers with what a client may read: of every projection that it may read,
 // and of the engine.
-func metricsHandler(e Engine, c *connections, version string) http.Handler {
-	registry := newRegistry(e, c, version)
+func metricsHandler(e Engine, c *connections, watching *watches, version string) http.Handler {
+	registry := newRegistry(e, c, watching, version)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rights := rightsOf(r)
 		promhttp.HandlerFor(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {

@@ -49,6 +49,12 @@ func (p *paced) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
+// FlushError sends what was written (http.ResponseController).
+func (p *paced) FlushError() error {
+	p.renew()
+	return p.control.Flush()
+}
+
 // Unwrap lets http.ResponseController find the writer below.
 func (p *paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 

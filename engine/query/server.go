@@ -20,6 +20,7 @@ type Engine interface {
 	Projections() []engine.Status
 	Status(projection string) (engine.Status, error)
 	Read(projection string) (*engine.Reading, error)
+	Watch(ctx context.Context, projection string, o engine.WatchOptions, fn func(engine.WatchEvent) error) error
 	Await(ctx context.Context, projection string, sequence uint64) error
 	Ready() (ok bool, reasons []string)
 	Pause(projection string) error
@@ -45,6 +46,7 @@ type Options struct {
 	Log      *slog.Logger
 
 	Connections int // that may be open at once; 0: any number
+	Watches     int // that may be under way at once; 0: any number
 }
 
 // Server answers HTTP requests.
@@ -61,10 +63,12 @@ type Server struct {
 	origins  http.CrossOriginProtection
 	requests requests
 	waiting  waiting
+	watches  watches
 	closing  context.Context // ended when the server is about to close
 	opened   *connections
 	stop     context.CancelFunc // ends the contexts of requests
 
+	beat           time.Duration // of watches
 	patience       time.Duration // with a client that does not read, or does not send what it is to
 	importPatience time.Duration // with an import that has nothing to send
 	drain          time.Duration // in which requests under way may end by themselves
@@ -82,14 +86,15 @@ const (
 func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log,
-		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
+		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, beat: watchBeat,
+		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	closing, giveUp := context.WithCancel(ctx)
 	s.closing = closing
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metricsHandler(o.Engine, s.opened, o.Version))
+	mux.Handle("/metrics", metricsHandler(o.Engine, s.opened, &s.watches, o.Version))
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
 	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))

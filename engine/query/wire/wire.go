@@ -285,6 +285,7 @@ const (
 	CodeNoSnapshot      = "no-such-snapshot"
 	CodeNotExportable   = "not-exportable"
 	CodeSnapshotExists  = "snapshot-exists"
+	CodeTooManyWatches  = "too-many-watches"
 	CodeTooManySnapshot = "too-many-snapshots"
 	CodeWrongSequence   = "wrong-last-sequence"
 	CodeKnownID         = "known-id"

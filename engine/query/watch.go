@@ -1,0 +1,197 @@
+package query
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+)
+
+const (
+	// watchBeat is how often a client hears that it is still connected. It is shorter than
+	// the minute after which many proxies end a silent connection.
+	watchBeat = 15 * time.Second
+	// watchAgain is how long a client waits before it connects anew.
+	watchAgain = 2 * time.Second
+)
+
+// watches bounds how many there are at once.
+type watches struct {
+	now  atomic.Int64
+	most int // 0: any number
+}
+
+func (w *watches) begin() bool {
+	if n := w.now.Add(1); w.most > 0 && n > int64(w.most) {
+		w.now.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (w *watches) end() { w.now.Add(-1) }
+
+// errRevoked ends a watch whose client may no longer read.
+var errRevoked = errors.New("the token is no longer good for this")
+
+// watch answers with the state and what changes, until the client goes: as server-sent
+// events (the HTML standard, section 9.2), or as JSON, one event a line.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request, name string) {
+	if !allowed(w, r, http.MethodGet) {
+		return
+	}
+	q, ok := parameters(w, r, "prefix", "prefix_b64", "from")
+	if !ok {
+		return
+	}
+	sp, ok := spanOf(w, q)
+	if !ok {
+		return
+	}
+	from := q.Get("from")
+	if again, ok := r.Header["Last-Event-Id"]; ok { // of a client that connects anew
+		from = again[0]
+	}
+	at, err := engine.ParseBookmark(from)
+	if err != nil {
+		bad(w, "from: %v", err)
+		return
+	}
+	out := &watchWriter{server: s, request: r, to: w, lines: strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")}
+	if r.Method == http.MethodHead {
+		if _, err := s.engine.Status(name); err != nil {
+			failed(w, err)
+			return
+		}
+		out.header()
+		return
+	}
+	if !s.watches.begin() {
+		w.Header().Set("Retry-After", "5")
+		problem(w, http.StatusServiceUnavailable, wire.CodeTooManyWatches, fmt.Sprintf("there are %d watches, and no more may be", s.watches.most), "watch with one client for several, or raise http.max_watches")
+		return
+	}
+	defer s.watches.end()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	err = s.engine.Watch(ctx, name, engine.WatchOptions{Prefix: sp.prefix, From: at, Beat: s.beat}, out.event)
+	out.end(err)
+}
+
+// watchWriter writes the events of a watch to a client.
+type watchWriter struct {
+	server  *Server
+	request *http.Request
+	to      http.ResponseWriter
+	lines   bool // JSON, one event a line
+	out     *bufio.Writer
+	broken  error // of the connection
+}
+
+func (o *watchWriter) header() {
+	h := o.to.Header()
+	h.Set("Content-Type", "text/event-stream")
+	if o.lines {
+		h.Set("Content-Type", "application/x-ndjson")
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // of nginx, and others that heed it
+	h.Set("Vary", "Accept")
+}
+
+// begin sends what comes before the first event.
+func (o *watchWriter) begin() {
+	if o.out != nil {
+		return
+	}
+	o.header()
+	o.out = bufio.NewWriterSize(o.to, partBytes)
+	if !o.lines {
+		fmt.Fprintf(o.out, "retry: %d\n\n", watchAgain.Milliseconds())
+	}
+}
+
+// event is handed the events of a watch. Keys are sent when there are many, or with the
+// position after them.
+func (o *watchWriter) event(e engine.WatchEvent) error {
+	o.begin()
+	if err := o.write(e); err != nil {
+		o.broken = err
+		return err
+	}
+	switch e.Kind {
+	case engine.WatchSnapshot, engine.WatchChange:
+		return nil
+	case engine.WatchPosition, engine.WatchIdle:
+		if !o.server.mayStill(o.request) {
+			return errRevoked
+		}
+	}
+	return o.flush()
+}
+
+// write writes an event. One that begins a snapshot, or another generation, takes the id
+// back that the client would go on from: with a part of these it has to begin anew.
+func (o *watchWriter) write(e engine.WatchEvent) error {
+	if e.Kind == engine.WatchIdle && !o.lines {
+		_, err := o.out.WriteString(":\n\n")
+		return err
+	}
+	b, err := wire.Marshal(wire.Watched{WatchEvent: e})
+	switch {
+	case err != nil:
+		return err
+	case o.lines:
+		_, err = o.out.Write(append(b, '\n'))
+		return err
+	}
+	switch e.Kind {
+	case engine.WatchPosition:
+		fmt.Fprintf(o.out, "id: %s\n", e.Bookmark)
+	case engine.WatchReset, engine.WatchGeneration:
+		fmt.Fprint(o.out, "id:\n")
+	}
+	_, err = fmt.Fprintf(o.out, "event: %s\ndata: %s\n\n", e.Kind, b)
+	return err
+}
+
+func (o *watchWriter) flush() error {
+	err := firstOf(o.out.Flush(), http.NewResponseController(o.to).Flush())
+	o.broken = firstOf(o.broken, err)
+	return err
+}
+
+// end tells the client why there is no more, if it is there still.
+func (o *watchWriter) end(err error) {
+	s := o.server
+	switch {
+	case o.out == nil:
+		failed(o.to, err)
+		return
+	case o.broken != nil, o.request.Context().Err() != nil:
+		return // the client is gone
+	case s.closing.Err() != nil:
+		err = errors.New("the engine stops")
+	}
+	if o.write(engine.WatchEvent{Kind: engine.WatchEnd, Reason: err.Error()}) == nil {
+		_ = o.flush()
+	}
+	if !errors.Is(err, engine.ErrWatchEnded) && s.closing.Err() == nil {
+		s.log.Warn("watch ended", "path", o.request.URL.Path, "error", err)
+	}
+}
+
+// mayStill reports whether the client of a request may still do what it does: tokens can be
+// taken back.
+func (s *Server) mayStill(r *http.Request) bool {
+	again, ok := s.identify(r)
+	return ok && needOf(r).granted(rightsOf(again))
+}
