@@ -64,6 +64,7 @@ func ParseAppend(b io.Reader) (one wire.NewEvent, several []wire.NewEvent, err e
 	}
 	return a.NewEvent, several, err
 }
+
 // Beat sets how often a silent watch is told that it is connected. Call it before Serve.
 func (s *Server) Beat(every time.Duration) { s.beat = every }
 
