@@ -55,6 +55,7 @@ POST /v1/projections/NAME/export                        a file to reproduce a fa
 POST /v1/streams/NAME/events?show=data                  append an event, or several as one: {"events":[…]}; application/x-ndjson: import many
 PUT  /v1/modules/NAME?bucket=B                          deploy a module, a tar file as engine deploy makes it; DELETE removes it
 GET  /healthz, /readyz, /metrics
+GET  /openapi.json                                      all of this, as OpenAPI 3.1
 `)
 }
 

@@ -38,6 +38,9 @@ type rig struct {
 	log      *logged
 	token    string
 	held     atomic.Int64 // requests that hold saw
+
+	openapi   *description
+	described func(checked) // if given, is told of every answer that was held against it
 }
 
 var letters = enginetest.FuncModule("letters", func(e abi.Record, st engine.State) error {
@@ -69,7 +72,7 @@ func newRigWith(t *testing.T, o query.Options, rows ...string) *rig {
 
 func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged)}
+	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), openapi: describe(t)}
 	r.nats.Create("S")
 	for i := 0; i < len(rows); i += 2 {
 		r.nats.Append("S", rows[i], []byte(rows[i+1]))
@@ -183,7 +186,20 @@ func (r *rig) ask(method, path, body string, headers ...string) reply {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.holdToDescription(method, req.URL.EscapedPath(), res, b)
 	return reply{res, string(b)}
+}
+
+// holdToDescription checks that an answer is as openapi.json says.
+func (r *rig) holdToDescription(method, path string, res *http.Response, body []byte) {
+	r.t.Helper()
+	c, err := r.openapi.check(method, path, res, body)
+	if err != nil {
+		r.t.Error(err)
+	}
+	if r.described != nil {
+		r.described(c)
+	}
 }
 
 func (r *rig) client() *client.Client {

@@ -95,6 +95,7 @@ func New(o Options) *Server {
 	s.closing = closing
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", metricsHandler(o.Engine, s.opened, &s.watches, o.Version))
+	mux.HandleFunc("/openapi.json", s.method(openAPIHandler(o.Version), http.MethodGet))
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
 	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
