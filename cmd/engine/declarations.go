@@ -134,6 +134,7 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
 		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
+		History:         engine.HistoryPolicy{All: p.History.Keep.All, Events: p.History.Keep.Events, Age: time.Duration(p.History.Keep.Age), Every: uint64(p.History.Every)},
 		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},
 		Log:             log,
 		Schema:          p.Schema, AutoPromote: p.AutoPromote.PromotePolicy, KeepPrevious: time.Duration(p.KeepPrevious),
@@ -197,6 +198,12 @@ func (ds *declarations) sweepKept(catalog *store.Catalog) error {
 			needed[g.Module] = true
 			for _, digest := range upcasterDigests(g.Declaration) {
 				needed[digest] = true
+			}
+			for _, was := range g.Past { // replays of what it applied need it
+				needed[was.Module] = true
+				for _, digest := range upcasterDigests(was.Declaration) {
+					needed[digest] = true
+				}
 			}
 		}
 	}

@@ -24,6 +24,9 @@ after it. With --raw it prints the bytes of the value and nothing else. With --j
   {"projection","key","value","as_of_seq","as_of_time"}
 where a value that is no JSON is "value_b64", and a key that is no UTF-8 "key_b64".
 
+With --at the answer is as of a sequence of the stream, or of a time: exact to the event, as
+far back as projection.history keeps it; with --replay beyond that.
+
 With --min-seq the answer has the effects of that event, and of all before it: the engine
 waits until the projection has passed it. Where the projection is not live, or with -v,
 standard error says as of which sequence the answer is, and how far behind.`,
@@ -31,6 +34,7 @@ standard error says as of which sequence the answer is, and how far behind.`,
 			"  engine publish events.account.17 '{\"account\":\"17\",\"amount\":40}' # prints EVENTS 1\n" +
 			"  engine get balances 17 --min-seq 1\n" +
 			"  engine get process-map \"$(printf 'activity\\tfile_added')\" --json\n" +
+			"  engine get repo-files total --at 12000 # or --at 2026-01-31T00:00:00Z\n" +
 			"  engine get count events.a --raw | od -t u8",
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -17,11 +17,15 @@ type momentFlags struct {
 	minSeq  uint64
 	wait    time.Duration
 	verbose bool
+	at      string
+	replay  bool
 }
 
 func (f *momentFlags) add(c *cobra.Command) {
 	c.Flags().Uint64Var(&f.minSeq, "min-seq", 0, "wait until the state reflects this sequence, such as one that publish printed")
 	c.Flags().DurationVar(&f.wait, "wait", 2*time.Second, "how long to wait for it, at most 1m; 0s: not at all")
+	c.Flags().StringVar(&f.at, "at", "", "read the state as of this sequence of the stream, or as of a time such as 2026-01-31T00:00:00Z")
+	c.Flags().BoolVar(&f.replay, "replay", false, "with --at: compute what is no longer kept (projection.history) from the events, from the first one on")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what the answer reflects; without it, only if the projection is not live")
 }
 
@@ -31,14 +35,14 @@ func (f *momentFlags) asked(stderr io.Writer) client.Moment {
 	if wait == 0 {
 		wait = -1
 	}
-	return client.Moment{MinSeq: f.minSeq, Wait: wait, Reflects: func(at wire.AsOf) { f.say(stderr, at) }}
+	return client.Moment{MinSeq: f.minSeq, Wait: wait, At: f.at, Replay: f.replay, Reflects: func(at wire.AsOf) { f.say(stderr, at) }}
 }
 
 // say tells what an answer reflects: always when that was asked for, otherwise when it is
 // not what the stream amounts to. What is read from files never is, which who reads them
 // knows.
 func (f *momentFlags) say(stderr io.Writer, at wire.AsOf) {
-	if !f.verbose && (at.Standing == nil || at.Freshness == engine.FreshLive) {
+	if !f.verbose && (f.at != "" || at.Standing == nil || at.Freshness == engine.FreshLive) {
 		return
 	}
 	text := fmt.Sprintf("as of %d", at.Sequence)

@@ -223,6 +223,12 @@ func (f *files) view(ctx context.Context, projection string, fn func(engine.View
 	if at.Sequence < f.moment.minSeq {
 		return withHint(fmt.Errorf("projection %s reflects %d, %d is %w", projection, at.Sequence, f.moment.minSeq, engine.ErrNotReached), "no engine runs on these files: start one with: engine run")
 	}
+	if f.moment.at != "" {
+		if ck, err = f.past(ks, ck); err != nil {
+			return err
+		}
+		at = wire.Of(ck)
+	}
 	v, err := ks.View(ck.Version)
 	if err != nil {
 		return err

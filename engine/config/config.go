@@ -126,6 +126,7 @@ type Projection struct {
 	Limits     Limits         `toml:"limits"`
 	Checkpoint Checkpoint     `toml:"checkpoint"`
 	Snapshots  Snapshots      `toml:"snapshots"`
+	History    History        `toml:"history"`
 
 	SettingsJSON []byte `toml:"-"` // Settings, with sorted keys
 	Origin       string `toml:"-"` // the file that declares it
@@ -168,6 +169,12 @@ type Snapshots struct {
 	PinMaxAge   Duration `toml:"pin_max_age"`
 }
 
+// History says how much of its past a projection keeps readable.
+type History struct {
+	Keep  Keep  `toml:"keep"`
+	Every int64 `toml:"every_events"`
+}
+
 // Mirror is the folder that has the modules of plugins.bucket; it is in the data directory.
 func (c *Config) Mirror() string { return filepath.Join(c.DataDir, "modules.d") }
 
@@ -205,6 +212,7 @@ func DefaultProjection() Projection {
 			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,
 			Pins: 16, PinMaxAge: Duration(30 * 24 * time.Hour),
 		},
+		History: History{Keep: Keep{Events: 10_000}, Every: 1000},
 	}
 }
 
@@ -213,6 +221,13 @@ type Start struct{ engine.Start }
 
 // AutoPromote says when a candidate takes over: false, true or "equal".
 type AutoPromote struct{ engine.PromotePolicy }
+
+// Keep is how much history is kept: "none", "all", a time span, or a number of events.
+type Keep struct {
+	All    bool
+	Events uint64
+	Age    Duration
+}
 
 // settingsJSON makes JSON of a settings table. Map keys come out sorted.
 func settingsJSON(settings map[string]any) ([]byte, error) {

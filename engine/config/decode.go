@@ -218,8 +218,7 @@ func unknown(p path, t reflect.Type) string {
 
 // notYet are keys that are planned, with what holds without them.
 var notYet = map[string]string{
-	"history": "reads are of the present",
-	"emit":    "modules that emit are refused",
+	"emit": "modules that emit are refused",
 }
 
 // kindOf names a type of the configuration in the words of TOML.

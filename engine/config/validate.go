@@ -200,5 +200,6 @@ func (v *validator) limits(p path, pr *Projection) {
 	s := p.add("snapshots")
 	v.between(s.add("every_events"), int64(pr.Snapshots.EveryEvents), 1, math.MaxInt64)
 	v.between(s.add("keep"), int64(pr.Snapshots.Keep), 1, 100)
+	v.between(p.add("history").add("every_events"), pr.History.Every, 1, 10_000_000)
 	v.between(s.add("pins"), int64(pr.Snapshots.Pins), 0, 1000)
 }

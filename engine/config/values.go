@@ -113,3 +113,42 @@ func (a *AutoPromote) UnmarshalTOML(v any) error {
 	}
 	return nil
 }
+
+// UnmarshalTOML reads how much history is kept.
+func (k *Keep) UnmarshalTOML(v any) error {
+	switch v := v.(type) {
+	case int64:
+		if v >= 0 {
+			*k = Keep{Events: uint64(v)}
+			return nil
+		}
+	case string:
+		return k.parse(v)
+	}
+	return k.refuse(v)
+}
+
+func (k *Keep) parse(text string) error {
+	switch text {
+	case "all":
+		*k = Keep{All: true}
+		return nil
+	case "none":
+		*k = Keep{}
+		return nil
+	}
+	if n, err := strconv.ParseUint(text, 10, 47); err == nil {
+		*k = Keep{Events: n}
+		return nil
+	}
+	var age Duration
+	if age.UnmarshalTOML(text) != nil {
+		return k.refuse(text)
+	}
+	*k = Keep{Age: age}
+	return nil
+}
+
+func (k *Keep) refuse(v any) error {
+	return fmt.Errorf("%v is no history to keep: use \"none\", \"all\", a time span such as \"30d\", or a number of events such as 10000", v)
+}

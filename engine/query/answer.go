@@ -73,6 +73,10 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, ""},
 		{ErrInDoubt, http.StatusServiceUnavailable, wire.CodeInDoubt, "send it again as it is: with an id, or msg_id, it is stored once, and the answer is the first one's"},
 		{engine.ErrSourceDown, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again when the NATS server is there"},
+		{engine.ErrNotKept, http.StatusGone, wire.CodeNotKept, "replay=true (--replay) computes it from the events, from the beginning of the generation on; projection.history says what is kept from now on"},
+		{engine.ErrEventsGone, http.StatusGone, wire.CodeEventsGone, "the stream's limits (max_age, max_bytes) removed them, or somebody did: ask for a later sequence"},
+		{engine.ErrNotRepeatable, http.StatusConflict, wire.CodeNotRepeatable, "ask for a sequence at which there was a commit, or a later one"},
+		{engine.ErrReplayLimit, http.StatusUnprocessableEntity, wire.CodeReplayLimit, "ask for a sequence nearer to a commit; a smaller projection.history.every_events makes more of them"},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
 		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},
 		{engine.ErrNoSnapshot, http.StatusNotFound, wire.CodeNoSnapshot, "GET /v1/projections/NAME/snapshots lists them"},
@@ -98,11 +102,16 @@ func problemOf(err error) wire.Problem {
 		}
 	}
 	var stopped *engine.StoppedError
+	var changed *engine.HistoryError
 	switch {
+	case errors.As(err, &changed):
+		return makeProblem(http.StatusConflict, wire.CodeHistoryChanged, err.Error(), "what would have to be replayed is no longer in the stream that was read; "+changed.Hint)
 	case errors.As(err, &stopped):
 		return makeProblem(http.StatusConflict, wire.CodeStopped, err.Error(), stopped.Hint)
 	case errors.Is(err, context.Canceled):
 		return makeProblem(http.StatusServiceUnavailable, wire.CodeNotReady, "the engine stops, or the request was given up", "ask again when it runs")
+	case errors.Is(err, engine.ErrNotReached):
+		return makeProblem(http.StatusConflict, wire.CodeNotReached, err.Error(), "wait (--wait) has the request wait for a sequence")
 	}
 	return makeProblem(http.StatusInternalServerError, wire.CodeInternal, err.Error(), "see the engine's log")
 }
@@ -110,10 +119,6 @@ func problemOf(err error) wire.Problem {
 func bad(w http.ResponseWriter, format string, args ...any) {
 	problem(w, http.StatusBadRequest, wire.CodeBadRequest, fmt.Sprintf(format, args...), "")
 }
-
-// later are parameters of the contract that this version does not answer yet: to
-// leave them unheeded would be a wrong answer.
-var later = []string{"at"}
 
 // parameters reads the query of a request and refuses what is not known.
 func parameters(w http.ResponseWriter, r *http.Request, known ...string) (url.Values, bool) {
@@ -124,9 +129,6 @@ func parameters(w http.ResponseWriter, r *http.Request, known ...string) (url.Va
 	}
 	for name, values := range q {
 		switch {
-		case slices.Contains(later, name):
-			problem(w, http.StatusNotImplemented, wire.CodeNotAvailable, "parameter "+name+" is not available in this version", "leave it out: reads are of the present")
-			return nil, false
 		case !slices.Contains(known, name):
 			bad(w, "parameter %q is not known; there are: %s", name, strings.Join(known, ", "))
 			return nil, false

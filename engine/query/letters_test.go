@@ -203,7 +203,7 @@ func TestRefusedLetterOrders(t *testing.T) {
 		{"GET " + path + "dead-letters?limit=1001", ``, 400, wire.CodeBadRequest, "between 1 and 1000"},
 		{"GET " + path + "dead-letters?limit=0", ``, 400, wire.CodeBadRequest, "between 1 and 1000"},
 		{"GET " + path + "dead-letters?after=x", ``, 400, wire.CodeBadRequest, `after is "x"`},
-		{"GET " + path + "dead-letters?at=3", ``, 501, wire.CodeNotAvailable, "at"},
+		{"GET " + path + "dead-letters?at=3", ``, 409, wire.CodeNotReached, "3 is not reached"},
 		{"POST " + path + "export", `{}`, 400, wire.CodeBadRequest, `{"seq":N}`},
 		{"POST " + path + "export", `{"seq":2}`, 404, wire.CodeNoLetter, "event 2"},
 		{"POST " + path + "export", `{"seq":5}`, 409, wire.CodeModuleChanged, "event 5: module was changed"},

@@ -25,13 +25,16 @@ const (
 )
 
 // momentParameters say which state of a projection a request reads.
-var momentParameters = []string{"min_seq", "wait"}
+var momentParameters = []string{"min_seq", "wait", "at", "replay"}
 
 // moment is what they say.
 type moment struct {
 	least bool   // there is a least sequence
 	seq   uint64 // that the state has to reflect
 	wait  time.Duration
+
+	past bool // it is one of the past
+	at   engine.At
 }
 
 // momentOf reads the parameters that say which state a request reads.
@@ -44,6 +47,9 @@ func momentOf(w http.ResponseWriter, q url.Values) (m moment, ok bool) {
 			return m, false
 		}
 		m.seq = n
+	}
+	if !m.takePast(w, q) {
+		return m, false
 	}
 	if q.Has("wait") {
 		d, err := time.ParseDuration(q.Get("wait"))
@@ -58,6 +64,39 @@ func momentOf(w http.ResponseWriter, q url.Values) (m moment, ok bool) {
 		m.wait = d
 	}
 	return m, true
+}
+
+// takePast reads the parameters of a moment that is past. A sequence that is waited for is
+// the least one, too.
+func (m *moment) takePast(w http.ResponseWriter, q url.Values) bool {
+	m.past = q.Has("at")
+	switch replay := q.Get("replay"); {
+	case q.Has("replay") && !m.past:
+		bad(w, "replay is given without at: it says how that may be answered")
+		return false
+	case q.Has("replay") && replay != "true" && replay != "false":
+		bad(w, "replay is %q: it must be true or false", replay)
+		return false
+	default:
+		m.at.Replay = replay == "true"
+	}
+	if !m.past {
+		return true
+	}
+	text := q.Get("at")
+	n, err := strconv.ParseUint(text, 10, 47)
+	if err == nil {
+		m.at.Sequence = n
+		if q.Has("wait") {
+			m.least, m.seq = true, max(m.seq, n)
+		}
+		return true
+	}
+	if m.at.Time, err = time.Parse(time.RFC3339Nano, text); err != nil || m.at.Time.IsZero() {
+		bad(w, "at is %q: it must be a sequence of the stream, or a time such as 2026-01-31T00:00:00Z", text)
+		return false
+	}
+	return true
 }
 
 // reading opens what a request reads, and sets the headers of its answer. Kind tells apart
@@ -80,6 +119,13 @@ func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string, q 
 	case err != nil:
 		failed(w, err)
 		return nil
+	}
+	if m.past {
+		reading.Close()
+		if reading, err = s.engine.ReadAt(r.Context(), name, m.at); err != nil {
+			failed(w, err)
+			return nil
+		}
 	}
 	setAsOf(w, wire.OfReading(reading))
 	if notModified(w, r, reading, kind) {

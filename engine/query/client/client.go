@@ -38,6 +38,11 @@ type Moment struct {
 	MinSeq uint64
 	Wait   time.Duration
 
+	// At is a sequence of the stream, or a time (RFC 3339), as of which the state is read;
+	// empty: now. Replay has what is not kept of it be computed from the events.
+	At     string
+	Replay bool
+
 	// Reflects, if given, is called with what each answer reflects, before any of its rows.
 	Reflects func(wire.AsOf)
 }
@@ -55,6 +60,15 @@ func (m Moment) parameters(q url.Values) string {
 		q.Set("min_seq", strconv.FormatUint(m.MinSeq, 10))
 		if m.Wait != 0 {
 			q.Set("wait", max(m.Wait, 0).String())
+		}
+	}
+	if m.At != "" {
+		q.Set("at", m.At)
+		if _, err := strconv.ParseUint(m.At, 10, 64); err == nil && m.Wait != 0 { // it is waited for, too
+			q.Set("wait", max(m.Wait, 0).String())
+		}
+		if m.Replay {
+			q.Set("replay", "true")
 		}
 	}
 	if len(q) == 0 {
