@@ -88,7 +88,7 @@ func (o *Outlet) inOne(ctx context.Context, stream string, part []engine.Message
 		o.note(stream, false)
 		return o.oneByOne(ctx, stream, part)
 	case o.refusal(err) == nil:
-		return 0, 0, o.failed(describe(stream, part), err)
+		return 0, 0, o.notPublished(ctx, stream, part, err)
 	}
 	if len(nextGroup(part)) < len(part) {
 		return o.groups(ctx, stream, part)
@@ -97,7 +97,7 @@ func (o *Outlet) inOne(ctx context.Context, stream string, part []engine.Message
 	if isCode(err, atomicDuplicate) || isCode(err, atomicTooMany) {
 		return o.oneByOne(ctx, stream, part)
 	}
-	return 0, 0, fmt.Errorf("%s: %w", describe(stream, part), o.refusal(err))
+	return 0, 0, o.notPublished(ctx, stream, part, err)
 }
 
 // groups publishes each group in a batch of its own.
@@ -138,11 +138,7 @@ func (o *Outlet) oneByOne(ctx context.Context, stream string, part []engine.Mess
 	for i := range part {
 		sequence, err := o.one(ctx, stream, part[i])
 		if err != nil {
-			what := describe(stream, part[i:i+1])
-			if why := o.refusal(err); why != nil {
-				return stored, last, fmt.Errorf("%s: %w", what, why)
-			}
-			return stored, last, o.failed(what, err)
+			return stored, last, o.notPublished(ctx, stream, part[i:i+1], err)
 		}
 		stored, last = stored+1, sequence
 	}
@@ -162,6 +158,21 @@ func (o *Outlet) one(ctx context.Context, stream string, m engine.Message) (sequ
 		return err
 	})
 	return sequence, err
+}
+
+// notPublished explains why messages were not published, or are not known to be.
+func (o *Outlet) notPublished(ctx context.Context, stream string, part []engine.Message, err error) error {
+	what := describe(stream, part)
+	if why := o.refusal(err); why != nil {
+		return fmt.Errorf("%s: %w", what, why)
+	}
+	// In a cluster nobody answers for a stream without a leader, as for one that is not there.
+	if errors.Is(err, jetstream.ErrNoStreamResponse) && o.broker.Connected() {
+		if _, gone := o.stream(ctx, stream); !errors.Is(gone, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("%s: %w: nobody answers for the stream: it has no leader just now, or no longer takes the subject", what, engine.ErrSourceDown)
+		}
+	}
+	return o.failed(what, err)
 }
 
 // describe names messages for an error.
