@@ -48,6 +48,7 @@ func TestModulesImportWhatTheyUse(t *testing.T) {
 		{"plain", []string{abi.ImportStatePut}, nil},
 		{"emits", []string{abi.ImportEmit}, nil},
 		{"upcasts", upcasts, []string{abi.ExportUpcast}},
+		{"answers", []string{abi.ImportStatePut, abi.ImportStateGet, abi.ImportStateScan, abi.ImportInputRead, abi.ImportOutputWrite}, []string{abi.ExportQuery}},
 		{"remembers", []string{abi.ImportBlobRead, abi.ImportBlobWrite}, []string{abi.ExportSnapshot, abi.ExportRestore}},
 	} {
 		t.Run(m.name, func(t *testing.T) {

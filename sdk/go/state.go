@@ -12,7 +12,11 @@ import (
 // and what this and earlier events wrote. Keys are any bytes, up to 64,000, and not
 // empty; values are any bytes, up to 1 MiB. It can be used only while the handler
 // runs. Errors name the key.
-type State struct{}
+type State struct{ Reader }
+
+// Reader is the part of State that reads. A handler of requests (package query) has
+// no more than that: the keyspace as of one sequence.
+type Reader struct{}
 
 // KeyError is the error of a use of the state.
 type KeyError struct {
@@ -46,7 +50,7 @@ var shared struct {
 
 // Get returns a key's value and whether it is present. The value is valid until
 // the next call of Get, Load or Update.
-func (State) Get(key string) (value []byte, ok bool, err error) {
+func (Reader) Get(key string) (value []byte, ok bool, err error) {
 	for {
 		n := boundary.StateGet(key, shared.value)
 		switch {
@@ -87,7 +91,7 @@ func (State) Delete(key string) error {
 // the order of their bytes, until visit returns false. An empty after begins with
 // the first. The value is valid during the call. visit may read the state, not
 // write it.
-func (State) Scan(prefix, after string, visit func(key string, value []byte) bool) error {
+func (Reader) Scan(prefix, after string, visit func(key string, value []byte) bool) error {
 	page := shared.page
 	shared.page = nil
 	shared.scanning++

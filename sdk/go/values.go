@@ -5,9 +5,14 @@ import (
 	"fmt"
 )
 
+// Getter is what Load loads from: a State, or a Reader.
+type Getter interface {
+	Get(key string) (value []byte, ok bool, err error)
+}
+
 // Load decodes a key's value, which is JSON. The value is zero and ok is false when
 // the key is absent.
-func Load[T any](st State, key string) (value T, ok bool, err error) {
+func Load[T any](st Getter, key string) (value T, ok bool, err error) {
 	raw, ok, err := st.Get(key)
 	if err != nil || !ok {
 		return value, false, err

@@ -20,7 +20,8 @@ type host struct {
 	undo     map[string]*string // what the batch under way changed; nil: was absent
 	blobs    [][]byte
 	read     int    // of blobs
-	output   []byte // of an upcaster
+	request  string // of a query
+	output   []byte // of an upcaster, and the answer to a query
 	fields   *jsonfields.Reader
 
 	said    string // by fail
@@ -107,10 +108,18 @@ func (h *host) change(key string) {
 	}
 }
 
-// refusal is the code for a use of a key, or 0.
+// refusal is the code for a use of a key that writes, or 0.
 func (h *host) refusal(key string) int32 {
+	if h.call == abi.ExportQuery {
+		return abi.ReadOnly
+	}
+	return h.readRefusal(key)
+}
+
+// readRefusal is the code for a use of a key that reads, or 0.
+func (h *host) readRefusal(key string) int32 {
 	switch {
-	case h.call != abi.ExportApply:
+	case h.call != abi.ExportApply && h.call != abi.ExportQuery:
 		return abi.ReadOnly
 	case len(key) > abi.MaxKey:
 		return abi.TooLarge
@@ -126,7 +135,7 @@ func (h *host) BatchRead(buf []byte) int32 {
 }
 
 func (h *host) StateGet(key string, buf []byte) int32 {
-	if code := h.refusal(key); code != 0 {
+	if code := h.readRefusal(key); code != 0 {
 		return code
 	}
 	v, ok := h.state[key]
@@ -162,7 +171,7 @@ func (h *host) StateDelete(key string) int32 {
 }
 
 func (h *host) StateScan(prefix, after string, limit uint32, buf []byte) int64 {
-	if code := h.refusal(prefix); code != 0 {
+	if code := h.readRefusal(prefix); code != 0 {
 		return int64(code)
 	}
 	count, page := int64(0), buf[:0]
@@ -261,14 +270,17 @@ func (h *host) BlobRead(buf []byte) int32 {
 }
 
 func (h *host) InputRead(buf []byte) int32 {
-	if h.call != abi.ExportUpcast {
-		return abi.BadArgument
+	switch h.call {
+	case abi.ExportUpcast:
+		return give(buf, h.batch)
+	case abi.ExportQuery:
+		return give(buf, h.request)
 	}
-	return give(buf, h.batch)
+	return abi.BadArgument
 }
 
 func (h *host) OutputWrite(records []byte) int32 {
-	if h.call != abi.ExportUpcast {
+	if h.call != abi.ExportUpcast && h.call != abi.ExportQuery {
 		return abi.BadArgument
 	}
 	h.output = append(h.output, records...)

@@ -26,6 +26,8 @@ type Result struct {
 	Memory  [][]byte // the snapshot of a projection with memory, in blobs; nil without
 	Logged  []string // "info: text"
 	Emitted []Emitted
+
+	settings string
 }
 
 // Emitted is an event that the projection emitted.
@@ -49,7 +51,7 @@ func (r *Result) Keys(prefix string) []string {
 
 // Failure is the error of a projection that failed.
 type Failure struct {
-	Call     string // init, apply, snapshot or restore
+	Call     string // init, apply, snapshot, restore, upcast or query
 	Sequence uint64 // of the event that it is about, 0 when of none
 	Text     string // the error's, or the panic's
 }
@@ -171,5 +173,5 @@ func (r *run) call(name string, export func() int32) error {
 
 func (r *run) result() *Result {
 	h := r.host
-	return &Result{State: maps.Clone(h.state), Memory: h.blobs, Logged: h.logged, Emitted: h.emitted}
+	return &Result{State: maps.Clone(h.state), Memory: h.blobs, Logged: h.logged, Emitted: h.emitted, settings: h.settings}
 }

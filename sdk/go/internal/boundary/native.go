@@ -23,7 +23,7 @@ type Host interface {
 
 // Exports is what a module exports. An export that is nil is not there.
 type Exports struct {
-	Init, Apply, Snapshot, Restore, Upcast func() int32
+	Init, Apply, Snapshot, Restore, Upcast, Query func() int32
 }
 
 var (

@@ -1,0 +1,4 @@
+package query
+
+//go:wasmexport query
+func exportQuery() int32 { return query() }
