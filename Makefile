@@ -12,7 +12,7 @@ GO      ?= go
 GOGUEST  = GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w'
 
 EXAMPLES    = examples/wasm-projections
-GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames
+GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
 .PHONY: all build engine plugins run test faults bench gobench soak fuzz clean

@@ -43,7 +43,7 @@ var examples = sync.OnceValues(func() (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "count.wasm"), count, 0o600); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"repo-files", "process-map", "sessions", "low-stock-alerts", "unique-usernames"} {
+	for _, name := range []string{"repo-files", "process-map", "sessions", "low-stock-alerts", "unique-usernames", "order-status"} {
 		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", filepath.Join(dir, name+".wasm"), ".")
 		c.Dir = filepath.Join(root, name)
 		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
