@@ -87,7 +87,7 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	}
 	// A commit is never given up half way: it does not heed the end of the engine.
 	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
-		Checkpoint: next, Writes: job.window.writes(), Letters: job.letters, Emits: job.window.emits,
+		Checkpoint: next, Writes: job.window.writes(), Letters: job.letters,
 		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
 	if r.err != nil {

@@ -29,6 +29,7 @@ type Checkpoint struct {
 	Schema   int      `json:"schema,omitempty"` // that the module declared which wrote the state; 0: none
 	// Memories are the kept snapshots of the guest's memory, newest first.
 	Memories []Memory `json:"memories,omitempty"`
+	Outbox   Outbox   `json:"outbox,omitzero"`
 
 	// What a replay of the events of the commit needs to be the same.
 	After  Version  `json:"after,omitempty"`  // version of the checkpoint that it was committed on top of; 0: there was none
@@ -62,9 +63,10 @@ type Commit struct {
 	Checkpoint Checkpoint // its Version must be greater than that of every commit before
 	Writes     []Write    // of the state, at most one for a key
 	Letters    []Write    // of events that are set aside, by LetterRow; not bound by Limit
-	Emits      []Emit
+	Outbox     []Write    // of events to publish, by OutboxKey
 	// Since, when not zero, is an older version that the writes are made on top of. What
-	// was changed after it, and Writes does not change, becomes again what it was then.
+	// was changed after it, and Writes does not change, becomes again what it was then; but
+	// the outbox stays as it is.
 	// Views of the commits in between stay as they are. Such a commit may hold more
 	// than Limit.
 	Since Version
@@ -102,6 +104,8 @@ type View interface {
 	Version() Version
 	// Letters are the events that were set aside, by LetterRow.
 	Letters() Rows
+	// Outbox are the emitted events that are not known to be published, by OutboxKey.
+	Outbox() Rows
 	Close()
 }
 

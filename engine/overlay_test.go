@@ -16,6 +16,7 @@ type mapView map[string]string
 func (v mapView) Version() Version { return 0 }
 func (v mapView) Close()           {}
 func (v mapView) Letters() Rows    { return nil }
+func (v mapView) Outbox() Rows     { return nil }
 
 func (v mapView) Get(key []byte) ([]byte, bool, error) {
 	value, ok := v[string(key)]

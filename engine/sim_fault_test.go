@@ -237,6 +237,8 @@ func (v *simView) Close() { v.View.Close(); v.close() }
 
 func (v *simView) Letters() engine.Rows { return simRows{v.View.Letters(), v.keyspace} }
 
+func (v *simView) Outbox() engine.Rows { return simRows{v.View.Outbox(), v.keyspace} }
+
 func (v *simView) Get(key []byte) ([]byte, bool, error) {
 	return simRows{v.View, v.keyspace}.Get(key)
 }

@@ -53,4 +53,5 @@ type rowsOnly struct{ Rows }
 
 func (rowsOnly) Version() Version { return 0 }
 func (rowsOnly) Letters() Rows    { return nil }
+func (rowsOnly) Outbox() Rows     { return nil }
 func (rowsOnly) Close()           {}

@@ -85,7 +85,7 @@ func (k *Keyspace) takeRow(t *taken, tally *engine.Tally, in engine.Import, step
 		t.streams[step] = append(t.streams[step], r.Value...)
 		return tally.Add(step, r, nil, false)
 	}
-	row := rowKey(r.Kind == engine.OfLetters, string(r.Key))
+	row := rowKey(kindOf(r.Kind), string(r.Key))
 	old, had := k.getLocked(row, ^engine.Version(0))
 	if all := t.rows[row]; len(all) > 0 {
 		old, had = all[len(all)-1].value, all[len(all)-1].present
@@ -106,6 +106,7 @@ func (k *Keyspace) countLocked(steps []engine.Checkpoint, first int, t taken, la
 		} else if len(ck.Memories) > 0 && (len(last.Memories) == 0 || last.Memories[0].Version != ck.Memories[0].Version) {
 			return fmt.Errorf("%w: the keyspace does not have the memory snapshot at version %d", engine.ErrBase, ck.Memories[0].Version)
 		}
+		ck.Outbox = last.Outbox // it is no part of what is transferred
 		all, last = append(all, ck), ck
 	}
 	for row, revisions := range t.rows {

@@ -86,10 +86,13 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 		k.takeBackLocked(c.Since, ck.Version)
 	}
 	for _, w := range c.Writes {
-		k.setLocked(rowKey(false, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
+		k.setLocked(rowKey(ofState, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
 	}
 	for _, w := range c.Letters {
-		k.setLocked(rowKey(true, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
+		k.setLocked(rowKey(ofLetters, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
+	}
+	for _, w := range c.Outbox {
+		k.setLocked(rowKey(ofOutbox, w.Key), revision{ck.Version, bytes.Clone(w.Value), !w.Delete})
 	}
 	if c.Memory != nil {
 		ck.Memories = k.remember(ck, c.Memory, c.KeepMemories)
@@ -101,7 +104,7 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 // takeBackLocked makes everything changed since a version what it was then.
 func (k *Keyspace) takeBackLocked(since, at engine.Version) {
 	for key, revisions := range k.rows {
-		if revisions[len(revisions)-1].version > since {
+		if revisions[len(revisions)-1].version > since && !strings.HasPrefix(key, ofOutbox) {
 			value, present := k.getLocked(key, since)
 			k.setLocked(key, revision{at, value, present})
 		}
@@ -174,7 +177,7 @@ func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list 
 		}
 	}
 	for _, row := range slices.Sorted(maps.Keys(k.rows)) {
-		key, ours := strings.CutPrefix(row, rowKey(kind == engine.OfLetters, ""))
+		key, ours := strings.CutPrefix(row, rowKey(kindOf(kind), ""))
 		within := func(r revision) bool { return r.version > after && r.version <= at }
 		if ours && slices.ContainsFunc(k.rows[row], within) {
 			value, present := k.getLocked(row, at)
@@ -371,7 +374,7 @@ func (k *Keyspace) Any(v engine.Version) engine.View {
 
 func (k *Keyspace) viewLocked(v engine.Version) engine.View {
 	count(k.open, v, 1)
-	return &view{rows: rows{k, v, false}, keyspace: k, version: v}
+	return &view{rows: rows{k, v, ofState}, keyspace: k, version: v}
 }
 
 type view struct {
@@ -383,7 +386,9 @@ type view struct {
 
 func (v *view) Version() engine.Version { return v.version }
 
-func (v *view) Letters() engine.Rows { return rows{v.keyspace, v.version, true} }
+func (v *view) Letters() engine.Rows { return rows{v.keyspace, v.version, ofLetters} }
+
+func (v *view) Outbox() engine.Rows { return rows{v.keyspace, v.version, ofOutbox} }
 
 func (v *view) Close() {
 	if !v.closed.Swap(true) {
@@ -393,25 +398,34 @@ func (v *view) Close() {
 	}
 }
 
-// rows are the state, or the letters, at a version.
+// rows are those of a kind at a version.
 type rows struct {
 	keyspace *Keyspace
 	version  engine.Version
-	letters  bool
+	kind     string
 }
 
-// rowKey is where a key of the state, or of the letters, is kept.
-func rowKey(letter bool, key string) string {
-	if letter {
-		return "l" + key
+// The kinds of rows.
+const (
+	ofState   = "s"
+	ofLetters = "l"
+	ofOutbox  = "o"
+)
+
+func kindOf(k engine.RowKind) string {
+	if k == engine.OfLetters {
+		return ofLetters
 	}
-	return "s" + key
+	return ofState
 }
+
+// rowKey is where a key of a kind is kept.
+func rowKey(kind, key string) string { return kind + key }
 
 func (r rows) Get(key []byte) ([]byte, bool, error) {
 	r.keyspace.mu.Lock()
 	defer r.keyspace.mu.Unlock()
-	value, ok := r.keyspace.getLocked(rowKey(r.letters, string(key)), r.version)
+	value, ok := r.keyspace.getLocked(rowKey(r.kind, string(key)), r.version)
 	return bytes.Clone(value), ok, nil
 }
 
@@ -430,7 +444,7 @@ func (r rows) among(prefix, after []byte) (list [][2]string) {
 	r.keyspace.mu.Lock()
 	defer r.keyspace.mu.Unlock()
 	for _, row := range slices.Sorted(maps.Keys(r.keyspace.rows)) {
-		key, ours := strings.CutPrefix(row, rowKey(r.letters, ""))
+		key, ours := strings.CutPrefix(row, rowKey(r.kind, ""))
 		if !ours || !strings.HasPrefix(key, string(prefix)) || len(after) > 0 && key <= string(after) {
 			continue
 		}

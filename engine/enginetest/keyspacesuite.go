@@ -33,6 +33,7 @@ func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Key
 		{"durable follows sync", durable},
 		{"a commit may take back what came after an older one", takesBack},
 		{"letters are apart from the state", lettersApart},
+		{"the outbox is apart, and is not taken back", outboxApart},
 		{"pinned versions stay readable", pinned},
 		{"history stays readable as long as it is kept", keepsHistory},
 		{"nothing is kept unasked", keepsNothing},

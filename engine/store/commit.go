@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -50,11 +51,14 @@ func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
 		}
 		c.Writes = nil
 	}
-	if k.outgrows(c.Writes) {
+	if k.outgrows(c.Writes, c.Outbox) {
 		if err := k.writeAhead(ck.Version, states, c.Writes); err != nil {
 			return fmt.Errorf("write %d rows: %w", len(c.Writes), err)
 		}
-		c.Writes = nil
+		if err := k.writeAhead(ck.Version, outbox, c.Outbox); err != nil {
+			return fmt.Errorf("write %d events to publish: %w", len(c.Outbox), err)
+		}
+		c.Writes, c.Outbox = nil, nil
 	}
 	if err := k.writeAhead(ck.Version, letters, c.Letters); err != nil {
 		return fmt.Errorf("write %d events set aside: %w", len(c.Letters), err)
@@ -68,12 +72,14 @@ func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
 }
 
 // outgrows reports whether writes might not fit a transaction. A quarter of it is left
-// for what comes with them: parts of large values, emitted events, the checkpoint.
-func (k *Keyspace) outgrows(writes []engine.Write) bool {
+// for what comes with them: parts of large values, the checkpoint.
+func (k *Keyspace) outgrows(all ...[]engine.Write) bool {
 	rows, bytes := k.db.MaxBatchCount()/4*3, k.db.MaxBatchSize()/4*3
-	for _, w := range writes {
-		rows -= 1 + int64(chunks(len(w.Value))) + int64(chunks(w.OldSize))
-		bytes -= int64(writeOverhead + len(w.Key) + len(w.Value))
+	for _, writes := range all {
+		for _, w := range writes {
+			rows -= 1 + int64(chunks(len(w.Value))) + int64(chunks(w.OldSize))
+			bytes -= int64(writeOverhead + len(w.Key) + len(w.Value))
+		}
 	}
 	return rows < 0 || bytes < 0
 }
@@ -94,6 +100,7 @@ func (k *Keyspace) takeBack(at engine.Version, c engine.Commit) error {
 	if err != nil {
 		return err
 	}
+	changed = slices.DeleteFunc(changed, func(l leftover) bool { return l.key[0] == outbox.row || l.key[0] == outbox.chunk })
 	batch := k.db.NewWriteBatchAt(uint64(at))
 	defer batch.Cancel()
 	if err := k.restore(batch, c.Since, changed); err != nil {
@@ -134,13 +141,8 @@ func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error 
 			return err
 		}
 	}
-	for _, e := range c.Emits {
-		b, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		key := outboxKey(e)
-		if err := tx.Set(key, seal(key, kindInline, b)); err != nil {
+	for _, w := range c.Outbox {
+		if err := outbox.write(tx, w); err != nil {
 			return err
 		}
 	}

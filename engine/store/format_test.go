@@ -189,7 +189,6 @@ func keptHistory(t *testing.T, ks engine.Keyspace) model {
 		ck.Memories = last.Memories
 		if sequence%2 == 1 {
 			c.Memory, c.KeepMemories = [][]byte{fmt.Appendf(nil, "memory %d", n), {}, lines("memory", 50_000)}, 2
-			c.Emits = []engine.Emit{{Cause: sequence, Index: 1, Subject: "out", Data: []byte("d")}}
 		}
 		c.Checkpoint = ck
 		var err error

@@ -195,6 +195,7 @@ func (t *intake) end() error {
 		return err
 	}
 	ck := t.in.Steps[t.step]
+	ck.Outbox = t.last.Outbox // it is no part of what is transferred
 	if ck.Memories, err = t.memories(ck); err != nil {
 		return err
 	}

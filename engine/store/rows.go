@@ -37,6 +37,7 @@ type space struct{ row, chunk byte }
 var (
 	states  = space{'s', 'c'}
 	letters = space{'l', 'd'}
+	outbox  = space{'e', 'f'} // emitted events
 )
 
 func (t space) key(key []byte) []byte { return append([]byte{t.row}, key...) }
@@ -45,11 +46,6 @@ func (t space) chunkKey(key []byte, index int) []byte {
 	k := make([]byte, 0, 1+len(key)+4)
 	k = append(append(k, t.chunk), key...)
 	return binary.BigEndian.AppendUint32(k, uint32(index))
-}
-
-func outboxKey(e engine.Emit) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{'o'}, e.Cause)
-	return binary.BigEndian.AppendUint32(k, uint32(e.Index))
 }
 
 func memoryKey(v engine.Version, index int) []byte {

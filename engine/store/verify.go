@@ -41,6 +41,9 @@ func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
 	if err := engine.ReadLetters(v, 0, func(engine.Letter) bool { return true }); err != nil {
 		return ck, err
 	}
+	if err := engine.ReadOutbox(v, func(engine.OutboxRow) bool { return true }); err != nil {
+		return ck, err
+	}
 	for _, m := range ck.Memories {
 		if _, err := ks.Memory(m); err != nil {
 			return ck, err

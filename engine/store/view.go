@@ -35,6 +35,9 @@ func (v *view) Close() { v.release() }
 // Letters implements engine.View.
 func (v *view) Letters() engine.Rows { return rowsOf{v, letters} }
 
+// Outbox implements engine.View.
+func (v *view) Outbox() engine.Rows { return rowsOf{v, outbox} }
+
 // Get implements engine.View.
 func (v *view) Get(key []byte) (value []byte, ok bool, err error) { return rowsOf{v, states}.Get(key) }
 
@@ -93,8 +96,11 @@ func (r rowsOf) complete(rows int64) error {
 		return err
 	}
 	want, what := ck.Keys, "keys"
-	if r.space == letters {
+	switch r.space {
+	case letters:
 		want, what = ck.Aside.Letters, "events set aside"
+	case outbox:
+		want, what = ck.Outbox.Rows, "events to publish"
 	}
 	if rows != want {
 		return fmt.Errorf("scan at %d found %d %s, the checkpoint counts %d: %w", r.version.Sequence(), rows, what, want, engine.ErrCorrupt)
