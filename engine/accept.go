@@ -65,6 +65,9 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 		return a, &refusedError{err}
 	}
 	err = s.catalog.Update(s.spec.Name, func(r *CatalogRecord) error { r.Accepted = append(r.Accepted, a); return nil })
+	if err == nil && changed.Code != "events-lost" {
+		err = s.beginAnew(a.To)
+	}
 	if err != nil {
 		return a, &refusedError{fmt.Errorf("note what is accepted: %w", err)}
 	}

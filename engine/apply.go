@@ -169,6 +169,9 @@ func (s *session) between(ctx context.Context) error {
 	if err := s.commitIfDue(ctx); err != nil {
 		return err
 	}
+	if !s.repeats() && s.outboxFull() != nil {
+		return &sourceError{errMoved} // the rest is read again
+	}
 	return s.makeRoom(ctx)
 }
 
@@ -240,7 +243,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	s.first.begin(ctx, read, s.lastCall)
 	s.calls(p.first, p.last.Sequence)
 	began := time.Now()
-	err := s.partitions.apply(ctx, p.records)
+	err := s.partitions.apply(ctx, p.records, s.emitted)
 	took := time.Since(began)
 	s.first.end(read)
 	s.lastCall = took

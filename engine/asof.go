@@ -193,6 +193,15 @@ func (v *pastView) Version() Version { return v.version }
 // Letters implements View.
 func (v *pastView) Letters() Rows { return v.letters }
 
+// Outbox implements View. What waits to be published is of the present only.
+func (v *pastView) Outbox() Rows { return noRows{} }
+
+// noRows has none.
+type noRows struct{}
+
+func (noRows) Get([]byte) ([]byte, bool, error)                             { return nil, false, nil }
+func (noRows) Scan(_, _ []byte, _ func(key, value []byte) bool) (err error) { return nil }
+
 // Close implements View.
 func (v *pastView) Close() { v.close() }
 

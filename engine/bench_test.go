@@ -28,6 +28,7 @@ type bench struct {
 	catalog *enginetest.Catalog
 	leaser  engine.Leaser
 	space   engine.Space
+	outlet  *enginetest.Outlet // nil: nothing is published
 
 	declared map[string]engine.Spec // that were declared, by their declarations
 }
@@ -84,10 +85,14 @@ func (b *bench) start(specs ...engine.Spec) *running {
 // startOn starts on another store than the bench's.
 func (b *bench) startOn(store engine.Store, specs ...engine.Spec) *running {
 	b.t.Helper()
-	e := engine.New(engine.Options{
+	o := engine.Options{
 		Source: b.server, Store: store, Catalog: b.catalog, Leaser: b.leaser, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Space: b.space, Reserve: 1000 << 20, Restore: b.restore,
-	})
+	}
+	if b.outlet != nil {
+		o.Outlet = b.outlet
+	}
+	e := engine.New(o)
 	r := &running{Engine: e, t: b.t, bench: b}
 	for _, s := range specs {
 		r.declare(s)
@@ -426,14 +431,14 @@ func TestAwaitEnd(t *testing.T) {
 	})
 }
 
-// Unknown names and modules that emit are refused.
+// Unknown names are refused, and modules that emit where nothing is published.
 func TestRefusals(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		e := b.start(spec(ledgerModule))
 		emits := *ledgerModule
 		emits.Emits = true
-		if _, err := e.Declare(t.Context(), spec(&emits, func(s *engine.Spec) { s.Name = "q" })); err == nil || !strings.Contains(err.Error(), "emit") {
-			t.Errorf("a module that emits: %v", err)
+		if _, err := e.Declare(t.Context(), spec(&emits, func(s *engine.Spec) { s.Name, s.Emit.Subjects = "q", []string{"out.>"} })); err == nil || !strings.Contains(err.Error(), "publishes nothing") {
+			t.Errorf("a module that emits, without an outlet: %v", err)
 		}
 		for what, err := range map[string]error{
 			"status": second(e.Status("none")), "read": second(e.Read("none")), "pause": e.Pause("none"),

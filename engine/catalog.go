@@ -25,6 +25,7 @@ type CatalogRecord struct {
 	Changes     []Change           `json:"changes,omitempty"` // oldest first, the last maxChanges
 	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
 	Origin      *Origin            `json:"origin,omitempty"`
+	Emission    *Emission          `json:"emission,omitempty"` // nil: nothing was ever emitted
 	Accepted    []Acceptance       `json:"accepted,omitempty"` // oldest first
 	Paused      bool               `json:"paused,omitempty"`
 	Rebuilds    int                `json:"rebuilds,omitempty"` // that were asked for

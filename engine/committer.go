@@ -12,6 +12,7 @@ import (
 type committer struct {
 	keyspace Keyspace
 	newest   Version // of all commits
+	outbox   Outbox  // as of that one
 	quota    Quota
 	jobs     chan commitJob    // closed by close
 	done     chan commitResult // one for each job
@@ -29,9 +30,12 @@ type commitJob struct {
 	letters  []Write
 	aside    Aside
 	schema   int
-	runs     string   // identity of what applied the events
-	read     uint64   // events in this keyspace, so far
-	passed   []uint64 // sequences that were skipped
+	runs     string      // identity of what applied the events
+	read     uint64      // events in this keyspace, so far
+	passed   []uint64    // sequences that were skipped
+	trims    []OutboxRow // that are not waiting any more
+	marks    []Mark
+	lineage  string // of what the window emits
 }
 
 type commitResult struct {
@@ -39,13 +43,15 @@ type commitResult struct {
 	checkpoint Checkpoint
 	view       View // of the state after the commit; closed by the receiver
 	took       time.Duration
+	rows       []OutboxRow // that it wrote
+	trimmed    int         // and how many of those not waiting it removed
 	err        error
 }
 
 // startCommitter starts committing on top of a checkpoint, which is the newest, or an
 // older one that the first job goes back to. Of the context it takes the labels only.
-func startCommitter(ctx context.Context, ks Keyspace, q Quota, last Checkpoint, newest Version) *committer {
-	c := &committer{keyspace: ks, quota: q, newest: newest, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
+func startCommitter(ctx context.Context, ks Keyspace, q Quota, last, newest Checkpoint) *committer {
+	c := &committer{keyspace: ks, quota: q, newest: newest.Version, outbox: newest.Outbox, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
 	go labelled(ctx, func(context.Context) { c.run(last) }, labelStage, stageCommit)
 	return c
 }
@@ -85,20 +91,40 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	if r.err = c.quota.check(last, next); r.err != nil {
 		return r
 	}
+	var outbox []Write
+	outbox, r.rows = job.outbox(&next, c.outbox)
 	// A commit is never given up half way: it does not heed the end of the engine.
 	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
-		Checkpoint: next, Writes: job.window.writes(), Letters: job.letters,
+		Checkpoint: next, Writes: job.window.writes(), Letters: job.letters, Outbox: outbox,
 		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
 	if r.err != nil {
 		r.err = &storeError{fmt.Errorf("commit at %d: %w", job.position.Sequence, r.err)}
 		return r
 	}
-	c.newest = r.checkpoint.Version
+	c.newest, c.outbox, r.trimmed = r.checkpoint.Version, r.checkpoint.Outbox, len(job.trims)
 	if r.view, err = c.keyspace.View(r.checkpoint.Version); err != nil {
 		r.err = &storeError{fmt.Errorf("read state at %d: %w", job.position.Sequence, err)}
 	}
 	return r
+}
+
+// outbox is what a commit changes of the outbox, which was something before, and the rows
+// that it adds.
+func (j *commitJob) outbox(next *Checkpoint, before Outbox) (writes []Write, rows []OutboxRow) {
+	next.Outbox = before
+	for i := range j.trims {
+		writes = append(writes, j.trims[i].remove())
+	}
+	for _, e := range j.window.emits {
+		r := OutboxRow{Number: next.Outbox.Next, Lineage: j.lineage, Emit: e}
+		next.Outbox.Next++
+		writes = append(writes, r.write())
+		rows = append(rows, r)
+	}
+	next.Outbox.Rows += int64(len(rows) - len(j.trims))
+	next.Outbox.Marks = j.marks
+	return writes, rows
 }
 
 // replace has a new memory snapshot take the place of damaged ones, and not of sound ones

@@ -110,6 +110,9 @@ func (e *Engine) Declare(ctx context.Context, spec Spec) (Plan, error) {
 	if err := spec.Check(); err != nil {
 		return Plan{}, fmt.Errorf("projection %s: its module %w", spec.Name, err)
 	}
+	if err := e.checkOutlet(ctx, &spec); err != nil {
+		return Plan{}, fmt.Errorf("projection %s: its module %w", spec.Name, err)
+	}
 	p, err := e.lock(ctx, spec.Name)
 	if err != nil {
 		return Plan{}, err

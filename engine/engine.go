@@ -30,6 +30,7 @@ type Engine struct {
 	first   precedence
 	replays chan struct{} // of capacity maxReplays: one for each replay under way
 	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
+	outlet  Outlet        // nil: there is none
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
 
@@ -66,7 +67,7 @@ func New(o Options) *Engine {
 		o.Leaser = SoleNode{}
 	}
 	return &Engine{
-		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, log: o.Log, restore: o.Restore,
+		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),

@@ -137,6 +137,11 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 		if err := s.commitIfDue(ctx); err != nil {
 			return err
 		}
+		ready := reader.Ready()
+		if full := s.outboxFull(); full != nil && !s.repeats() {
+			s.enter(Stalled, full.text, full.hint)
+			ready, idle.last = nil, time.Now()
+		}
 		var landed <-chan commitResult
 		if s.inFlight {
 			landed = s.committer.done
@@ -147,10 +152,14 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 			return ctx.Err()
 		case r := <-landed:
 			err = s.landed(r)
-		case <-reader.Ready():
+		case <-ready:
 			err = s.take(ctx, reader, idle)
 		case <-s.ordered:
 		case <-idle.timer.C:
+			if ready == nil {
+				idle.restart() // it does not wait for the reader
+				break
+			}
 			err = s.idle(ctx, reader, idle)
 		}
 		if err != nil {
@@ -175,8 +184,8 @@ func (s *session) commitIfDue(ctx context.Context) error {
 		}
 	}
 	memory := s.memoryDue()
-	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window() || s.historyDue())
-	if !fresh && !memory {
+	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window() || s.historyDue() || s.outboxFull() != nil)
+	if !fresh && !memory && !s.trimDue() {
 		return nil
 	}
 	return s.cut(ctx, memory)

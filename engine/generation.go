@@ -20,6 +20,9 @@ type generation struct {
 	stop context.CancelFunc // of the goroutine that runs it; nil: none does
 	done chan struct{}      // closed when that has ended
 
+	stopRelay context.CancelFunc // of the goroutine that publishes what it emits; nil: none does
+	relayed   chan struct{}      // closed when that has ended
+
 	closing bool // it is being closed
 
 	answers *answers // instances that answer queries; nil: there are none
@@ -115,6 +118,7 @@ func (e *Engine) respec(ctx context.Context, projection string, g *GenerationRec
 // startLocked runs a generation, if this node is to run the projection. The lock is the
 // projection's. One that runs already goes on.
 func (p *projection) startLocked(g *generation) {
+	p.startRelayLocked(g)
 	if p.leased == nil || p.withdrawn || g.failed != nil || g.spec == nil || g.stop != nil {
 		return
 	}
@@ -130,8 +134,38 @@ func (p *projection) startLocked(g *generation) {
 	})
 }
 
+// startRelayLocked publishes what a generation emits, also when it does not run any more.
+func (p *projection) startRelayLocked(g *generation) {
+	if p.leased == nil || p.withdrawn || g.keyspace == nil || g.stopRelay != nil || p.engine.outlet == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(p.leased)
+	done := make(chan struct{})
+	g.stopRelay, g.relayed = stop, done
+	p.running.Go(func() {
+		defer close(done)
+		labelled(ctx, g.runner.relay, labelProjection, p.name, labelStage, stageRelay)
+	})
+}
+
+// haltRelay ends the goroutine that publishes what a generation emits.
+func (p *projection) haltRelay(g *generation) {
+	p.mu.Lock()
+	stop, done := g.stopRelay, g.relayed
+	p.mu.Unlock()
+	if stop == nil {
+		return
+	}
+	stop()
+	<-done
+	p.mu.Lock()
+	g.stopRelay, g.relayed = nil, nil
+	p.mu.Unlock()
+}
+
 // halt ends the goroutine that runs a generation, when what it applied is committed.
 func (p *projection) halt(g *generation) {
+	p.haltRelay(g)
 	p.mu.Lock()
 	stop, done := g.stop, g.done
 	p.mu.Unlock()

@@ -16,7 +16,8 @@ const (
 	stageApply  = "apply" // the runner's goroutine: guest and overlay
 	stageCommit = "commit"
 	stageRead   = "read"
-	stageKeep   = "keep" // syncs, and what is done now and then
+	stageRelay  = "relay" // publishes what is emitted
+	stageKeep   = "keep"  // syncs, and what is done now and then
 )
 
 // labelled runs a function with labels beside those that the context has.

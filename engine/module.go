@@ -96,6 +96,7 @@ type State interface {
 type Emit struct {
 	Cause   uint64 // sequence of the event that caused it
 	Index   int    // its place among the emits of that event, from 0
+	Event   int    // index in the batch of the record that caused it
 	Subject string
 	Headers []byte // as in a record, see sdk/abi
 	Data    []byte

@@ -286,7 +286,7 @@ func (w *orderWork) again(ctx context.Context, l Letter) error {
 	records, err := w.retried(ctx, l.Event)
 	fuel := w.chain.fuel()
 	if err == nil && len(records) > 0 {
-		err = w.partitions.apply(ctx, records)
+		err = w.partitions.apply(ctx, records, w.emitted)
 		fuel = w.partitions.fuel()
 	}
 	if err == nil {

@@ -183,7 +183,27 @@ func (o *overlay) replace(it *item, value []byte) {
 // Emit implements State.
 func (o *overlay) Emit(e Emit) error {
 	o.emits = append(o.emits, e)
-	o.bytes += writeOverhead + len(e.Subject) + len(e.Headers) + len(e.Data)
+	o.bytes += e.weight()
+	return o.fits()
+}
+
+// dress gives what the batch under way emitted its final form, and takes out what is not to
+// be published.
+func (o *overlay) dress(fn func(e *Emit) (keep bool, err error)) error {
+	kept := o.emits[:o.before.emits]
+	for _, e := range o.emits[o.before.emits:] {
+		o.bytes -= e.weight()
+		keep, err := fn(&e)
+		if err != nil {
+			return err
+		}
+		if keep {
+			o.bytes += e.weight()
+			kept = append(kept, e)
+		}
+	}
+	clear(o.emits[len(kept):])
+	o.emits = kept
 	return o.fits()
 }
 

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ type partition struct {
 	overlay  *overlay
 
 	records []byte // its share of the piece under way
+	places  []int  // of those in the piece
 	err     error
 }
 
@@ -80,12 +80,16 @@ func (ps partitions) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// apply runs the guest on records, all of them or none.
-func (ps partitions) apply(ctx context.Context, records []byte) error {
+// apply runs the guest on records, all of them or none. What it emits is passed on to
+// dress, with the records that it is about.
+func (ps partitions) apply(ctx context.Context, records []byte, dress dresser) error {
 	for _, p := range ps {
 		p.overlay.begin()
 	}
 	err := ps.run(ctx, records)
+	if err == nil {
+		err = ps.dress(records, dress)
+	}
 	if err != nil {
 		for _, p := range ps {
 			p.overlay.rollback()
@@ -119,15 +123,16 @@ func (ps partitions) run(ctx context.Context, records []byte) error {
 // deal hands each record to the partition of its key.
 func (ps partitions) deal(records []byte) error {
 	for _, p := range ps {
-		p.records = p.records[:0]
+		p.records, p.places = p.records[:0], p.places[:0]
 	}
-	for len(records) > 0 {
+	for n := 0; len(records) > 0; n++ {
 		e, rest, err := abi.Next(records)
 		if err != nil {
 			return fmt.Errorf("read batch: %w", err)
 		}
 		p := ps[share(e.Key, len(ps))]
 		p.records = append(p.records, records[:len(records)-len(rest)]...)
+		p.places = append(p.places, n)
 		records = rest
 	}
 	return nil
@@ -148,8 +153,8 @@ func (ps partitions) cut() (*window, error) {
 	for _, p := range ps {
 		p.overlay.cut(w)
 	}
-	if len(ps) > 1 { // in the order of one instance
-		slices.SortFunc(w.emits, func(a, b Emit) int { return cmp.Or(cmp.Compare(a.Cause, b.Cause), cmp.Compare(a.Index, b.Index)) })
+	if len(ps) > 1 {
+		inOrder(w.emits)
 	}
 	return w, nil
 }

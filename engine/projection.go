@@ -85,6 +85,7 @@ func (p *projection) generationsLocked() []*generation {
 func (p *projection) setRolesLocked(live, candidate, previous *generation) {
 	before := p.generationsLocked()
 	p.live, p.candidate, p.previous = live, candidate, previous
+	p.grantLocked()
 	now := p.generationsLocked()
 	for _, g := range now {
 		g.runner.background.Store(g != live)
@@ -130,6 +131,7 @@ func (p *projection) runUnder(ctx context.Context, lease Lease) {
 	defer p.mu.Unlock()
 	for _, g := range p.generationsLocked() {
 		g.stop, g.done = nil, nil
+		g.stopRelay, g.relayed = nil, nil
 	}
 }
 
@@ -219,7 +221,9 @@ func (p *projection) closeUnread() error {
 	defer p.mu.Unlock()
 	var errs []error
 	for {
-		i := slices.IndexFunc(p.leaving, func(g *generation) bool { return g.stop == nil && !g.closing && p.readings[g.keyspace] == 0 })
+		i := slices.IndexFunc(p.leaving, func(g *generation) bool {
+			return g.stop == nil && g.stopRelay == nil && !g.closing && p.readings[g.keyspace] == 0
+		})
 		if i < 0 {
 			return errors.Join(errs...)
 		}
@@ -399,6 +403,7 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 		g.stream.known().report(s, g.spec.asked())
 	}
 	g.runner.report(s)
+	g.runner.reportEmits(s)
 	if g.failed != nil {
 		return
 	}
@@ -444,7 +449,7 @@ func (p *projection) awaitSequence(ctx context.Context, sequence uint64) error {
 		p.mu.Lock()
 		live, candidate := p.live, p.candidate
 		p.mu.Unlock()
-		err := p.awaitGeneration(ctx, live, func() bool { return live.runner.reached(sequence) })
+		err := p.awaitGeneration(ctx, live, func() bool { return live.runner.reached(sequence) && live.runner.outbox.isEmpty() })
 		if candidate != nil && ctx.Err() == nil {
 			cerr := p.awaitGeneration(ctx, candidate, func() bool { return candidate.runner.reached(sequence) && !p.takesOver(candidate) })
 			err = errors.Join(err, cerr)

@@ -29,6 +29,9 @@ var (
 	ErrIncomparable = errors.New("cannot be compared")
 	// ErrDiffers says that a candidate's state is another one than the one that is read.
 	ErrDiffers = errors.New("state differs")
+	// ErrUnpublished says that what the generation that is read has emitted cannot be
+	// published yet: it is, before another one takes over.
+	ErrUnpublished = errors.New("emitted events wait to be published")
 )
 
 // Promotion is what was done.
@@ -76,11 +79,19 @@ func (p *projection) exchange(ctx context.Context, role Role, accept func(live, 
 	if err := p.ready(live, other, role); err != nil {
 		return Promotion{}, err
 	}
+	if trouble, _ := live.runner.outbox.troubled(); trouble != "" { // nobody is to stand still for that
+		if err := p.undrained(live); err != nil {
+			return Promotion{}, err
+		}
+	}
 	at, letGo, err := p.meet(ctx, live, other)
 	if err != nil {
 		return Promotion{}, err
 	}
 	defer letGo()
+	if err := p.drain(ctx, live); err != nil {
+		return Promotion{}, err
+	}
 	if accept != nil {
 		if err := accept(live.runner.Published(), other.runner.Published()); err != nil {
 			return Promotion{}, err
@@ -90,7 +101,11 @@ func (p *projection) exchange(ctx context.Context, role Role, accept func(live, 
 	if _, err := other.keyspace.Sync(ctx); err != nil {
 		return Promotion{}, fmt.Errorf("make %s durable: %w", other.id, err)
 	}
-	return p.turn(live, other, role, at)
+	pass, err := p.handOver(live, other, at)
+	if err != nil {
+		return Promotion{}, err
+	}
+	return p.turn(live, other, role, at, pass)
 }
 
 // pair returns the generation that is read and the one of a role.
@@ -118,6 +133,8 @@ func (p *projection) ready(live, other *generation, role Role) error {
 	case state == Live && !comparable(live, other):
 		return nil
 	case state == Live && (live.runner.stopped() == nil || is.Sequence >= min(was.Sequence, other.runner.knownEnd())):
+		return nil
+	case state == Stalled && other.runner.outbox.isFull() && is.Sequence >= was.Sequence: // it waits for this
 		return nil
 	case state == Halted && role == RolePrevious && live.runner.stopped() != nil && is.Sequence >= was.Sequence:
 		return nil
@@ -198,8 +215,9 @@ func (p *projection) hold(ctx context.Context, g *generation, at uint64) (uint64
 	return stands, nil
 }
 
-// turn lets readers see another generation. Both stand still.
-func (p *projection) turn(live, other *generation, role Role, at uint64) (Promotion, error) {
+// turn lets readers see another generation, to which the right to emit passes. Both stand
+// still.
+func (p *projection) turn(live, other *generation, role Role, at uint64, pass func(*CatalogRecord)) (Promotion, error) {
 	done := Promotion{Projection: p.name, From: live.id, To: other.id, Sequence: at}
 	kind, keep := Promoted, true
 	var old *generation
@@ -224,6 +242,7 @@ func (p *projection) turn(live, other *generation, role Role, at uint64) (Promot
 			is.Retired, is.Declined = time.Time{}, false
 		}
 		r.Live = other.id
+		pass(r)
 		r.note(Change{Kind: kind, Generation: other.id, Module: is.Module, Sequence: at, Text: "from " + live.id})
 		switch {
 		case role == RolePrevious:
@@ -297,7 +316,7 @@ func (p *projection) promoteItself(ctx context.Context) error {
 		candidate.runner.changes()
 		p.log.Warn("candidate does not take over: its state is not the one that is read", "generation", candidate.id, "hint", "compare them with: engine diff "+p.name)
 		return nil
-	case errors.Is(err, ErrBehind), errors.Is(err, ErrNoGeneration), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrBehind), errors.Is(err, ErrUnpublished), errors.Is(err, ErrNoGeneration), errors.Is(err, context.DeadlineExceeded):
 		return nil // the next time
 	}
 	return err

@@ -10,9 +10,16 @@ import (
 
 // openSession restores an instance and the state it goes on from.
 func (r *Runner) openSession(ctx context.Context) (*session, error) {
+	r.current.Store(r.spec)
+	if err := r.beginEmission(ctx); err != nil {
+		return nil, err
+	}
 	ck, err := r.recover(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := r.outbox.load(r.keyspace, ck); err != nil {
+		return nil, &storeError{fmt.Errorf("read what waits to be published: %w", err)}
 	}
 	ps, err := openPartitions(ctx, r.spec)
 	if err != nil {
@@ -35,7 +42,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err := s.loadAside(ck.Aside.Skipped); err != nil {
 		return nil, errors.Join(&storeError{err}, ps.close(ctx))
 	}
-	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, ck, s.newest.Version)
+	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, ck, s.newest)
 	s.applied.Module = r.spec.Module.Digest()
 	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
 	s.memoryAt.time = s.cutTime

@@ -20,6 +20,7 @@ const (
 // applying and committing overlap: the reader reads ahead, the runner's goroutine
 // owns the instance and applies, a committer commits what was applied before.
 type Runner struct {
+	name     string
 	spec     *Spec
 	source   Source
 	keyspace Keyspace
@@ -28,7 +29,11 @@ type Runner struct {
 	first    *precedence
 	log      *slog.Logger
 
-	background atomic.Bool // its generation is not the one that is read
+	background atomic.Bool            // its generation is not the one that is read
+	rights     atomic.Pointer[rights] // of its generation; nil: none yet
+	current    atomic.Pointer[Spec]   // that a session runs, or will; for other goroutines
+	outlet     Outlet                 // nil: there is none
+	outbox     outbox
 
 	// Owned by the goroutine of Run; they outlive a session.
 	plan        plan
@@ -42,7 +47,9 @@ type Runner struct {
 
 // newRunner makes a runner. The keyspace stays the caller's.
 func newRunner(spec *Spec, e *Engine, ks Keyspace, log *slog.Logger) *Runner {
-	return &Runner{spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, monitor: newMonitor()}
+	r := &Runner{name: spec.Name, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, monitor: newMonitor()}
+	r.current.Store(spec)
+	return r
 }
 
 // Run follows the stream until ctx ends, and returns when everything applied is

@@ -120,6 +120,7 @@ func (s *session) landed(r commitResult) error {
 	s.inFlight = false
 	if r.err != nil {
 		s.broken = true
+		s.outbox.forget()
 		// It may be committed all the same, and what was there before no longer be kept.
 		if ck, err := s.keyspace.Latest(); err == nil {
 			s.publish(ck)
@@ -127,6 +128,7 @@ func (s *session) landed(r commitResult) error {
 		return r.err
 	}
 	s.took = r.took
+	s.outbox.committed(r.rows, r.trimmed, r.checkpoint.Version)
 	s.countCommit(r.checkpoint) // before the version that was read so far is let go
 	s.partitions.committed(r.window, r.view)
 	s.passVerdicts(r.checkpoint)
@@ -150,6 +152,8 @@ func (s *session) commitAlone(ctx context.Context) error {
 
 func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
 	job := commitJob{position: s.applied, anchors: s.anchors, keep: keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema, runs: s.runs, read: s.readSoFar()}
+	job.trims, job.marks = s.outbox.trims()
+	job.lineage = s.lineage()
 	if memory {
 		blobs, err := s.partitions[0].instance.Snapshot(ctx)
 		if err != nil {

@@ -47,6 +47,9 @@ type Spec struct {
 
 	Quota Quota // of its state
 
+	Emit   EmitRules
+	Outbox OutboxLimit // of events that wait to be published
+
 	OnError Policy // what becomes of an event that fails; empty: Halt
 	Letters int    // so many events are set aside, at most
 
@@ -129,14 +132,12 @@ func (s *Spec) Check() error {
 	switch {
 	case !has.Applies:
 		return fmt.Errorf("does not export %s: it is an upcaster, and no projection", abi.ExportApply)
-	case has.Emits:
-		return errors.New("imports emit, but this version does not publish emitted events yet: leave the calls of emit out")
 	case s.Partitions > 1 && has.Memory:
 		return fmt.Errorf("keeps state in its own memory (snapshot and restore), which cannot be split: use partitions = 1, not %d", s.Partitions)
 	case s.Partitions > 1 && s.KeyOf == nil:
 		return fmt.Errorf("gets events without a key, by which they could be split: set key, or use partitions = 1, not %d", s.Partitions)
 	}
-	return nil
+	return s.checkEmits()
 }
 
 // closeModules frees the code of the modules, those that can be closed.

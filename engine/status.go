@@ -74,12 +74,13 @@ type Status struct {
 	Interleaved   bool     `json:"stream_order_of_arrival,omitempty"` // from more than one source: their order is that of their arrival, and another one when the stream is built again
 	Warning       string   `json:"warning,omitempty"`                 // what may be wrong though it does not stop the projection, and what to do about it
 
-	Keys      int64  `json:"keys"`
-	Bytes     int64  `json:"bytes"`
-	DiskBytes int64  `json:"disk_bytes"`
-	Digest    Digest `json:"digest"`
-	Aside     Aside  `json:"aside"`                 // events that were not applied
-	Failing   uint64 `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
+	Keys      int64       `json:"keys"`
+	Bytes     int64       `json:"bytes"`
+	DiskBytes int64       `json:"disk_bytes"`
+	Digest    Digest      `json:"digest"`
+	Aside     Aside       `json:"aside"`                 // events that were not applied
+	Emits     *EmitStatus `json:"emits,omitempty"`       // nil: its module emits nothing
+	Failing   uint64      `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
 
 	Events      uint64        `json:"events_applied"` // since the engine started
 	Commits     uint64        `json:"commits"`        // since the engine started
@@ -95,6 +96,24 @@ type Status struct {
 
 	Candidate *GenerationStatus `json:"candidate,omitempty"` // that is built to take over
 	Previous  *GenerationStatus `json:"previous,omitempty"`  // that was read before
+}
+
+// EmitStatus is what is known of the events that a projection emits.
+type EmitStatus struct {
+	Lineage       string    `json:"lineage"`               // part of their IDs
+	SilentThrough uint64    `json:"silent_through_seq"`    // events up to there emit nothing
+	Waiting       int       `json:"waiting"`               // committed, and not known to be published
+	WaitingBytes  int       `json:"waiting_bytes"`         // of headers and data
+	Limit         int       `json:"limit,omitempty"`       // of Waiting; 0: none
+	LimitBytes    int       `json:"limit_bytes,omitempty"` // of WaitingBytes; 0: none
+	Oldest        uint64    `json:"oldest_seq,omitempty"`  // that caused the first that waits; 0: none does
+	Published     uint64    `json:"published"`             // since the engine started
+	PublishedSeq  uint64    `json:"published_seq"`         // that caused the last of them
+	Silent        uint64    `json:"silent"`                // not to be published, since the engine started
+	Trouble       string    `json:"trouble,omitempty"`     // what keeps them from being published
+	Hint          string    `json:"hint,omitempty"`        // what to do about it
+	Since         time.Time `json:"since,omitzero"`        // when the trouble began
+	Warning       string    `json:"warning,omitempty"`     // what a target stream has lost
 }
 
 // GenerationStatus is what is known of a generation that is not the one that is read.

@@ -272,6 +272,7 @@ func emit(c *call, m api.Module, stack []uint64) {
 	err := c.state.Emit(engine.Emit{
 		Cause:   sequence,
 		Index:   c.emits,
+		Event:   int(index),
 		Subject: string(c.bytes(m, abi.ImportEmit, stack[1], stack[2])),
 		Headers: append([]byte(nil), c.bytes(m, abi.ImportEmit, stack[3], stack[4])...),
 		Data:    append([]byte(nil), c.bytes(m, abi.ImportEmit, stack[5], stack[6])...),

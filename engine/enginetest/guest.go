@@ -122,6 +122,7 @@ func (in *instance) Apply(_ context.Context, records []byte, st engine.State) er
 		in.failed = true
 		return &engine.GuestError{Call: "apply", Kind: engine.GuestBuffer, Event: -1, Have: b, Need: len(records)}
 	}
+	emits := &emitting{State: st}
 	for i := 0; len(records) > 0; i++ {
 		if n := in.module.Fuel; n > 0 && i == n {
 			in.failed = true
@@ -129,7 +130,11 @@ func (in *instance) Apply(_ context.Context, records []byte, st engine.State) er
 		}
 		e, rest, err := abi.Next(records)
 		if err == nil {
-			err = in.guest.Event(e, st)
+			if e.Sequence != emits.cause {
+				emits.cause, emits.n = e.Sequence, 0
+			}
+			emits.event = i
+			err = in.guest.Event(e, emits)
 		}
 		if err != nil {
 			in.failed = true
@@ -138,6 +143,20 @@ func (in *instance) Apply(_ context.Context, records []byte, st engine.State) er
 		records = rest
 	}
 	return nil
+}
+
+// emitting is a state that says which event emits.
+type emitting struct {
+	engine.State
+	cause    uint64
+	event, n int
+}
+
+// Emit implements engine.State. Cause, Index and Event are set.
+func (s *emitting) Emit(e engine.Emit) error {
+	e.Cause, e.Event, e.Index = s.cause, s.event, s.n
+	s.n++
+	return s.State.Emit(e)
 }
 
 func asGuest(call string, err error, event int) error {

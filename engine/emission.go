@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Emission is what a projection has emitted, whichever of its generations did: it goes on
+// with the next one that is read. It is not changed in place.
+type Emission struct {
+	// Lineage is a part of the identity of every emitted event. It is another one when the
+	// sequences of the stream mean other events than before.
+	Lineage string `json:"lineage"`
+	// Through is the sequence up to which events emit nothing any more: they are of the
+	// history, or a generation that was read before has emitted what came of them.
+	Through uint64 `json:"through"`
+	// Except are those up to there that were set aside by the generation that was read
+	// before: when they are retried they emit.
+	Except []uint64 `json:"except,omitempty"`
+	// Targets are the streams that were published to, as they were before the first event,
+	// or when a generation took over.
+	Targets []Mark `json:"targets,omitempty"`
+}
+
+func newLineage() string {
+	var b [6]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// silent reports whether an event emits nothing.
+func (e *Emission) silent(cause uint64) bool {
+	if cause > e.Through {
+		return false
+	}
+	_, excepted := slices.BinarySearch(e.Except, cause)
+	return !excepted
+}
+
+// target is the mark of a stream, or nil.
+func (e *Emission) target(stream string) *Mark {
+	i := slices.IndexFunc(e.Targets, func(m Mark) bool { return m.Stream == stream })
+	if i < 0 {
+		return nil
+	}
+	return &e.Targets[i]
+}
+
+// withTarget is the emission with a mark, in place of that of the same stream.
+func (e *Emission) withTarget(m Mark) *Emission {
+	if e == nil {
+		return nil
+	}
+	next := *e
+	next.Targets = slices.DeleteFunc(slices.Clone(e.Targets), func(o Mark) bool { return o.Stream == m.Stream })
+	next.Targets = append(next.Targets, m)
+	return &next
+}
+
+// rights say what a generation may emit.
+type rights struct {
+	live     bool      // it is the generation that is read
+	emission *Emission // nil: the projection has emitted nothing yet
+	// floor is, for a generation that is not read, up to where the one that is has dealt
+	// with the stream for good. What is emitted of later events is kept until that has
+	// passed them, for it may stop before, and this one take over.
+	floor func() uint64
+}
+
+// silent reports whether an event emits nothing, as far as is known.
+func (r *rights) silent(cause uint64) bool {
+	switch {
+	case r == nil:
+		return true
+	case !r.live:
+		return cause <= r.floor()
+	case r.emission == nil:
+		return false
+	}
+	return r.emission.silent(cause)
+}
+
+// mayPublish reports whether what is emitted may be published now.
+func (r *rights) mayPublish() bool { return r != nil && r.live && r.emission != nil }
+
+// grantLocked tells each generation what it may emit. The lock is the projection's.
+func (p *projection) grantLocked() {
+	live := p.live
+	for _, g := range p.generationsLocked() {
+		right := &rights{live: g == live}
+		right.floor = func() uint64 {
+			if live == nil || live.failed != nil || !comparable(live, g) {
+				return math.MaxUint64
+			}
+			return live.keyspace.Durable().Sequence()
+		}
+		// The runner may change the record at the same time, and then its rights.
+		for recorded := p.record().Emission; right.emission != recorded || g.runner.rights.Load() == nil || g.runner.rights.Load().live != right.live; recorded = p.record().Emission {
+			next := *right
+			next.emission = recorded
+			right = &next
+			g.runner.rights.Store(right)
+		}
+		g.runner.changes()
+	}
+}
+
+// beginEmission notes where a projection begins to emit, if its module does and that is
+// not known yet: after what the stream holds, unless the history is to be emitted for, too.
+func (r *Runner) beginEmission(ctx context.Context) error {
+	right := r.rights.Load()
+	if right == nil || !right.live || right.emission != nil || !r.spec.Module.Traits().Emits {
+		return nil
+	}
+	first := &Emission{Lineage: newLineage()}
+	if ck, err := r.keyspace.Latest(); err == nil {
+		first.Through = ck.Position.Sequence
+	}
+	if !r.spec.Emit.History {
+		info, err := r.source.Stream(ctx, r.spec.Stream)
+		if err != nil {
+			return &sourceError{err}
+		}
+		first.Through = max(first.Through, info.Last)
+	}
+	return r.setEmission(func(e *Emission) *Emission {
+		if e != nil {
+			return e
+		}
+		r.log.Info("events after this one emit", "seq", first.Through, "lineage", first.Lineage)
+		return first
+	})
+}
+
+// setEmission changes what is recorded of the projection's emission.
+func (r *Runner) setEmission(change func(e *Emission) *Emission) error {
+	var now *Emission
+	err := r.catalog.Update(r.name, func(rec *CatalogRecord) error {
+		rec.Emission = change(rec.Emission)
+		now = rec.Emission
+		return nil
+	})
+	if err != nil {
+		return &storeError{fmt.Errorf("note what is emitted: %w", err)}
+	}
+	for {
+		old := r.rights.Load()
+		if old == nil {
+			return nil
+		}
+		next := *old
+		next.emission = now
+		if r.rights.CompareAndSwap(old, &next) {
+			r.changes()
+			return nil
+		}
+	}
+}
+
+// handOver is the emission that another generation goes on with, which stands at a
+// sequence. Both stand still, and everything that was emitted is published.
+func (p *projection) handOver(live, other *generation, at uint64) (func(*CatalogRecord), error) {
+	var aside []uint64
+	same := comparable(live, other) && live.runner.State() != Diverged
+	if same {
+		var err error
+		if aside, err = live.letters(); err != nil {
+			return nil, fmt.Errorf("read what %s has set aside: %w", live.id, err)
+		}
+	}
+	stood, marks := live.runner.Published().Position.Sequence, live.runner.outbox.knownMarks()
+	emits := other.spec != nil && other.spec.Module.Traits().Emits
+	return func(r *CatalogRecord) {
+		if r.Emission == nil && !emits {
+			return
+		}
+		next := &Emission{Lineage: newLineage(), Through: at}
+		if was := r.Emission; was != nil {
+			next.Targets = was.Targets
+			if same {
+				next.Lineage = was.Lineage
+				aside = slices.DeleteFunc(aside, was.silent)
+			}
+		}
+		if same {
+			next.Through, next.Except = stood, aside
+			if was := r.Emission; was != nil && was.Through > stood { // it is still in the history
+				next.Through = was.Through
+			}
+		}
+		for _, m := range marks {
+			next = next.withTarget(m)
+		}
+		r.Emission = next
+	}, nil
+}
+
+// letters are the sequences of the events that a generation has set aside, in order.
+func (g *generation) letters() (all []uint64, err error) {
+	ck := g.runner.Published()
+	if ck.Aside.Letters == 0 {
+		return nil, nil
+	}
+	v, err := g.keyspace.View(ck.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	err = ReadLetters(v, 0, func(l Letter) bool { all = append(all, l.Sequence); return true })
+	return all, err
+}

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// trimEvery is how often what is published is removed when nothing else is committed.
+const trimEvery = time.Second
+
+// trimDue reports whether what does not wait any more is to be removed now, though there is
+// nothing else to commit: most of the time it goes with the next commit.
+func (s *session) trimDue() bool {
+	s.dropSilent()
+	return s.outbox.hasDone() && time.Since(s.cutTime) >= trimEvery && s.since == 0
+}
+
+// dropSilent gives up what a generation that is not read kept in case it takes over.
+func (s *session) dropSilent() {
+	if right := s.rights.Load(); right != nil && !right.live && !s.outbox.isEmpty() {
+		s.outbox.drop(right.silent)
+	}
+}
+
+// outboxFull says why no more events are taken; nil: they are. Once it is full it takes
+// half of it to be published for more to be taken.
+func (s *session) outboxFull() *outboxError {
+	limit, was := s.spec.Outbox, s.outbox.isFull()
+	rows, bytes := s.outbox.waiting()
+	staged, stagedBytes := s.partitions.staged()
+	over := func(have, limit int) bool { return limit > 0 && (have >= limit || was && have > limit/2) }
+	what := ""
+	switch {
+	case over(rows+staged, limit.Rows):
+		what = fmt.Sprintf("%d events may be emitted and not published (projection.limits.outbox), and so many are", limit.Rows)
+	case over(bytes+stagedBytes, limit.Bytes):
+		what = fmt.Sprintf("%d bytes may be emitted and not published (projection.limits.outbox_bytes), and so many are", limit.Bytes)
+	}
+	s.outbox.setFull(what != "")
+	if what == "" {
+		return nil
+	}
+	e := &outboxError{text: "no more events are taken: " + what, hint: "it goes on by itself once they are published"}
+	trouble, hint := s.outbox.troubled()
+	switch right := s.rights.Load(); {
+	case right != nil && !right.live:
+		e.text += "; the generation that is read has not come that far"
+		e.hint = "let it go on, or let this one take over"
+	case trouble != "":
+		e.text, e.hint = e.text+": "+trouble, hint
+	}
+	return e
+}
+
+// outboxError says why no more events are taken.
+type outboxError struct{ text, hint string }
+
+// staged is how many events are emitted and not committed, and their bytes.
+func (ps partitions) staged() (rows, bytes int) {
+	for _, p := range ps {
+		rows += len(p.overlay.emits)
+		for i := range p.overlay.emits {
+			bytes += len(p.overlay.emits[i].Headers) + len(p.overlay.emits[i].Data) + len(p.overlay.emits[i].Subject)
+		}
+	}
+	return rows, bytes
+}
+
+// beginAnew has what is emitted from now on belong to another history of the stream, whose
+// events up to a sequence emit nothing.
+func (s *session) beginAnew(through uint64) error {
+	if right := s.rights.Load(); right == nil || !right.live {
+		return nil
+	}
+	return s.setEmission(func(e *Emission) *Emission {
+		if e == nil {
+			return nil
+		}
+		next := *e
+		next.Lineage, next.Through, next.Except = newLineage(), through, nil
+		return &next
+	})
+}
+
+// drain waits until everything that a generation has emitted is published. It stands still.
+func (p *projection) drain(ctx context.Context, g *generation) error {
+	o := &g.runner.outbox
+	if g.keyspace == nil {
+		return nil
+	}
+	if err := g.runner.loadOutbox(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, meetTime)
+	defer cancel()
+	if err := g.runner.await(ctx, o.isEmpty); err != nil {
+		return p.undrained(g)
+	}
+	return nil
+}
+
+// undrained refuses to take the right to emit from a generation that cannot publish what it
+// has emitted.
+func (p *projection) undrained(g *generation) error {
+	rows, _ := g.runner.outbox.waiting()
+	if rows == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%w: %d events that generation %s has emitted are not published yet", ErrUnpublished, rows, g.id)
+	if trouble, _ := g.runner.outbox.troubled(); trouble != "" {
+		err = fmt.Errorf("%w: %s", err, trouble)
+	}
+	return err
+}

@@ -1,0 +1,348 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// relayLimit bounds what is published in one go.
+var relayLimit = ReadLimit{Events: 1000, Bytes: 4 << 20}
+
+// knownSubjects bounds the subjects whose streams a relay remembers.
+const knownSubjects = 10_000
+
+// relay publishes what a generation emits, in the order of its commits, each event once.
+//
+// Nothing is published before what caused it is durable: then whatever the target streams
+// hold of it is in the outbox, or was, after every crash. What is in doubt, after a start or
+// a call that failed, is settled by what the target stream says that it holds; only then
+// does the relay go on.
+type relay struct {
+	*Runner
+	outlet  Outlet
+	streams map[string]string // by subject
+	targets map[string]*relayTarget
+}
+
+// relayTarget is a stream that is published to.
+type relayTarget struct {
+	settled bool              // nothing is in doubt
+	created time.Time         // when the stream was
+	found   map[string]uint64 // where it holds what waits still, by the events' IDs
+}
+
+// relay runs until ctx ends.
+func (r *Runner) relay(ctx context.Context) {
+	if r.outlet == nil {
+		return
+	}
+	y := &relay{Runner: r, outlet: r.outlet, streams: map[string]string{}, targets: map[string]*relayTarget{}}
+	y.loadOutbox(ctx)
+	wait := firstBackOff
+	for y.awaitRows(ctx) == nil {
+		err := y.publishSome(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			wait = firstBackOff
+			y.goesOn()
+			continue
+		}
+		clear(y.streams)
+		if r.outbox.fails(err.Error(), hintOfRelay(err)) {
+			r.log.Warn("emitted events are not published, it is tried again", "error", err)
+			r.changes()
+		}
+		wait = r.backOff(ctx, wait)
+	}
+}
+
+// loadOutbox reads what is stored, which a session may not be opened for soon.
+func (y *relay) loadOutbox(ctx context.Context) {
+	for wait := firstBackOff; ctx.Err() == nil; wait = y.backOff(ctx, wait) {
+		if err := y.Runner.loadOutbox(); err == nil {
+			return
+		}
+	}
+}
+
+// loadOutbox reads what is stored of what is emitted, unless that is known.
+func (r *Runner) loadOutbox() error {
+	ck, err := r.keyspace.Latest()
+	if errors.Is(err, ErrNoCheckpoint) {
+		return nil
+	}
+	if err == nil {
+		err = r.outbox.load(r.keyspace, ck)
+	}
+	if err != nil {
+		return fmt.Errorf("read what waits to be published: %w", err)
+	}
+	return nil
+}
+
+// awaitRows waits until there is something that may be published.
+func (y *relay) awaitRows(ctx context.Context) error {
+	return y.await(ctx, func() bool {
+		return !y.outbox.isEmpty() && !y.isPaused() && y.rights.Load().mayPublish()
+	})
+}
+
+func (y *relay) goesOn() {
+	if y.outbox.fails("", "") {
+		y.log.Info("emitted events are published again")
+	}
+	y.changes()
+}
+
+func (m *monitor) isPaused() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.paused
+}
+
+// hintOfRelay is the way out of what keeps a relay from going on.
+func hintOfRelay(err error) string {
+	var loop *loopError
+	switch {
+	case errors.As(err, &loop):
+		return "emit to another stream, or set allow_loop = true in projection.emit"
+	case errors.Is(err, ErrNoStream):
+		return "create a stream that stores the subject, for instance by a [[stream]] in the configuration; then it goes on by itself"
+	case errors.Is(err, ErrRefused):
+		return "see the limits of the target stream and of the server (max_msg_size, max_bytes, max_payload, permissions); then it goes on by itself"
+	}
+	return "it is tried again by itself, every few seconds"
+}
+
+// publishSome publishes the first of what waits.
+func (y *relay) publishSome(ctx context.Context) error {
+	rows, at := y.outbox.next(relayLimit)
+	if len(rows) == 0 {
+		return nil
+	}
+	if y.keyspace.Durable() < at {
+		if _, err := y.keyspace.Sync(ctx); err != nil {
+			return fmt.Errorf("make what is emitted durable: %w", err)
+		}
+	}
+	right := y.rights.Load()
+	if !right.mayPublish() {
+		return nil
+	}
+	for i := range rows { // of a candidate, before anything was emitted
+		rows[i].Lineage = cmp.Or(rows[i].Lineage, right.emission.Lineage)
+	}
+	rows, parts, err := y.partsOf(ctx, rows, right.emission)
+	if err != nil {
+		return err
+	}
+	through := rows[len(rows)-1].Number
+	var marks []Mark
+	for _, part := range parts {
+		known, mark, err := y.publishPart(ctx, part)
+		if err != nil && known > 0 && len(parts) == 1 {
+			y.settled(part.rows[known-1].Number, parts[0].first(known), []Mark{mark})
+		}
+		if err != nil {
+			return fmt.Errorf("publish to stream %s: %w", part.stream, err)
+		}
+		marks = append(marks, mark)
+	}
+	y.settled(through, parts, marks)
+	return nil
+}
+
+// settled notes that rows up to a number do not wait any more: those of parts are published.
+func (y *relay) settled(through uint64, parts []*relayPart, marks []Mark) {
+	n := 0
+	for _, part := range parts {
+		n += len(part.rows)
+		for i := range part.rows {
+			delete(y.targets[part.stream].found, part.rows[i].id(y.name))
+		}
+	}
+	y.outbox.settled(through, n, marks)
+	y.wake() // the session may wait for room
+}
+
+// relayPart are rows for one stream.
+type relayPart struct {
+	stream string
+	rows   []OutboxRow
+}
+
+func (p *relayPart) first(n int) []*relayPart { return []*relayPart{{p.stream, p.rows[:n]}} }
+
+// partsOf deals out to their streams the rows that are to be published, up to the first
+// event for which there is none.
+func (y *relay) partsOf(ctx context.Context, rows []OutboxRow, e *Emission) (_ []OutboxRow, parts []*relayPart, err error) {
+	streams := make([]string, len(rows))
+	for i, r := range rows {
+		if e.silent(r.Cause) {
+			continue
+		}
+		if streams[i], err = y.streamOf(ctx, r.Subject); err == nil {
+			continue
+		}
+		for i > 0 && rows[i-1].Cause == r.Cause {
+			i--
+		}
+		if i == 0 {
+			return nil, nil, err
+		}
+		rows = rows[:i]
+		break
+	}
+	byStream := map[string]*relayPart{}
+	for i, r := range rows {
+		stream := streams[i]
+		if stream == "" {
+			continue
+		}
+		part := byStream[stream]
+		if part == nil {
+			part = &relayPart{stream: stream}
+			byStream[stream] = part
+			parts = append(parts, part)
+		}
+		part.rows = append(part.rows, r)
+	}
+	return rows, parts, nil
+}
+
+// loopError says that a projection would be fed with its own events.
+type loopError struct{ subject, stream string }
+
+func (e *loopError) Error() string {
+	return fmt.Sprintf("%s would be stored by stream %s, which the projection gets its events from: it would be fed with its own", e.subject, e.stream)
+}
+
+func (y *relay) streamOf(ctx context.Context, subject string) (string, error) {
+	if s, ok := y.streams[subject]; ok {
+		return s, nil
+	}
+	info, err := y.outlet.StreamFor(ctx, subject)
+	if err != nil {
+		return "", fmt.Errorf("find the stream that stores %s: %w", subject, err)
+	}
+	// Subjects that it asks for were held against those it may emit to when it was declared.
+	if s := y.current.Load(); info.Name == s.Stream && !s.Emit.AllowLoop && len(s.asked()) == 0 {
+		return "", &loopError{subject, info.Name}
+	}
+	if len(y.streams) >= knownSubjects {
+		clear(y.streams)
+	}
+	y.streams[subject] = info.Name
+	return info.Name, nil
+}
+
+// publishPart publishes rows to their stream, those that it does not hold yet. It returns how
+// many of them, from the first on, the stream holds for certain, and the mark after those.
+func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m Mark, err error) {
+	target := y.targets[part.stream]
+	if target == nil {
+		target = &relayTarget{}
+		y.targets[part.stream] = target
+	}
+	if !target.settled {
+		if err := y.settle(ctx, part.stream, target); err != nil {
+			return 0, m, err
+		}
+	}
+	var fresh []Message
+	for i := range part.rows {
+		r := &part.rows[i]
+		if id := r.id(y.name); target.found[id] == 0 {
+			fresh = append(fresh, Message{ID: id, Subject: r.Subject, Headers: r.Headers, Data: r.Data, Group: r.Cause})
+		}
+	}
+	if len(fresh) > 0 {
+		n, seq, perr := y.outlet.Publish(ctx, part.stream, fresh)
+		for _, f := range fresh[:n] {
+			target.found[f.ID] = seq // or before: the mark is made after all of them
+		}
+		if err = perr; err != nil {
+			target.settled = errors.Is(err, ErrRefused)
+		}
+	}
+	m = Mark{Stream: part.stream, Created: target.created}
+	for ; known < len(part.rows); known++ {
+		seq := target.found[part.rows[known].id(y.name)]
+		if seq == 0 {
+			break
+		}
+		m.Sequence = max(m.Sequence, seq)
+	}
+	return known, m, err
+}
+
+// settle finds out what a stream holds of what waits. Before the first event ever it notes
+// where the stream ends, so that it need not be read from its beginning.
+func (y *relay) settle(ctx context.Context, stream string, target *relayTarget) error {
+	info, err := y.source.Stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	mark, ok := y.markOf(info)
+	if !ok {
+		mark = Mark{Stream: stream, Created: info.Created, Sequence: info.Last}
+		err := y.setEmission(func(e *Emission) *Emission { return e.withTarget(mark) })
+		if err != nil {
+			return err
+		}
+	}
+	y.compare(mark, info)
+	after := mark.Sequence
+	if !mark.Created.Equal(info.Created) || mark.Sequence > info.Last {
+		after = 0 // what it holds is a copy, whose sequences may be others
+	}
+	found := map[string]uint64{}
+	prefix := y.name + "/"
+	err = y.outlet.Stored(ctx, stream, y.outbox.subjects(), after, func(id string, seq uint64) bool {
+		if strings.HasPrefix(id, prefix) {
+			found[id] = seq
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("read what it holds after %d: %w", after, err)
+	}
+	target.found, target.created, target.settled = found, info.Created, true
+	return nil
+}
+
+// markOf is the newest mark of a stream that is known.
+func (y *relay) markOf(info StreamInfo) (m Mark, ok bool) {
+	m, ok = y.outbox.mark(info.Name)
+	begun := y.rights.Load().emission.target(info.Name)
+	switch {
+	case begun == nil:
+		return m, ok
+	case !ok, begun.Created.Equal(info.Created) && (!m.Created.Equal(info.Created) || begun.Sequence > m.Sequence):
+		return *begun, true
+	}
+	return m, true
+}
+
+// compare names what a target stream has lost, for then what it holds tells less.
+func (y *relay) compare(mark Mark, info StreamInfo) {
+	text := ""
+	switch {
+	case !mark.Created.Equal(info.Created):
+		text = fmt.Sprintf("target stream %s was created at %s, and events were published to one created at %s: what is in doubt is looked for in the new one", info.Name, stamp(info.Created), stamp(mark.Created))
+	case info.Last < mark.Sequence:
+		text = fmt.Sprintf("target stream %s ends at %d, and events were published up to %d: it lost its tail, and with it events that are not emitted again", info.Name, info.Last, mark.Sequence)
+	case info.First > mark.Sequence+1:
+		text = fmt.Sprintf("target stream %s begins at %d, and events that were published after %d may have been removed: of those that were in doubt some may be published again", info.Name, info.First, mark.Sequence)
+	}
+	if text != "" {
+		y.log.Warn(text)
+	}
+	y.outbox.warn(text)
+}
