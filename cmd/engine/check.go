@@ -226,7 +226,7 @@ func (d *description) print(w io.Writer) {
 		row(r.name, r.text)
 	}
 	if d.module.Traits().Emits {
-		row("warning", "imports emit: run refuses it, because this version does not publish emitted events yet")
+		row("emits", "to the subjects of projection.emit, which must list some")
 	}
 	if !d.compiler {
 		row("warning", "was interpreted, some 70 times slower: the system refuses executable memory")
