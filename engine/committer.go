@@ -14,6 +14,7 @@ type committer struct {
 	newest   Version // of all commits
 	outbox   Outbox  // as of that one
 	quota    Quota
+	recent   *recent
 	jobs     chan commitJob    // closed by close
 	done     chan commitResult // one for each job
 }
@@ -50,8 +51,8 @@ type commitResult struct {
 
 // startCommitter starts committing on top of a checkpoint, which is the newest, or an
 // older one that the first job goes back to. Of the context it takes the labels only.
-func startCommitter(ctx context.Context, ks Keyspace, q Quota, last, newest Checkpoint) *committer {
-	c := &committer{keyspace: ks, quota: q, newest: newest.Version, outbox: newest.Outbox, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
+func startCommitter(ctx context.Context, ks Keyspace, q Quota, recent *recent, last, newest Checkpoint) *committer {
+	c := &committer{keyspace: ks, quota: q, recent: recent, newest: newest.Version, outbox: newest.Outbox, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
 	go labelled(ctx, func(context.Context) { c.run(last) }, labelStage, stageCommit)
 	return c
 }
@@ -94,14 +95,16 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	var outbox []Write
 	outbox, r.rows = job.outbox(&next, c.outbox)
 	// A commit is never given up half way: it does not heed the end of the engine.
+	writes := job.window.writes()
 	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
-		Checkpoint: next, Writes: job.window.writes(), Letters: job.letters, Outbox: outbox,
+		Checkpoint: next, Writes: writes, Letters: job.letters, Outbox: outbox,
 		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
 	if r.err != nil {
 		r.err = &storeError{fmt.Errorf("commit at %d: %w", job.position.Sequence, r.err)}
 		return r
 	}
+	c.recent.add(c.newest, r.checkpoint.Version, writes, job.since != 0)
 	c.newest, c.outbox, r.trimmed = r.checkpoint.Version, r.checkpoint.Outbox, len(job.trims)
 	if r.view, err = c.keyspace.View(r.checkpoint.Version); err != nil {
 		r.err = &storeError{fmt.Errorf("read state at %d: %w", job.position.Sequence, err)}

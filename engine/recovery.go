@@ -42,7 +42,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err := s.loadAside(ck.Aside.Skipped); err != nil {
 		return nil, errors.Join(&storeError{err}, ps.close(ctx))
 	}
-	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, ck, s.newest)
+	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, &r.recent, ck, s.newest)
 	s.applied.Module = r.spec.Module.Digest()
 	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()
 	s.memoryAt.time = s.cutTime

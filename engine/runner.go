@@ -42,6 +42,7 @@ type Runner struct {
 	verdicts    map[uint64]verdict
 	failed      failedEvent // that the projection is halted before
 
+	recent  recent
 	monitor // what others may ask for at any time
 }
 

@@ -114,6 +114,7 @@ type watch struct {
 	told    *Reading   // of the last position that it was told, kept readable
 	checked Version    // nothing that it watches changed between told and this
 	commits uint64     // up to that
+	recent  *recent    // of the generation that it watches
 	state   WatchEvent // that it was told last
 	sent    time.Time  // when the last event was
 	due     time.Time  // of the next position; zero: there is none to tell
@@ -152,13 +153,30 @@ func (w *watch) begin(ctx context.Context) error {
 
 // look sees what is served.
 func (w *watch) look() (now seen, err error) {
-	g, err := w.projection.generation(w.role)
+	p := w.projection
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, err := p.readsLocked(w.role)
 	if err != nil {
-		return now, w.ended(err)
+		return now, w.endedLocked(err)
+	}
+	if r := &g.runner.recent; r != w.recent {
+		w.follow(r)
 	}
 	now.changed, now.commits, now.state = g.runner.watched()
-	now.Reading, err = w.projection.read(w.role)
-	return now, w.ended(err)
+	now.Reading, err = p.readLocked(g)
+	return now, err
+}
+
+// follow has a runner keep what its commits write for the watcher, until it follows another
+// one; nil: none.
+func (w *watch) follow(r *recent) {
+	if w.recent != nil {
+		w.recent.watch(-1)
+	}
+	if w.recent = r; r != nil {
+		r.watch(1)
+	}
 }
 
 // reset sends every key.
@@ -197,16 +215,12 @@ func (w *watch) step(ctx context.Context, now seen) error {
 
 func (w *watch) isDue() bool { return !w.due.IsZero() && !time.Now().Before(w.due) }
 
-// ended says why there is nothing to be watched any more.
-func (w *watch) ended(err error) error {
-	p := w.projection
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// endedLocked says why there is nothing to be watched any more.
+func (w *watch) endedLocked(err error) error {
 	switch {
-	case err == nil || w.told == nil:
-		return err
-	case p.removed:
-		return fmt.Errorf("%w: projection %s was removed", ErrWatchEnded, p.name)
+	case w.told == nil:
+	case w.projection.removed:
+		return fmt.Errorf("%w: projection %s was removed", ErrWatchEnded, w.projection.name)
 	case errors.Is(err, ErrNoGeneration):
 		return fmt.Errorf("%w: %w", ErrWatchEnded, err)
 	}
@@ -217,7 +231,7 @@ func (w *watch) ended(err error) error {
 func (w *watch) advance(ctx context.Context, now seen) error {
 	s := w.startStep(ctx, now)
 	s.missed = now.commits - min(now.commits, w.commits+1)
-	err := now.keyspace.Changes(OfState, w.checked, now.Version(), func(r Row) bool {
+	err := w.changes(now, func(r Row) bool {
 		if !bytes.HasPrefix(r.Key, w.options.Prefix) {
 			return ctx.Err() == nil
 		}
@@ -230,6 +244,20 @@ func (w *watch) advance(ctx context.Context, now seen) error {
 		w.due = time.Now().Add(positionEvery)
 	}
 	now.Close()
+	return nil
+}
+
+// changes calls fn for what was written or deleted since what the watcher has seen.
+func (w *watch) changes(now seen, fn func(Row) bool) error {
+	rows, ok := w.recent.changes(w.checked, now.Version(), string(w.options.Prefix))
+	if !ok {
+		return now.keyspace.Changes(OfState, w.checked, now.Version(), fn)
+	}
+	for _, r := range rows {
+		if !fn(r) {
+			break
+		}
+	}
 	return nil
 }
 
@@ -337,6 +365,7 @@ func (w *watch) alarm() (<-chan time.Time, func()) {
 
 // close keeps what the watcher was told readable for a while, so that it can go on.
 func (w *watch) close() {
+	w.follow(nil)
 	if w.told != nil {
 		w.projection.keepSeen(w.told)
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +24,7 @@ import (
 type watcher struct {
 	t     *testing.T
 	e     *running
+	mu    sync.Mutex // for the race detector, which knows nothing of the bubble's clock
 	state map[string]string
 	kinds []string // of its events, with their reasons
 	at    engine.WatchEvent
@@ -61,6 +64,7 @@ func (w *watcher) end() error {
 
 func (w *watcher) take(e engine.WatchEvent) error {
 	text := string(e.Kind)
+	w.mu.Lock()
 	switch e.Kind {
 	case engine.WatchReset:
 		clear(w.state)
@@ -87,6 +91,7 @@ func (w *watcher) take(e engine.WatchEvent) error {
 		}
 	}
 	w.kinds = append(w.kinds, text)
+	w.mu.Unlock()
 	if w.hold != nil {
 		w.hold(e)
 	}
@@ -98,6 +103,8 @@ func (w *watcher) equals(prefix string) {
 	w.t.Helper()
 	synctest.Wait()
 	state, sequence := w.e.content()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	maps.DeleteFunc(state, func(k, _ string) bool { return !strings.HasPrefix(k, prefix) })
 	if !maps.Equal(w.state, state) || w.at.Sequence != sequence {
 		w.t.Errorf("at %d the watcher has %d keys at %d, the projection %d: %v and %v", sequence, len(w.state), w.at.Sequence, len(state), w.state, state)
@@ -106,6 +113,8 @@ func (w *watcher) equals(prefix string) {
 
 func (w *watcher) log() string {
 	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return strings.Join(w.kinds, ", ")
 }
 
@@ -315,6 +324,64 @@ func TestWatchEnds(t *testing.T) {
 		}
 		if err := <-w.done; !errors.Is(err, engine.ErrWatchEnded) || !strings.Contains(err.Error(), "removed") {
 			t.Errorf("removed: %v; %s", err, w.log())
+		}
+	})
+}
+
+// countedStore counts how often the changes between two versions are asked for.
+type countedStore struct {
+	engine.Store
+	asked atomic.Int64
+}
+
+func (s *countedStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+	ks, err := s.Store.Open(ctx, projection, generation, create)
+	return &countedKeyspace{ks, s}, err
+}
+
+type countedKeyspace struct {
+	engine.Keyspace
+	store *countedStore
+}
+
+func (k *countedKeyspace) Changes(kind engine.RowKind, after, at engine.Version, fn func(engine.Row) bool) error {
+	k.store.asked.Add(1)
+	return k.Keyspace.Changes(kind, after, at, fn)
+}
+
+// Watchers that are up to date have what the last commits wrote, and ask the keyspace for
+// nothing; those that are behind by more than is kept ask it.
+func TestWatchersShareCommits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		store := &countedStore{Store: b.store}
+		wide := enginetest.FuncModule("wide", func(r abi.Record, st engine.State) error {
+			return st.Put(fmt.Appendf(nil, "%d", r.Sequence%3), []byte(strings.Repeat("x", 600<<10)+strconv.FormatUint(r.Sequence, 10)))
+		})
+		e := b.startOn(store, spec(wide))
+		b.append(1)
+		e.awaitLive(1)
+		slow := make(chan struct{})
+		held := e.watch(engine.WatchOptions{}, func(w *watcher) {
+			w.hold = func(e engine.WatchEvent) {
+				if e.Kind == engine.WatchState {
+					<-slow
+				}
+			}
+		})
+		all := []*watcher{e.watch(engine.WatchOptions{}), e.watch(engine.WatchOptions{}), e.watch(engine.WatchOptions{Prefix: []byte("2")})}
+		synctest.Wait()
+		b.append(10)
+		e.awaitLive(11)
+		for i, w := range all {
+			w.equals([]string{"", "", "2"}[i])
+		}
+		if n := store.asked.Load(); n != 0 {
+			t.Errorf("those that are up to date asked %d times", n)
+		}
+		close(slow)
+		held.equals("")
+		if n := store.asked.Load(); n != 1 {
+			t.Errorf("the one that is ten commits behind asked %d times", n)
 		}
 	})
 }
