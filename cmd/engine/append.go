@@ -214,11 +214,7 @@ func runningTarget(c *config.Config, h store.Holder) (*target, error) {
 		return nil, withHint(fmt.Errorf("process %d has the embedded NATS server of %s, and serves no HTTP", h.PID, c.DataDir),
 			"wait for it to end, or let it listen (http.listen)")
 	}
-	token, err := ownToken(c.HTTP)
-	if err != nil {
-		return nil, err
-	}
-	cl, err := client.New("http://"+h.HTTP, token)
+	cl, err := ownClient(c.HTTP, h)
 	return &target{client: cl, close: func() error { return nil }}, err
 }
 

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -19,8 +15,6 @@ import (
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/query/client"
-	"gnomon/engine/query/wire"
-	"gnomon/engine/store"
 	"gnomon/host"
 	"gnomon/plugins"
 	"gnomon/plugins/bucket"
@@ -212,9 +206,7 @@ func openDeployer(ctx context.Context, c *config.Config, into string, stderr io.
 	if t.client == nil {
 		return &bucketDeployer{into, t}, nil
 	}
-	h, _ := store.Running(c.DataDir)
-	token, err := ownToken(c.HTTP)
-	return &engineDeployer{bucket: into, base: "http://" + h.HTTP, token: token}, err
+	return &engineDeployer{bucket: into, client: t.client}, nil
 }
 
 // bucketDeployer puts them there itself.
@@ -235,48 +227,22 @@ func (b *bucketDeployer) remove(ctx context.Context, name string) error {
 func (b *bucketDeployer) close() error { return b.target.close() }
 
 // engineDeployer has the engine put them there that has the embedded server.
-type engineDeployer struct{ bucket, base, token string }
+type engineDeployer struct {
+	bucket string
+	client *client.Client
+}
 
-func (e *engineDeployer) deploy(ctx context.Context, d bucket.Deployment) (done bucket.Stored, err error) {
+func (e *engineDeployer) deploy(ctx context.Context, d bucket.Deployment) (bucket.Stored, error) {
 	object, err := d.Pack()
 	if err != nil {
-		return done, err
+		return bucket.Stored{}, err
 	}
-	err = e.ask(ctx, http.MethodPut, d.Name, object, &done)
-	return done, err
+	done, err := e.client.Deploy(ctx, e.bucket, d.Name, object)
+	return bucket.Stored(done), err
 }
 
 func (e *engineDeployer) remove(ctx context.Context, name string) error {
-	return e.ask(ctx, http.MethodDelete, name, nil, nil)
+	return e.client.Undeploy(ctx, e.bucket, name)
 }
 
 func (e *engineDeployer) close() error { return nil }
-
-// ask sends a request about one module. Errors of the engine are *wire.Problems.
-func (e *engineDeployer) ask(ctx context.Context, method, name string, body []byte, answer any) error {
-	at := e.base + "/v1/modules/" + url.PathEscape(name) + "?" + url.Values{"bucket": {e.bucket}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/x-tar")
-	if e.token != "" {
-		req.Header.Set("Authorization", "Bearer "+e.token)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("%w at %s: %w", client.ErrUnreachable, e.base, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode >= 300 {
-		p := &wire.Problem{}
-		if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(p); err != nil || p.Code == "" {
-			return fmt.Errorf("ask %s: it answers %s, which is no engine's answer", e.base, res.Status)
-		}
-		return p
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.NewDecoder(res.Body).Decode(answer)
-}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,6 +30,7 @@ type node struct {
 	// In the order in which they are opened; closed in the reverse order.
 	listener net.Listener // nil when HTTP is off
 	access   query.Access // nil when HTTP asks for no token
+	tls      *tls.Config  // nil when HTTP has no TLS
 	host     *host.Host
 	declared *declarations
 	specs    map[string]engine.Spec // of the projections whose modules were loaded
@@ -66,6 +68,10 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 		if n.access, err = openAccess(c.HTTP, log); err != nil {
 			return nil, err
 		}
+		if n.tls, err = openTLS(c.HTTP, log); err != nil {
+			return nil, err
+		}
+		warnOfExposure(c, log)
 		if n.listener, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
 			return nil, withHint(fmt.Errorf("http.listen: %w", err), "another program has the address; configure another one, or stop it")
 		}
@@ -185,14 +191,14 @@ func (n *node) serve() error {
 	}
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log,
-		Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
+		TLS: n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})
 	if err := n.offer(); err != nil || n.listener == nil {
 		return err
 	}
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(n.listener) }()
-	return n.dir.ServeAt(n.listener.Addr().String())
+	return n.dir.ServeAt(n.address())
 }
 
 // offer begins to answer requests over NATS, once there is a connection and what answers

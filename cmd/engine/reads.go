@@ -44,11 +44,15 @@ func (f *readFlags) add(c *cobra.Command) {
 }
 
 func (f *readFlags) addServer(c *cobra.Command) {
-	c.Flags().StringVar(&f.server, "server", cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer), "URL of a running engine; also GNOMON_SERVER, its token GNOMON_TOKEN")
+	c.Flags().StringVar(&f.server, "server", cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer), "URL of a running engine; also GNOMON_SERVER, its token GNOMON_TOKEN; for https GNOMON_CA, and GNOMON_CERT with GNOMON_KEY")
 }
 
 func (f *readFlags) client() (*client.Client, error) {
-	return client.New(f.server, os.Getenv("GNOMON_TOKEN"))
+	c, err := client.New(f.server, os.Getenv("GNOMON_TOKEN"))
+	if files := tlsFiles(); err == nil && files != (client.TLS{}) {
+		err = c.UseTLS(files)
+	}
+	return c, err
 }
 
 func (f *readFlags) open(stderr io.Writer) (reader, error) {
@@ -76,6 +80,7 @@ func (f *readFlags) read(c *cobra.Command, fn func(reader) error) (err error) {
 // of the command line.
 func explain(err error) error {
 	var p *wire.Problem
+	var ofTLS *client.TLSError
 	isProblem := errors.As(err, &p)
 	switch {
 	case errors.Is(err, engine.ErrNoProjection), isProblem && p.Code == wire.CodeNoProjection:
@@ -86,6 +91,8 @@ func explain(err error) error {
 		return withHint(err, "engine dead-letters list NAME lists them")
 	case isProblem && p.Hint != "":
 		return withHint(err, "%s", p.Hint)
+	case errors.As(err, &ofTLS):
+		return withHint(err, "%s", ofTLS.Hint)
 	case errors.Is(err, client.ErrUnreachable):
 		return withHint(err, "start one with: engine run; name another with --server, or read its files with --data-dir")
 	}
@@ -115,7 +122,7 @@ func openFilesAt(path string, stderr io.Writer, m momentFlags) (reader, error) {
 		if locked.Holder.HTTP == "" {
 			return nil, withHint(err, "it serves no HTTP: stop it to read its files")
 		}
-		return nil, withHint(err, "ask it: --server http://%s", locked.Holder.HTTP)
+		return nil, withHint(err, "ask it: --server %s", baseOf(locked.Holder))
 	}
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/importer"
+	"gnomon/engine/store"
 )
 
 func runCommand() *cobra.Command {
@@ -282,7 +283,7 @@ func (r *runner) report() error {
 	if r.once || r.node.listener == nil {
 		return nil
 	}
-	base := "http://" + r.node.listener.Addr().String()
+	base := baseOf(store.Holder{HTTP: r.node.address()})
 	fmt.Fprintf(r.stdout, "\nServing on %s. Try:\n  curl -s %s/v1/projections\n", base, base)
 	for _, s := range all {
 		if key, ok := r.sampleKey(s.Projection); ok {

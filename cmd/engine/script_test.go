@@ -25,6 +25,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/store"
+	"gnomon/internal/testutil/certtest"
 )
 
 // The command does what the scripts in testdata/script say, as a user would see it:
@@ -47,6 +48,8 @@ import (
 //	profiling FILE     wait until an engine that prints to FILE serves profiles; sets
 //	                   $PROFILES, their address
 //	httpget PATH       print the status and the body of a GET of the engine, or of a URL
+//	certificates       write ca.pem, and server.pem, client.pem, expired.pem that it signed, with
+//	                   their keys, such as server.key
 //	wasm NAME FILE     write a module of scriptModules to a file
 //	broken NAME REGEXP write such a module to a file in modules; run and check must
 //	                   refuse it, with this end of the line
@@ -79,7 +82,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exit": scriptExit, "refused": scriptRefused, "serving": scriptServing, "reaches": scriptReaches, "held": scriptHeld,
-			"profiling": scriptProfiling, "without": scriptWithout, "httpget": scriptHTTPGet, "wasm": scriptWasm, "broken": scriptBroken,
+			"profiling": scriptProfiling, "without": scriptWithout, "httpget": scriptHTTPGet, "certificates": scriptCertificates, "wasm": scriptWasm, "broken": scriptBroken,
 		},
 	})
 }
@@ -158,10 +161,9 @@ func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
 		holder, _ = store.Running(ts.MkAbs("data"))
 		return holder.HTTP != ""
 	})
-	ts.Setenv("GNOMON_SERVER", "http://"+holder.HTTP)
+	ts.Setenv("GNOMON_SERVER", baseOf(holder))
 	ts.Setenv("PID", strconv.Itoa(holder.PID))
-	cl, err := client.New("http://"+holder.HTTP, ts.Getenv("GNOMON_TOKEN"))
-	ts.Check(err)
+	cl := scriptClient(ts)
 	for _, arg := range args {
 		name, seq, _ := strings.Cut(arg, "=")
 		reached, _ := strconv.ParseUint(seq, 10, 64)
@@ -172,12 +174,35 @@ func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// scriptClient asks the engine as the commands of a script do.
+func scriptClient(ts *testscript.TestScript) *client.Client {
+	cl, err := client.New(ts.Getenv("GNOMON_SERVER"), ts.Getenv("GNOMON_TOKEN"))
+	ts.Check(err)
+	if ca := ts.Getenv("GNOMON_CA"); ca != "" {
+		ts.Check(cl.UseTLS(client.TLS{CA: ts.MkAbs(ca), Cert: ts.MkAbs(ts.Getenv("GNOMON_CERT")), Key: ts.MkAbs(ts.Getenv("GNOMON_KEY"))}))
+	}
+	return cl
+}
+
+func scriptCertificates(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: certificates")
+	}
+	ca := certtest.New()
+	files := map[string][]byte{"ca.pem": ca.PEM()}
+	files["server.pem"], files["server.key"] = ca.Issue("server")
+	files["client.pem"], files["client.key"] = ca.Issue("client")
+	files["expired.pem"], files["expired.key"] = ca.Issue("expired", certtest.Expired)
+	for name, b := range files {
+		ts.Check(os.WriteFile(ts.MkAbs(name), b, 0o600))
+	}
+}
+
 func scriptReaches(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: reaches NAME STATE")
 	}
-	cl, err := client.New(ts.Getenv("GNOMON_SERVER"), ts.Getenv("GNOMON_TOKEN"))
-	ts.Check(err)
+	cl := scriptClient(ts)
 	await(ts, strings.Join(args, " to be "), func(ctx context.Context) bool {
 		s, err := cl.Projection(ctx, args[0])
 		return err == nil && string(s.State) == args[1]

@@ -2,20 +2,17 @@ package broker_test
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"net"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"gnomon/engine/broker"
+	"gnomon/internal/testutil/certtest"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -63,18 +60,12 @@ func explained(b *broker.Broker) bool {
 
 // A server whose certificate has expired is refused at once, in words that say so.
 func TestCertificateExpired(t *testing.T) {
-	authority := newCA()
-	cert, key := authority.issue("server", net.IPv4(127, 0, 0, 1))
-	pair := must(tls.X509KeyPair(cert, key))
-	leaf := must(x509.ParseCertificate(pair.Certificate[0]))
-	leaf.NotBefore, leaf.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
-	pair = tls.Certificate{PrivateKey: pair.PrivateKey, Certificate: [][]byte{
-		must(x509.CreateCertificate(rand.Reader, leaf, authority.cert, leaf.PublicKey, authority.key)),
-	}}
+	authority := certtest.New()
+	pair := must(tls.X509KeyPair(authority.Issue("server", certtest.Expired)))
 	s := natstest.Start(t, natstest.With(func(o *server.Options) {
 		o.TLS, o.TLSConfig, o.TLSTimeout = true, &tls.Config{Certificates: []tls.Certificate{pair}}, 10
 	}))
-	_, _, err := try(t, broker.Config{URL: s.URL(), TLS: broker.TLS{CA: authority.file(t)}})
+	_, _, err := try(t, broker.Config{URL: s.URL(), TLS: broker.TLS{CA: authority.File(t)}})
 	if err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("%v, want that the certificate has expired", err)
 	}

@@ -39,9 +39,19 @@ type Log struct {
 type HTTP struct {
 	Listen         string      `toml:"listen"`
 	TokenFile      string      `toml:"token_file"`
-	Tokens         []HTTPToken `toml:"token"`
+	Hosts          []string    `toml:"hosts"`
+	Origins        []string    `toml:"origins"`
 	MaxConnections int         `toml:"max_connections"`
 	MaxWatches     int         `toml:"max_watches"`
+	TLS            HTTPTLS     `toml:"tls"`
+	Tokens         []HTTPToken `toml:"token"`
+}
+
+// HTTPTLS are the files of the encrypted side.
+type HTTPTLS struct {
+	Cert     string `toml:"cert"`
+	Key      string `toml:"key"`
+	ClientCA string `toml:"client_ca"`
 }
 
 // HTTPToken says what the tokens of a file may do.
@@ -51,6 +61,9 @@ type HTTPToken struct {
 	Projections []string `toml:"projections"`
 	Streams     []string `toml:"streams"`
 }
+
+// Public reports whether others than this machine may reach the address.
+func (h HTTP) Public() bool { return public(h.Listen) }
 
 // Guarded reports whether clients need a token.
 func (h HTTP) Guarded() bool { return h.TokenFile != "" || len(h.Tokens) > 0 }
@@ -83,6 +96,9 @@ type Embedded struct {
 	Listen       string   `toml:"listen"`
 	SyncInterval Duration `toml:"sync_interval"`
 }
+
+// Public reports whether others than this machine may reach the server.
+func (e Embedded) Public() bool { return public(e.Listen) }
 
 // Stream declares a stream.
 type Stream struct {

@@ -30,12 +30,13 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range keysOf(reflect.TypeFor[Config]()) {
-		if !regexp.MustCompile(`(?m)^(# )?\[*(projection\.)?(nats\.)?` + regexp.QuoteMeta(key) + `\]*( *=.*)?$`).Match(b) {
+		if !regexp.MustCompile(`(?m)^(# )?\[*(projection\.)?(nats\.)?(http\.)?` + regexp.QuoteMeta(key) + `\]*( *=.*)?$`).Match(b) {
 			t.Errorf("key %q is not in the manual", key)
 		}
 	}
 	want := Default()
 	want.Plugins.Dir, want.Plugins.PublicKeys = "build/plugins", []string{} // as the manual says
+	want.HTTP.Hosts, want.HTTP.Origins = []string{}, []string{}
 	s := DefaultStream()
 	s.Name, s.Subjects, s.Seed = "GITLOG", []string{"gitlog.>"}, "examples/wasm-projections/data/gitlog.jsonl.gz"
 	want.Streams = []Stream{s}

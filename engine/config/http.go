@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/url"
 	"os"
 	stdpath "path"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 func (v *validator) http(h HTTP) {
 	p := path{"http"}
 	v.exists(p.add("token_file"), h.TokenFile)
+	v.httpTLS(p.add("tls"), h.TLS)
+	v.hosts(p, h)
 	for i, t := range h.Tokens {
 		v.httpToken(p.add("token").element(i), t)
 	}
@@ -23,13 +26,41 @@ func (v *validator) http(h HTTP) {
 	v.require(p, err == nil, "http.listen is %q: use HOST:PORT, such as \"127.0.0.1:7780\"", h.Listen)
 	_, perr := strconv.ParseUint(port, 10, 16)
 	v.require(p, err != nil || perr == nil, "http.listen is %q: %q is no port", h.Listen, port)
-	v.require(p, err != nil || loopback(host) || h.Guarded(),
+	v.require(p, err != nil || loopback(host) || h.Guarded() || h.TLS.ClientCA != "",
 		"http.listen is %q, which others can reach: set http.token_file, or listen on 127.0.0.1", h.Listen)
 }
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// public reports whether an address is one that others may reach.
+func public(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	return err == nil && !loopback(host)
+}
+
+func (v *validator) httpTLS(p path, t HTTPTLS) {
+	v.require(p.add("cert"), (t.Cert == "") == (t.Key == ""), "http.tls.cert and http.tls.key come together")
+	v.require(p.add("client_ca"), t.ClientCA == "" || t.Cert != "", "http.tls.client_ca needs http.tls.cert and http.tls.key: certificates of clients are shown under TLS only")
+	v.exists(p.add("cert"), t.Cert)
+	v.exists(p.add("key"), t.Key)
+	v.exists(p.add("client_ca"), t.ClientCA)
+}
+
+// hosts checks the names that clients call the engine by, and the pages that may read it.
+func (v *validator) hosts(p path, h HTTP) {
+	for _, name := range h.Hosts {
+		u, err := url.Parse("//" + name)
+		ok := err == nil && name != "" && u.Port() == "" && (u.Host == name || net.ParseIP(name) != nil)
+		v.require(p.add("hosts"), ok, "http.hosts: %q is no name of a host: use one such as \"gnomon.example.com\", without scheme and port", name)
+	}
+	for _, origin := range h.Origins {
+		u, err := url.Parse(origin)
+		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == origin
+		v.require(p.add("origins"), ok, "http.origins: %q is no origin: use one such as \"https://app.example.com\", without a path; there is none for all", origin)
+	}
 }
 
 // httpToken checks what the tokens of a file may do. A list that a role does not heed

@@ -216,7 +216,7 @@ func misplaced(doc *document) error {
 
 // resolve makes paths relative to the folder of the configuration.
 func (c *Config) resolve(dir string) {
-	for _, p := range []*string{&c.DataDir, &c.Plugins.Dir, &c.HTTP.TokenFile, &c.NATS.Credentials, &c.NATS.NKey, &c.NATS.TLS.CA, &c.NATS.TLS.Cert, &c.NATS.TLS.Key} {
+	for _, p := range []*string{&c.DataDir, &c.Plugins.Dir, &c.HTTP.TokenFile, &c.HTTP.TLS.Cert, &c.HTTP.TLS.Key, &c.HTTP.TLS.ClientCA, &c.NATS.Credentials, &c.NATS.NKey, &c.NATS.TLS.CA, &c.NATS.TLS.Cert, &c.NATS.TLS.Key} {
 		*p = below(dir, *p)
 	}
 	for i, key := range c.Plugins.PublicKeys {

@@ -3,6 +3,7 @@ package query
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math"
 	"net"
@@ -54,17 +55,25 @@ func (c *connections) came(conn net.Conn) *connection {
 	for len(c.open) >= c.limit && c.waiting.Len() > 0 {
 		longest := c.waiting.Front().Value.(*connection)
 		c.forgetLocked(longest)
-		_ = longest.conn.Close()
+		closeNow(longest.conn)
 	}
 	n := &connection{conn: conn}
 	if len(c.open) >= c.limit+c.spare {
 		c.refused++
-		_ = conn.Close()
+		closeNow(conn)
 		return n
 	}
 	c.open[conn] = n
 	c.waitLocked(n)
 	return n
+}
+
+// closeNow closes a connection without the farewell of TLS, which may have to wait.
+func closeNow(conn net.Conn) {
+	if under, ok := conn.(*tls.Conn); ok {
+		conn = under.NetConn()
+	}
+	_ = conn.Close()
 }
 
 func (c *connections) waitLocked(n *connection) {

@@ -1,11 +1,13 @@
 package query
 
 import (
-	"gnomon/engine/query/wire"
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"time"
+
+	"gnomon/engine/query/wire"
 )
 
 // Hurry makes a server wait otherwise than it would: for a client that does not read or
@@ -70,3 +72,9 @@ func (s *Server) Beat(every time.Duration) { s.beat = every }
 
 // Watches is how many there are.
 func (s *Server) Watches() int { return int(s.watches.now.Load()) }
+
+// Streams is how many requests one connection of HTTP/2 has under way at most.
+const Streams = maxStreams
+
+// ConnectionOf tells the connection that a request came on from others.
+func ConnectionOf(ctx context.Context) any { return ctx.Value(connectionKey{}) }

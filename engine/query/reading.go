@@ -222,7 +222,7 @@ func setAsOf(w http.ResponseWriter, at wire.AsOf) {
 func notModified(w http.ResponseWriter, r *http.Request, reading *engine.Reading, kind string) bool {
 	tag := fmt.Sprintf(`"%s-%d%s"`, reading.Generation, reading.Checkpoint.Version, kind)
 	w.Header().Set("ETag", "W/"+tag)
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	for has := range strings.SplitSeq(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
 		if strings.TrimPrefix(strings.TrimSpace(has), "W/") == tag {
 			w.WriteHeader(http.StatusNotModified)

@@ -2,8 +2,8 @@ package query
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,8 +46,11 @@ type Options struct {
 	Version  string   // of the engine
 	Log      *slog.Logger
 
-	Connections int // that may be open at once; 0: any number
-	Watches     int // that may be under way at once; 0: any number
+	TLS         *tls.Config // nil: none
+	Hosts       []string    // that requests may name, beside this machine; see http.hosts
+	Origins     []string    // whose pages may read and write, beside its own
+	Connections int         // that may be open at once; 0: any number
+	Watches     int         // that may be under way at once; 0: any number
 }
 
 // Server answers HTTP requests.
@@ -61,7 +64,7 @@ type Server struct {
 	access   Access
 	log      *slog.Logger
 	http     http.Server
-	origins  http.CrossOriginProtection
+	browsers *browsers
 	requests requests
 	waiting  waiting
 	watches  watches
@@ -78,6 +81,7 @@ type Server struct {
 
 const (
 	maxHeaders  = 64 << 10
+	maxStreams  = 32      // requests under way on one HTTP/2 connection
 	maxBody     = 1 << 20 // of a request that is not an import
 	drainPeriod = 5 * time.Second
 	abortPeriod = 5 * time.Second
@@ -87,7 +91,7 @@ const (
 func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log,
-		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, beat: watchBeat,
+		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -120,6 +124,10 @@ func New(o Options) *Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		TLSConfig:         o.TLS,
+		// Under TLS. What comes of resets that follow each other is bounded with the streams: the
+		// server starts no more handlers than that, and ends a connection that has others wait.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: slowClient},
 	}
 	s.http.RegisterOnShutdown(giveUp) // what only waits is not waited for
 	return s
@@ -130,7 +138,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Hand
 
 // Serve answers requests until Close.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	serve := s.http.Serve
+	if s.http.TLSConfig != nil {
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+	}
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -187,14 +199,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recoverPanic(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("X-Frame-Options", "DENY")
+		if s.browsers.answered(w, r) {
+			return
+		}
 		r, known := s.identify(r)
 		switch {
 		case !known && !healthPath(r.URL.Path):
 			unauthorized(w, r)
-		case s.access == nil && !localHost(r.Host):
-			problem(w, http.StatusForbidden, wire.CodeForbiddenHost, "the host "+r.Host+" is not this machine", "use localhost or a loopback address, or configure a token")
-		case s.origins.Check(r) != nil:
-			problem(w, http.StatusForbidden, wire.CodeCrossOrigin, fmt.Sprintf("a page of another site asks for %s %s", r.Method, r.URL.Path), "ask from a program, or from a page of the same origin")
 		case known && !permitted(w, r):
 		case strings.HasPrefix(r.URL.EscapedPath(), "/v1/projections/"):
 			s.projection(w, r)
@@ -213,19 +225,6 @@ func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 		problem(w, http.StatusInternalServerError, wire.CodeInternal, "the engine failed on this request", "see its log")
 	}
-}
-
-// localHost reports whether a request names this machine itself. A page of another site
-// whose name was made to resolve to here does not, so that it reads nothing. One that
-// asks for localhost as such does: the browser keeps answers from it, and the check of
-// origins lets it change nothing.
-func localHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
 // method lets only some methods through. HEAD goes with GET.

@@ -84,6 +84,7 @@ func open(t *testing.T, g access.Grant, text string) (*access.Tokens, string, *l
 
 // What a role and its names allow, and nothing else.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	read := access.Grant{Role: access.Read, Projections: []string{"balances", "eu-*"}}
 	for _, tt := range []struct {
 		name                    string
@@ -139,6 +140,7 @@ func contains(list, name string) bool {
 // A file has several tokens, so that an old one and a new one overlap; a token that is in
 // two files may do what either allows.
 func TestSeveralTokens(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	readers, writers := filepath.Join(dir, "readers"), filepath.Join(dir, "writers")
 	write(t, readers, "# until May\n"+one+"\n\n  "+two+"  \r\n# the end")
@@ -163,6 +165,7 @@ func TestSeveralTokens(t *testing.T) {
 // A file that is no list of tokens is an error that names it and the line, and shows no
 // token.
 func TestBadTokenFiles(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens")
 	many := strings.Repeat(one+"\n", 1001)
 	for text, says := range map[string]string{
@@ -190,6 +193,7 @@ func TestBadTokenFiles(t *testing.T) {
 // a restart; while the file is none, or gone, the last good one holds, and the log says so
 // once.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	tokens, path, log := open(t, access.Grant{Role: access.Read}, one)
 	is := func(token string) bool { _, ok := tokens.Rights(token); return ok }
 	write(t, path, one+"\n"+two)
@@ -221,6 +225,7 @@ func TestRotation(t *testing.T) {
 
 // A file that others may read or write is warned of, with what to do; one for a group is not.
 func TestOpenModes(t *testing.T) {
+	t.Parallel()
 	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: false, 0o644: true, 0o660: true, 0o602: true} {
 		path := filepath.Join(t.TempDir(), "tokens")
 		write(t, path, one)

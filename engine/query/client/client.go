@@ -23,6 +23,7 @@ import (
 // Client asks one engine. It is safe for concurrent use.
 type Client struct {
 	base   string
+	shown  string // base without what should not show
 	token  string
 	http   *http.Client
 	moment Moment
@@ -103,9 +104,18 @@ func New(base, token string) (*Client, error) {
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("server %q is no URL such as http://127.0.0.1:7780", base)
+		return nil, fmt.Errorf("server %q is no URL such as http://127.0.0.1:7780", withoutUser(base))
 	}
-	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: new(http.Client)}, nil
+	return &Client{base: strings.TrimSuffix(base, "/"), shown: strings.TrimSuffix(u.Redacted(), "/"), token: token, http: new(http.Client)}, nil
+}
+
+// withoutUser leaves out of what is no URL what may be a password.
+func withoutUser(text string) string {
+	scheme, rest, _ := strings.Cut(text, "://")
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		return scheme + "://…" + rest[i:]
+	}
+	return text
 }
 
 // ErrUnreachable says that no engine answers. It is wrapped with the URL.
@@ -309,7 +319,7 @@ func (c *Client) do(req *http.Request, v any) error {
 func (c *Client) decode(res *http.Response, v any) error {
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
-		return fmt.Errorf("answer of %s: %w", c.base, err)
+		return fmt.Errorf("answer of %s: %w", c.shown, err)
 	}
 	return nil
 }
@@ -318,20 +328,33 @@ func (c *Client) decode(res *http.Response, v any) error {
 func (c *Client) send(req *http.Request) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("%w at %s", ErrUnreachable, c.base)
+		return nil, fmt.Errorf("%w at %s", ErrUnreachable, c.shown)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", c.base, err)
+		return nil, fmt.Errorf("ask %s: %w", c.shown, ofTLS(c.refusal(req.Context(), req.URL, withoutURL(err))))
 	}
 	if res.StatusCode < 300 {
 		return res, nil
 	}
 	defer res.Body.Close()
+	if kind := res.Header.Get("Content-Type"); !strings.Contains(kind, "json") && plainToTLS(res) {
+		err := fmt.Errorf("ask %s: it speaks TLS", c.shown)
+		return nil, &TLSError{err, "use https://" + strings.TrimPrefix(c.shown, "http://")}
+	}
 	var p wire.Problem
 	if json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&p) != nil || p.Code == "" {
-		return nil, fmt.Errorf("ask %s: it answers %s, which is no engine's answer", c.base, res.Status)
+		return nil, fmt.Errorf("ask %s: it answers %s, which is no engine's answer", c.shown, res.Status)
 	}
 	return nil, &p
+}
+
+// withoutURL takes the URL off an error of net/http, which says it twice otherwise.
+func withoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // escape encodes a part of a path, so that nothing on the way takes it for more
