@@ -106,7 +106,7 @@ func (b *Broker) checkAtomic(ctx context.Context, stream string, events []Event)
 	}
 	c := st.CachedInfo().Config
 	if !c.AllowAtomicPublish {
-		return fmt.Errorf("%w: %s: set allow_atomic on it (nats stream edit %s --allow-batch), which takes nats-server 2.12", ErrNotAtomic, stream, stream)
+		return fmt.Errorf("%w: %s: set allow_atomic on it, which nats-server has since 2.12", ErrNotAtomic, stream)
 	}
 	for i, e := range events {
 		if !slices.ContainsFunc(c.Subjects, func(filter string) bool { return engine.MatchSubject(filter, []byte(e.Subject)) }) {

@@ -134,9 +134,10 @@ var jetStream = []Case{
 		Tests:   in("engine/ingest", "TestLeaderChanges"),
 	},
 	{
-		Number: 23, What: "An event published twice, within the window of the server and after it",
-		Promise: "What the stream holds is the truth: after the window there are two events. `engine import` leaves out ids that the stream holds, whatever the window.",
-		Tests:   by(in("engine/ingest", "TestPublishedTwice"), in("engine/importer", "TestRepeated", "TestRepeatedLater"), in("engine/broker", "TestPublish")),
+		Number: 23, What: "An event published twice, within the window of the server and after it; an answer that is lost",
+		Promise: "What the stream holds is the truth: after the window there are two events. `engine import` leaves out ids that the stream holds, whatever the window. An append that is sent again with its ids, alone or several as one, is answered as what it repeats: within the window, and after it if it expects something.",
+		Tests: by(in("engine/ingest", "TestPublishedTwice"), in("engine/importer", "TestRepeated", "TestRepeatedLater"),
+			in("engine/broker", "TestPublish", "TestExpectationsOfARetry", "TestExpectationsAfterTheWindow", "TestBatch", "TestPublishInDoubt"), in("cmd/engine", "TestAppendsKilled")),
 	},
 	{
 		Number: 24, What: "Delete markers, rollups, expiring events, counters and schedules in the stream",
