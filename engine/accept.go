@@ -73,6 +73,7 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 	}
 	s.applied.Created, s.applied.Sequence, s.anchors = info.Created, a.To, anchors
 	s.log.Warn("history accepted", "facts", a.Facts, "from", a.From, "to", a.To, "reason", reason)
+	s.orders++
 	s.failed = failedEvent{} // it was of the history that is gone
 	clear(s.verdicts)
 	if err := s.commitAlone(ctx); err != nil {

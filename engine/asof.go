@@ -82,7 +82,7 @@ func (p *projection) readAt(ctx context.Context, g *generation, now *Reading, at
 	w, err := p.windowAt(now, sequence)
 	switch {
 	case errors.Is(err, ErrNotKept) && at.Replay:
-		return nil, err
+		return p.replayAll(ctx, g, now, sequence, err)
 	case err != nil:
 		return nil, err
 	case w.from.Position.Sequence == sequence:

@@ -350,3 +350,46 @@ func (m *model) Scan(prefix, after []byte, fn func(key, value []byte) bool) erro
 }
 
 func (m *model) Emit(engine.Emit) error { return nil }
+
+// What is not kept is computed from the events on demand; and not where events are gone, or
+// where something else than events has made the state what it was.
+func TestReplayAll(t *testing.T) {
+	for _, m := range []*enginetest.Module{enginetest.FuncModule("rearrange", rearrange), remembers()} {
+		t.Run(m.Name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(120)
+				e := b.start(spec(m, func(s *engine.Spec) { s.MemorySnapshots.Keep = 1 }))
+				e.awaitLive(120)
+				for range 5 {
+					b.append(10)
+					e.awaitLive(b.last())
+				}
+				model := newModel(m)
+				for seq := uint64(1); seq <= 100; seq++ {
+					ev, err := b.server.Event(t.Context(), streamName, seq)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := model.guest.Event(ev, model); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, _, err := e.at(engine.At{Sequence: 100}); !errors.Is(err, engine.ErrNotKept) {
+					t.Fatalf("what is not kept: %v", err)
+				}
+				all := engine.At{Sequence: 100, Replay: true}
+				if state, _, err := e.at(all); err != nil || !maps.Equal(state, model.rows) {
+					t.Errorf("replayed: %v, %v, want %v", state, err, model.rows)
+				}
+				b.server.Delete(streamName, 130)
+				if _, _, err := e.at(all); err != nil {
+					t.Errorf("a later event is gone: %v", err)
+				}
+				b.server.Delete(streamName, 50)
+				if _, _, err := e.at(all); !errors.Is(err, engine.ErrEventsGone) || !strings.Contains(err.Error(), "without one is 50") {
+					t.Errorf("an event is gone: %v", err)
+				}
+			})
+		})
+	}
+}

@@ -33,6 +33,7 @@ type commitJob struct {
 	schema   int
 	runs     string      // identity of what applied the events
 	read     uint64      // events in this keyspace, so far
+	orders   uint64      // so far
 	passed   []uint64    // sequences that were skipped
 	trims    []OutboxRow // that are not waiting any more
 	marks    []Mark
@@ -81,7 +82,7 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 	next := last
 	next.Version = c.newest.Next(job.position.Sequence)
 	next.Position, next.Anchors, next.Aside, next.Schema = job.position, job.anchors, job.aside, job.schema
-	next.After, next.Runs, next.Read, next.Passed = c.newest, job.runs, job.read, job.passed
+	next.After, next.Runs, next.Read, next.Passed, next.Orders = c.newest, job.runs, job.read, job.passed, job.orders
 	if job.memory != nil {
 		next.Memories, job.keep = job.replace(next.Memories)
 	}

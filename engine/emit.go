@@ -248,6 +248,9 @@ func (s *session) emitted(e *Emit, cause *abi.Record) (keep bool, err error) {
 	if err := s.spec.dress(e, cause, most); err != nil {
 		return false, &GuestError{Call: abi.ExportApply, Kind: GuestOverLimit, Text: err.Error(), Event: place}
 	}
+	if s.commitsNothing() {
+		return false, nil
+	}
 	if s.since != 0 && e.Cause <= s.newest.Position.Sequence {
 		return false, nil
 	}

@@ -36,6 +36,7 @@ type Checkpoint struct {
 	Runs   string   `json:"runs,omitempty"`   // identity of what applied the events, see Spec.Generation
 	Read   uint64   `json:"read,omitempty"`   // events that were read so far in this keyspace, the projection's own or not
 	Passed []uint64 `json:"passed,omitempty"` // sequences of the events of this commit that failed and were skipped
+	Orders uint64   `json:"orders,omitempty"` // of operators that were carried out so far: what came of them is not in the events
 }
 
 // Memory is a stored snapshot of a guest's own memory. The state at its version
@@ -135,6 +136,11 @@ type Keyspace interface {
 	// at the later version. A row that is what it was before may be among them. Both versions
 	// must be kept readable, by views or pins, from the time of the older one on.
 	Changes(kind RowKind, after, at Version, fn func(r Row) bool) error
+	// Revisions calls fn for the version of each commit after one version, and up to another,
+	// that wrote or deleted a key of the state, newest first, until it returns false. There
+	// may be some that left it as it was, and versions that no commit has. Both versions must
+	// be kept readable.
+	Revisions(key []byte, after, at Version, fn func(v Version) bool) error
 	// Sync makes every commit so far durable against a crash of the machine and
 	// returns the version that is.
 	Sync(ctx context.Context) (Version, error)

@@ -81,6 +81,7 @@ func (s *session) obey(ctx context.Context, verb Verb, l Letters) (Ordered, erro
 		return Ordered{Left: s.aside.count.Letters}, &refusedError{ErrNoLetter}
 	}
 	w := &orderWork{session: s, waits: waits}
+	s.orders++
 	switch verb {
 	case DropLetters:
 		w.drop(chosen)

@@ -40,7 +40,7 @@ type replay struct {
 	seen    int        // events after start, so far
 
 	// watch, when not nil, is called after each event, which are applied one by one then.
-	watch func(e abi.Record) error
+	watch func(r *replay, e abi.Record) error
 }
 
 // replayTo reads the state as of a sequence within a span, whose base becomes the reading's.
@@ -67,24 +67,29 @@ func (p *projection) replayTo(ctx context.Context, g *generation, w span, sequen
 
 // replayed replays the events of a span up to a sequence. Its instances are gone when it
 // returns.
-func (p *projection) replayed(ctx context.Context, g *generation, w span, sequence uint64) (r *replay, err error) {
+func (p *projection) replayed(ctx context.Context, g *generation, w span, sequence uint64) (*replay, error) {
+	return p.watched(ctx, g, w, sequence, nil)
+}
+
+// watched is replayed with somebody who watches each event.
+func (p *projection) watched(ctx context.Context, g *generation, w span, sequence uint64, watch func(*replay, abi.Record) error) (r *replay, err error) {
 	select {
 	case p.engine.replays <- struct{}{}:
 		defer func() { <-p.engine.replays }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if w.next.After != w.from.Version {
+	if w.next.After != w.from.Version && w.from.Version != 0 {
 		return nil, fmt.Errorf("%w: between %d and %d there were commits that are not here", ErrNotRepeatable, w.from.Position.Sequence, w.next.Position.Sequence)
 	}
-	spec, release, err := p.specOf(ctx, g, w.next)
+	spec, release, err := p.specOf(ctx, g, w.next.Runs)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	runner := p.scratchRunner(g, spec)
 	for range replayAttempts {
-		r = &replay{span: w}
+		r = &replay{span: w, watch: watch}
 		err = r.run(ctx, runner, sequence)
 		var failed *batchError
 		if errors.Is(err, errWindowFull) || !errors.As(err, &failed) || !runner.retry(failed) {
@@ -105,6 +110,8 @@ func (r *replay) reason(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.Is(err, errWindowFull):
 		return fmt.Errorf("%w: it changes more than %d keys or %d MiB from %d on", ErrReplayLimit, replayWrites, replayBytes>>20, r.start.Position.Sequence)
+	case errors.As(err, &failed) && r.from.Version == 0:
+		return fmt.Errorf("%w: %w, and what was done about that is no longer known", ErrNotRepeatable, failed)
 	case errors.As(err, &failed):
 		return fmt.Errorf("%w: %w, which did not fail when it was applied", ErrNotRepeatable, failed)
 	}
@@ -133,10 +140,10 @@ type noLog struct{}
 func (noLog) Enabled(int) bool { return false }
 func (noLog) Line(int, string) {}
 
-// specOf returns the spec that applied the events of a commit. It must be released.
-func (p *projection) specOf(ctx context.Context, g *generation, ck Checkpoint) (*Spec, func(), error) {
+// specOf returns the spec of a generation that has, or had, an identity. It must be released.
+func (p *projection) specOf(ctx context.Context, g *generation, identity string) (*Spec, func(), error) {
 	p.mu.Lock()
-	if s := g.spec; s != nil && s.Generation() == ck.Runs {
+	if s := g.spec; s != nil && s.Generation() == identity {
 		s.uses++
 		p.mu.Unlock()
 		return s, func() {
@@ -147,13 +154,13 @@ func (p *projection) specOf(ctx context.Context, g *generation, ck Checkpoint) (
 	}
 	p.mu.Unlock()
 	record := p.record()
-	declared, ok := record.pastOf(g.id, ck.Runs)
+	declared, ok := record.pastOf(g.id, identity)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: module %.12s applied the events up to %d, and what it was declared as is not recorded any more", ErrNotRepeatable, ck.Position.Module, ck.Position.Sequence)
+		return nil, nil, fmt.Errorf("%w: what applied the events, %q, is not recorded any more", ErrNotRepeatable, identity)
 	}
 	s, err := p.engine.respec(ctx, p.name, declared)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: module %.12s applied the events up to %d, and cannot be had any more: %w", ErrNotRepeatable, ck.Position.Module, ck.Position.Sequence, err)
+		return nil, nil, fmt.Errorf("%w: module %.12s, which applied the events, cannot be had any more: %w", ErrNotRepeatable, declared.Module, err)
 	}
 	return s, func() { p.report(s.closeModules(context.WithoutCancel(ctx)), "close module") }, nil
 }

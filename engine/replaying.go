@@ -47,6 +47,11 @@ func (r *replay) open(ctx context.Context, runner *Runner) error {
 	}
 	r.session = &session{Runner: runner, partitions: ps, chain: newChain(runner.spec.Upcasters)}
 	r.start = r.from
+	if r.from.Version == 0 {
+		ps.see(r.base, TxLimit{Writes: replayWrites, Bytes: replayBytes}, r.spec.Cache)
+		r.applied = r.start.Position
+		return nil
+	}
 	if err := r.restore(ctx, &r.start); err != nil {
 		return errors.Join(err, r.closeInstances(ctx))
 	}
@@ -94,7 +99,7 @@ func (r *replay) know() error {
 		return true
 	})
 	r.verdicts = map[uint64]verdict{}
-	for ck := r.next; err == nil && ck.Version > r.start.Version; {
+	for ck := r.next; err == nil && r.start.Version > 0 && ck.Version > r.start.Version; {
 		for _, sequence := range ck.Passed {
 			r.verdicts[sequence] = verdict{policy: Skip}
 		}
@@ -199,7 +204,7 @@ func (r *replay) take(ctx context.Context, b *Batch) error {
 		if err := r.again(ctx, one); err != nil {
 			return err
 		}
-		if err := r.watch(e); err != nil {
+		if err := r.watch(r, e); err != nil {
 			return err
 		}
 		rest = after

@@ -37,6 +37,7 @@ type session struct {
 	batch    *Batch        // that is being applied; nil between two of them
 	read     uint64        // events in this keyspace, without those of batch
 	runs     string        // identity of the spec
+	orders   uint64        // that were carried out so far
 	cutAt    uint64        // sequence of the last cut
 	cutTime  time.Time     // of the last cut
 	took     time.Duration // by the last commit
@@ -151,7 +152,7 @@ func (s *session) commitAlone(ctx context.Context) error {
 }
 
 func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
-	job := commitJob{position: s.applied, anchors: s.anchors, keep: keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema, runs: s.runs, read: s.readSoFar()}
+	job := commitJob{position: s.applied, anchors: s.anchors, keep: keep, damaged: s.damaged, since: s.since, schema: s.spec.Schema, runs: s.runs, read: s.readSoFar(), orders: s.orders}
 	job.trims, job.marks = s.outbox.trims()
 	job.lineage = s.lineage()
 	if memory {

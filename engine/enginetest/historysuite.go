@@ -107,3 +107,45 @@ func keepsNothing(t *testing.T, open func() engine.Keyspace) {
 		t.Fatal(err)
 	}
 }
+
+// The versions at which a key was written or deleted are found, newest first, and those of
+// keys that begin alike are not among them.
+func revisionsFound(t *testing.T, open func() engine.Keyspace) {
+	ks := open()
+	ks.Keep(1)
+	versions := map[uint64]engine.Version{}
+	for seq := uint64(1); seq <= 40; seq++ {
+		w := []engine.Write{put(fmt.Sprint("k", seq%2), fmt.Sprint(seq)), put(fmt.Sprint("k1", seq), "x")}
+		if seq%4 == 3 {
+			w[0] = engine.Write{Key: "k1", Delete: true, OldSize: 1}
+		}
+		versions[seq] = commit(t, ks, seq, w...).Version
+		if seq == 20 {
+			if err := ks.Close(); err != nil {
+				t.Fatal(err)
+			}
+			ks = open()
+			ks.Keep(1)
+		}
+	}
+	for _, span := range [][2]uint64{{0, 40}, {7, 30}, {10, 10}, {8, 9}} {
+		for _, limit := range []int{1, 3, 100} {
+			var got, want []engine.Version
+			for seq := span[1]; seq > span[0] && len(want) < limit; seq-- {
+				if seq%2 == 1 {
+					want = append(want, versions[seq])
+				}
+			}
+			err := ks.Revisions([]byte("k1"), versions[span[0]], versions[span[1]], func(v engine.Version) bool {
+				got = append(got, v)
+				return len(got) < limit
+			})
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("after %d to %d: %v, %v, want %v", span[0], span[1], got, err, want)
+			}
+		}
+	}
+	if err := ks.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -187,6 +187,19 @@ func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list 
 	return list, nil
 }
 
+// Revisions implements engine.Keyspace.
+func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engine.Version) bool) error {
+	k.mu.Lock()
+	all := slices.Clone(k.rows[rowKey(ofState, string(key))])
+	k.mu.Unlock()
+	for _, r := range slices.Backward(all) {
+		if r.version > after && r.version <= at && !fn(r.version) {
+			break
+		}
+	}
+	return nil
+}
+
 // Sync implements engine.Keyspace.
 func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	k.mu.Lock()

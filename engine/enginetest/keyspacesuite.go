@@ -37,6 +37,7 @@ func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Key
 		{"pinned versions stay readable", pinned},
 		{"history stays readable as long as it is kept", keepsHistory},
 		{"nothing is kept unasked", keepsNothing},
+		{"the versions of a key are found", revisionsFound},
 		{"values of any size come back", sizes},
 		{"changes between two versions make the one of the other", changesBetween},
 	} {

@@ -76,3 +76,21 @@ func (k *Keyspace) changes(t space, after, at engine.Version, fn func(engine.Row
 	}
 	return nil
 }
+
+// Revisions implements engine.Keyspace.
+func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engine.Version) bool) (err error) {
+	defer recoverDamage(&err)
+	tx := k.db.NewTransactionAt(uint64(at), false)
+	defer tx.Discard()
+	o := badger.DefaultIteratorOptions
+	o.AllVersions, o.PrefetchValues, o.SinceTs = true, false, uint64(after)
+	it := tx.NewKeyIterator(states.key(key), o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		v := engine.Version(it.Item().Version())
+		if v <= after || !fn(v) {
+			break
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// replayAll reads a state of which nothing is kept: from the first event of the generation
+// on. It is refused where something but the events has had a part in the state: orders of
+// operators, an exchange of the code, decisions about events that failed and are no longer on
+// record. Why is the reason for which there is no other way.
+func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading, sequence uint64, why error) (_ *Reading, err error) {
+	ks := now.keyspace
+	w := span{base: emptyView{}}
+	w.next, err = checkpointAfter(ks, ks.Oldest()-1, now.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	record := p.record()
+	if w.from.Position, err = record.beginning(w.next, sequence); err != nil {
+		return nil, errors.Join(why, err)
+	}
+	if w.next.Runs, err = record.firstOf(g.id, w.next, sequence); err != nil {
+		return nil, err
+	}
+	r, err := p.replayed(ctx, g, w, sequence)
+	if err != nil {
+		return nil, fmt.Errorf("replay %s up to %d: %w", p.name, sequence, err)
+	}
+	v, ck, err := r.view(sequence)
+	if err != nil {
+		return nil, err
+	}
+	return p.reading(g, v, ck), nil
+}
+
+// beginning is the position before the first event of a generation whose oldest checkpoint
+// is given.
+func (r *CatalogRecord) beginning(oldest Checkpoint, sequence uint64) (Position, error) {
+	p := Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
+	switch {
+	case r.Origin == nil || r.Origin.Stream != p.Stream || !r.Origin.Created.Equal(p.Created):
+		return p, fmt.Errorf("%w: where it began is not recorded", ErrNotRepeatable)
+	case oldest.Orders > 0:
+		return p, fmt.Errorf("%w: operators have changed its state by %d orders, such as the retry of events that had failed, which are not events", ErrNotRepeatable, oldest.Orders)
+	case sequence < r.Origin.Sequence:
+		return p, fmt.Errorf("%w: it began at %d", ErrNotKept, r.Origin.Sequence)
+	}
+	p.Sequence = r.Origin.Sequence
+	return p, nil
+}
+
+// firstOf is the identity of what a generation ran first, if it ran that up to a sequence.
+func (r *CatalogRecord) firstOf(generation string, oldest Checkpoint, sequence uint64) (string, error) {
+	g := r.generation(generation)
+	switch {
+	case g == nil || len(g.Past) == 0:
+		return oldest.Runs, nil
+	case len(g.Past) == maxPast:
+		return "", fmt.Errorf("%w: its code was exchanged more than %d times", ErrNotRepeatable, maxPast)
+	case sequence >= g.Past[0].Through.Sequence():
+		return "", fmt.Errorf("%w: its code was exchanged at %d, and the state from then on is not that of one module", ErrNotRepeatable, g.Past[0].Through.Sequence())
+	}
+	return g.Past[0].Identity, nil
+}
+
+// emptyView is the state before the first event. It implements View.
+type emptyView struct{ noRows }
+
+func (emptyView) Version() Version { return 0 }
+func (emptyView) Letters() Rows    { return noRows{} }
+func (emptyView) Outbox() Rows     { return noRows{} }
+func (emptyView) Close()           {}
