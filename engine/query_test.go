@@ -242,3 +242,73 @@ func TestQueryRefusals(t *testing.T) {
 		}
 	})
 }
+
+// While code is exchanged, candidates take over and events come, every answer is that of one
+// module to the state of one sequence, which does not go back; no module is closed while it is
+// asked, and none is left open.
+func TestQueriesWhileAllChanges(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		var open atomic.Int32
+		version := func(n int) *enginetest.Module {
+			var closed atomic.Bool
+			open.Add(1)
+			m := librarian(fmt.Sprint("version ", n), func() error {
+				time.Sleep(time.Millisecond) // of the bubble: there is something under way at each change
+				if closed.Load() {
+					t.Errorf("version %d was asked after it was closed", n)
+				}
+				return nil
+			})
+			m.Closed = func() { closed.Store(true); open.Add(-1) }
+			return m
+		}
+		b.append(5)
+		e := b.start(spec(version(0), swaps(1)))
+		e.awaitLive(5)
+		stop := make(chan struct{})
+		var asking sync.WaitGroup
+		var asked atomic.Int32
+		for range 4 {
+			asking.Go(func() {
+				for last := uint64(0); ; {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					got, err := e.query("p", "ledger")
+					at := got.Checkpoint.Position.Sequence
+					if err != nil || at < last || string(got.Body) != sequences(at) {
+						t.Errorf("as of %d, after %d: %.40q, %v", at, last, got.Body, err)
+						return
+					}
+					last = at
+					asked.Add(1)
+				}
+			})
+		}
+		for n := 1; n <= 20; n++ {
+			change := swaps(1)
+			if n%4 == 0 {
+				change = func(s *engine.Spec) { s.KeepPrevious = time.Second } // as a candidate
+			}
+			e.declare(spec(version(n), change))
+			b.append(2)
+		}
+		e.awaitLive(45)
+		close(stop)
+		asking.Wait()
+		e.stop()
+		if n := open.Load(); n != 0 || asked.Load() < 100 {
+			t.Errorf("%d modules are still open; %d queries were answered", n, asked.Load())
+		}
+	})
+}
+
+// sequences is the ledger of the events up to one.
+func sequences(to uint64) (list string) {
+	for n := range to {
+		list += fmt.Sprint(n+1, " ")
+	}
+	return list
+}
