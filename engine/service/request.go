@@ -82,7 +82,7 @@ func (r *request) target() string {
 func (e *endpoint) request(m *nats.Msg) (*request, error) {
 	r := &request{method: http.MethodGet, path: "/v1/projections", query: url.Values{}}
 	if e.named {
-		r.path += "/" + escape(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
+		r.path += "/" + url.PathEscape(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
 	}
 	if e.raw {
 		r.method, r.path, r.body = http.MethodPost, r.path+"/query", m.Data
@@ -97,7 +97,7 @@ func (e *endpoint) request(m *nats.Msg) (*request, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.path += "/state/" + escape(key)
+		r.path += "/state/" + url.PathEscape(key)
 	}
 	if e.paged {
 		r.path, r.paged = r.path+"/state", true
@@ -203,13 +203,4 @@ func scalar(raw json.RawMessage) (string, error) {
 		return "", errors.New("it must be a string or a number")
 	}
 	return string(raw), nil
-}
-
-// escape encodes a part of a path so that it comes out as it is: PathEscape leaves dots
-// alone, which are taken for steps of a path.
-func escape(s string) string {
-	if strings.Trim(s, ".") == "" {
-		return strings.Repeat("%2E", len(s))
-	}
-	return url.PathEscape(s)
 }
