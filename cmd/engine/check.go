@@ -24,7 +24,7 @@ import (
 type checkFlags struct {
 	module, memory string // sizes
 	fuel, table    uint64
-	events         string
+	events, query  string
 	settings, key  string
 }
 
@@ -42,11 +42,13 @@ What is an upcaster rewrites the event instead.
 With --events it applies those of a file instead, JSON Lines as engine import takes
 them, or - for standard input: in order, to a state in memory that begins empty, as if
 each had been stored at its time. It stops at the first that fails. What the module
-warns of goes to standard error.
+warns of goes to standard error. With --query it then has a fresh instance answer a request
+over the state that these events leave, and prints the answer below.
 It changes nothing, and needs no server. Compiled modules are kept in the folder
 GNOMON_CACHE, when that is set: it has to be private.`,
 		Example: "  engine check build/plugins/count.wasm\n" +
-			"  engine check build/plugins/sessions.wasm --events log.jsonl.gz --settings '{\"field\":\"resource\",\"gap\":\"30m\"}'",
+			"  engine check build/plugins/sessions.wasm --events log.jsonl.gz --settings '{\"field\":\"resource\",\"gap\":\"30m\"}'\n" +
+			"  engine check build/plugins/repo-files.wasm --events gitlog.jsonl.gz --query '{\"top\":3}'",
 		Args: asUsage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, err := f.checker(c, args)
@@ -62,6 +64,7 @@ GNOMON_CACHE, when that is set: it has to be private.`,
 	flags.Uint64Var(&f.table, "table", uint64(limits.Table), "limit of each of the module's tables, in entries")
 	flags.Uint64Var(&f.fuel, "fuel", uint64(limits.Fuel), "limit of fuel for one event; 0: not metered")
 	flags.StringVar(&f.events, "events", "", "`FILE` of events to apply")
+	flags.StringVar(&f.query, "query", "", "`REQUEST` to answer")
 	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection, a JSON `OBJECT`")
 	flags.StringVar(&f.key, "key", "", "key of each event: `KIND` subject:N, header:NAME or json:PATH")
 	return c
@@ -73,6 +76,7 @@ type checker struct {
 	settings []byte // JSON
 	keyOf    func(abi.Record) []byte
 	events   string // a file; empty: none
+	query    []byte // a request; nil: none
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -81,6 +85,9 @@ type checker struct {
 func (f *checkFlags) checker(c *cobra.Command, modules []string) (*checker, error) {
 	k := &checker{events: f.events, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
 	k.limits = host.Limits{Fuel: f.fuel, Table: f.table}
+	if c.Flags().Changed("query") {
+		k.query = []byte(f.query)
+	}
 	size, err := parseSize(c, "module", f.module)
 	if err != nil {
 		return nil, err
@@ -154,14 +161,23 @@ func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 		return err
 	}
 	defer m.Close(ctx)
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: k.settings, Memory: k.limits.Memory, Log: k.log()})
+	fresh := func() (engine.Instance, error) {
+		return m.Instantiate(ctx, engine.InstanceConfig{Settings: k.settings, Memory: k.limits.Memory, Log: k.log()})
+	}
+	in, err := fresh()
 	if err != nil {
 		return k.settingsHint(err)
 	}
 	defer in.Close(ctx)
 	d := description{path: path, module: m, code: module, memory: in.MemoryBytes(), compiler: h.Compiler()}
-	if d.use, err = k.use(ctx, in, m.Traits().Upcasts); err != nil {
+	a := k.applier(in, m.Traits().Upcasts)
+	if d.use, err = k.use(ctx, a); err != nil {
 		return err
+	}
+	if k.query != nil {
+		if err := k.ask(ctx, a, fresh, &d); err != nil {
+			return err
+		}
 	}
 	d.print(k.stdout)
 	return nil
@@ -191,6 +207,7 @@ type description struct {
 	code     []byte
 	memory   uint64 // bytes, when started
 	use      []checkRow
+	answer   []byte // to a query; nil: there was none
 	compiler bool
 }
 
@@ -222,6 +239,9 @@ func (d *description) print(w io.Writer) {
 	default:
 		row("state", "in keys")
 	}
+	if d.module.Traits().Queries && d.answer == nil {
+		row("query", "answers requests; try one with --query")
+	}
 	for _, r := range d.use {
 		row(r.name, r.text)
 	}
@@ -236,5 +256,8 @@ func (d *description) print(w io.Writer) {
 	}
 	if text := host.FloatWarning(d.code); text != "" {
 		row("note", text)
+	}
+	if d.answer != nil {
+		fmt.Fprintln(w, readableText(d.answer))
 	}
 }

@@ -23,10 +23,15 @@ const (
 	madeUpData    = "{}"
 )
 
+// applier has an instance apply events to a state that is empty.
+func (k *checker) applier(in engine.Instance, upcasts bool) *applier {
+	return &applier{instance: in, upcasts: upcasts, keyOf: k.keyOf, state: newMemoryState(new(store.Keyspace).Limit())}
+}
+
 // use has an instance work on events, and says what that took.
-func (k *checker) use(ctx context.Context, in engine.Instance, upcasts bool) ([]checkRow, error) {
-	a := &applier{instance: in, upcasts: upcasts, keyOf: k.keyOf, state: newMemoryState(new(store.Keyspace).Limit())}
-	init := "init " + comma(in.Fuel())
+func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
+	upcasts := a.upcasts
+	init := "init " + comma(a.instance.Fuel())
 	if k.events != "" {
 		if err := k.applyFile(ctx, a); err != nil {
 			return nil, err

@@ -29,7 +29,7 @@ type endpoint struct {
 }
 
 // moment are the properties of a request that say which state it reads, as JSON Schema.
-const moment = `"min_seq":{"type":"integer","minimum":0},"wait":{"type":"string"},"at":{"type":["string","integer"]}`
+const moment = `"min_seq":{"type":"integer","minimum":0},"wait":{"type":"string"},"at":{"type":["string","integer"]},"replay":{"type":"boolean"}`
 
 func endpoints() []*endpoint {
 	all := []*endpoint{
@@ -41,7 +41,7 @@ func endpoints() []*endpoint {
 			`{"prefix":{"type":"string"},"prefix_b64":{"type":"string"},"after":{"type":"string"},"after_b64":{"type":"string"},"limit":{"type":"integer","minimum":1},`+moment+`}`)},
 		{name: "query", named: true, raw: true, metadata: map[string]string{
 			"description": "what the module answers: the message is handed to it as it is, and the reply is its answer",
-			"headers":     "Gnomon-Min-Seq, Gnomon-Wait, Gnomon-At: as min_seq, wait and at elsewhere",
+			"headers":     "Gnomon-Min-Seq, Gnomon-Wait, Gnomon-At, Gnomon-Replay: as min_seq, wait, at and replay elsewhere",
 		}},
 	}
 	for _, e := range all {
