@@ -177,18 +177,16 @@ func (b *Broker) batchBefore(ctx context.Context, events []Event) (first uint64,
 	if err != nil || !is || at <= uint64(i) {
 		return 0, false, err
 	}
-	first, batch := at-uint64(i), ""
+	first = at - uint64(i)
 	for j, e := range events {
 		m, err := b.find(ctx, e, ask{Seq: first + uint64(j)})
 		if err != nil || m == nil {
 			return 0, false, err
 		}
+		// Numbers from 1 on, of which the last one commits, are one batch and all of it.
 		h := nats.Header(m.Headers)
-		if j == 0 {
-			batch = h.Get("Nats-Batch-Id")
-		}
 		last := h.Get("Nats-Batch-Commit") != ""
-		if batch == "" || h.Get("Nats-Batch-Id") != batch || h.Get("Nats-Batch-Sequence") != strconv.Itoa(j+1) || last != (j == len(events)-1) || m.ID() != e.ID {
+		if h.Get("Nats-Batch-Sequence") != strconv.Itoa(j+1) || last != (j == len(events)-1) || m.ID() != e.ID {
 			return 0, false, nil
 		}
 	}

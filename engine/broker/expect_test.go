@@ -142,6 +142,7 @@ func TestExpectationsOfARetry(t *testing.T) {
 		for i, x := range []broker.Expect{expect(-1, -1), expect(1, -1), expect(-1, 0), expect(3, 0), filtered} {
 			events = append(events, broker.Event{Stream: "S", Subject: fmt.Sprint("s.", i), ID: fmt.Sprint("id", i), Expect: x})
 		}
+		events = append(events, broker.Event{Stream: "S", Subject: "s.0", ID: "again", Expect: expect(-1, 1)})
 		publish := func(want bool) {
 			t.Helper()
 			for i, e := range events {
@@ -152,7 +153,7 @@ func TestExpectationsOfARetry(t *testing.T) {
 		}
 		publish(false)
 		publish(true)
-		for i := range 6 {
+		for i := range 6 { // 7 to 12
 			if _, _, err := b.Publish(t.Context(), broker.Event{Subject: fmt.Sprint("s.", i)}); err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +162,7 @@ func TestExpectationsOfARetry(t *testing.T) {
 		other := events[2]
 		other.ID = "another's"
 		var wrong *broker.WrongSequenceError
-		if _, _, err := b.Publish(t.Context(), other); !errors.As(err, &wrong) || wrong.Have != 8 {
+		if _, _, err := b.Publish(t.Context(), other); !errors.As(err, &wrong) || wrong.Have != 9 {
 			t.Errorf("the same with another id: %v", err)
 		}
 	})
