@@ -24,7 +24,15 @@ type appender struct{ broker *broker.Broker }
 var _ query.Appender = (*appender)(nil)
 
 // Import implements query.Appender.
-func (a *appender) Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
+func (a *appender) Import(ctx context.Context, stream string, lines io.Reader) (done wire.Imported, err error) {
+	err = permitted(ctx, a.broker, func(ctx context.Context) error {
+		done, err = a.importLines(ctx, stream, lines)
+		return err
+	}, stream)
+	return done, err
+}
+
+func (a *appender) importLines(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
 	sink, err := importer.OpenStream(ctx, a.broker.JetStream(), stream)
 	if err != nil {
 		return wire.Imported{}, err
@@ -232,6 +240,22 @@ func embeddedTarget(ctx context.Context, c *config.Config, log *slog.Logger) (*t
 		return nil, errors.Join(err, t.close())
 	}
 	return t, nil
+}
+
+// permitted runs what asks the server about a stream or a bucket, which ends as soon as the
+// server refuses that.
+func permitted(ctx context.Context, b *broker.Broker, fn func(context.Context) error, about ...string) error {
+	ctx, done := b.Permitted(ctx, about...)
+	defer done()
+	return b.Explain(fn(ctx))
+}
+
+// permitted is that for a command, which does one thing only.
+func (t *target) permitted(ctx context.Context, fn func(context.Context) error) error {
+	if t.client != nil {
+		return fn(ctx)
+	}
+	return permitted(ctx, t.broker, fn)
 }
 
 // sink opens a stream for appending many events.

@@ -31,7 +31,7 @@ func openArchiveSink(ctx context.Context, bucket, configPath, name string, stder
 	if err != nil {
 		return nil, err
 	}
-	there, err := b.objects.Get(ctx, name)
+	there, err := b.objects.Get(b.ctx, name)
 	switch {
 	case err == nil:
 		err = withHint(fmt.Errorf("object %s exists already in %s", name, bucket), "name another one with -o")
@@ -97,8 +97,8 @@ type archiveObject struct {
 
 func (o *archiveObject) name() string { return o.bucket + "/" + o.object }
 
-func (o *archiveObject) put(ctx context.Context, write func(io.Writer) error) error {
-	_, err := o.objects.Put(ctx, o.object, write)
+func (o *archiveObject) put(_ context.Context, write func(io.Writer) error) error {
+	_, err := o.objects.Put(o.ctx, o.object, write)
 	return o.broker.Explain(err)
 }
 
@@ -107,6 +107,8 @@ type archiveBucket struct {
 	bucket  string
 	objects *objects.Bucket
 	broker  *broker.Broker
+	ctx     context.Context // of the command, which the server's refusal ends
+	done    context.CancelFunc
 }
 
 func openArchiveBucket(ctx context.Context, bucket, configPath string, create bool, stderr io.Writer) (*archiveBucket, error) {
@@ -122,15 +124,19 @@ func openArchiveBucket(ctx context.Context, bucket, configPath string, create bo
 	if err != nil {
 		return nil, err
 	}
+	ctx, done := b.Permitted(ctx)
 	store, err := objects.Open(ctx, b.JetStream(), bucket, create)
 	if err != nil {
+		err = b.Explain(err)
+		done()
 		b.Close()
-		return nil, b.Explain(err)
+		return nil, err
 	}
-	return &archiveBucket{bucket, store, b}, nil
+	return &archiveBucket{bucket, store, b, ctx, done}, nil
 }
 
 func (b *archiveBucket) close() error {
+	b.done()
 	b.broker.Close()
 	return nil
 }
@@ -148,7 +154,7 @@ func openArchive(ctx context.Context, bucket, configPath, name string, stderr io
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := b.objects.Get(ctx, name)
+	r, err := b.objects.Get(b.ctx, name)
 	if err != nil {
 		return nil, nil, errors.Join(b.broker.Explain(err), b.close())
 	}

@@ -25,7 +25,9 @@ func (n *node) connect(ctx context.Context, serve bool) (err error) {
 	if n.broker, err = openBroker(ctx, n.config, n.log); err != nil {
 		return err
 	}
-	n.source.set(ingest.New(n.broker.JetStream(), n.broker.Explain))
+	source := ingest.New(n.broker.JetStream(), n.broker.Explain)
+	source.Permitted(n.broker.Permitted)
+	n.source.set(source)
 	n.appender.set(&appender{broker: n.broker})
 	if err := n.offer(); err != nil {
 		return err

@@ -215,13 +215,22 @@ type bucketDeployer struct {
 	target *target
 }
 
-func (b *bucketDeployer) deploy(ctx context.Context, d bucket.Deployment) (bucket.Stored, error) {
-	done, err := bucket.Deploy(ctx, b.target.broker.JetStream(), b.bucket, d)
-	return done, b.target.broker.Explain(err)
+func (b *bucketDeployer) deploy(ctx context.Context, d bucket.Deployment) (done bucket.Stored, err error) {
+	err = b.permitted(ctx, func(ctx context.Context) error {
+		done, err = bucket.Deploy(ctx, b.target.broker.JetStream(), b.bucket, d)
+		return err
+	})
+	return done, err
 }
 
 func (b *bucketDeployer) remove(ctx context.Context, name string) error {
-	return b.target.broker.Explain(bucket.Remove(ctx, b.target.broker.JetStream(), b.bucket, name))
+	return b.permitted(ctx, func(ctx context.Context) error {
+		return bucket.Remove(ctx, b.target.broker.JetStream(), b.bucket, name)
+	})
+}
+
+func (b *bucketDeployer) permitted(ctx context.Context, fn func(context.Context) error) error {
+	return permitted(ctx, b.target.broker, fn, b.bucket, "OBJ_"+b.bucket)
 }
 
 func (b *bucketDeployer) close() error { return b.target.close() }

@@ -61,13 +61,17 @@ func importFiles(c *cobra.Command, cfg *config.Config, stream string, files []st
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	sink, err := t.sink(c.Context(), stream)
+	return t.permitted(c.Context(), func(ctx context.Context) error { return t.importFiles(ctx, c, stream, files, skipBad) })
+}
+
+func (t *target) importFiles(ctx context.Context, c *cobra.Command, stream string, files []string, skipBad bool) error {
+	sink, err := t.sink(ctx, stream)
 	if err != nil {
 		return err
 	}
 	im := &fileImport{sink: sink, stdin: c.InOrStdin(), stderr: c.ErrOrStderr(), skipBad: skipBad}
 	for _, file := range files {
-		if err = im.file(c.Context(), file); err != nil {
+		if err = im.file(ctx, file); err != nil {
 			break
 		}
 	}

@@ -166,7 +166,7 @@ func (r *runner) seedStream(ctx context.Context, s config.Stream) error {
 		return err
 	}
 	r.unfinished = fmt.Sprintf("stream %s has only a part of %s, the next run goes on importing it", s.Name, s.Seed)
-	if err := r.importSeed(ctx, s); err != nil {
+	if err := permitted(ctx, r.node.broker, func(ctx context.Context) error { return r.importSeed(ctx, s) }, s.Name); err != nil {
 		return err
 	}
 	r.unfinished = ""

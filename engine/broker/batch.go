@@ -36,9 +36,13 @@ var (
 // It fails as Publish does, and with ErrNotAtomic, ErrBadBatch and ErrKnownID.
 func (b *Broker) PublishBatch(ctx context.Context, stream string, events []Event) (first uint64, duplicate bool, err error) {
 	events = slices.Clone(events)
+	about := []string{stream}
 	for i := range events {
 		events[i].Stream = stream
+		about = append(about, events[i].Subject)
 	}
+	ctx, done := b.Permitted(ctx, about...)
+	defer done()
 	if err := checkBatch(events); err != nil {
 		return 0, false, err
 	}

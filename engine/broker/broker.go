@@ -55,6 +55,8 @@ type Broker struct {
 	server *server.Server // nil for an external one
 	log    *slog.Logger
 
+	refusals refusals
+
 	mu   sync.Mutex
 	last error              // that the connection reported by itself
 	link context.Context    // ends when the present connection is lost
@@ -178,8 +180,10 @@ func (b *Broker) Explain(err error) error {
 		return fmt.Errorf("%w (%w: %w)", err, nats.ErrDisconnected, last)
 	case !b.conn.IsConnected():
 		return fmt.Errorf("%w (%w)", err, nats.ErrDisconnected)
-	case errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation):
-		return fmt.Errorf("%w (%w)", err, last)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		if e := b.refusals.latest(); e != nil {
+			return fmt.Errorf("%w (%w)", err, e)
+		}
 	}
 	return err
 }

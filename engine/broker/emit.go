@@ -22,6 +22,12 @@ const (
 // Publish implements engine.Outlet. Of a group of more than 1000 messages, which is what a
 // server takes in one batch, so many are stored all or none.
 func (o *Outlet) Publish(ctx context.Context, stream string, messages []engine.Message) (stored int, last uint64, err error) {
+	about := make([]string, 0, len(messages)+1)
+	for _, m := range messages {
+		about = append(about, m.Subject)
+	}
+	ctx, done := o.broker.Permitted(ctx, append(about, stream)...)
+	defer done()
 	if err := o.connected("publish to stream " + stream); err != nil {
 		return 0, 0, err
 	}

@@ -28,7 +28,7 @@ func (b *Broker) options(c Config) ([]nats.Option, string, error) {
 		nats.RetryOnFailedConnect(true),
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.IgnoreAuthErrorAbort(), // credentials are rotated while the engine runs
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.note("NATS reports", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.reported(err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			b.lost()
 			b.note("NATS connection lost", err)
@@ -72,6 +72,7 @@ func (o *outage) tried(err error) {
 // over forgets what was wrong.
 func (o *outage) over() {
 	o.told = false
+	o.broker.refusals.forget()
 	o.broker.keep(nil)
 }
 

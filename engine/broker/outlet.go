@@ -47,6 +47,8 @@ func (o *Outlet) MaxBytes() int {
 // StreamFor implements engine.Outlet.
 func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamInfo, error) {
 	what := "find the stream of " + subject
+	ctx, done := o.broker.Permitted(ctx, "NAMES", subject) // $JS.API.STREAM.NAMES
+	defer done()
 	if err := o.connected(what); err != nil {
 		return engine.StreamInfo{}, err
 	}
@@ -76,6 +78,8 @@ func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamIn
 
 // stream asks for a stream, and notes what it takes. It has the word of the stream's leader.
 func (o *Outlet) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	ctx, done := o.broker.Permitted(ctx, name)
+	defer done()
 	err = o.broker.ask(ctx, outletTimeout, func(ctx context.Context) error {
 		s, err = o.broker.js.Stream(ctx, name)
 		return err

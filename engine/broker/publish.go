@@ -102,6 +102,8 @@ func headersOf(e Event) nats.Header {
 // and with ErrInDoubt when it is not known whether the event was stored; that is an
 // engine.ErrSourceDown, too, when the server cannot be reached.
 func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplicate bool, err error) {
+	ctx, done := b.Permitted(ctx, e.Subject, e.Stream)
+	defer done()
 	if err := b.checkExpectations(ctx, e); err != nil {
 		return 0, false, fmt.Errorf("publish %s: %w", e.Subject, err)
 	}

@@ -21,6 +21,8 @@ const listAtOnce = 500
 // replica may lack what was acknowledged.
 func (o *Outlet) Stored(ctx context.Context, stream string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error {
 	what := "list what stream " + stream + " has stored"
+	ctx, done := o.broker.Permitted(ctx, stream)
+	defer done()
 	if err := o.connected(what); err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ func (d Difference) String() string {
 // EnsureStream creates a stream that is absent. One that exists is compared, and
 // never changed.
 func (b *Broker) EnsureStream(ctx context.Context, s StreamSpec) (created bool, _ []Difference, _ error) {
+	ctx, done := b.Permitted(ctx, s.Name)
+	defer done()
 	have, err := b.js.Stream(ctx, s.Name)
 	if err == nil {
 		return false, s.compare(have.CachedInfo().Config), nil

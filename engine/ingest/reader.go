@@ -30,7 +30,9 @@ type reader struct {
 	limit    engine.ReadLimit
 	ready    chan struct{} // of capacity 1
 	broken   chan nats.Status
-	stop     chan struct{} // closed by Close
+	stop     chan struct{}   // closed by Close
+	allowed  context.Context // ended when the server refuses requests for events
+	release  context.CancelFunc
 
 	mu       sync.Mutex
 	room     sync.Cond       // there is room in filling, or the reader has ended
@@ -48,7 +50,7 @@ type reader struct {
 // Read implements engine.Source. It refuses to begin after the stream's next event:
 // the server would wait in silence.
 func (s *Source) Read(ctx context.Context, stream string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := s.limited(ctx, stream)
 	defer cancel()
 	st, err := s.stream(ctx, stream)
 	if err != nil {
@@ -83,8 +85,10 @@ func (r *reader) start(ctx context.Context) (err error) {
 		return s.failed(fmt.Sprintf("create consumer of stream %s", r.stream), err)
 	}
 	r.filling.Pending = r.consumer.CachedInfo().NumPending
+	r.allowed, r.release = s.permitted(context.Background(), r.consumer.CachedInfo().Name)
 	r.pull, err = openPull(s.js, r.stream, r.consumer.CachedInfo().Name, r.receive)
 	if err != nil {
+		r.release()
 		return s.failed(fmt.Sprintf("read stream %s", r.stream), err)
 	}
 	return nil
@@ -96,12 +100,16 @@ func (r *reader) start(ctx context.Context) (err error) {
 func (r *reader) watch() {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	defer r.release()
 	for silent := 0; silent < 2; {
 		select {
 		case <-r.stop:
 			return
 		case <-r.broken:
 			r.trouble(nats.ErrDisconnected)
+			return
+		case <-r.allowed.Done():
+			r.trouble(r.allowed.Err())
 			return
 		case <-beat.C:
 			if silent++; r.hears() {
@@ -243,7 +251,7 @@ func (r *reader) Release(b *engine.Batch) {
 // there. What the consumer says to be pending does not tell: the server counts an
 // event there only a moment after it has stored it.
 func (r *reader) CaughtUp(ctx context.Context) (through uint64, ok bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := r.source.limited(ctx, r.stream)
 	defer cancel()
 	stream, err := r.source.stream(ctx, r.stream)
 	if err != nil {

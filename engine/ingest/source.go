@@ -21,13 +21,31 @@ type Source struct {
 	js jetstream.JetStream
 	// explain adds to an error what the connection knows about it.
 	explain func(error) error
+	// permitted makes contexts whose time is up when the server refuses a request that is
+	// about a stream.
+	permitted func(ctx context.Context, about ...string) (context.Context, context.CancelFunc)
 }
 
 var _ engine.Source = (*Source)(nil)
 
 // New makes a source.
 func New(js jetstream.JetStream, explain func(error) error) *Source {
-	return &Source{js: js, explain: explain}
+	return &Source{js: js, explain: explain, permitted: func(ctx context.Context, _ ...string) (context.Context, context.CancelFunc) {
+		return context.WithCancel(ctx)
+	}}
+}
+
+// Permitted has the source end requests as soon as the server refuses them: broker.Permitted
+// makes contexts of that kind. Without it they wait for an answer until their time is up.
+func (s *Source) Permitted(make func(ctx context.Context, about ...string) (context.Context, context.CancelFunc)) {
+	s.permitted = make
+}
+
+// limited is a context for one request about a stream, or some.
+func (s *Source) limited(ctx context.Context, stream string) (context.Context, context.CancelFunc) {
+	ctx, done := s.permitted(ctx, stream)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	return ctx, func() { cancel(); done() }
 }
 
 // ErrUnusable says that a stream is not a log that a projection can be built, and
@@ -36,7 +54,7 @@ var ErrUnusable = errors.New("stream cannot be projected")
 
 // Stream implements engine.Source. It also fails with ErrUnusable.
 func (s *Source) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := s.limited(ctx, name)
 	defer cancel()
 	stream, err := s.stream(ctx, name)
 	if err != nil {
@@ -96,7 +114,7 @@ func usable(c jetstream.StreamConfig) error {
 
 // Event implements engine.Source.
 func (s *Source) Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := s.limited(ctx, stream)
 	defer cancel()
 	st, err := s.stream(ctx, stream)
 	if err != nil {
@@ -141,7 +159,7 @@ func (s *Source) SequenceAt(ctx context.Context, stream string, t time.Time) (ui
 	if info.Events == 0 || t.After(info.LastTime) {
 		return info.Last + 1, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := s.limited(ctx, stream)
 	defer cancel()
 	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t,
