@@ -159,6 +159,12 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey st
 		return
 	}
 	at := wire.OfReading(reading)
+	place, ok := s.take(w, r, s.gets)
+	if !ok {
+		reading.Close()
+		return
+	}
+	defer place.shrink(0)
 	value, ok, err := lookUp(reading, []byte(key))
 	switch {
 	case err != nil:
@@ -169,7 +175,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, name, escapedKey st
 		p.Reflected = &reflected
 		writeProblem(w, p)
 	default:
-		answer(w, http.StatusOK, wire.Get{Projection: name, Row: wire.Row{Key: []byte(key), Value: value}, AsOf: at})
+		place.sendMade(w, wire.Get{Projection: name, Row: wire.Row{Key: []byte(key), Value: value}, AsOf: at})
 	}
 }
 

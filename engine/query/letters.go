@@ -47,12 +47,18 @@ func (s *Server) letters(w http.ResponseWriter, r *http.Request, name string) {
 	if reading == nil {
 		return
 	}
+	place, ok := s.take(w, r, s.pages)
+	if !ok {
+		reading.Close()
+		return
+	}
+	defer place.shrink(0)
 	page, err := letterPage(name, reading, after, int(limit))
 	if err != nil {
 		failed(w, err)
 		return
 	}
-	answer(w, http.StatusOK, page)
+	place.sendMade(w, page)
 }
 
 // number reads a parameter that is a whole number.

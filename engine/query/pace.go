@@ -26,15 +26,20 @@ type paced struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	end      time.Time // by which the client has to have taken everything; zero: there is none
 }
 
 func newPaced(w http.ResponseWriter, patience time.Duration) *paced {
-	return &paced{w, http.NewResponseController(w), patience}
+	return &paced{ResponseWriter: w, control: http.NewResponseController(w), patience: patience}
 }
 
 // renew sets the time by which the client has to have taken what is written next.
 func (p *paced) renew() {
-	_ = p.control.SetWriteDeadline(time.Now().Add(p.patience)) // not every writer has one
+	by := time.Now().Add(p.patience)
+	if !p.end.IsZero() && p.end.Before(by) {
+		by = p.end
+	}
+	_ = p.control.SetWriteDeadline(by) // not every writer has one
 }
 
 // Write implements http.ResponseWriter.

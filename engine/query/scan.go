@@ -3,11 +3,14 @@ package query
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
@@ -48,15 +51,24 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	if lines {
 		defer reading.Close()
-		s.stream(w, r, reading, sp)
+		if s.streams.begin(w) {
+			defer s.streams.end()
+			s.stream(w, r, reading, sp)
+		}
 		return
 	}
-	p, err := page(name, reading, sp)
+	place, ok := s.take(w, r, s.pages)
+	if !ok {
+		reading.Close()
+		return
+	}
+	defer place.shrink(0)
+	p, err := page(name, reading, sp, time.Now().Add(maxPageTime))
 	if err != nil {
 		failed(w, err)
 		return
 	}
-	answer(w, http.StatusOK, p)
+	place.sendMade(w, p)
 }
 
 // spanOf reads the parameters of a scan. Keys are bytes: percent-encoded, or as
@@ -91,9 +103,9 @@ func spanOf(w http.ResponseWriter, q url.Values) (sp span, ok bool) {
 	return sp, true
 }
 
-// page reads a bounded number of rows, and where to go on. It closes the reading, which
-// is not held while the client takes its answer.
-func page(name string, reading *engine.Reading, sp span) (wire.Page, error) {
+// page reads a bounded number of rows, until a time, and where to go on. It closes the
+// reading, which is not held while the client takes its answer.
+func page(name string, reading *engine.Reading, sp span, until time.Time) (wire.Page, error) {
 	defer reading.Close()
 	if sp.limit == 0 {
 		sp.limit = defaultLimit
@@ -101,7 +113,8 @@ func page(name string, reading *engine.Reading, sp span) (wire.Page, error) {
 	items := []wire.Row{}
 	size, more := 0, false
 	err := reading.Scan(sp.prefix, sp.after, func(key, value []byte) bool {
-		if more = len(items) == sp.limit || len(items) > 0 && size+len(key)+len(value) > maxPage; more {
+		full := size+len(key)+len(value) > maxPage || time.Now().After(until)
+		if more = len(items) == sp.limit || len(items) > 0 && full; more {
 			return false
 		}
 		items = append(items, wire.Row{Key: bytes.Clone(key), Value: bytes.Clone(value)})
@@ -127,6 +140,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, reading *engine.
 		return
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), s.streamTime, fmt.Errorf("it has taken %s: go on after its last row", s.streamTime))
+	defer cancel()
 	rows := 0
 	var werr error
 	err := reading.Scan(sp.prefix, sp.after, func(key, value []byte) bool {
@@ -136,13 +151,13 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, reading *engine.
 		}
 		werr = err
 		rows++
-		return werr == nil && r.Context().Err() == nil && rows != sp.limit
+		return werr == nil && ctx.Err() == nil && rows != sp.limit
 	})
 	if werr == nil {
 		werr = out.Flush()
 	}
-	if err != nil || werr != nil || r.Context().Err() != nil {
-		s.log.Warn("stream of rows was cut off", "rows", rows, "error", firstOf(err, werr, r.Context().Err()))
+	if err != nil || werr != nil || ctx.Err() != nil {
+		s.log.Warn("stream of rows was cut off", "rows", rows, "error", firstOf(err, werr, context.Cause(ctx)))
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set(rowsHeader, strconv.Itoa(rows))
