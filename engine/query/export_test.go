@@ -78,3 +78,20 @@ const Streams = maxStreams
 
 // ConnectionOf tells the connection that a request came on from others.
 func ConnectionOf(ctx context.Context) any { return ctx.Value(connectionKey{}) }
+
+// Crowded has a server give as much room to values and to pages, and to streams of rows, as
+// for so many, and wait for that only for a while.
+func (s *Server) Crowded(n int, wait time.Duration) {
+	s.gets, s.pages, s.streams = newRoom(int64(n)*getBytes, getBytes), newRoom(int64(n)*pageBytes, pageBytes), make(streams, n)
+	s.roomPatience = wait
+}
+
+// LetTake bounds how long a page is looked for, and a stream of rows goes on.
+func (s *Server) LetTake(page, stream time.Duration) { s.pageTime, s.streamTime = page, stream }
+
+// HeldWriter is a writer of an answer that is held until the client has taken all of it.
+func HeldWriter(w http.ResponseWriter, patience time.Duration, bytes int) io.Writer {
+	p := newPaced(w, patience)
+	hurry(p, bytes)
+	return p
+}

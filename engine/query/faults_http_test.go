@@ -19,6 +19,11 @@ func (r *rig) listen() string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	return r.listenOn(l)
+}
+
+// listenOn is listen on a listener.
+func (r *rig) listenOn(l net.Listener) string {
 	ended := make(chan error, 1)
 	go func() { ended <- r.query.Serve(l) }()
 	r.t.Cleanup(func() {

@@ -20,9 +20,9 @@ const (
 	// nobody takes must not keep keys from being read.
 	getsRoom  = 128 << 20
 	pagesRoom = 128 << 20
-	// maxStreams is how many streams of rows there may be at once. Each has a version, an
+	// maxRowStreams is how many streams of rows there may be at once. Each has a version, an
 	// iterator and a buffer.
-	maxStreams = 64
+	maxRowStreams = 64
 	// maxStream is how long one may take: what is written meanwhile has to be kept beside
 	// the version that it reads.
 	maxStream = 15 * time.Minute

@@ -63,7 +63,7 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	defer place.shrink(0)
-	p, err := page(name, reading, sp, time.Now().Add(maxPageTime))
+	p, err := page(name, reading, sp, time.Now().Add(s.pageTime))
 	if err != nil {
 		failed(w, err)
 		return

@@ -77,6 +77,7 @@ type Server struct {
 
 	beat           time.Duration // of watches
 	roomPatience   time.Duration // of requests with others that take the room
+	pageTime       time.Duration // in which rows for a page are looked for
 	streamTime     time.Duration // of a stream of rows
 	patience       time.Duration // with a client that does not read, or does not send what it is to
 	importPatience time.Duration // with an import that has nothing to send
@@ -97,7 +98,7 @@ func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log,
 		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
-		gets: newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), streams: make(streams, maxStreams), roomPatience: roomPatience, streamTime: maxStream,
+		gets: newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
