@@ -23,7 +23,7 @@ import (
 
 const (
 	// hostileKeys is how many keys there are to be scanned.
-	hostileKeys = 30_000
+	hostileKeys = 10_000
 	// hostileMemory is what the engine may take more while it is under attack, in MiB:
 	// rooms for values and pages, streams, and as much again that is not collected yet.
 	hostileMemory = 512
@@ -69,7 +69,7 @@ func TestHostileClientsUnderLoad(t *testing.T) {
 		{"waits for what does not come", func(t *testing.T, address string) {
 			silent(t, address, 1000, "GET /v1/projections/count/state/a?min_seq=999999999&wait=1m HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		}, hostileMemory},
-		{"the whole state for everybody", func(t *testing.T, address string) { everything(t, p.client, 100) }, hostileMemory},
+		{"the whole state for everybody", func(t *testing.T, address string) { everything(t, p.client, 80) }, hostileMemory},
 		{"what is no request", garbage, hostileMemory},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
