@@ -40,6 +40,7 @@ type projection struct {
 	readings  map[Keyspace]int
 	leaving   []*generation // that somebody still reads; then they are closed
 	unchecked []Snapshot    // that may be gone
+	mirror    *MirrorStatus // nil: there is none
 	seen      []keptSeen    // by watchers that may come back, the oldest first
 }
 
@@ -284,7 +285,7 @@ func (p *projection) status() Status {
 	record := p.record()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Projection: p.name, Refused: p.refused}
+	s := Status{Projection: p.name, Refused: p.refused, Mirror: p.mirror}
 	g := p.live
 	switch {
 	case g == nil && p.withdrawn:

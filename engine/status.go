@@ -94,6 +94,8 @@ type Status struct {
 	Memory      uint64        `json:"memory_bytes"`               // of the guest
 	Start       uint64        `json:"started_at_seq"`             // position when the engine started
 
+	Mirror *MirrorStatus `json:"mirror,omitempty"` // where its state is mirrored to
+
 	Candidate *GenerationStatus `json:"candidate,omitempty"` // that is built to take over
 	Previous  *GenerationStatus `json:"previous,omitempty"`  // that was read before
 }
@@ -114,6 +116,24 @@ type EmitStatus struct {
 	Hint          string    `json:"hint,omitempty"`        // what to do about it
 	Since         time.Time `json:"since,omitzero"`        // when the trouble began
 	Warning       string    `json:"warning,omitempty"`     // what a target stream has lost
+}
+
+// MirrorStatus is what is known of the mirror of a projection's state. It is not changed.
+type MirrorStatus struct {
+	Bucket      string   `json:"bucket"`
+	Sequence    uint64   `json:"as_of_seq"`               // that the bucket reflects, as far as is known
+	Error       string   `json:"error,omitempty"`         // why it is not in step
+	LeftOut     int      `json:"left_out,omitempty"`      // keys that the bucket does not take
+	LeftOutKeys []string `json:"left_out_keys,omitempty"` // the first of them, with the reasons
+}
+
+// NoteMirror notes how the mirror of a projection stands; nil: there is none.
+func (e *Engine) NoteMirror(name string, m *MirrorStatus) {
+	if p, _, err := e.find(name); err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.mirror = m
+	}
 }
 
 // GenerationStatus is what is known of a generation that is not the one that is read.

@@ -22,7 +22,7 @@ const module = "gnomon/"
 var guarded = map[string][]string{
 	"github.com/tetratelabs/wazero":       {"host"},
 	"github.com/nats-io/nats-server":      {"engine/broker"},
-	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer", "engine/archive/objects", "engine/service", "plugins/bucket"},
+	"github.com/nats-io/nats.go":          {"engine/broker", "engine/ingest", "engine/importer", "engine/archive/objects", "engine/mirror", "engine/service", "plugins/bucket"},
 	"github.com/fsnotify/fsnotify":        {"plugins"},
 	"aead.dev/minisign":                   {"plugins"},
 	"github.com/dgraph-io/badger":         {"engine/store"},
