@@ -49,7 +49,8 @@ type node struct {
 	later  sync.WaitGroup // what is done when the server is there
 	giveUp context.CancelFunc
 
-	unmirror func() // stops mirroring; nil when there is none
+	unmirror func()   // stops mirroring modules; nil when there is none
+	mirrors  *mirrors // of states; nil when nothing is served
 
 	made string // the topmost folder that was made before modules were checked
 }
@@ -116,6 +117,10 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 	}
 	if err := n.openEngine(ctx); err != nil {
 		return nil, err
+	}
+	if serve {
+		n.mirrors = newMirrors(ctx, n)
+		n.mirrors.set(c)
 	}
 	if n.mirror != nil && serve {
 		mctx, stop := context.WithCancel(ctx)
@@ -232,6 +237,9 @@ func (n *node) Close() error {
 	}
 	if n.unmirror != nil {
 		n.unmirror()
+	}
+	if n.mirrors != nil {
+		n.mirrors.Close()
 	}
 	if n.giveUp != nil {
 		n.giveUp()

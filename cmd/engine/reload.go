@@ -101,6 +101,7 @@ func (r *reloader) reload(ctx context.Context, again bool) (done wire.Reloaded, 
 	gone, gerr := n.declared.withdrawOthers(ctx, n.engine, cfg)
 	done.Projections = append(done.Projections, gone...)
 	err = errors.Join(err, gerr, n.declared.sweepKept(n.dir.Catalog()))
+	n.mirrors.set(cfg)
 	r.config = cfg
 	for _, p := range done.Projections {
 		if p.Action != engine.ActNothing {

@@ -142,6 +142,9 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if s.Aside != (engine.Aside{}) {
 		row("not applied", "%s", notApplied(s.Aside))
 	}
+	if m := s.Mirror; m != nil {
+		row("mirrored to", "%s", mirrored(s, m))
+	}
 	row("generation", "%s", s.Generation)
 	row("module", "%s", s.Module)
 	if g := s.Candidate; g != nil {
@@ -157,6 +160,21 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	printReason(w, s)
 	printBesideReasons(w, s)
 	return nil
+}
+
+// mirrored says how the mirror of a state stands.
+func mirrored(s engine.Status, m *engine.MirrorStatus) string {
+	text := fmt.Sprintf("bucket %s, up to %d", m.Bucket, m.Sequence)
+	if behind := s.Position - min(s.Position, m.Sequence); behind > 0 {
+		text += fmt.Sprintf(", %d behind", behind)
+	}
+	if m.LeftOut > 0 {
+		text += fmt.Sprintf("; it does not take %d keys: %s", m.LeftOut, strings.Join(m.LeftOutKeys, "; "))
+	}
+	if m.Error != "" {
+		text += "; " + m.Error
+	}
+	return text
 }
 
 // cameFrom says where the events of a stream come from, and in which order; empty when

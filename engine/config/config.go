@@ -142,6 +142,7 @@ type Projection struct {
 	Limits     Limits         `toml:"limits"`
 	Checkpoint Checkpoint     `toml:"checkpoint"`
 	Snapshots  Snapshots      `toml:"snapshots"`
+	KV         KV             `toml:"kv" json:"-"`
 	History    History        `toml:"history"`
 
 	SettingsJSON []byte `toml:"-"` // Settings, with sorted keys
@@ -152,6 +153,11 @@ type Projection struct {
 	// one that it is in, otherwise all.
 	ModuleDirs []string `toml:"-" json:"-"`
 	deployed   bool     `toml:"-"` // by plugins.bucket
+}
+
+// KV says where a projection's state is mirrored to. It makes no part of the state.
+type KV struct {
+	Bucket string `toml:"bucket"`
 }
 
 // Limits bound a projection.

@@ -152,6 +152,8 @@ func TestMistakes(t *testing.T) {
 		{"table out of bounds", small + "[projection.limits]\ntable = 0\n", "c.toml:11: projection.limits.table is 0: it must be between 1 and 10000000"},
 		{"number out of bounds", small + "[projection.limits]\nbatch_events = 0\n", "c.toml:11: projection.limits.batch_events is 0: it must be between 1 and 1048576"},
 		{"partitions", small + "partitions = 65\n", "c.toml:10: projection.partitions is 65: it must be between 1 and 64"},
+		{"bucket name", small + "[projection.kv]\nbucket = \"a.b\"\n", `c.toml:11: projection.kv.bucket is "a.b": use letters, digits, - and _`},
+		{"bucket of two", small + "[projection.kv]\nbucket = \"B\"\n[[projection]]\nname = \"other\"\nmodule = \"m.wasm\"\nstream = \"EVENTS\"\n[projection.kv]\nbucket = \"B\"\n", `c.toml:17: projection.kv.bucket "B" is that of projection balances, too: each needs one of its own`},
 		{"partitions without key", small + "partitions = 2\n", `c.toml:10: projection balances: partitions = 2 needs a key by which the events are split: key = "json:PATH", for one`},
 		{"environment", "data_dir = \"${NOWHERE}/x\"\n", "c.toml:1: data_dir: the environment has no variable NOWHERE; write $${NOWHERE} for the characters themselves"},
 		{"environment, unclosed", "data_dir = \"${NOWHERE\"\n", "c.toml:1: data_dir: ${ without }; write $${ for the characters themselves"},

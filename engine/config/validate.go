@@ -47,7 +47,7 @@ func (c *Config) validate(d *document) error {
 
 // validateProjections leaves out those that were deployed and are wrong.
 func (c *Config) validateProjections(v *validator, streams map[string]Stream) {
-	all, origins := c.Projections, map[string]string{}
+	all, origins, buckets := c.Projections, map[string]string{}, map[string]string{}
 	c.Projections = all[:0]
 	for i, pr := range all {
 		one := v
@@ -58,6 +58,7 @@ func (c *Config) validateProjections(v *validator, streams map[string]Stream) {
 		other, twice := origins[pr.Name]
 		one.require(p, !twice, "projection %q is declared twice, also in %s", pr.Name, other)
 		one.projection(p, &pr, streams)
+		one.kv(p.add("kv").add("bucket"), pr, buckets)
 		if pr.deployed && one.err != nil {
 			c.Refused = append(c.Refused, one.err)
 			continue

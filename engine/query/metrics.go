@@ -52,6 +52,9 @@ var (
 	}
 	stateDesc = prometheus.NewDesc("gnomon_projection_state", "1 for the state that the projection is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)
 
+	mirroredDesc = prometheus.NewDesc("gnomon_projection_mirrored_sequence", "Stream sequence that the projection's key-value bucket reflects.", []string{"projection", "stream"}, nil)
+	leftOutDesc  = prometheus.NewDesc("gnomon_projection_mirror_left_out", "Keys that the projection's key-value bucket does not take.", []string{"projection", "stream"}, nil)
+
 	states = []engine.RunnerState{engine.Starting, engine.CatchingUp, engine.Live, engine.Paused, engine.Halted, engine.Diverged, engine.Stalled, engine.Stopped}
 )
 
@@ -64,6 +67,8 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- stateDesc
 	describeGenerations(ch)
+	ch <- mirroredDesc
+	ch <- leftOutDesc
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
@@ -73,6 +78,10 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		collectState(ch, stateDesc, s, s.State)
 		collectGenerations(ch, s)
+		if m := s.Mirror; m != nil {
+			ch <- prometheus.MustNewConstMetric(mirroredDesc, gauge, float64(m.Sequence), s.Projection, s.Stream)
+			ch <- prometheus.MustNewConstMetric(leftOutDesc, gauge, float64(m.LeftOut), s.Projection, s.Stream)
+		}
 	}
 }
 
