@@ -170,7 +170,7 @@ func (s *session) between(ctx context.Context) error {
 		return err
 	}
 	if !s.repeats() && s.outboxFull() != nil {
-		return &sourceError{errMoved} // the rest is read again
+		return errReopen // what is left of the batch would be a burden: it may take long
 	}
 	return s.makeRoom(ctx)
 }

@@ -77,7 +77,7 @@ func (r *rights) silent(cause uint64) bool {
 	case r == nil:
 		return true
 	case !r.live:
-		return cause <= r.floor()
+		return cause <= r.floor() || r.emission != nil && cause <= r.emission.Through
 	case r.emission == nil:
 		return false
 	}
@@ -93,7 +93,12 @@ func (p *projection) grantLocked() {
 	for _, g := range p.generationsLocked() {
 		right := &rights{live: g == live}
 		right.floor = func() uint64 {
-			if live == nil || live.failed != nil || !comparable(live, g) {
+			switch {
+			case live == nil || live.failed != nil:
+				return math.MaxUint64
+			case live.hasNothing():
+				return 0
+			case !comparable(live, g):
 				return math.MaxUint64
 			}
 			return live.keyspace.Durable().Sequence()
@@ -165,7 +170,7 @@ func (r *Runner) setEmission(change func(e *Emission) *Emission) error {
 // sequence. Both stand still, and everything that was emitted is published.
 func (p *projection) handOver(live, other *generation, at uint64) (func(*CatalogRecord), error) {
 	var aside []uint64
-	same := comparable(live, other) && live.runner.State() != Diverged
+	same := live.hasNothing() || comparable(live, other) && live.runner.State() != Diverged
 	if same {
 		var err error
 		if aside, err = live.letters(); err != nil {
@@ -197,6 +202,11 @@ func (p *projection) handOver(live, other *generation, at uint64) (func(*Catalog
 		}
 		r.Emission = next
 	}, nil
+}
+
+// hasNothing reports whether a generation has committed nothing, and so emitted nothing.
+func (g *generation) hasNothing() bool {
+	return g.failed == nil && g.runner.Published().Version == 0
 }
 
 // letters are the sequences of the events that a generation has set aside, in order.

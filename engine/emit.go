@@ -38,9 +38,6 @@ const (
 	traceState  = "tracestate"
 )
 
-// emitMargin is what the server is sent of a message beside its headers and data, at most.
-const emitMargin = 512 // bytes
-
 // checkEmits refuses a module whose emitted events have nowhere to go, or would come back.
 func (s *Spec) checkEmits() error {
 	if !s.Module.Traits().Emits {
@@ -125,8 +122,8 @@ func (s *Spec) dress(e *Emit, cause *abi.Record, maxBytes int) error {
 	for _, add := range [][2]string{{HeaderStream, s.Stream}, {HeaderSequence, strconv.FormatUint(cause.Sequence, 10)}, {HeaderProjection, s.Name}, {HeaderHops, strconv.Itoa(n)}} {
 		h, _ = abi.AppendHeader(h, add[0], add[1])
 	}
-	if size := len(h) + len(e.Data) + emitMargin; maxBytes > 0 && size > maxBytes {
-		return fmt.Errorf("emit to %s: %d bytes of data and %d of headers, and with what is added the server takes %d (max_payload)", e.Subject, len(e.Data), len(h), maxBytes)
+	if maxBytes > 0 && len(h)+len(e.Data) > maxBytes {
+		return fmt.Errorf("emit to %s: %d bytes of data and %d of headers, and the server takes %d, with what it is sent beside them (max_payload)", e.Subject, len(e.Data), len(h), maxBytes)
 	}
 	e.Headers = h
 	return nil

@@ -33,6 +33,12 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 		err := s.follow(ctx)
+		var unpublished *outboxError
+		if errors.As(err, &unpublished) {
+			if err = s.awaitOutbox(ctx); err == nil {
+				continue
+			}
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -137,10 +143,8 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 		if err := s.commitIfDue(ctx); err != nil {
 			return err
 		}
-		ready := reader.Ready()
 		if full := s.outboxFull(); full != nil && !s.repeats() {
-			s.enter(Stalled, full.text, full.hint)
-			ready, idle.last = nil, time.Now()
+			return full
 		}
 		var landed <-chan commitResult
 		if s.inFlight {
@@ -152,14 +156,10 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 			return ctx.Err()
 		case r := <-landed:
 			err = s.landed(r)
-		case <-ready:
+		case <-reader.Ready():
 			err = s.take(ctx, reader, idle)
 		case <-s.ordered:
 		case <-idle.timer.C:
-			if ready == nil {
-				idle.restart() // it does not wait for the reader
-				break
-			}
 			err = s.idle(ctx, reader, idle)
 		}
 		if err != nil {

@@ -12,8 +12,8 @@ type order struct {
 	done chan error // of capacity 1
 }
 
-// errReopen ends a session whose instance must not be used any more, for no fault of
-// an event that is due. The order that it comes from is carried out.
+// errReopen ends a session that another one is to go on for, for no fault of an event that is
+// due. The order that it comes from is carried out.
 var errReopen = errors.New("instance is discarded")
 
 // refusedError is an order that cannot be carried out, and changed nothing.

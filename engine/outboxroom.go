@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -55,6 +56,48 @@ func (s *session) outboxFull() *outboxError {
 
 // outboxError says why no more events are taken.
 type outboxError struct{ text, hint string }
+
+func (e *outboxError) Error() string { return e.text }
+
+// verifyEvery is how often the history of the stream is looked at while no events are taken.
+const verifyEvery = 5 * time.Second
+
+// awaitOutbox commits what was applied, and waits until more may be emitted. What is ordered
+// meanwhile is done.
+func (s *session) awaitOutbox(ctx context.Context) error {
+	tick := time.NewTicker(trimEvery)
+	defer tick.Stop()
+	for verified := time.Now(); ; {
+		if err := s.commitAll(ctx); err != nil {
+			return err
+		}
+		full := s.outboxFull()
+		if full == nil {
+			return nil
+		}
+		s.enter(Stalled, full.text, full.hint)
+		if err := s.obeyAll(ctx); err != nil {
+			return err
+		}
+		if err := s.commitIfDue(ctx); err != nil { // of what is published
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ordered:
+		case <-tick.C:
+		}
+		if time.Since(verified) < verifyEvery {
+			continue
+		}
+		verified = time.Now()
+		var changed *HistoryError
+		if _, err := s.history().verify(ctx, s.source); errors.As(err, &changed) {
+			return err
+		}
+	}
+}
 
 // staged is how many events are emitted and not committed, and their bytes.
 func (ps partitions) staged() (rows, bytes int) {

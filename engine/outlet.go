@@ -37,7 +37,7 @@ type Outlet interface {
 	// until fn returns false or the stream ends. Everything that was stored before the call
 	// is among them. It fails with ErrNoStream or ErrSourceDown, wrapped.
 	Stored(ctx context.Context, stream string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error
-	// MaxBytes is the size, of headers and data together, above which the server refuses
-	// every message; 0: it is not known at present.
+	// MaxBytes is the size, of a Message's headers and data together, above which the server
+	// may refuse every message; 0: it is not known at present.
 	MaxBytes() int
 }

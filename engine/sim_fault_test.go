@@ -17,7 +17,7 @@ import (
 // weather is how likely calls fail, and how long they take.
 type weather struct {
 	source, reader, commit, sync, memory, read float64
-	instance, guest                            float64
+	instance, guest, outlet                    float64
 	slow                                       time.Duration // for a tenth of the calls
 }
 
@@ -396,6 +396,7 @@ func drawWeather(r *rand.Rand) *weather {
 		source: some(0, 0, 0.05, 0.3), reader: some(0, 0, 0.02, 0.2),
 		commit: some(0, 0, 0.05, 0.4), sync: some(0, 0, 0.5, 1), memory: 0.3, read: some(0, 0, 0, 0.001, 0.02),
 		instance: some(0, 0, 0.1, 0.6), guest: some(0, 0, 0, 0.02, 0.1),
-		slow: time.Duration(some(0, 0, 0.005, 0.2, 3) * float64(time.Second)),
+		slow:   time.Duration(some(0, 0, 0.005, 0.2, 3) * float64(time.Second)),
+		outlet: some(0, 0, 0.02, 0.3, 1),
 	}
 }

@@ -50,6 +50,7 @@ func (w *simWorld) isNewest(g *simGeneration) bool {
 // to a generation that was named before, has what they saw, and would survive a crash of
 // the machine.
 func (w *simWorld) recorded(name string, before, after engine.CatalogRecord) {
+	w.recordedEmits(name, before, after)
 	roles := []string{after.Live, after.Candidate, after.Previous}
 	for i, id := range roles {
 		at := slices.IndexFunc(after.Generations, func(g engine.GenerationRecord) bool { return g.ID == id })
@@ -117,9 +118,11 @@ func (w *simWorld) settled(p *simProjection) bool {
 func (w *simWorld) rests(g simRole, s engine.Status) bool {
 	switch s.State {
 	case engine.Live:
-		return s.Position == w.last() && s.Applied == w.last()
+		return s.Position == w.last() && s.Applied == w.last() && w.published(g, s)
 	case engine.Halted:
-		return true
+		return w.published(g, s)
+	case engine.Stalled:
+		return waitsForLive(s)
 	case engine.Stopped:
 		return !w.restores && !w.isDeclared(g)
 	case engine.Diverged:

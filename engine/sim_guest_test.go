@@ -58,6 +58,9 @@ type simTraits struct {
 	keep    time.Duration // how long a previous generation is kept
 	swaps   bool          // another build takes over the state
 	promote engine.PromotePolicy
+	emits   bool // for every event that it handles
+	retells bool // also for those of the history
+	waits   int  // that emits may be and not be published; 0: any number
 }
 
 // simDeclaration is what a projection with some traits is made again of.
@@ -112,7 +115,9 @@ func (s simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint6
 	if s.swaps {
 		out.OnChange = engine.SwapCode
 	}
-	m := &enginetest.Module{Name: fmt.Sprint("sim", s.version, s.build, s.memory, s.whole, s.odd()), Buffer: pick(0, 0, 120, 600), Fuel: pick(0, 0, 1, 7)}
+	out.Emit = engine.EmitRules{Subjects: []string{"out.>"}, History: s.retells}
+	out.Outbox.Rows = s.waits
+	m := &enginetest.Module{Name: fmt.Sprint("sim", s.version, s.build, s.memory, s.whole, s.odd()), Buffer: pick(0, 0, 120, 600), Fuel: pick(0, 0, 1, 7), Emits: s.emits}
 	m.New = func() enginetest.Guest {
 		g := simGuest{simTraits: &s, world: level, dawdle: dawdle}
 		if s.memory {
@@ -153,6 +158,9 @@ func (g *simGuest) Event(e abi.Record, st engine.State) error {
 		return nil
 	}
 	g.dawdle(e.Sequence)
+	if err := g.emit(e.Sequence, st); err != nil {
+		return err
+	}
 	account, kind := string(e.Subject[2:]), e.Data[0]
 	list, _, err := st.Get([]byte("L" + account))
 	if err != nil {

@@ -30,6 +30,7 @@ func (w *simWorld) stepRewrite(r *rand.Rand) {
 	// Nothing is deleted at the end: an event that is gone vouches for nothing.
 	w.append(r, 5)
 	w.quiet()
+	w.rewriteEmits()
 	w.seen.step("history: the stream's end is %d", w.last())
 	restart := r.IntN(2) == 0
 	if restart {
@@ -159,7 +160,7 @@ func (w *simWorld) wayOut(p *simProjection) {
 			accept = !errors.Is(err, engine.ErrNotAcceptable) && !errors.As(err, &stopped) // its memory may be older
 		} else if c := w.status(p).Candidate; c == nil || c.State == engine.Diverged || c.State == engine.Stopped {
 			w.rebuild(p)
-		} else if c.State == engine.Live && !c.Auto {
+		} else if (c.State == engine.Live || c.State == engine.Stalled) && !c.Auto {
 			w.turn(p, "promote", w.life.engine.Promote)
 		} else if c.State == engine.Halted && tries > 10 {
 			return

@@ -292,6 +292,7 @@ func (w *simWorld) look() {
 	}
 	for _, p := range w.projections {
 		w.readFloor(w.life, p)
+		w.checkEmitted(p, false)
 	}
 	for _, g := range w.generations() {
 		w.check(g)
@@ -333,6 +334,7 @@ func (w *simWorld) quiet() {
 			w.checkAtRest(p, g)
 		}
 		w.checkKept(p)
+		w.checkEmitted(p, true)
 		w.any(p, func(g simRole, s engine.Status) bool {
 			if s.State != engine.Stopped {
 				readers++
@@ -465,7 +467,7 @@ func (g *simGeneration) neededFor(s engine.Snapshot) []engine.Version {
 // restsWrongly says in what a projection at rest is not as it should be after orders:
 // it is halted where it must be, with every event before that applied, and only then.
 func (w *simWorld) restsWrongly(g *simGeneration, s engine.Status, script []simOrder, o *observed) string {
-	if s.State == engine.Stopped || s.State == engine.Diverged {
+	if s.State == engine.Stopped || s.State == engine.Diverged || waitsForLive(s) {
 		return ""
 	}
 	from := g.keyspace.Checkpoints()[0].Position.Sequence

@@ -122,7 +122,7 @@ func (w *simWorld) turn(p *simProjection, name string, call func(context.Context
 // mayFail reports whether an error is one of those that a change of readers may have.
 func (w *simWorld) mayFail(err error) bool {
 	for _, known := range []error{
-		engine.ErrBehind, engine.ErrNoGeneration, engine.ErrNotReady, engine.ErrIncomparable, engine.ErrSourceDown, errDisk, context.DeadlineExceeded,
+		engine.ErrBehind, engine.ErrNoGeneration, engine.ErrNotReady, engine.ErrIncomparable, engine.ErrUnpublished, engine.ErrSourceDown, errDisk, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -38,6 +38,7 @@ type simWorld struct {
 	held        []heldReading
 	changes     bool // modules may be changed; else the stream may be trimmed
 	restores    bool // what was declared before can be run again
+	outlet      *enginetest.Outlet
 
 	mu    sync.Mutex
 	gens  map[string]*simGeneration
@@ -48,6 +49,7 @@ type simWorld struct {
 type simProjection struct {
 	simTraits
 	floor floor // under which readers must not fall
+	told  simEmits
 }
 
 // floor is what readers have seen. Durable is the part of it that a crash of the machine
@@ -106,12 +108,14 @@ func newSimWorld(t *testing.T, d *dice, seen *trace) *simWorld {
 		gens: map[string]*simGeneration{}, first: 1,
 	}
 	w.server.Create(streamName)
+	w.openOutlet()
 	w.calm()
 	r := d.of("world")
 	w.changes, w.restores = r.IntN(3) > 0, r.IntN(3) > 0
 	for i := range 1 + r.IntN(3) {
 		p := drawProjection(r, string(rune('p'+i)))
 		p.upcast = d.of("upcasters of %s", p.name).IntN(3) == 0
+		p.drawEmits(d.of("emits of %s", p.name))
 		w.projections = append(w.projections, p)
 	}
 	for _, p := range w.projections {
@@ -149,7 +153,7 @@ func (w *simWorld) start() {
 	l.engine = engine.New(engine.Options{
 		Source: simSource{l, w.server}, Store: simStore{l, w}, Catalog: simCatalog{w.catalog, l, w},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Space: &w.disk, Reserve: 1000 << 20,
-		Restore: w.restorer(r, l),
+		Restore: w.restorer(r, l), Outlet: simOutlet{l, w},
 	})
 	w.life = l
 	w.store.Abandon()
