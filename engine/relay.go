@@ -48,7 +48,7 @@ func (r *Runner) relay(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil {
+		if err == nil || y.outbox.isEmpty() {
 			wait = firstBackOff
 			y.goesOn()
 			continue
