@@ -47,6 +47,7 @@ GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, 
 POST /v1/projections/NAME/pause | resume | rebuild
 GET  /v1/projections/NAME/diff?prefix=&limit=           what the candidate has otherwise than what is read, one key a line
 POST /v1/projections/NAME/promote | rollback            read the candidate; go back to the one before: {"wait":"30s"}
+GET  /v1/projections/NAME/explain?key=&at=&since=&limit=   which events changed a key, newest first, with its value before and after each
 GET  /v1/projections/NAME/history                       which module ran from when on, and why
 POST /v1/projections/NAME/remove                        one that is no longer declared, with its data
 GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
@@ -111,6 +112,8 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.diff(w, r, name)
 	case verb == "history":
 		s.history(w, r, name)
+	case verb == "explain":
+		s.explain(w, r, name)
 	case verb == "remove":
 		s.remove(w, r, name)
 	case verb == "accept":

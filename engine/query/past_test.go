@@ -72,3 +72,39 @@ func TestReadsOfThePast(t *testing.T) {
 		t.Errorf("what is not kept: %s", got.body)
 	}
 }
+
+// An explanation has the changes of a key with their events, newest first, and says what it
+// lacks; what cannot be asked is refused.
+func TestExplain(t *testing.T) {
+	r := newRigOf(t, "", func(s *engine.Spec) { s.History = engine.HistoryPolicy{All: true} }, "a", `{"n":1}`, "b", "1", "a", "text", "a", `{"n":2}`).start()
+	c, err := client.New(r.server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := c.Explain(t.Context(), "p", client.Question{Key: []byte("a")})
+	if err != nil || x.Sequence != 4 || x.Oldest != 0 || x.Ended != "" || len(x.Changes) != 3 {
+		t.Fatalf("%+v, %v", x, err)
+	}
+	for i, want := range []struct {
+		seq           uint64
+		before, after string
+	}{{4, "text", `{"n":2}`}, {3, `{"n":1}`, "text"}, {1, "", `{"n":1}`}} {
+		ch := x.Changes[i]
+		if ch.Cause != engine.ByEvent || ch.Sequence != want.seq || string(ch.Before) != want.before || string(ch.After) != want.after || ch.Subject != "a" || ch.Time.IsZero() {
+			t.Errorf("change %d is %+v", i, ch)
+		}
+	}
+	if x.Changes[2].Before != nil {
+		t.Error("an absent value came as an empty one")
+	}
+	if x, err := c.Explain(t.Context(), "p", client.Question{Key: []byte("a"), At: "3", Limit: 1}); err != nil || len(x.Changes) != 1 || x.Changes[0].Sequence != 3 || x.Oldest != 3 || x.Ended == "" {
+		t.Errorf("%+v, %v", x, err)
+	}
+	for path, want := range map[string]string{
+		"": "key is empty", "?key_b64=%25": "key_b64", "?key=a&key_b64=YQ==": "key_b64", "?key=a&at=x": "at is", "?key=a&at=0": "at is 0", "?key=a&since=x": "since is", "?key=a&limit=0": "limit is", "?key=a&limit=1001": "limit is", "?key=a&replay=true": "not known",
+	} {
+		if got := r.ask("GET", "/v1/projections/p/explain"+path, ""); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.body, want) {
+			t.Errorf("explain%s: %s", path, got.body)
+		}
+	}
+}

@@ -21,6 +21,7 @@ type Engine interface {
 	Status(projection string) (engine.Status, error)
 	Read(projection string) (*engine.Reading, error)
 	Watch(ctx context.Context, projection string, o engine.WatchOptions, fn func(engine.WatchEvent) error) error
+	Explain(ctx context.Context, projection string, q engine.Question) (engine.Explanation, error)
 	ReadAt(ctx context.Context, projection string, at engine.At) (*engine.Reading, error)
 	Await(ctx context.Context, projection string, sequence uint64) error
 	Ready() (ok bool, reasons []string)
