@@ -333,3 +333,22 @@ func TestMirrorWithoutServer(t *testing.T) {
 	r.put("b", "")
 	r.inStep("STATE")
 }
+
+// The permissions that docs/OPERATIONS.md lists are enough.
+func TestMirrorPermissions(t *testing.T) {
+	least := &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"$JS.API.INFO", "$JS.API.STREAM.INFO.KV_STATE", "$JS.API.STREAM.CREATE.KV_STATE", "$JS.API.DIRECT.GET.KV_STATE.>",
+			"$JS.API.CONSUMER.CREATE.KV_STATE.>", "$JS.API.CONSUMER.DELETE.KV_STATE.>", "$JS.FC.KV_STATE.>", "$KV.STATE.>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+	}
+	r := newRig(t, natstest.User("mirror", "secret", least))
+	r.put("a", "1")
+	stop := r.mirror("STATE")
+	r.await("it is in step", func(m engine.MirrorStatus) bool { return m.Sequence == 1 && m.Error == "" })
+	stop()
+	r.put("b", "2")
+	r.mirror("STATE")
+	r.await("it is in step again", func(m engine.MirrorStatus) bool { return m.Sequence == 2 && m.Error == "" })
+}
