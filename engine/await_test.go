@@ -213,6 +213,21 @@ func TestAwaitOtherGeneration(t *testing.T) {
 	})
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
+		e := b.start(spec(ledgerModule, byHand))
+		e.awaitLive(20)
+		e.declare(spec(ledgerModuleAs("other"), byHand))
+		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
+		if _, err := e.Promote(t.Context(), "p"); err != nil {
+			t.Fatal(err)
+		}
+		previous := e.waitFor("p@previous", 21)
+		e.declare(spec(ledgerModule, byHand)) // which makes it the candidate
+		if err := previous.wantEnd(); !errors.Is(err, engine.ErrNoGeneration) {
+			t.Errorf("a previous one that is the candidate now: %v", err)
+		}
+	})
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
 		e := b.start(spec(ledgerModule))
 		e.awaitLive(20)
 		w := e.waitFor("p", 21)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,8 @@ func (f *momentFlags) asked(stderr io.Writer) client.Moment {
 	if wait == 0 {
 		wait = -1
 	}
-	return client.Moment{MinSeq: f.minSeq, Wait: wait, At: f.at, Replay: f.replay, Reflects: func(at wire.AsOf) { f.say(stderr, at) }}
+	var once sync.Once // an answer may come as many pages
+	return client.Moment{MinSeq: f.minSeq, Wait: wait, At: f.at, Replay: f.replay, Reflects: func(at wire.AsOf) { once.Do(func() { f.say(stderr, at) }) }}
 }
 
 // say tells what an answer reflects: always when that was asked for, otherwise when it is

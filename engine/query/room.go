@@ -53,6 +53,9 @@ type place struct {
 
 // take waits for a place, and answers the request when there is none.
 func (s *Server) take(w http.ResponseWriter, r *http.Request, room *room) (*place, bool) {
+	if room.of.TryAcquire(room.each) { // as nearly always
+		return &place{room, room.each}, true
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.roomPatience)
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
