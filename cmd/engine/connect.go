@@ -28,6 +28,7 @@ func (n *node) connect(ctx context.Context, serve bool) (err error) {
 	source := ingest.New(n.broker.JetStream(), n.broker.Explain)
 	source.Permitted(n.broker.Permitted)
 	n.source.set(source)
+	n.outlet.set(n.broker.Outlet())
 	n.appender.set(&appender{broker: n.broker})
 	if err := n.offer(); err != nil {
 		return err
@@ -201,4 +202,42 @@ func (l *lateAppender) PublishBatch(ctx context.Context, stream string, events [
 		return a.PublishBatch(ctx, stream, events)
 	}
 	return wire.Appended{}, errConnecting
+}
+
+// lateOutlet publishes what is emitted when there is a connection. It implements
+// engine.Outlet.
+type lateOutlet struct{ outlet atomic.Pointer[broker.Outlet] }
+
+func (l *lateOutlet) set(o *broker.Outlet) { l.outlet.Store(o) }
+
+// StreamFor implements engine.Outlet.
+func (l *lateOutlet) StreamFor(ctx context.Context, subject string) (engine.StreamInfo, error) {
+	if o := l.outlet.Load(); o != nil {
+		return o.StreamFor(ctx, subject)
+	}
+	return engine.StreamInfo{}, errConnecting
+}
+
+// Publish implements engine.Outlet.
+func (l *lateOutlet) Publish(ctx context.Context, stream string, messages []engine.Message) (stored int, last uint64, err error) {
+	if o := l.outlet.Load(); o != nil {
+		return o.Publish(ctx, stream, messages)
+	}
+	return 0, 0, errConnecting
+}
+
+// Stored implements engine.Outlet.
+func (l *lateOutlet) Stored(ctx context.Context, stream string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error {
+	if o := l.outlet.Load(); o != nil {
+		return o.Stored(ctx, stream, subjects, after, fn)
+	}
+	return errConnecting
+}
+
+// MaxBytes implements engine.Outlet.
+func (l *lateOutlet) MaxBytes() int {
+	if o := l.outlet.Load(); o != nil {
+		return o.MaxBytes()
+	}
+	return 0
 }

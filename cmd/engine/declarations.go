@@ -136,6 +136,8 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
 		History:         engine.HistoryPolicy{All: p.History.Keep.All, Events: p.History.Keep.Events, Age: time.Duration(p.History.Keep.Age), Every: uint64(p.History.Every)},
 		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},
+		Emit:            engine.EmitRules{Subjects: p.Emit.Subjects, AllowLoop: p.Emit.AllowLoop, MaxHops: p.Emit.MaxHops, History: p.Emit.History},
+		Outbox:          engine.OutboxLimit{Rows: p.Limits.Outbox, Bytes: int(p.Limits.OutboxBytes)},
 		Log:             log,
 		Schema:          p.Schema, AutoPromote: p.AutoPromote.PromotePolicy, KeepPrevious: time.Duration(p.KeepPrevious),
 		Declaration: d.text,

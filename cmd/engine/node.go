@@ -40,6 +40,7 @@ type node struct {
 	broker   *broker.Broker // nil until connect
 	source   lateSource
 	appender lateAppender
+	outlet   lateOutlet
 	engine   *engine.Engine
 	server   *query.Server
 	served   chan error       // result of the HTTP server; nil when there is none
@@ -138,7 +139,7 @@ func (n *node) openEngine(ctx context.Context) error {
 	}
 	n.engine = engine.New(engine.Options{
 		Source: &n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(n.config.DiskReserve), Log: n.log,
-		Restore: n.declared.restore,
+		Restore: n.declared.restore, Outlet: &n.outlet,
 	})
 	return n.declare(ctx)
 }

@@ -140,6 +140,7 @@ type Projection struct {
 
 	Settings   map[string]any `toml:"settings"`
 	Limits     Limits         `toml:"limits"`
+	Emit       Emit           `toml:"emit"`
 	Checkpoint Checkpoint     `toml:"checkpoint"`
 	Snapshots  Snapshots      `toml:"snapshots"`
 	KV         KV             `toml:"kv" json:"-"`
@@ -173,6 +174,16 @@ type Limits struct {
 	Keys        int64    `toml:"keys"`
 	State       Size     `toml:"state"`
 	DeadLetters int      `toml:"dead_letters"`
+	Outbox      int      `toml:"outbox"`
+	OutboxBytes Size     `toml:"outbox_bytes"`
+}
+
+// Emit says what a projection may emit, and where to.
+type Emit struct {
+	Subjects  []string `toml:"subjects"`
+	AllowLoop bool     `toml:"allow_loop"`
+	MaxHops   int      `toml:"max_hops"`
+	History   bool     `toml:"history"`
 }
 
 // Checkpoint says how often state is committed.
@@ -228,7 +239,8 @@ func DefaultStream() Stream {
 func DefaultProjection() Projection {
 	return Projection{
 		OnError: "halt", Partitions: 1, OnChange: "rebuild", KeepPrevious: Duration(time.Hour),
-		Limits:     Limits{Memory: 64 << 20, Table: 100_000, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Fuel: 500_000_000, Keys: 100_000_000, State: 64 << 30},
+		Limits:     Limits{Memory: 64 << 20, Table: 100_000, Module: 32 << 20, Compile: Duration(2 * time.Minute), BatchEvents: 4096, BatchBytes: 1 << 20, LogLines: 100, DeadLetters: 10_000, Outbox: 10_000, OutboxBytes: 64 << 20, Fuel: 500_000_000, Keys: 100_000_000, State: 64 << 30},
+		Emit:       Emit{MaxHops: engine.DefaultHops},
 		Checkpoint: Checkpoint{Window: Duration(time.Second), Cache: 32 << 20},
 		Snapshots: Snapshots{
 			EveryEvents: 100_000, Every: Duration(time.Minute), Keep: 3,

@@ -42,6 +42,7 @@ func TestManual(t *testing.T) {
 	want.Streams = []Stream{s}
 	p := DefaultProjection()
 	p.Name, p.Module, p.Stream, p.Subjects = "count", "count.wasm", "GITLOG", []string{}
+	p.Emit.Subjects = []string{}
 	p.Origin, p.SettingsJSON = "config.toml", []byte("{}")
 	got := *c
 	got.Projections, got.Streams = nil, got.Streams[:1] // readers append theirs
@@ -150,6 +151,9 @@ func TestMistakes(t *testing.T) {
 		{"size", small + "[projection.limits]\nmemory = \"much\"\n", `c.toml:11: projection.limits.memory: much is no size: use a number of bytes, or a string such as "64MiB"`},
 		{"size out of bounds", small + "[projection.limits]\nmemory = \"5GiB\"\n", "c.toml:11: projection.limits.memory is 5.0 GiB: it must be between 64 KiB and 4.0 GiB"},
 		{"table out of bounds", small + "[projection.limits]\ntable = 0\n", "c.toml:11: projection.limits.table is 0: it must be between 1 and 10000000"},
+		{"outbox out of bounds", small + "[projection.limits]\noutbox = 0\n", "c.toml:11: projection.limits.outbox is 0: it must be between 1 and 1000000"},
+		{"emit to no subject", small + "[projection.emit]\nsubjects = [\"a..b\"]\n", `c.toml:11: projection balances: emit: subject "a..b" has an empty token: dots separate tokens`},
+		{"hops out of bounds", small + "[projection.emit]\nmax_hops = 0\n", "c.toml:11: projection.emit.max_hops is 0: it must be between 1 and 1000"},
 		{"number out of bounds", small + "[projection.limits]\nbatch_events = 0\n", "c.toml:11: projection.limits.batch_events is 0: it must be between 1 and 1048576"},
 		{"partitions", small + "partitions = 65\n", "c.toml:10: projection.partitions is 65: it must be between 1 and 64"},
 		{"bucket name", small + "[projection.kv]\nbucket = \"a.b\"\n", `c.toml:11: projection.kv.bucket is "a.b": use letters, digits, - and _`},

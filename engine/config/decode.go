@@ -197,11 +197,6 @@ func (d *decoder) expandString(p path, s string) (string, error) {
 // unknown says that a key is not known, and which one may be meant.
 func unknown(p path, t reflect.Type) string {
 	key := p[len(p)-1]
-	for later, when := range notYet {
-		if later == key {
-			return fmt.Sprintf("%q is not available in this version: %s", p.key(), when)
-		}
-	}
 	best, distance := "", len(key)/2+2
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag.Get("toml")
@@ -214,11 +209,6 @@ func unknown(p path, t reflect.Type) string {
 		text += fmt.Sprintf(": did you mean %q?", path(append(p[:len(p)-1:len(p)-1], best)).key())
 	}
 	return text
-}
-
-// notYet are keys that are planned, with what holds without them.
-var notYet = map[string]string{
-	"emit": "modules that emit are refused",
 }
 
 // kindOf names a type of the configuration in the words of TOML.

@@ -163,6 +163,7 @@ func (v *validator) projection(p path, pr *Projection, streams map[string]Stream
 	v.between(p.add("schema"), int64(pr.Schema), 0, math.MaxInt32)
 	v.require(p.add("keep_previous"), pr.KeepPrevious >= 0, "projection %s: keep_previous is %s: it must not be negative", pr.Name, pr.KeepPrevious)
 	v.limits(p, pr)
+	v.emit(p.add("emit"), pr)
 	var err error
 	pr.SettingsJSON, err = settingsJSON(pr.Settings)
 	v.require(p.add("settings"), err == nil, "projection %s: settings cannot be handed to the module as JSON: %v", pr.Name, err)
@@ -183,6 +184,14 @@ func (v *validator) filters(p path, pr *Projection, stream []string) {
 	}
 }
 
+func (v *validator) emit(p path, pr *Projection) {
+	for _, f := range pr.Emit.Subjects {
+		err := engine.CheckFilter(f)
+		v.require(p.add("subjects"), err == nil, "projection %s: emit: %v", pr.Name, err)
+	}
+	v.between(p.add("max_hops"), int64(pr.Emit.MaxHops), 1, 1000)
+}
+
 func (v *validator) limits(p path, pr *Projection) {
 	l := p.add("limits")
 	v.size(l.add("memory"), pr.Limits.Memory, 64<<10, 4<<30)
@@ -197,6 +206,8 @@ func (v *validator) limits(p path, pr *Projection) {
 	v.between(l.add("keys"), pr.Limits.Keys, 1, math.MaxInt64)
 	v.size(l.add("state"), pr.Limits.State, 1, 1<<60)
 	v.between(l.add("dead_letters"), int64(pr.Limits.DeadLetters), 1, 1_000_000)
+	v.between(l.add("outbox"), int64(pr.Limits.Outbox), 1, 1_000_000)
+	v.size(l.add("outbox_bytes"), pr.Limits.OutboxBytes, 1<<10, 4<<30)
 	v.size(p.add("checkpoint").add("cache"), pr.Checkpoint.Cache, 0, 64<<30)
 	s := p.add("snapshots")
 	v.between(s.add("every_events"), int64(pr.Snapshots.EveryEvents), 1, math.MaxInt64)
