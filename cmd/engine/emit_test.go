@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/engine"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -297,5 +299,66 @@ func TestServerKilledWhileEmitting(t *testing.T) {
 			e.complete(p)
 			t.Logf("%d kills, after %d of them events had to be emitted still; %d events emitted %d", rounds(5), behind, e.stored, e.read)
 		})
+	}
+}
+
+// While the stream that it emits to is not there, or full, a projection takes no more events
+// than its outbox holds, and says why. When the stream takes them, it goes on by itself, and
+// nothing is lost.
+func TestTargetStreamIsAway(t *testing.T) {
+	long(t)
+	full := outConfig(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 100, jetstream.DiscardNew })
+	for _, tt := range []struct {
+		name   string
+		before jetstream.StreamConfig // OUT at first; without a name: there is none
+		says   string
+	}{
+		{"absent", jetstream.StreamConfig{}, "stream not found"},
+		{"full", full, "maximum messages exceeded"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := natstest.Start(t)
+			e := newEmissions(t, server.URL(), server.JetStream(t), tt.before)
+			p := e.home.serve()
+			e.publish(1000)
+			s := p.await("emitter", "no more events are taken", func(s engine.Status) bool {
+				return strings.Contains(s.Reason, "projection.limits.outbox") && s.Emits != nil && s.Emits.Trouble != ""
+			})
+			if s.Position >= e.stored || !strings.Contains(s.Emits.Trouble, tt.says) || s.Emits.Hint == "" {
+				t.Errorf("it is at %d, and says %q, %q", s.Position, s.Emits.Trouble, s.Emits.Hint)
+			}
+			if _, err := e.js.CreateOrUpdateStream(t.Context(), outConfig(nil)); err != nil {
+				t.Fatal(err)
+			}
+			e.complete(p)
+			if s := p.awaitLive("emitter", e.stored); s.Emits.Trouble != "" {
+				t.Errorf("it says still %q", s.Emits.Trouble)
+			}
+		})
+	}
+}
+
+// A target stream that is made anew gets what is emitted from then on, and nothing again.
+func TestTargetStreamIsRecreated(t *testing.T) {
+	long(t)
+	server := natstest.Start(t)
+	e := newEmissions(t, server.URL(), server.JetStream(t), outConfig(nil))
+	p := e.home.serve()
+	e.publish(200)
+	e.complete(p)
+	if err := e.js.DeleteStream(t.Context(), "OUT"); err != nil {
+		t.Fatal(err)
+	}
+	e.create(outConfig(func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }))
+	before := e.read
+	e.read = 0
+	e.publish(200)
+	p.await("emitter", "all is emitted", func(s engine.Status) bool {
+		e.compare()
+		return e.next[0] > e.stored
+	})
+	p.awaitLive("emitter", e.stored)
+	if got := p.get("emitter", "emitted"); got != fmt.Sprint(before+e.read) {
+		t.Errorf("the projection says that it emitted %s, the streams had %d and %d", got, before, e.read)
 	}
 }
