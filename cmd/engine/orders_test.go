@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -149,13 +150,16 @@ func TestOrderStatusAtOnce(t *testing.T) {
 	}
 }
 
-// The page's changes come through the application: the orders as they are, and then each change.
+// The page's changes come through the application: the orders as they are, and then each change. While the
+// engine is away the page is told to ask again.
 func TestOrderStatusChanges(t *testing.T) {
 	o := startOrders(t)
-	if status, _, refused := o.send("1", "place", twoItems); status != 200 {
+	status, seq, refused := o.send("1", "place", twoItems)
+	if status != 200 {
 		t.Fatalf("place: %d %s", status, refused)
 	}
-	res, err := http.Get(o.url + "/changes")
+	httpGet(t, fmt.Sprintf("%s/orders/1?min_seq=%d", o.url, seq)) // so that it is in the snapshot
+	res, err := (&http.Client{Timeout: patience}).Get(o.url + "/changes")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,4 +188,12 @@ func TestOrderStatusChanges(t *testing.T) {
 	}
 	until("change", `"key":"order\t1","value":{"status":"paid"`)
 	until("position", `"as_of_seq":4`)
+
+	o.p.signal(syscall.SIGKILL)
+	_, _ = o.p.wait()
+	for lines.Scan() { // to the end, which comes
+	}
+	if status, body := httpGet(t, o.url+"/changes"); status != 200 || body != "retry: 2000\n\n" {
+		t.Errorf("while the engine is away: %d %q, so that no browser asks again", status, body)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -116,11 +117,15 @@ func read(w http.ResponseWriter, r *http.Request, e *engine) {
 // which has the token.
 func changes(w http.ResponseWriter, r *http.Request, e *engine) {
 	res, err := e.watch(r.Context(), r.Header.Get("Last-Event-ID"))
-	if err != nil {
-		answer(w, http.StatusBadGateway, map[string]string{"error": err.Error()})
+	if err == nil {
+		defer res.Body.Close()
+	}
+	if err != nil || res.StatusCode == http.StatusServiceUnavailable {
+		// The engine is away: a browser gives up after an error, and asks again after an end.
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "retry: 2000\n\n")
 		return
 	}
-	defer res.Body.Close()
 	w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(res.StatusCode)
