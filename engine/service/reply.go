@@ -117,7 +117,11 @@ func (s *Service) once(r *request) (a reply) {
 			a = problem(http.StatusInternalServerError, wire.CodeInternal, "the engine failed on this request", "see its log")
 		}
 	}()
-	h, err := http.NewRequestWithContext(s.ctx, r.method, r.target(), bytes.NewReader(r.body))
+	ctx := s.ctx
+	if r.waits() {
+		ctx = s.wait
+	}
+	h, err := http.NewRequestWithContext(ctx, r.method, r.target(), bytes.NewReader(r.body))
 	if err != nil {
 		return problem(http.StatusBadRequest, wire.CodeBadRequest, err.Error(), "")
 	}

@@ -57,6 +57,8 @@ type Service struct {
 
 	ctx    context.Context // of requests
 	cancel context.CancelFunc
+	wait   context.Context // of requests that wait for a sequence
+	giveUp context.CancelFunc
 	begun  sync.WaitGroup // requests under way
 
 	started time.Time
@@ -74,6 +76,7 @@ func Open(o Options) (*Service, error) {
 		identity: micro.ServiceIdentity{Name: Name, ID: rand.Text(), Version: semantic(o.Version), Metadata: map[string]string{"engine": o.Version}},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wait, s.giveUp = context.WithCancel(s.ctx)
 	s.endpoints = endpoints()
 	err := s.listen()
 	if err != nil {
@@ -195,6 +198,7 @@ func (s *Service) Close() {
 			s.mu.Lock()
 			s.ended = true
 			s.mu.Unlock()
+			s.giveUp() // what only waits is not waited for
 			s.begun.Wait()
 		}()
 		if !within(drained, drainPatience) {

@@ -284,3 +284,31 @@ func TestReconnects(t *testing.T) {
 		}
 	}
 }
+
+// Requests that wait for a sequence when the engine stops get a reply each, which tells them to
+// ask again.
+func TestCloseGivesUpWaiting(t *testing.T) {
+	r := newRig(t, letters(), "a", "1")
+	inbox := nats.NewInbox()
+	replies, err := r.conn.SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 20
+	for range many {
+		if err := r.conn.PublishRequest("gnomon.v1.get.p", inbox, []byte(`{"key":"a","min_seq":99,"wait":"1m"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wantBody(r.ask("gnomon.v1.get.p", `{"key":"a"}`), `"value":1`) // those before it have come in
+	r.service.Close()
+	for range many {
+		m, err := replies.NextMsg(30 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := m.Header.Get("Nats-Service-Error-Code"); code != wire.CodeNotReady && code != wire.CodeNotReached {
+			t.Errorf("reply %s %s", code, m.Data)
+		}
+	}
+}
