@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -200,11 +201,20 @@ func (s *Stream) count(ack *jetstream.PubAck) {
 }
 
 // Flush implements Sink. Events that are on their way are waited for also when ctx
-// has ended: they may be stored.
+// has ended: they may be stored. When its time is up that is for a moment only, for the
+// server may have refused some of them, and never says so of each.
 func (s *Stream) Flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	return s.settle(ctx, len(s.pending))
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			time.AfterFunc(time.Second, cancel)
+		}
+	})()
+	if err := s.settle(flush, len(s.pending)); err != nil {
+		return cmp.Or(ctx.Err(), err)
+	}
+	return nil
 }
 
 // Counts implements Sink.
