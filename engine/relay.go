@@ -251,7 +251,7 @@ func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m 
 		y.targets[part.stream] = target
 	}
 	if !target.settled {
-		if err := y.settle(ctx, part.stream, target); err != nil {
+		if err := y.settle(ctx, part, target); err != nil {
 			return 0, m, err
 		}
 	}
@@ -284,10 +284,15 @@ func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m 
 
 // settle finds out what a stream holds of what waits. Before the first event ever it notes
 // where the stream ends, so that it need not be read from its beginning.
-func (y *relay) settle(ctx context.Context, stream string, target *relayTarget) error {
-	info, err := y.source.Stream(ctx, stream)
+func (y *relay) settle(ctx context.Context, part *relayPart, target *relayTarget) error {
+	stream, subject := part.stream, part.rows[0].Subject
+	// Not the source: what is emitted may go to streams that cannot be projected.
+	info, err := y.outlet.StreamFor(ctx, subject)
 	if err != nil {
 		return err
+	}
+	if info.Name != stream {
+		return fmt.Errorf("%w: stream %s stores %s now", ErrRefused, info.Name, subject)
 	}
 	mark, ok := y.markOf(info)
 	if !ok {
