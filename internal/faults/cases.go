@@ -12,8 +12,8 @@ var groups = []Group{
 var crashes = []Case{
 	{
 		Number: 1, What: "`kill -9` at any moment: while catching up, while events keep coming, amid commits and memory snapshots",
-		Promise: "The state, and what is set aside, is what the events up to the position make it: none twice, none missing; and nothing is lost that was committed. `make soak` kills 300 times.",
-		Tests: by(in("cmd/engine", "TestKilledAtAnyMoment", "TestKilledUnderTraffic", "TestKilledWithItsServer"), in("engine", "TestSimulation"),
+		Promise: "The state, and what is set aside, is what the events up to the position make it: none twice, none missing; nothing is lost that was committed; and what is emitted, also while its server is killed, is published once, in order. `make soak` kills 500 times.",
+		Tests: by(in("cmd/engine", "TestKilledAtAnyMoment", "TestKilledUnderTraffic", "TestKilledWithItsServer", "TestKilledWhileEmitting", "TestServerKilledWhileEmitting"), in("engine", "TestSimulation"),
 			in("engine/store", "TestKilledProcess", "TestKilledTwice", "TestKilledWhileALogWasCreated", "TestMakingCutShort", "TestCrashAmidLeftovers", "TestWrittenAheadAndLost")),
 	},
 	{
@@ -130,8 +130,8 @@ var jetStream = []Case{
 	},
 	{
 		Number: 22, What: "The stream's leader changes again and again, in a cluster of three",
-		Promise: "Every event once, in order.",
-		Tests:   in("engine/ingest", "TestLeaderChanges"),
+		Promise: "Every event once, in order; and what is emitted to such a stream.",
+		Tests:   by(in("engine/ingest", "TestLeaderChanges"), in("engine/broker", "TestOutletLeaderChanges")),
 	},
 	{
 		Number: 23, What: "An event published twice, within the window of the server and after it; an answer that is lost",
@@ -207,8 +207,17 @@ var modules = []Case{
 		Promise: "An error that names the function, the pointer and the size of memory; the instance is thrown away.",
 		Tests:   by(in("host", "TestMisbehaviour", "TestStateErrorEndsTheCall", "TestSmallBufferOverlooked"), in("engine", "TestMemoryAfterFailure")),
 	},
-	{Number: 36, What: "Emits to subjects that are invalid, reserved or forbidden", Later: "`emit`. A module that imports it is refused until then."},
-	{Number: 37, What: "Projections that emit into each other's streams", Later: "`emit`."},
+	{
+		Number: 36, What: "Emits to subjects that are invalid, reserved or forbidden, or that no stream takes",
+		Promise: "A module may emit where `projection.emit.subjects` says; anything else is a failure of the event, which names the subject. While the target stream is absent, full or refuses, what is emitted waits, up to `limits.outbox`; then no more events are taken, `status` says why, and it goes on by itself.",
+		Tests: by(in("engine", "TestForbiddenEmits", "TestEmitDeclarations", "TestOutboxFull", "TestTargetChanges"), in("engine/broker", "TestOutletRefused", "TestOutletStreamIsGone", "TestOutletServerAway"),
+			in("cmd/engine", "TestTargetStreamIsAway", "TestTargetStreamIsRecreated", "TestEmitToWorkQueue")),
+	},
+	{
+		Number: 37, What: "Projections that emit into each other's streams",
+		Promise: "A projection that would be fed with its own events is refused, unless `allow_loop` is set. Every emitted event counts how many projections had a part in it: beyond `max_hops` the event fails that would cause another.",
+		Tests:   in("engine", "TestHops", "TestEmitDeclarations"),
+	},
 	{
 		Number: 38, What: "A module's file replaced while it is read, cut off, or deleted",
 		Promise: "Only whole bytes are used that were in the file at one moment, and those that were checked are those that run. What is being written is waited for; what cannot be loaded is refused, and what ran goes on. A module that is gone stops its projection and keeps its data.",
