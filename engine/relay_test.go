@@ -248,6 +248,33 @@ func TestPromoteDrains(t *testing.T) {
 	})
 }
 
+// What is being published when another generation takes over is published before.
+func TestPromoteAwaitsPublishing(t *testing.T) {
+	inEmitBubble(t, func(t *testing.T, b *bench) {
+		b.append(5)
+		e := b.start(emitting("first", herald, byHand))
+		e.drained(5)
+		e.declare(emitting("second", herald, byHand))
+		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live && s.Candidate.Position == 5 })
+		b.outlet.Fault = func([]engine.Message) enginetest.Fault {
+			time.Sleep(2 * time.Second) // of the bubble
+			return enginetest.NoFault
+		}
+		b.append(1)
+		time.Sleep(100 * time.Millisecond)
+		if n := e.status().Emits.Waiting; n != 2 {
+			t.Errorf("%d wait", n)
+		}
+		if _, err := e.Promote(t.Context(), "p"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantHerald(1, 6)
+		b.append(2)
+		e.drained(8)
+		b.wantHerald(1, 8)
+	})
+}
+
 // A candidate that is ahead of what is read keeps what it emits, up to the limit, and takes
 // over from there.
 func TestCandidateWaits(t *testing.T) {
