@@ -142,6 +142,9 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if s.Aside != (engine.Aside{}) {
 		row("not applied", "%s", notApplied(s.Aside))
 	}
+	if e := s.Emits; e != nil {
+		row("emits", "%s", emits(e))
+	}
 	if m := s.Mirror; m != nil {
 		row("mirrored to", "%s", mirrored(s, m))
 	}
@@ -160,6 +163,26 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	printReason(w, s)
 	printBesideReasons(w, s)
 	return nil
+}
+
+// emits says how it stands with the events that a projection emits.
+func emits(e *engine.EmitStatus) string {
+	text := fmt.Sprintf("%d published since start", e.Published)
+	if e.PublishedSeq > 0 {
+		text += fmt.Sprintf(", the last for event %d", e.PublishedSeq)
+	}
+	if e.Waiting > 0 {
+		text += fmt.Sprintf("; %d wait, from event %d on", e.Waiting, e.Oldest)
+	}
+	if e.SilentThrough > 0 {
+		text += fmt.Sprintf("; none for events up to %d", e.SilentThrough)
+	}
+	for _, more := range []string{e.Trouble, e.Hint, e.Warning} {
+		if more != "" {
+			text += "; " + more
+		}
+	}
+	return text
 }
 
 // mirrored says how the mirror of a state stands.

@@ -65,6 +65,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrNoGeneration, http.StatusNotFound, wire.CodeNoGeneration, "GET /v1/projections/NAME shows which there are"},
 		{engine.ErrIncomparable, http.StatusConflict, wire.CodeIncomparable, "promote the candidate, or read both: NAME and NAME@candidate"},
 		{engine.ErrBehind, http.StatusConflict, wire.CodeBehind, `GET /v1/projections/NAME shows how far it is; {"wait":"10m"} has a promotion wait for it`},
+		{engine.ErrUnpublished, http.StatusConflict, wire.CodeUnpublished, `GET /v1/projections/NAME shows what keeps them, at emits; {"wait":"10m"} has a promotion wait for it`},
 		{engine.ErrDeclared, http.StatusConflict, wire.CodeDeclared, "take it out of the configuration, and have that reloaded, first"},
 		{engine.ErrNoQuery, http.StatusNotFound, wire.CodeNoQuery, "export query from the module, see docs/AUTHORING.md; or read its keys"},
 		{engine.ErrRequestTooLarge, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, ""},

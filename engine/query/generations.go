@@ -83,7 +83,7 @@ func (s *Server) promoteWithin(ctx context.Context, name string, wait time.Durat
 				return done, nil
 			}
 			return done, err
-		case !errors.Is(err, engine.ErrBehind), wait == 0, s.waitsInVain(name):
+		case !errors.Is(err, engine.ErrBehind) && !errors.Is(err, engine.ErrUnpublished), wait == 0, s.waitsInVain(name):
 			return done, err
 		}
 		select {

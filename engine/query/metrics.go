@@ -50,6 +50,20 @@ var (
 		projectionMetric("fuel_per_event", "Fuel that an event used on average since the engine started; 0: not metered.", gauge, func(s engine.Status) float64 { return float64(s.Fuel) }),
 		projectionMetric("apply_seconds_total", "Time spent in the module.", counter, func(s engine.Status) float64 { return s.Apply.Seconds() }),
 	}
+	// emitMetrics are there for a projection that emits.
+	emitMetrics = []metric{
+		projectionMetric("outbox_events", "Emitted events that are committed, and not known to be published.", gauge, func(s engine.Status) float64 { return float64(s.Emits.Waiting) }),
+		projectionMetric("outbox_bytes", "Bytes of headers and data of emitted events that are not known to be published.", gauge, func(s engine.Status) float64 { return float64(s.Emits.WaitingBytes) }),
+		projectionMetric("outbox_blocked", "1 while emitted events cannot be published, 0 otherwise.", gauge, func(s engine.Status) float64 {
+			if s.Emits.Trouble != "" {
+				return 1
+			}
+			return 0
+		}),
+		projectionMetric("published_events_total", "Emitted events that were published.", counter, func(s engine.Status) float64 { return float64(s.Emits.Published) }),
+		projectionMetric("published_sequence", "Stream sequence of the event that caused the last one that was published.", gauge, func(s engine.Status) float64 { return float64(s.Emits.PublishedSeq) }),
+		projectionMetric("silent_events_total", "Emitted events that are not to be published: of the history, or of what another generation emitted.", counter, func(s engine.Status) float64 { return float64(s.Emits.Silent) }),
+	}
 	stateDesc = prometheus.NewDesc("gnomon_projection_state", "1 for the state that the projection is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)
 
 	mirroredDesc = prometheus.NewDesc("gnomon_projection_mirrored_sequence", "Stream sequence that the projection's key-value bucket reflects.", []string{"projection", "stream"}, nil)
@@ -65,6 +79,9 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range projectionMetrics {
 		ch <- m.desc
 	}
+	for _, m := range emitMetrics {
+		ch <- m.desc
+	}
 	ch <- stateDesc
 	describeGenerations(ch)
 	ch <- mirroredDesc
@@ -75,6 +92,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.engine.Projections() {
 		for _, m := range projectionMetrics {
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s), s.Projection, s.Stream)
+		}
+		if s.Emits != nil {
+			for _, m := range emitMetrics {
+				ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s), s.Projection, s.Stream)
+			}
 		}
 		collectState(ch, stateDesc, s, s.State)
 		collectGenerations(ch, s)

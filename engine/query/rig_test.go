@@ -30,6 +30,7 @@ import (
 type rig struct {
 	t        *testing.T
 	nats     *enginetest.Server
+	outlet   *enginetest.Outlet
 	engine   *engine.Engine
 	spec     engine.Spec // of "p"
 	appender *appender
@@ -74,11 +75,13 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 	t.Helper()
 	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), openapi: describe(t)}
 	r.nats.Create("S")
+	r.nats.CreateFor("T", "out.>")
+	r.outlet = enginetest.NewOutlet(r.nats)
 	for i := 0; i < len(rows); i += 2 {
 		r.nats.Append("S", rows[i], []byte(rows[i+1]))
 	}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
-	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
+	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Outlet: r.outlet, Log: log})
 	spec := engine.Spec{
 		Name: "p", Module: letters, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},

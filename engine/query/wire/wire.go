@@ -269,6 +269,7 @@ const (
 	CodeQueryFailed     = "query-failed"
 	CodeNoGeneration    = "no-generation"
 	CodeBehind          = "behind"
+	CodeUnpublished     = "unpublished"
 	CodeIncomparable    = "incomparable"
 	CodeDeclared        = "declared"
 	CodeStopped         = "stopped"
