@@ -26,7 +26,9 @@ type processMap struct {
 }
 
 func (m *processMap) add(line []byte) error {
-	var e struct{ Data struct{ Case, Activity, Resource *string } }
+	var e struct {
+		Data struct{ Case, Activity, Resource *string }
+	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return err
 	}
