@@ -107,7 +107,7 @@ func (d *decoder) value(p path, raw any, v reflect.Value) error {
 			return nil
 		}
 	}
-	return d.mistake(p, "%s: expected %s, found %s", p.key(), kindOf(v.Type()), describe(raw))
+	return d.mistake(p, "%s: expected %s, found %s", p.key(), kindOf(v.Type()), describe(p, raw))
 }
 
 // tables takes an array of tables over, each on top of its defaults.
@@ -135,7 +135,7 @@ func (d *decoder) strings(p path, raw []any, v reflect.Value) error {
 	for _, item := range raw {
 		s, ok := item.(string)
 		if !ok {
-			return d.mistake(p, "%s: expected a list of strings, found %s in it", p.key(), describe(item))
+			return d.mistake(p, "%s: expected a list of strings, found %s in it", p.key(), describe(p, item))
 		}
 		list = append(list, s)
 	}
@@ -229,7 +229,13 @@ func kindOf(t reflect.Type) string {
 	return "a whole number"
 }
 
-func describe(raw any) string {
+// secrets are the keys whose values show nowhere.
+var secrets = []string{"nats.password", "nats.token", "nats.url"}
+
+func describe(p path, raw any) string {
+	if slices.Contains(secrets, p.key()) {
+		return "something else"
+	}
 	switch raw := raw.(type) {
 	case string:
 		return fmt.Sprintf("the string %q", raw)

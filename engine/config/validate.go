@@ -102,7 +102,7 @@ func (v *validator) nats(n NATS) {
 	embedded := n.URL == "embedded" && n.Context == ""
 	v.require(path{"nats", "url"}, n.URL != "" || n.Context != "", "nats.url is empty: use \"embedded\", or the URL of a server")
 	v.require(path{"nats", "context"}, n.Context == "" || n.URL == "embedded" || n.URL == "", "nats.context and nats.url are both set: use one of them")
-	v.require(path{"nats", "url"}, embedded || n.Context != "" || strings.Contains(n.URL, "://"), "nats.url is %q: use \"embedded\", or a URL such as \"nats://localhost:4222\"", n.URL)
+	v.require(path{"nats", "url"}, embedded || n.Context != "" || strings.Contains(n.URL, "://"), "nats.url is %q: use \"embedded\", or a URL such as \"nats://localhost:4222\"", withoutUser(n.URL))
 	ways := 0
 	for _, set := range []string{n.Credentials, n.NKey, n.User, n.Token} {
 		if set != "" {
@@ -119,6 +119,14 @@ func (v *validator) nats(n NATS) {
 		_, _, err := net.SplitHostPort(n.Embedded.Listen)
 		v.require(path{"nats", "embedded", "listen"}, err == nil, "nats.embedded.listen is %q: use HOST:PORT, such as \"127.0.0.1:4222\"", n.Embedded.Listen)
 	}
+}
+
+// withoutUser leaves out of a URL who asks, and the password.
+func withoutUser(url string) string {
+	if i := strings.LastIndexByte(url, '@'); i >= 0 {
+		return "…" + url[i:]
+	}
+	return url
 }
 
 func (v *validator) plugins(c Plugins) {
