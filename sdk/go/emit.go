@@ -9,11 +9,12 @@ import (
 
 var errHeaders = errors.New("headers must be pairs of name and value, each shorter than 64 KiB")
 
-// Emit stages an event that is published once the one being handled is committed.
-// Headers are pairs of name and value. It can be used only while the handler runs.
+// Emit stages an event that is published, once, when the one being handled is committed.
+// Headers are pairs of name and value; names that begin with Nats- or Gnomon- are reserved.
+// It can be used only while the handler runs.
 //
-// This version of the engine refuses modules that use it, because it does not
-// publish yet.
+// The projection's configuration says which subjects may be emitted to (projection.emit).
+// To emit to any other makes the event that is being handled fail, once the handler returns.
 func Emit(subject string, data []byte, headers ...string) error {
 	encoded, err := encodeHeaders(headers)
 	if err != nil {
