@@ -37,6 +37,10 @@ func digestOf(rows map[string]string) (d engine.Digest) {
 func (w *simWorld) observe(g *simGeneration, ck engine.Checkpoint) *observed {
 	v := g.keyspace.Any(ck.Version)
 	defer v.Close()
+	return w.observed(g, v, ck)
+}
+
+func (w *simWorld) observed(g *simGeneration, v engine.View, ck engine.Checkpoint) *observed {
 	o := &observed{checkpoint: ck, rows: scanned(v), letters: map[uint64]string{}, read: map[uint64]bool{}}
 	err := engine.ReadLetters(v, 0, func(l engine.Letter) bool {
 		o.letters[l.Sequence] = fmt.Sprintf("%s %q %d", l.Status, l.Key, l.Attempts)

@@ -112,6 +112,9 @@ func (s simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint6
 		KeepPrevious:    s.keep, Schema: s.version,
 		Declaration: simDeclaration{s.name, s.version, s.build}.json(),
 	}
+	if s.letters%2 == 0 {
+		out.History = engine.HistoryPolicy{Events: 60, Every: 7}
+	}
 	if s.swaps {
 		out.OnChange = engine.SwapCode
 	}

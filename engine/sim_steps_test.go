@@ -332,6 +332,7 @@ func (w *simWorld) quiet() {
 	for _, p := range w.projections {
 		for _, g := range w.roles(p) {
 			w.checkAtRest(p, g)
+			w.checkPast(rand.New(rand.NewPCG(w.last(), 1)), g)
 		}
 		w.checkKept(p)
 		w.checkEmitted(p, true)
