@@ -217,7 +217,7 @@ func shortly(t *testing.T, d time.Duration) {
 // targets are the kinds of stream that events are emitted to. The server forgets their ids in
 // less time than an engine takes to start.
 var targets = map[string]func(*jetstream.StreamConfig){
-	"atomic":     func(c *jetstream.StreamConfig) { c.Duplicates = time.Second },
+	"atomic":     func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond },
 	"one by one": func(c *jetstream.StreamConfig) { c.Duplicates, c.AllowAtomicPublish = 100*time.Millisecond, false },
 }
 
