@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/internal/testutil/natstest"
 )
@@ -86,6 +87,29 @@ type tenant struct {
 	t     *testing.T
 	conn  *natsgo.Conn // of an administrator
 	asked error        // whether the last engine that ran answered over NATS
+	kv    bool         // it mirrors into a bucket, which is waited for
+}
+
+// mirrored waits until the bucket has something, or the engine was refused something.
+func (n *tenant) mirrored(w *printed) {
+	js, err := jetstream.New(n.conn)
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(patience); !w.contains("NATS refuses"); {
+		if s, err := js.Stream(n.t.Context(), "KV_ORDERS"); err == nil && s.CachedInfo().State.Msgs > 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			n.t.Error("nothing is mirrored, and nothing refused")
+			return
+		}
+	}
 }
 
 func newTenant(t *testing.T, s *natstest.Server, user string) *tenant {
@@ -94,7 +118,7 @@ func newTenant(t *testing.T, s *natstest.Server, user string) *tenant {
 	text, err := os.ReadFile(h.config)
 	if err == nil {
 		changed := strings.NewReplacer(`name = "LOG"`, `name = "EVENTS"`, "[plugins]", "[plugins]\nbucket = \"GNOMON_MODULES\"").Replace(string(text))
-		err = os.WriteFile(h.config, fmt.Appendf(nil, "%s\n[nats]\nurl = %q\nuser = %q\npassword = \"secret\"\n", changed, s.URL(), user), 0o600)
+		err = os.WriteFile(h.config, fmt.Appendf(nil, "[nats]\nurl = %q\nuser = %q\npassword = \"secret\"\n%s", s.URL(), user, changed), 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -129,8 +153,14 @@ func (w *printed) Write(p []byte) (int, error) {
 var exampleOf = map[string]string{"events.>": "events.a"}
 
 // unheard are permissions whose lack nothing here tells of: what is asked when a reader is
-// silent for seconds (engine/ingest tests that), and what is sent as the command ends.
-var unheard = []string{"$JS.API.CONSUMER.INFO.EVENTS.>", "$JS.API.CONSUMER.DELETE.OBJ_SNAPSHOTS.>"}
+// silent for seconds (engine/ingest tests that), when a listing is long, and as the command ends.
+var unheard = []string{"$JS.API.CONSUMER.INFO.EVENTS.>", "$JS.FC.KV_ORDERS.>", "$JS.API.CONSUMER.DELETE.OBJ_SNAPSHOTS.>"}
+
+func (w *printed) contains(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.text.String(), text)
+}
 
 // do runs a command until it ends, or prints something, and returns what it printed.
 func (n *tenant) do(until string, args ...string) (out string, code int) {
@@ -143,6 +173,9 @@ func (n *tenant) do(until string, args ...string) (out string, code int) {
 			defer cancel()
 			if args[0] == "run" {
 				_, n.asked = n.conn.Request("gnomon.v1.list", nil, time.Second)
+				if n.kv {
+					n.mirrored(w)
+				}
 			}
 		}()
 	})
@@ -166,6 +199,11 @@ var operations = map[string]func(n *tenant) [][]string{
 		return [][]string{{"run", "--config", n.config}, {"run", "--config", n.config}}
 	},
 	"service": func(n *tenant) [][]string { return [][]string{{"run", "--config", n.config}} },
+	"mirror": func(n *tenant) [][]string {
+		n.kv = true
+		n.configure("", "[projection.kv]\nbucket = \"ORDERS\"") // of the last projection
+		return [][]string{{"run", "--config", n.config}}
+	},
 	"deploy": func(n *tenant) [][]string {
 		module := filepath.Join(exampleModules(n.t), "count.wasm")
 		other := filepath.Join(n.dir, "other.wasm")
@@ -192,7 +230,7 @@ var operations = map[string]func(n *tenant) [][]string{
 func TestDocumentedPermissions(t *testing.T) {
 	s := readPermissions(t).server(t, "", "")
 	n := newTenant(t, s, "gnomon")
-	for _, section := range []string{"create", "append", "run", "service", "deploy", "archive"} {
+	for _, section := range []string{"create", "append", "run", "service", "deploy", "mirror", "archive"} {
 		for _, args := range operations[section](n) {
 			out, code := n.do("Serving on ", args...)
 			if code != exitDone || strings.Contains(out, "ermissions") {
