@@ -95,7 +95,7 @@ func TestOrigins(t *testing.T) {
 		t.Errorf("without a token: %s, %v", a, a.Header)
 	}
 	r.token = token
-	for _, request := range []string{"GET /v1/projections/p/state/a", "POST /v1/projections/p/pause"} {
+	for _, request := range []string{"GET /v1/projections/p/state/a", "GET /v1/projections/p/state", "HEAD /v1/projections/p/watch", "POST /v1/projections/p/pause"} {
 		method, path, _ := strings.Cut(request, " ")
 		if a := r.ask(method, path, "", "Origin", app, "Sec-Fetch-Site", "cross-site"); a.StatusCode != 200 || !allowed(a) || a.Header.Get("Access-Control-Expose-Headers") == "" {
 			t.Errorf("%s: %s, %v", request, a, a.Header)

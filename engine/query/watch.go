@@ -104,7 +104,7 @@ func (o *watchWriter) header() {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // of nginx, and others that heed it
-	h.Set("Vary", "Accept")
+	h.Add("Vary", "Accept")
 }
 
 // begin sends what comes before the first event.
