@@ -18,6 +18,9 @@ type Emission struct {
 	// Through is the sequence up to which events emit nothing any more: they are of the
 	// history, or a generation that was read before has emitted what came of them.
 	Through uint64 `json:"through"`
+	// Former are the lineages before this one, of events that the generation that is read
+	// had emitted, and not published yet, when it went on with another history of the stream.
+	Former []string `json:"former,omitempty"`
 	// Except are those up to there that were set aside by the generation that was read
 	// before: when they are retried they emit.
 	Except []uint64 `json:"except,omitempty"`
@@ -39,6 +42,11 @@ func (e *Emission) silent(cause uint64) bool {
 	}
 	_, excepted := slices.BinarySearch(e.Except, cause)
 	return !excepted
+}
+
+// passesOver reports whether an emitted event is not to be published.
+func (e *Emission) passesOver(r *OutboxRow) bool {
+	return e.silent(r.Cause) && !slices.Contains(e.Former, r.Lineage)
 }
 
 // target is the mark of a stream, or nil.

@@ -196,7 +196,7 @@ func (s *session) commitAll(ctx context.Context) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	if s.repeats() || s.applied.Sequence <= s.cutAt && s.since == 0 {
+	if s.repeats() || s.applied.Sequence <= s.cutAt && s.since == 0 && !s.trimDue() {
 		return nil
 	}
 	if err := s.cut(ctx, false); err != nil {

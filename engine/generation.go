@@ -33,6 +33,9 @@ func (g *generation) close() error {
 	if g.keyspace == nil {
 		return nil
 	}
+	if err := g.runner.trim(); err != nil { // then it is looked for in the target streams
+		g.runner.log.Warn("what is published cannot be removed", "error", err)
+	}
 	return g.keyspace.Close()
 }
 

@@ -4,25 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
-
-// trimEvery is how often what is published is removed when nothing else is committed.
-const trimEvery = time.Second
-
-// trimDue reports whether what does not wait any more is to be removed now, though there is
-// nothing else to commit: most of the time it goes with the next commit.
-func (s *session) trimDue() bool {
-	s.dropSilent()
-	return s.outbox.hasDone() && time.Since(s.cutTime) >= trimEvery && s.since == 0
-}
-
-// dropSilent gives up what a generation that is not read kept in case it takes over.
-func (s *session) dropSilent() {
-	if right := s.rights.Load(); right != nil && !right.live && !s.outbox.isEmpty() {
-		s.outbox.drop(right.silent)
-	}
-}
 
 // outboxFull says why no more events are taken; nil: they are. Once it is full it takes
 // half of it to be published for more to be taken.
@@ -121,7 +105,10 @@ func (s *session) beginAnew(through uint64) error {
 			return nil
 		}
 		next := *e
-		next.Lineage, next.Through, next.Except = newLineage(), through, nil
+		next.Lineage, next.Through, next.Except, next.Former = newLineage(), through, nil, nil
+		if !s.outbox.isEmpty() {
+			next.Former = append(slices.Clone(e.Former), e.Lineage)
+		}
 		return &next
 	})
 }

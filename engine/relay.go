@@ -184,7 +184,7 @@ func (p *relayPart) first(n int) []*relayPart { return []*relayPart{{p.stream, p
 func (y *relay) partsOf(ctx context.Context, rows []OutboxRow, e *Emission) (_ []OutboxRow, parts []*relayPart, err error) {
 	streams := make([]string, len(rows))
 	for i, r := range rows {
-		if e.silent(r.Cause) {
+		if e.passesOver(&r) {
 			continue
 		}
 		if streams[i], err = y.streamOf(ctx, r.Subject); err == nil {

@@ -60,7 +60,9 @@ func (r *Runner) Run(ctx context.Context) {
 	wait := firstBackOff
 	for ctx.Err() == nil {
 		r.adoptDue(ctx)
-		if !r.awaitResume(ctx, "resume it with: engine resume "+r.spec.Name) {
+		var resumed bool
+		r.whileStopped(ctx, func() { resumed = r.awaitResume(ctx, "resume it with: engine resume "+r.spec.Name) })
+		if !resumed {
 			return
 		}
 		if r.adoptionIsDue() {
@@ -177,7 +179,7 @@ func (r *Runner) stop(ctx context.Context, err error) {
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
 	clear(r.verdicts) // the events are tried anew
 	r.refuseOrders(r.stopped())
-	r.awaitPause(ctx)
+	r.whileStopped(ctx, func() { r.awaitPause(ctx) })
 }
 
 // haltHint is the way out of a halt.
