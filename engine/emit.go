@@ -24,6 +24,10 @@ type EmitRules struct {
 // DefaultHops bounds chains of projections that emit for one another.
 const DefaultHops = 8
 
+// maxEmitHeaders bounds an emitted event's headers, in bytes as in a record, which is as many
+// as on the wire: a stream takes less than 64 KiB, and a part of it is for what it is published with.
+const maxEmitHeaders = 63 << 10
+
 // Headers of an emitted event, beside those of the guest.
 const (
 	HeaderStream     = "Gnomon-Stream"     // of the event that caused it
@@ -121,6 +125,9 @@ func (s *Spec) dress(e *Emit, cause *abi.Record, maxBytes int) error {
 	}
 	for _, add := range [][2]string{{HeaderStream, s.Stream}, {HeaderSequence, strconv.FormatUint(cause.Sequence, 10)}, {HeaderProjection, s.Name}, {HeaderHops, strconv.Itoa(n)}} {
 		h, _ = abi.AppendHeader(h, add[0], add[1])
+	}
+	if len(h) > maxEmitHeaders {
+		return fmt.Errorf("emit to %s: %d bytes of headers, with those that are set for the guest, and a stream takes %d", e.Subject, len(h), maxEmitHeaders)
 	}
 	if maxBytes > 0 && len(h)+len(e.Data) > maxBytes {
 		return fmt.Errorf("emit to %s: %d bytes of data and %d of headers, and the server takes %d, with what it is sent beside them (max_payload)", e.Subject, len(e.Data), len(h), maxBytes)

@@ -175,12 +175,13 @@ func TestForbiddenEmits(t *testing.T) {
 		{"a header that is none", engine.Emit{Subject: "out.x", Headers: []byte("abc")}, "form of a record's"},
 		{"a header that would begin another", engine.Emit{Subject: "out.x", Headers: header("x", "1\r\nNats-Msg-Id: 1")}, "line break"},
 		{"a header name with a colon", engine.Emit{Subject: "out.x", Headers: header("x:y", "1")}, "header name"},
-		{"too much data", engine.Emit{Subject: "out.x", Data: make([]byte, 3000)}, "max_payload"},
+		{"more headers than a stream takes", engine.Emit{Subject: "out.x", Headers: header("x", strings.Repeat("h", 63<<10))}, "bytes of headers"},
+		{"too much data", engine.Emit{Subject: "out.x", Data: make([]byte, 100_000)}, "max_payload"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			inEmitBubble(t, func(t *testing.T, b *bench) {
 				b.append(10)
-				b.outlet.Max = 3000
+				b.outlet.Max = 100_000
 				bad := func(e abi.Record, st engine.State) error {
 					if err := herald(e, st); err != nil || e.Sequence != 5 {
 						return err

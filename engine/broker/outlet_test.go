@@ -17,6 +17,7 @@ import (
 	"gnomon/engine/enginetest"
 	"gnomon/engine/ingest"
 	"gnomon/internal/testutil/natstest"
+	"gnomon/sdk/abi"
 )
 
 // An outlet on JetStream keeps the contract, whether or not streams take atomic batches.
@@ -148,6 +149,24 @@ func ids(first, last int) (all []string) {
 		all = append(all, fmt.Sprint(n))
 	}
 	return all
+}
+
+// As many headers as a projection may give an event are stored, with what they are published
+// with, in a batch and alone.
+func TestOutletTakesAllHeaders(t *testing.T) {
+	for _, atomic := range []bool{false, true} {
+		r := newTarget(t, func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = atomic })
+		messages := emits(2)
+		for i := range messages {
+			for n := 0; n < 63<<10; n += 4 + 1 + 3 { // which the engine allows: the worst are short ones
+				messages[i].Headers, _ = abi.AppendHeader(messages[i].Headers, "x", "abc")
+			}
+			messages[i].ID = fmt.Sprintf("%s/%d", strings.Repeat("n", 64), i)
+		}
+		if n, _, err := r.outlet.Publish(t.Context(), "T", messages); n != 2 || err != nil {
+			t.Errorf("atomic %v: stored are %d: %v", atomic, n, err)
+		}
+	}
 }
 
 // What a stream refuses, and all after it, is not stored; what came before it is. A group is
