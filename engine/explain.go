@@ -144,7 +144,7 @@ func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 	case err != nil:
 		return err
 	case len(versions) > x.Limit || len(x.Changes) == x.Limit: // versions that changed nothing count, too
-		x.Ended = fmt.Sprintf("there may be older changes: the limit is %d", x.Limit)
+		x.Ended = fmt.Sprintf("there may be older ones, beyond the limit of %d", x.Limit)
 		return nil
 	}
 	x.Oldest = max(begin.Position.Sequence, x.Since)

@@ -43,7 +43,7 @@ func TestPublishOverHTTP(t *testing.T) {
 	}{
 		{"S", `{"subject":"s.a","data":1}`, 201, `"seq":1`},
 		{"S", `{"subject":"t","data":1}`, 404, `"code":"no-such-stream","detail":"publish t: stream not found: no stream stores this subject"`},
-		{"T", `{"subject":"s.a","data":1}`, 404, `"code":"no-such-stream","detail":"publish s.a: stream not found: stream T does not store this subject"`},
+		{"T", `{"subject":"s.a","data":1}`, 404, `"code":"no-such-stream","detail":"publish s.a: stream not found: stream T does not store this subject","hint":"name the stream that stores the subject, or`},
 		{"S", `{"subject":"s.*"}`, 400, `has a wildcard`},
 		{"S", `{"subject":"s.a","time":"yesterday"}`, 400, `is not RFC 3339`},
 		{"S", `{"subject":"s.a","data":1,"data_b64":"Mg=="}`, 400, `data and data_b64 are both given`},

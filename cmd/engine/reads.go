@@ -94,7 +94,18 @@ func explain(err error) error {
 	case errors.As(err, &ofTLS):
 		return withHint(err, "%s", ofTLS.Hint)
 	case errors.Is(err, client.ErrUnreachable):
-		return withHint(err, "start one with: engine run; name another with --server, or read its files with --data-dir")
+		return withHint(err, startOne)
+	}
+	return err
+}
+
+// startOne is what to do when no engine answers.
+const startOne = "start one with: engine run; name another with --server"
+
+// filesToo names the files as the way out, too, where no engine answers and the command reads them.
+func filesToo(c *cobra.Command, err error) error {
+	if errors.Is(err, client.ErrUnreachable) && c.Flags().Lookup("data-dir") != nil {
+		return withHint(err, startOne+", or its files with --data-dir")
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -284,10 +285,11 @@ func (r *runner) report() error {
 		return nil
 	}
 	base := baseOf(store.Holder{HTTP: r.node.address()})
-	fmt.Fprintf(r.stdout, "\nServing on %s. Try:\n  curl -s %s/v1/projections\n", base, base)
+	curl, needs := curlFor(r.node.config.HTTP)
+	fmt.Fprintf(r.stdout, "\nServing on %s. Try%s:\n  %s %s/v1/projections\n", base, needs, curl, base)
 	for _, s := range all {
 		if key, ok := r.sampleKey(s.Projection); ok {
-			fmt.Fprintf(r.stdout, "  curl -s '%s/v1/projections/%s/state/%s'\n", base, s.Projection, url.PathEscape(key))
+			fmt.Fprintf(r.stdout, "  %s '%s/v1/projections/%s/state/%s'\n", curl, base, s.Projection, url.PathEscape(key))
 			fmt.Fprintf(r.stdout, "  bin/engine get %s %s%s\n", s.Projection, shellWord(key), serverFlag(base))
 		}
 	}
@@ -308,6 +310,29 @@ func beginning(s engine.Status) string {
 		return fmt.Sprintf("%s stands at %d, %d behind", s.Projection, s.Position, s.Behind)
 	}
 	return fmt.Sprintf("%s goes on at %d, nothing is new", s.Projection, s.Start)
+}
+
+// curlFor is curl with what it takes to be let in, and which variables that needs. They are
+// those that the CLI reads.
+func curlFor(h config.HTTP) (curl, needs string) {
+	curl = "curl -s"
+	var names []string
+	if h.TLS.Cert != "" {
+		curl += ` --cacert "$GNOMON_CA"`
+		names = append(names, "GNOMON_CA")
+	}
+	if h.TLS.ClientCA != "" {
+		curl += ` --cert "$GNOMON_CERT" --key "$GNOMON_KEY"`
+		names = append(names, "GNOMON_CERT", "GNOMON_KEY")
+	}
+	if h.Guarded() {
+		curl += ` -H "Authorization: Bearer $GNOMON_TOKEN"`
+		names = append(names, "GNOMON_TOKEN")
+	}
+	if len(names) > 0 {
+		needs = ", with " + strings.Join(names, ", ")
+	}
+	return curl, needs
 }
 
 func serverFlag(base string) string {

@@ -56,7 +56,11 @@ func (m *Mirror) Run(ctx context.Context) {
 		}
 		if err.Error() != m.failed {
 			m.failed = err.Error()
-			m.Log.Warn("bucket is not in step with its projection, it is tried again", "projection", m.Projection, "bucket", m.Bucket, "error", err)
+			level := slog.LevelWarn
+			if errors.Is(err, engine.ErrNotReady) {
+				level = slog.LevelInfo // as each projection at its start
+			}
+			m.Log.Log(ctx, level, "bucket is not in step with its projection, it is tried again", "projection", m.Projection, "bucket", m.Bucket, "error", err)
 		}
 		m.note()
 		select {

@@ -71,7 +71,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrRequestTooLarge, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, ""},
 		{engine.ErrAnswerLate, http.StatusServiceUnavailable, wire.CodeBusy, "ask again, or for less"},
 		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},
-		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, ""},
+		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, "name the stream that stores the subject, or have this one take it: the subjects of its [[stream]]"},
 		{ErrInDoubt, http.StatusServiceUnavailable, wire.CodeInDoubt, "send it again as it is: with an id, or msg_id, it is stored once, and the answer is the first one's"},
 		{engine.ErrSourceDown, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again when the NATS server is there"},
 		{engine.ErrNotKept, http.StatusGone, wire.CodeNotKept, "replay=true (--replay) computes it from the events, from the beginning of the generation on; projection.history says what is kept from now on"},

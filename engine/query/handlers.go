@@ -39,12 +39,14 @@ GET  /v1/projections                                    status of all projection
 GET  /v1/projections/NAME                               status of one
 GET  /v1/projections/NAME/state/KEY                     one key
 GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
+     …?min_seq=&wait=, ?at=&replay=                     of these and of queries: as soon as it has an event; as of a sequence or a time
 POST /v1/projections/NAME/query                         what its module answers to the body, bytes as the module wants them
 GET  /v1/projections/NAME/watch?prefix=&from=           keys, then what changes, as server-sent events; Accept: application/x-ndjson: as lines
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
 GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, since another one; snapshots/export: of what is served now
 POST /v1/projections/NAME/pause | resume | rebuild
+POST /v1/projections/NAME/accept                        go on though its stream changed: {"reason":"…"}
 GET  /v1/projections/NAME/diff?prefix=&limit=           what the candidate has otherwise than what is read, one key a line
 POST /v1/projections/NAME/promote | rollback            read the candidate; go back to the one before: {"wait":"30s"}
 GET  /v1/projections/NAME/explain?key=&at=&since=&limit=   which events changed a key, newest first, with its value before and after each
