@@ -48,10 +48,13 @@ func (e *Engine) ReadAt(ctx context.Context, name string, at At) (*Reading, erro
 		return nil, err
 	}
 	past, err := p.readAt(ctx, g, now, at)
-	if past != now {
+	if past != now || err != nil {
 		now.Close()
 	}
-	return past, err
+	if err != nil {
+		return nil, err
+	}
+	return past, nil
 }
 
 // readGeneration opens a reading of what a generation serves now, which keeps it open.
@@ -77,7 +80,7 @@ func (p *projection) readAt(ctx context.Context, g *generation, now *Reading, at
 	case sequence > applied:
 		return nil, fmt.Errorf("projection %s reflects %d, %d is %w", p.name, applied, sequence, ErrNotReached)
 	case sequence == applied:
-		return now, nil
+		return now, p.timely(ctx, now.Checkpoint, at)
 	}
 	w, err := p.windowAt(now, sequence)
 	switch {
@@ -86,9 +89,22 @@ func (p *projection) readAt(ctx context.Context, g *generation, now *Reading, at
 	case err != nil:
 		return nil, err
 	case w.from.Position.Sequence == sequence:
+		if err := p.timely(ctx, w.from, at); err != nil {
+			w.base.Close()
+			return nil, err
+		}
 		return p.reading(g, w.base, w.from), nil
 	}
 	return p.replayTo(ctx, g, w, sequence)
+}
+
+// timely refuses a commit as the state at a time, if the sequence that the stream has for the
+// time is one of another history than the commit's. A replay finds that out by itself.
+func (p *projection) timely(ctx context.Context, c Checkpoint, at At) error {
+	if at.Time.IsZero() {
+		return nil
+	}
+	return c.verify(ctx, p.engine.source)
 }
 
 // sequenceOf returns the sequence that is asked for.

@@ -50,11 +50,16 @@ type Question struct {
 	Key   []byte
 	At    At     // as of which; zero: now
 	Since uint64 // only changes after that sequence
-	Limit int    // so many changes at most, the newest; 0: 20
+	Limit int    // so many changes at most, the newest; 0: 20. There are fewer when their values take more than 4 MiB
 }
 
-// defaultChanges is how many changes an explanation has at most, unless it is asked for more.
-const defaultChanges = 20
+const (
+	// defaultChanges is how many changes an explanation has at most, unless it is asked for more.
+	defaultChanges = 20
+	// explainedBytes bounds the values that an explanation holds, but for those of its first
+	// change.
+	explainedBytes = 4 << 20
+)
 
 // Explain says which events changed a key, by applying again what was committed with each of
 // its versions that is kept. It fails as ReadAt does.
@@ -92,6 +97,8 @@ type explaining struct {
 	projection *projection
 	generation *generation
 	keyspace   Keyspace
+	bytes      int  // of the values after the changes
+	full       bool // they take as much as they may
 }
 
 // begin finds the commit that the sequence which is asked for belongs to.
@@ -111,7 +118,7 @@ func (x *explaining) begin(ctx context.Context, now *Reading) (Checkpoint, error
 	w.base.Close()
 	x.Sequence = sequence
 	if w.from.Position.Sequence == sequence {
-		return w.from, nil
+		return w.from, p.timely(ctx, w.from, x.At)
 	}
 	return w.next, nil
 }
@@ -119,7 +126,11 @@ func (x *explaining) begin(ctx context.Context, now *Reading) (Checkpoint, error
 // run explains one version of the key after the other, from the newest on.
 func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 	oldest := x.keyspace.Oldest()
-	first, err := x.keyspace.View(oldest) // holds what is read
+	first, err := x.keyspace.View(oldest)            // holds what is read
+	for err != nil && x.keyspace.Oldest() > oldest { // given up in between
+		oldest = x.keyspace.Oldest()
+		first, err = x.keyspace.View(oldest)
+	}
 	if err != nil {
 		return err
 	}
@@ -134,7 +145,7 @@ func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 		return ctx.Err() == nil && len(versions) <= x.Limit
 	})
 	for _, v := range versions[:min(len(versions), x.Limit)] {
-		if err == nil && len(x.Changes) < x.Limit {
+		if err == nil && len(x.Changes) < x.Limit && !x.full {
 			err = x.version(ctx, v)
 		}
 	}
@@ -143,6 +154,9 @@ func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 		return context.Cause(ctx)
 	case err != nil:
 		return err
+	case x.full:
+		x.Ended = fmt.Sprintf("there are older changes: with their values it would take more than %d MiB", explainedBytes>>20)
+		return nil
 	case len(versions) > x.Limit || len(x.Changes) == x.Limit: // versions that changed nothing count, too
 		x.Ended = fmt.Sprintf("there may be older ones, beyond the limit of %d", x.Limit)
 		return nil
@@ -178,21 +192,38 @@ func (x *explaining) version(ctx context.Context, v Version) error {
 		return x.ordered(from, ck, before)
 	}
 	list, err := x.events(ctx, span{from: from, next: ck, base: base}, before)
-	if repeats := !errors.Is(err, ErrEventsGone) && !errors.Is(err, ErrNotRepeatable) && !errors.Is(err, ErrNotKept) && !errors.As(err, new(*HistoryError)); repeats {
+	switch {
+	case err == nil:
 		x.take(list)
+		return nil
+	case repeats(err), ck.Position.Sequence > x.Sequence: // of a part of a commit nothing is known without
 		return err
 	}
 	return x.unknown(from, ck, before)
+}
+
+// repeats reports whether a replay that came to an error could be made at all.
+func repeats(err error) bool {
+	return !errors.Is(err, ErrEventsGone) && !errors.Is(err, ErrNotRepeatable) && !errors.Is(err, ErrNotKept) && !errors.As(err, new(*HistoryError))
 }
 
 // take adds changes, which are in the order of their events.
 func (x *explaining) take(list []KeyChange) {
 	for _, c := range slices.Backward(list) {
 		if c.Sequence > x.Since && len(x.Changes) < x.Limit {
-			x.Changes = append(x.Changes, c)
-			x.Oldest = c.Sequence
+			x.add(c)
 		}
 	}
+}
+
+// add adds a change that is older than all others, if there is room for its values.
+func (x *explaining) add(c KeyChange) {
+	if x.full = x.full || len(x.Changes) > 0 && x.bytes+len(c.After) > explainedBytes; x.full {
+		return
+	}
+	x.bytes += len(c.After) // the value before is the one after another change
+	x.Changes = append(x.Changes, c)
+	x.Oldest = c.Sequence
 }
 
 // ordered explains a commit without events.
@@ -205,17 +236,17 @@ func (x *explaining) ordered(from, ck Checkpoint, before []byte) error {
 	if ck.Schema != from.Schema {
 		c.Cause = ByMigration
 	}
-	x.Changes = append(x.Changes, c)
+	x.add(c)
 	return nil
 }
 
 // unknown explains a commit whose events cannot be applied again.
 func (x *explaining) unknown(from, ck Checkpoint, before []byte) error {
 	after, err := x.valueAt(ck.Version)
-	if err != nil || same(before, after) || ck.Position.Sequence > x.Sequence {
+	if err != nil || same(before, after) {
 		return err
 	}
-	x.Changes = append(x.Changes, KeyChange{
+	x.add(KeyChange{
 		Cause: UnknownCause, Sequence: ck.Position.Sequence, First: from.Position.Sequence + 1, Module: ck.Position.Module, Before: before, After: after,
 	})
 	return nil
@@ -225,9 +256,10 @@ func (x *explaining) unknown(from, ck Checkpoint, before []byte) error {
 // key.
 func (x *explaining) events(ctx context.Context, w span, value []byte) (list []KeyChange, err error) {
 	through, before, last := min(x.Sequence, w.next.Position.Sequence), value, uint64(0)
+	held := 0 // bytes of list
 	r, err := x.projection.watched(ctx, x.generation, w, through, func(r *replay, e abi.Record) error {
 		if e.Sequence <= last { // it was begun anew
-			list, value = nil, before
+			list, value, held = nil, before, 0
 		}
 		last = e.Sequence
 		now, err := valueOf(r.partitions[0].overlay, x.Key)
@@ -238,6 +270,12 @@ func (x *explaining) events(ctx context.Context, w span, value []byte) (list []K
 			Cause: ByEvent, Sequence: e.Sequence, Time: storedAt(e), Subject: string(e.Subject), Module: w.next.Position.Module, Before: value, After: now,
 		})
 		value = now
+		// A key may change with each of very many events: the newest of them are kept, and one
+		// more, by which it shows that there are others.
+		for held += len(now); len(list) > 1 && (len(list) > x.Limit+1 || held-len(list[0].After) > explainedBytes); list = list[1:] {
+			held -= len(list[0].After)
+			list[0] = KeyChange{}
+		}
 		return nil
 	})
 	if err == nil {

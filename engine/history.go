@@ -91,6 +91,13 @@ func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo
 	return nil
 }
 
+// verify holds a checkpoint of the past against what the stream holds now. Events that were
+// read and are gone since are no difference.
+func (c Checkpoint) verify(ctx context.Context, src Source) error {
+	_, err := history{position: c.Position, anchors: c.Anchors, fresh: true}.verify(ctx, src)
+	return err
+}
+
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // origin finds the position before the first event that a new projection is to apply,

@@ -25,9 +25,11 @@ func (r *replay) run(ctx context.Context, runner *Runner, through uint64) (err e
 	if err := r.know(); err != nil {
 		return err
 	}
-	h := history{position: r.start.Position, anchors: r.start.Anchors, fresh: true} // what is gone is told by checkGone
-	if _, err := h.verify(ctx, r.source); err != nil {
-		return err
+	// A tail that was lost after the start, and whose numbers were given again, is told by the end.
+	for _, ck := range []Checkpoint{r.start, r.next} {
+		if err := ck.verify(ctx, r.source); err != nil {
+			return err
+		}
 	}
 	if err := r.follow(ctx, through, r.take); err != nil {
 		return err

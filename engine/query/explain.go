@@ -26,12 +26,17 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, name string) {
 	if !ok {
 		return
 	}
+	place, ok := s.take(w, r, s.explains)
+	if !ok {
+		return
+	}
+	defer place.shrink(0)
 	x, err := s.engine.Explain(r.Context(), name, question)
 	if err != nil {
 		failed(w, err)
 		return
 	}
-	answer(w, http.StatusOK, wire.Explanation{Projection: name, Key: question.Key, Explanation: x})
+	place.sendMade(w, wire.Explanation{Projection: name, Key: question.Key, Explanation: x})
 }
 
 // questionOf reads the parameters of an explanation.

@@ -74,7 +74,7 @@ func TestReadsOfThePast(t *testing.T) {
 }
 
 // An explanation has the changes of a key with their events, newest first, and says what it
-// lacks; what cannot be asked is refused.
+// lacks; what cannot be asked is refused, and what there is no memory for has to wait.
 func TestExplain(t *testing.T) {
 	r := newRigOf(t, "", func(s *engine.Spec) { s.History = engine.HistoryPolicy{All: true} }, "a", `{"n":1}`, "b", "1", "a", "text", "a", `{"n":2}`).start()
 	c, err := client.New(r.server.URL, "")
@@ -99,6 +99,10 @@ func TestExplain(t *testing.T) {
 	}
 	if x, err := c.Explain(t.Context(), "p", client.Question{Key: []byte("a"), At: "3", Limit: 1}); err != nil || len(x.Changes) != 1 || x.Changes[0].Sequence != 3 || x.Oldest != 3 || x.Ended == "" {
 		t.Errorf("%+v, %v", x, err)
+	}
+	r.query.Crowded(0, time.Millisecond)
+	if p := r.ask("GET", "/v1/projections/p/explain?key=a", "").problem(t); p.Status != http.StatusServiceUnavailable || p.Code != wire.CodeBusy {
+		t.Errorf("without room for another one: %+v", p)
 	}
 	for path, want := range map[string]string{
 		"": "key is empty", "?key_b64=%25": "key_b64", "?key=a&key_b64=YQ==": "key_b64", "?key=a&at=x": "at is", "?key=a&at=0": "at is 0", "?key=a&since=x": "since is", "?key=a&limit=0": "limit is", "?key=a&limit=1001": "limit is", "?key=a&replay=true": "not known",

@@ -217,10 +217,11 @@ func setAsOf(w http.ResponseWriter, at wire.AsOf) {
 }
 
 // notModified tells a client that has an answer already that it still is the answer. The
-// tag names generation and version: it is weak, as the same state may be served with
-// another standing, which the headers tell each time.
+// tag names generation, version and what the state amounts to, for a crash of the machine
+// may give a version again to another state. It is weak, as the same state may be served
+// with another standing, which the headers tell each time.
 func notModified(w http.ResponseWriter, r *http.Request, reading *engine.Reading, kind string) bool {
-	tag := fmt.Sprintf(`"%s-%d%s"`, reading.Generation, reading.Checkpoint.Version, kind)
+	tag := fmt.Sprintf(`"%s-%d-%.16s%s"`, reading.Generation, reading.Checkpoint.Version, reading.Checkpoint.Digest, kind)
 	w.Header().Set("ETag", "W/"+tag)
 	w.Header().Add("Vary", "Accept")
 	for has := range strings.SplitSeq(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {

@@ -227,3 +227,18 @@ func TestClientReadsAtMoment(t *testing.T) {
 		t.Errorf("without a wait: %v after %s", err, time.Since(began))
 	}
 }
+
+// A tag is one of a state: where a version was given again to another one, as after a crash
+// of the machine with its stream, what a client has is not taken for it.
+func TestTagIsOfAState(t *testing.T) {
+	const path = "/v1/projections/p/state/a"
+	before := newRig(t, "", "a", "1").start().ask("GET", path, "")
+	r := newRig(t, "", "a", "2").start()
+	again := r.ask("GET", path, "", "If-None-Match", before.Header.Get("ETag"))
+	if before.Header.Get("Gnomon-Generation") != again.Header.Get("Gnomon-Generation") || before.Header.Get("Gnomon-As-Of-Seq") != again.Header.Get("Gnomon-As-Of-Seq") {
+		t.Fatalf("they are not alike: %v and %v", before.Header, again.Header)
+	}
+	if again.StatusCode != http.StatusOK || !strings.Contains(again.body, `"value":2`) {
+		t.Errorf("with the tag of the other: %d %s", again.StatusCode, again.body)
+	}
+}

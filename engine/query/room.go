@@ -16,10 +16,11 @@ const (
 	// while it is encoded, which base64 makes longer by a third.
 	getBytes  = 2 << 20
 	pageBytes = 4 * maxPage
-	// What all values, and all pages, may take at once. They do not share it: pages that
-	// nobody takes must not keep keys from being read.
-	getsRoom  = 128 << 20
-	pagesRoom = 128 << 20
+	// What all values, all pages and all explanations may take at once. They do not share it:
+	// pages that nobody takes must not keep keys from being read.
+	getsRoom     = 128 << 20
+	pagesRoom    = 128 << 20
+	explainsRoom = 64 << 20 // each as much as a page: it has as many bytes of values, twice
 	// maxRowStreams is how many streams of rows there may be at once. Each has a version, an
 	// iterator and a buffer.
 	maxRowStreams = 64
