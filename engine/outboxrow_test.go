@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"gnomon/sdk/abi"
+)
+
+// FuzzOutboxRow reads rows of any bytes: they are refused as damaged, or mean what is written
+// for them.
+func FuzzOutboxRow(f *testing.F) {
+	whole := OutboxRow{Number: 7, Lineage: "ab", Emit: Emit{Cause: 5, Index: 2, Subject: "out.x", Headers: []byte{1}, Data: []byte("data")}}
+	f.Add(whole.write().Value)
+	f.Add((&OutboxRow{}).write().Value)
+	f.Add([]byte{outboxVersion})
+	f.Fuzz(func(t *testing.T, value []byte) {
+		r, err := decodeOutbox(OutboxKey(7), value)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if again := r.write(); string(again.Value) != string(value) || again.Key != string(OutboxKey(7)) {
+			t.Fatalf("%x becomes %x", value, again.Value)
+		}
+	})
+}
+
+// A row is read as it was written.
+func TestOutboxRow(t *testing.T) {
+	want := OutboxRow{Number: 1 << 40, Lineage: "0123456789ab", Emit: Emit{Cause: 1 << 50, Index: 70_000, Subject: "out.x", Headers: []byte("h"), Data: []byte("data")}}
+	w := want.write()
+	got, err := decodeOutbox([]byte(w.Key), w.Value)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// FuzzOwnHeaders checks the headers of a guest, whatever bytes they are: what is taken can be
+// written as lines.
+func FuzzOwnHeaders(f *testing.F) {
+	h, _ := abi.AppendHeader(nil, "traceparent", "x")
+	f.Add(h)
+	f.Add([]byte("\x01\x00\x00\x00:"))
+	f.Fuzz(func(t *testing.T, headers []byte) {
+		if _, err := ownHeaders(headers); err != nil {
+			return
+		}
+		for len(headers) > 0 {
+			name, value, rest, err := abi.NextHeader(headers)
+			if err != nil || len(name) == 0 {
+				t.Fatalf("taken is %q: %v", headers, err)
+			}
+			for _, c := range append(append([]byte(nil), name...), value...) {
+				if c == '\r' || c == '\n' {
+					t.Fatalf("taken is %q: %q", name, value)
+				}
+			}
+			headers = rest
+		}
+	})
+}
