@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 )
 
 // Emission is what a projection has emitted, whichever of its generations did: it goes on
@@ -51,6 +52,9 @@ func (e *Emission) passesOver(r *OutboxRow) bool {
 
 // target is the mark of a stream, or nil.
 func (e *Emission) target(stream string) *Mark {
+	if e == nil {
+		return nil
+	}
 	i := slices.IndexFunc(e.Targets, func(m Mark) bool { return m.Stream == stream })
 	if i < 0 {
 		return nil
@@ -71,36 +75,47 @@ func (e *Emission) withTarget(m Mark) *Emission {
 
 // rights say what a generation may emit.
 type rights struct {
-	live     bool      // it is the generation that is read
-	emission *Emission // nil: the projection has emitted nothing yet
+	live bool // it is the generation that is read
+	// shared is what the projection has emitted, as the catalog has it; nil: nothing yet.
+	shared *atomic.Pointer[Emission]
 	// floor is, for a generation that is not read, up to where the one that is has dealt
 	// with the stream for good. What is emitted of later events is kept until that has
 	// passed them, for it may stop before, and this one take over.
 	floor func() uint64
 }
 
+// emission is what the projection has emitted; nil: nothing yet.
+func (r *rights) emission() *Emission {
+	if r == nil {
+		return nil
+	}
+	return r.shared.Load()
+}
+
 // silent reports whether an event emits nothing, as far as is known.
 func (r *rights) silent(cause uint64) bool {
-	switch {
-	case r == nil:
+	if r == nil {
 		return true
+	}
+	e := r.emission()
+	switch {
 	case !r.live:
-		return cause <= r.floor() || r.emission != nil && cause <= r.emission.Through
-	case r.emission == nil:
+		return cause <= r.floor() || e != nil && cause <= e.Through
+	case e == nil:
 		return false
 	}
-	return r.emission.silent(cause)
+	return e.silent(cause)
 }
 
 // mayPublish reports whether what is emitted may be published now.
-func (r *rights) mayPublish() bool { return r != nil && r.live && r.emission != nil }
+func (r *rights) mayPublish() bool { return r != nil && r.live && r.emission() != nil }
 
 // grantLocked tells each generation what it may emit. The lock is the projection's.
 func (p *projection) grantLocked() {
+	shareEmission(p.engine.catalog, p.name, &p.emission)
 	live := p.live
 	for _, g := range p.generationsLocked() {
-		right := &rights{live: g == live}
-		right.floor = func() uint64 {
+		g.runner.rights.Store(&rights{live: g == live, shared: &p.emission, floor: func() uint64 {
 			switch {
 			case live == nil || live.failed != nil:
 				return math.MaxUint64
@@ -110,15 +125,21 @@ func (p *projection) grantLocked() {
 				return math.MaxUint64
 			}
 			return live.keyspace.Durable().Sequence()
-		}
-		// The runner may change the record at the same time, and then its rights.
-		for recorded := p.record().Emission; right.emission != recorded || g.runner.rights.Load() == nil || g.runner.rights.Load().live != right.live; recorded = p.record().Emission {
-			next := *right
-			next.emission = recorded
-			right = &next
-			g.runner.rights.Store(right)
-		}
+		}})
 		g.runner.changes()
+	}
+}
+
+// shareEmission makes what is shared that which the catalog has, which others may change at
+// the same time.
+func shareEmission(c Catalog, name string, shared *atomic.Pointer[Emission]) {
+	for recorded := c.Projection(name).Emission; ; {
+		shared.Store(recorded)
+		again := c.Projection(name).Emission
+		if again == recorded {
+			return
+		}
+		recorded = again
 	}
 }
 
@@ -126,7 +147,7 @@ func (p *projection) grantLocked() {
 // not known yet: after what the stream holds, unless the history is to be emitted for, too.
 func (r *Runner) beginEmission(ctx context.Context) error {
 	right := r.rights.Load()
-	if right == nil || !right.live || right.emission != nil || !r.spec.Module.Traits().Emits {
+	if right == nil || !right.live || right.emission() != nil || !r.spec.Module.Traits().Emits {
 		return nil
 	}
 	first := &Emission{Lineage: newLineage()}
@@ -151,27 +172,18 @@ func (r *Runner) beginEmission(ctx context.Context) error {
 
 // setEmission changes what is recorded of the projection's emission.
 func (r *Runner) setEmission(change func(e *Emission) *Emission) error {
-	var now *Emission
 	err := r.catalog.Update(r.name, func(rec *CatalogRecord) error {
 		rec.Emission = change(rec.Emission)
-		now = rec.Emission
 		return nil
 	})
 	if err != nil {
 		return &storeError{fmt.Errorf("note what is emitted: %w", err)}
 	}
-	for {
-		old := r.rights.Load()
-		if old == nil {
-			return nil
-		}
-		next := *old
-		next.emission = now
-		if r.rights.CompareAndSwap(old, &next) {
-			r.changes()
-			return nil
-		}
+	if right := r.rights.Load(); right != nil {
+		shareEmission(r.catalog, r.name, right.shared)
+		r.changes()
 	}
+	return nil
 }
 
 // handOver is the emission that another generation goes on with, which stands at a

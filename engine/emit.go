@@ -265,10 +265,12 @@ func (s *session) emitted(e *Emit, cause *abi.Record) (keep bool, err error) {
 	return true, nil
 }
 
-// lineage is that of what is emitted now; empty: none has begun, and this is not published.
+// lineage is that of what is emitted now; empty: that of whoever publishes it, for it is kept
+// in case that this generation takes over.
 func (s *session) lineage() string {
-	if right := s.rights.Load(); right != nil && right.emission != nil {
-		return right.emission.Lineage
+	right := s.rights.Load()
+	if e := right.emission(); e != nil && right.live {
+		return e.Lineage
 	}
 	return ""
 }

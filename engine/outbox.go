@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,11 +47,18 @@ func (r *OutboxRow) id(projection string) string {
 }
 
 // load reads what is stored, unless that is known. What was done before is done.
-func (o *outbox) load(ks Keyspace, ck Checkpoint) error {
+func (o *outbox) load(ks Keyspace) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.loaded {
 		return nil
+	}
+	ck, err := ks.Latest()
+	if errors.Is(err, ErrNoCheckpoint) {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	was := map[uint64]bool{}
 	for _, r := range o.done {
@@ -234,6 +242,16 @@ func (o *outbox) isEmpty() bool {
 	return rows == 0
 }
 
+// firstNumber is that of the first row that waits; 0 also when none does.
+func (o *outbox) firstNumber() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.rows) == 0 {
+		return 0
+	}
+	return o.rows[0].Number
+}
+
 // isFull reports whether no more events are taken because of what waits.
 func (o *outbox) isFull() bool {
 	o.mu.Lock()
@@ -300,8 +318,8 @@ func (r *Runner) reportEmits(s *Status) {
 	if len(o.rows) > 0 {
 		e.Oldest = o.rows[0].Cause
 	}
-	if right != nil && right.emission != nil {
-		e.Lineage, e.SilentThrough = right.emission.Lineage, right.emission.Through
+	if was := right.emission(); was != nil {
+		e.Lineage, e.SilentThrough = was.Lineage, was.Through
 	}
 	s.Emits = e
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,10 +39,11 @@ type projection struct {
 	unequal   string          // candidate that does not take over by itself, for its state is another one
 	leased    context.Context // nil: another node runs the projection
 	readings  map[Keyspace]int
-	leaving   []*generation // that somebody still reads; then they are closed
-	unchecked []Snapshot    // that may be gone
-	mirror    *MirrorStatus // nil: there is none
-	seen      []keptSeen    // by watchers that may come back, the oldest first
+	emission  atomic.Pointer[Emission] // as the catalog has it, for the runners
+	leaving   []*generation            // that somebody still reads; then they are closed
+	unchecked []Snapshot               // that may be gone
+	mirror    *MirrorStatus            // nil: there is none
+	seen      []keptSeen               // by watchers that may come back, the oldest first
 }
 
 func (e *Engine) newProjection(name string) *projection {

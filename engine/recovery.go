@@ -18,8 +18,8 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.outbox.load(r.keyspace, ck); err != nil {
-		return nil, &storeError{fmt.Errorf("read what waits to be published: %w", err)}
+	if err := r.loadOutbox(); err != nil {
+		return nil, &storeError{err}
 	}
 	ps, err := openPartitions(ctx, r.spec)
 	if err != nil {

@@ -44,6 +44,7 @@ func (r *Runner) relay(ctx context.Context) {
 	y.loadOutbox(ctx)
 	wait := firstBackOff
 	for y.awaitRows(ctx) == nil {
+		before := y.outbox.firstNumber()
 		err := y.publishSome(ctx)
 		if ctx.Err() != nil {
 			return
@@ -57,6 +58,9 @@ func (r *Runner) relay(ctx context.Context) {
 		if r.outbox.fails(err.Error(), hintOfRelay(err)) {
 			r.log.Warn("emitted events are not published, it is tried again", "error", err)
 			r.changes()
+		}
+		if y.outbox.firstNumber() != before { // some were published
+			wait = firstBackOff
 		}
 		wait = r.backOff(ctx, wait)
 	}
@@ -73,14 +77,7 @@ func (y *relay) loadOutbox(ctx context.Context) {
 
 // loadOutbox reads what is stored of what is emitted, unless that is known.
 func (r *Runner) loadOutbox() error {
-	ck, err := r.keyspace.Latest()
-	if errors.Is(err, ErrNoCheckpoint) {
-		return nil
-	}
-	if err == nil {
-		err = r.outbox.load(r.keyspace, ck)
-	}
-	if err != nil {
+	if err := r.outbox.load(r.keyspace); err != nil {
 		return fmt.Errorf("read what waits to be published: %w", err)
 	}
 	return nil
@@ -132,13 +129,14 @@ func (y *relay) publishSome(ctx context.Context) error {
 		}
 	}
 	right := y.rights.Load()
-	if !right.mayPublish() {
+	e := right.emission()
+	if e == nil || !right.live {
 		return nil
 	}
-	for i := range rows { // of a candidate, before anything was emitted
-		rows[i].Lineage = cmp.Or(rows[i].Lineage, right.emission.Lineage)
+	for i := range rows { // of a candidate that has taken over
+		rows[i].Lineage = cmp.Or(rows[i].Lineage, e.Lineage)
 	}
-	rows, parts, err := y.partsOf(ctx, rows, right.emission)
+	rows, parts, err := y.partsOf(ctx, rows, e)
 	if err != nil {
 		return err
 	}
@@ -325,7 +323,7 @@ func (y *relay) settle(ctx context.Context, part *relayPart, target *relayTarget
 // markOf is the newest mark of a stream that is known.
 func (y *relay) markOf(info StreamInfo) (m Mark, ok bool) {
 	m, ok = y.outbox.mark(info.Name)
-	begun := y.rights.Load().emission.target(info.Name)
+	begun := y.rights.Load().emission().target(info.Name)
 	switch {
 	case begun == nil:
 		return m, ok

@@ -199,7 +199,8 @@ func (w *simWorld) checkEmitted(p *simProjection, rests bool) {
 	emitted := w.emittedBy(p, e.skip)
 	for seq, m := range emitted {
 		if rests && m.count != emitCount(seq) {
-			w.failf("%s: of event %d %d are emitted, want %d", p.name, seq, m.count, emitCount(seq))
+			s := w.status(p)
+			w.failf("%s: of event %d %d are emitted, want %d: %+v, %+v", p.name, seq, m.count, emitCount(seq), s, s.Emits)
 		}
 		retried := e.skip > 0 && p.policy != engine.Halt && p.policy != engine.Skip // of before
 		if seq <= e.from && !retried {

@@ -124,7 +124,7 @@ func (w *simWorld) rests(g simRole, s engine.Status) bool {
 	case engine.Stalled:
 		return waitsForLive(s)
 	case engine.Stopped:
-		return !w.restores && !w.isDeclared(g)
+		return !w.restores && !w.isDeclared(g) && w.published(g, s)
 	case engine.Diverged:
 		if !g.other {
 			w.failf("%s (%+v) has diverged, though the history is what it was: %s", g.as, g.simTraits, s.Reason)
