@@ -108,7 +108,11 @@ func queryProblem(err error) wire.Problem {
 	return makeProblem(http.StatusInternalServerError, wire.CodeQueryFailed, err.Error(), "the projection goes on; lines of the module in the engine's log begin with query:")
 }
 
-// Reads answers what can be read of projections, their status, state and answers, for those
+// elsewhereKey is the key, in the context of a request, of that it came another way than over
+// HTTP, where tokens say nothing.
+type elsewhereKey struct{}
+
+// Reads answers what can be read of projections, their status, state, changes and answers, for those
 // who come another way than over HTTP: it does not ask who they are, and does not change
 // anything. It ends with the server.
 func (s *Server) Reads() http.Handler {
@@ -118,7 +122,8 @@ func (s *Server) Reads() http.Handler {
 			return
 		}
 		defer s.requests.done()
-		r = r.WithContext(context.WithValue(r.Context(), rightsKey{}, access.Everything()))
+		ctx := context.WithValue(r.Context(), rightsKey{}, access.Everything())
+		r = r.WithContext(context.WithValue(ctx, elsewhereKey{}, true))
 		switch n := needOf(r); {
 		case r.URL.Path == "/v1/projections":
 			s.projections(w, r)

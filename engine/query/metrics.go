@@ -137,7 +137,7 @@ func newRegistry(e Engine, c *connections, watching *watches, version string) *p
 			_, refused := c.counts()
 			return float64(refused)
 		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_http_watches", Help: "Watches under way."}, func() float64 { return float64(watching.now.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_http_watches", Help: "Watches under way, over HTTP and over NATS."}, func() float64 { return float64(watching.now.Load()) }),
 	)
 	return r
 }

@@ -190,8 +190,11 @@ func (o *watchWriter) end(err error) {
 }
 
 // mayStill reports whether the client of a request may still do what it does: tokens can be
-// taken back.
+// taken back, but who comes another way than over HTTP has none.
 func (s *Server) mayStill(r *http.Request) bool {
+	if r.Context().Value(elsewhereKey{}) != nil {
+		return true
+	}
 	again, ok := s.identify(r)
 	return ok && needOf(r).granted(rightsOf(again))
 }

@@ -2,7 +2,9 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -109,29 +111,46 @@ func (a reply) rows() int {
 	return len(page.Items)
 }
 
-// once has a request answered by what answers those of HTTP.
-func (s *Service) once(r *request) (a reply) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("request over NATS panicked", "path", r.path, "panic", p, "stack", string(debug.Stack()))
-			a = problem(http.StatusInternalServerError, wire.CodeInternal, "the engine failed on this request", "see its log")
-		}
-	}()
+// once has a request answered.
+func (s *Service) once(r *request) reply {
 	ctx := s.ctx
 	if r.waits() {
 		ctx = s.wait
 	}
+	w := &recorder{header: http.Header{}}
+	if !s.handle(ctx, r, w) {
+		return failedOnIt()
+	}
+	return w.reply()
+}
+
+func failedOnIt() reply {
+	return problem(http.StatusInternalServerError, wire.CodeInternal, "the engine failed on this request", "see its log")
+}
+
+// handle has a request answered by what answers those of HTTP. It reports whether that went
+// to its end.
+func (s *Service) handle(ctx context.Context, r *request, w http.ResponseWriter) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("request over NATS panicked", "path", r.path, "panic", p, "stack", string(debug.Stack()))
+			ok = false
+		}
+	}()
 	h, err := http.NewRequestWithContext(ctx, r.method, r.target(), bytes.NewReader(r.body))
 	if err != nil {
-		return problem(http.StatusBadRequest, wire.CodeBadRequest, err.Error(), "")
+		a := problem(http.StatusBadRequest, wire.CodeBadRequest, err.Error(), "")
+		maps.Copy(w.Header(), a.header)
+		w.WriteHeader(a.status)
+		_, _ = w.Write(a.body)
+		return true
 	}
 	h.RequestURI = r.target()
-	w := &recorder{header: http.Header{}}
-	s.reads.ServeHTTP(w, h)
-	if w.status == 0 {
-		w.status = http.StatusOK
+	if r.watch {
+		h.Header.Set("Accept", "application/x-ndjson")
 	}
-	return reply{w.status, w.header, w.body.Bytes()}
+	s.reads.ServeHTTP(w, h)
+	return true
 }
 
 // recorder keeps an answer of HTTP.
@@ -139,6 +158,12 @@ type recorder struct {
 	status int
 	header http.Header
 	body   bytes.Buffer
+}
+
+// reply is what was answered.
+func (w *recorder) reply() reply {
+	w.WriteHeader(http.StatusOK)
+	return reply{w.status, w.header, w.body.Bytes()}
 }
 
 func (w *recorder) Header() http.Header { return w.header }

@@ -22,6 +22,7 @@ type endpoint struct {
 	named         bool // the subject ends in the name of a projection
 	keyed         bool // the request has a key
 	paged         bool // the reply is a page, which can be had with fewer rows
+	watch         bool // the answer is many messages, until one side ends it
 	raw           bool // the message is what the guest is asked; parameters are headers
 
 	places chan struct{}       // of requests that are answered at the same time
@@ -39,6 +40,8 @@ func endpoints() []*endpoint {
 			`{"key":{"type":"string"},"key_b64":{"type":"string","contentEncoding":"base64"},`+moment+`}`)},
 		{name: "scan", named: true, paged: true, metadata: about("a page of keys in order; go on with after = next of the reply, or after_b64 = next_b64",
 			`{"prefix":{"type":"string"},"prefix_b64":{"type":"string"},"after":{"type":"string"},"after_b64":{"type":"string"},"limit":{"type":"integer","minimum":1},`+moment+`}`)},
+		{name: "watch", named: true, watch: true, metadata: about("all keys, then what changes, as messages to the inbox of the request, an event each; those with a reply subject are to be answered, with an empty message, or with end",
+			`{"prefix":{"type":"string"},"prefix_b64":{"type":"string"},"from":{"type":["string","integer"]}}`)},
 		{name: "query", named: true, raw: true, metadata: map[string]string{
 			"description": "what the module answers: the message is handed to it as it is, and the reply is its answer",
 			"headers":     "Gnomon-Min-Seq, Gnomon-Wait, Gnomon-At, Gnomon-Replay: as min_seq, wait, at and replay elsewhere",
@@ -66,6 +69,7 @@ type request struct {
 	query        url.Values
 	body         []byte
 	paged        bool // the answer is a page, which can be had with fewer rows
+	watch        bool // the answer is a watch
 }
 
 // waits reports whether the request is to wait for a sequence.
@@ -101,6 +105,9 @@ func (e *endpoint) request(m *nats.Msg) (*request, error) {
 	}
 	if e.paged {
 		r.path, r.paged = r.path+"/state", true
+	}
+	if e.watch {
+		r.path, r.watch = r.path+"/watch", true
 	}
 	for name, raw := range fields {
 		text, err := scalar(raw)

@@ -25,6 +25,9 @@ import (
 type rig struct {
 	t       *testing.T
 	events  *enginetest.Server
+	store   *enginetest.Store
+	catalog *enginetest.Catalog
+	spec    engine.Spec
 	engine  *engine.Engine
 	nats    *natstest.Server
 	conn    *nats.Conn // of who asks
@@ -54,28 +57,46 @@ func newRig(t *testing.T, m *enginetest.Module, rows ...string) *rig {
 
 func newRigOn(t *testing.T, server *natstest.Server, m *enginetest.Module, rows ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, events: new(enginetest.Server), nats: server}
+	r := &rig{t: t, events: new(enginetest.Server), store: new(enginetest.Store), catalog: new(enginetest.Catalog), nats: server}
 	r.events.Create("S")
 	for i := 0; i < len(rows); i += 2 {
 		r.events.Append("S", rows[i], []byte(rows[i+1]))
 	}
-	r.engine = engine.New(engine.Options{Source: r.events, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: quiet})
-	spec := engine.Spec{Name: "p", Module: m, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20, Pins: engine.PinPolicy{Max: 2}}
-	if _, err := r.engine.Declare(t.Context(), spec); err != nil {
-		t.Fatal(err)
+	r.spec = engine.Spec{Name: "p", Module: m, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20, Pins: engine.PinPolicy{Max: 2}, History: engine.HistoryPolicy{Events: 1000}}
+	r.run()
+	r.conn = server.Connect(t)
+	r.service = r.serve(r.reads(query.Options{}), server.Connect(t))
+	return r
+}
+
+// run runs an engine, until everything is applied.
+func (r *rig) run() {
+	r.t.Helper()
+	r.engine = engine.New(engine.Options{Source: r.events, Store: r.store, Catalog: r.catalog, Log: quiet})
+	if _, err := r.engine.Declare(r.t.Context(), r.spec); err != nil {
+		r.t.Fatal(err)
 	}
-	r.engine.Start(t.Context())
-	t.Cleanup(func() {
+	r.engine.Start(r.t.Context())
+	r.t.Cleanup(func() {
 		if err := r.engine.Close(); err != nil {
-			t.Errorf("close engine: %v", err) // it complains of readings that were not closed
+			r.t.Errorf("close engine: %v", err) // it complains of readings that were not closed
 		}
 	})
-	if err := r.engine.AwaitEnd(t.Context()); err != nil {
-		t.Fatal(err)
+	r.awaitEnd()
+}
+
+func (r *rig) awaitEnd() {
+	r.t.Helper()
+	if err := r.engine.AwaitEnd(r.t.Context()); err != nil {
+		r.t.Fatal(err)
 	}
-	r.conn = server.Connect(t)
-	r.service = r.serve(query.New(query.Options{Engine: r.engine, Version: "test", Log: quiet}).Reads(), server.Connect(t))
-	return r
+}
+
+// reads answers requests as the engine does; of the options those that a rig is made of are
+// its own.
+func (r *rig) reads(o query.Options) http.Handler {
+	o.Engine, o.Version, o.Log = r.engine, "test", quiet
+	return query.New(o).Reads()
 }
 
 // serve opens a service, whose subscriptions the server knows when it returns.

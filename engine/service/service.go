@@ -1,5 +1,6 @@
 // Package service offers the reads of an engine as a NATS micro service (nats.go): list,
-// status, get, scan and query, with the same parameters, positions and errors as over HTTP.
+// status, get, scan, watch and query, with the same parameters, positions and errors as over
+// HTTP.
 //
 // It speaks the protocol of NATS services (ADR-32 of NATS) by itself, in the types of
 // nats.go/micro: that package hands an endpoint one request after the other, so that one
@@ -57,9 +58,11 @@ type Service struct {
 
 	ctx    context.Context // of requests
 	cancel context.CancelFunc
-	wait   context.Context // of requests that wait for a sequence
+	wait   context.Context // of requests that wait for a sequence, and of watches
 	giveUp context.CancelFunc
 	begun  sync.WaitGroup // requests under way
+
+	beat, silence time.Duration // of watches
 
 	started time.Time
 	closing sync.Once
@@ -72,7 +75,7 @@ type Service struct {
 // happen when it is. An error is one of the connection's state, such as that it is closed.
 func Open(o Options) (*Service, error) {
 	s := &Service{
-		conn: o.Conn, reads: o.Reads, log: o.Log, waiting: make(chan struct{}, maxWaiting), started: time.Now().UTC(),
+		conn: o.Conn, reads: o.Reads, log: o.Log, waiting: make(chan struct{}, maxWaiting), started: time.Now().UTC(), beat: watchBeat, silence: watchSilence,
 		identity: micro.ServiceIdentity{Name: Name, ID: rand.Text(), Version: semantic(o.Version), Metadata: map[string]string{"engine": o.Version}},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -110,7 +113,8 @@ func semantic(version string) string {
 	return "0.0.0-dev"
 }
 
-// serve answers a request, beside others of its endpoint. When there are too many it waits,
+// serve answers a request, beside others of its endpoint. Watches are bounded with those
+// over HTTP. When there are too many of the others it waits,
 // and NATS with it; those that ask to wait for a sequence have places of their own, as they
 // cost little while they do, and are refused when these are taken.
 func (s *Service) serve(e *endpoint, m *nats.Msg) {
@@ -121,6 +125,10 @@ func (s *Service) serve(e *endpoint, m *nats.Msg) {
 	r, err := e.request(m)
 	if err != nil {
 		s.respond(e, m, problem(http.StatusBadRequest, wire.CodeBadRequest, err.Error(), "see the schema of endpoint "+e.name+": nats micro info gnomon"), began)
+		return
+	}
+	if r.watch {
+		s.begin(func() { s.watch(e, m, r, began) })
 		return
 	}
 	places := e.places
@@ -135,15 +143,20 @@ func (s *Service) serve(e *endpoint, m *nats.Msg) {
 	} else {
 		places <- struct{}{}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return // who asks asks again, and another node answers
-	}
-	s.begun.Go(func() {
+	s.begin(func() {
 		defer func() { <-places }()
 		s.respond(e, m, s.ask(r), began)
 	})
+}
+
+// begin has a request answered in a goroutine, unless the service has ended: who asks asks
+// again then, and another node answers.
+func (s *Service) begin(answer func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.begun.Go(answer)
+	}
 }
 
 // respond sends a reply, and counts it.

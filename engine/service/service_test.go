@@ -132,7 +132,7 @@ func TestAnnounced(t *testing.T) {
 				t.Errorf("endpoint %+v", e)
 			}
 		}
-		if want := "gnomon.v1.list gnomon.v1.status.* gnomon.v1.get.* gnomon.v1.scan.* gnomon.v1.query.* "; info.ID != ping.ID || subjects != want || info.Type != micro.InfoResponseType {
+		if want := "gnomon.v1.list gnomon.v1.status.* gnomon.v1.get.* gnomon.v1.scan.* gnomon.v1.watch.* gnomon.v1.query.* "; info.ID != ping.ID || subjects != want || info.Type != micro.InfoResponseType {
 			t.Errorf("info %+v", info)
 		}
 		var stats micro.Stats

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -41,6 +42,16 @@ func (w Watched) MarshalJSON() ([]byte, error) {
 		f.AsOfSeq, f.AsOfTime, f.ID = &w.Sequence, timeOrNil(w.Time), w.Bookmark.String()
 	}
 	return Marshal(f)
+}
+
+// KindOf is the kind of an event in JSON, as MarshalJSON makes it; empty: it is none.
+func KindOf(event []byte) engine.WatchKind {
+	rest, ok := bytes.CutPrefix(event, []byte(`{"event":"`))
+	kind, _, closed := bytes.Cut(rest, []byte(`"`))
+	if !ok || !closed {
+		return ""
+	}
+	return engine.WatchKind(kind)
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
