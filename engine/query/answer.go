@@ -89,7 +89,7 @@ func problemOf(err error) wire.Problem {
 		{ErrKnownID, http.StatusConflict, wire.CodeKnownID, "leave that event out, or give it an id of its own; nothing was stored"},
 		{ErrNotAtomic, http.StatusConflict, wire.CodeNotAtomic, "streams that the configuration creates take it (allow_atomic); or append the events one by one"},
 		{ErrInTheWay, http.StatusServiceUnavailable, wire.CodeBusy, "nothing was stored: ask again in a moment"},
-		{ErrModuleChanged, http.StatusConflict, wire.CodeModuleChanged, "put the file back that runs; a changed module is loaded when the engine is started again, as another generation"},
+		{ErrModuleChanged, http.StatusConflict, wire.CodeModuleChanged, "put the file back that runs; a changed one is another generation, which the engine builds by itself"},
 		{engine.ErrNothingToAccept, http.StatusConflict, wire.CodeNothingToAccept, ""},
 		{engine.ErrNotAcceptable, http.StatusConflict, wire.CodeNotAcceptable, "POST /v1/projections/NAME/rebuild builds it from the stream as it is"},
 		{ErrBadEvent, http.StatusBadRequest, wire.CodeBadRequest, ""},
@@ -112,7 +112,7 @@ func problemOf(err error) wire.Problem {
 	case errors.Is(err, context.Canceled):
 		return makeProblem(http.StatusServiceUnavailable, wire.CodeNotReady, "the engine stops, or the request was given up", "ask again when it runs")
 	case errors.Is(err, engine.ErrNotReached):
-		return makeProblem(http.StatusConflict, wire.CodeNotReached, err.Error(), "wait (--wait) has the request wait for a sequence")
+		return makeProblem(http.StatusConflict, wire.CodeNotReached, err.Error(), "ask again when it is; where a key or a page is read, wait (--wait) has the request wait for a sequence")
 	}
 	return makeProblem(http.StatusInternalServerError, wire.CodeInternal, err.Error(), "see the engine's log")
 }

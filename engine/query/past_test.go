@@ -43,7 +43,7 @@ func TestReadsOfThePast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		moments := []string{fmt.Sprint(at), fmt.Sprintf("%d&wait=1s", at), fmt.Sprintf("%d&replay=true&min_seq=1", at)}
+		moments := []string{fmt.Sprint(at), fmt.Sprintf("%d&wait=1s", at), fmt.Sprintf("%d&replay=true&min_seq=%d", at, at)}
 		if at > 0 {
 			moments = append(moments, url.QueryEscape(time.Unix(0, e.TimeNs).Format(time.RFC3339Nano)))
 		}
@@ -52,6 +52,22 @@ func TestReadsOfThePast(t *testing.T) {
 			if found := got.StatusCode == http.StatusOK; found != (a != "") || found && !strings.Contains(got.body, fmt.Sprintf(`"value":%s,"as_of_seq":%d`, a, at)) {
 				t.Errorf("a as of %s: %s", moment, got.body)
 			}
+		}
+	}
+	e, err := r.nats.Event(t.Context(), "S", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := url.QueryEscape(time.Unix(0, e.TimeNs).Format(time.RFC3339Nano))
+	for moment, want := range map[string]string{ // a past that has not the effects that are asked for, too
+		"2&min_seq=3":                  `"code":"bad-request","detail":"at is 2, and min_seq is 3: `,
+		"2&min_seq=3&wait=1s":          `"code":"bad-request"`,
+		second + "&min_seq=3":          `"code":"not-reached","detail":"projection p reflects 2 at that time, 3 is not reached"`,
+		"2026-01-31T00:00:00+01:00":    `in a URL \"+\" is written %2B`,
+		"2026-01-31T00:00:00%2B01:00x": `or a time such as 2026-01-31T00:00:00Z"`,
+	} {
+		if got := r.ask("GET", "/v1/projections/p/state/a?at="+moment, ""); !strings.Contains(got.body, want) {
+			t.Errorf("at=%s: %s, want %s", moment, got.body, want)
 		}
 	}
 	var p *wire.Problem

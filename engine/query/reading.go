@@ -48,7 +48,12 @@ func momentOf(w http.ResponseWriter, q url.Values) (m moment, ok bool) {
 		}
 		m.seq = n
 	}
+	least := m.seq
 	if !m.takePast(w, q) {
+		return m, false
+	}
+	if m.past && m.at.Time.IsZero() && m.at.Sequence < least {
+		bad(w, "at is %d, and min_seq is %d: what is as of the one does not reflect the other; give one of them", m.at.Sequence, least)
 		return m, false
 	}
 	if q.Has("wait") {
@@ -93,7 +98,11 @@ func (m *moment) takePast(w http.ResponseWriter, q url.Values) bool {
 		return true
 	}
 	if m.at.Time, err = time.Parse(time.RFC3339Nano, text); err != nil || m.at.Time.IsZero() {
-		bad(w, "at is %q: it must be a sequence of the stream, or a time such as 2026-01-31T00:00:00Z", text)
+		plus := ""
+		if strings.Contains(text, " ") {
+			plus = `; in a URL "+" is written %2B`
+		}
+		bad(w, "at is %q: it must be a sequence of the stream, or a time such as 2026-01-31T00:00:00Z%s", text, plus)
 		return false
 	}
 	return true
@@ -124,6 +133,10 @@ func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string, q 
 		reading.Close()
 		if reading, err = s.engine.ReadAt(r.Context(), name, m.at); err != nil {
 			failed(w, err)
+			return nil
+		}
+		if m.seq > reading.Checkpoint.Position.Sequence { // as of a time
+			s.refuseReading(w, name, m, fmt.Errorf("projection %s reflects %d at that time, %d is %w", name, reading.Checkpoint.Position.Sequence, m.seq, engine.ErrNotReached), reading)
 			return nil
 		}
 	}
