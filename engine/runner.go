@@ -206,11 +206,11 @@ func haltHint(err error) string {
 	var quota *quotaError
 	switch {
 	case errors.As(err, &quota):
-		return "raise the limit, or mend the module; then start the engine again"
+		return "raise the limit, or mend the module: a running engine takes either by itself"
 	case errors.As(err, &shared):
 		return "set partitions = 1, or a key that all events which use this state have in common"
 	case errors.As(err, &failed):
-		return "everything before that event is committed and can be read; mend the module, or what it needs, and start the engine again"
+		return "everything before that event is committed and can be read; mend the module, or the configuration: a running engine takes either by itself"
 	case errors.Is(err, ErrCorrupt):
 		return "check the disk, and run: engine inspect --verify DATA_DIR; restore the data directory, or remove the projection's data to rebuild it"
 	}

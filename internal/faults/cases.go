@@ -12,8 +12,8 @@ var groups = []Group{
 var crashes = []Case{
 	{
 		Number: 1, What: "`kill -9` at any moment: while catching up, while events keep coming, amid commits and memory snapshots",
-		Promise: "The state, and what is set aside, is what the events up to the position make it: none twice, none missing; nothing is lost that was committed; and what is emitted, also while its server is killed, is published once, in order. `make soak` kills 500 times.",
-		Tests: by(in("cmd/engine", "TestKilledAtAnyMoment", "TestKilledUnderTraffic", "TestKilledWithItsServer", "TestKilledWhileEmitting", "TestServerKilledWhileEmitting"), in("engine", "TestSimulation"),
+		Promise: "The state, and what is set aside, is what the events up to the position make it: none twice, none missing; nothing is lost that was committed; and what is emitted, also while its server is killed, is published once, in order; a bucket that mirrors the state is exact again, and a watch goes on with what it missed. `make soak` kills 500 times.",
+		Tests: by(in("cmd/engine", "TestKilledAtAnyMoment", "TestKilledUnderTraffic", "TestKilledWithItsServer", "TestKilledWhileEmitting", "TestServerKilledWhileEmitting", "TestKilledWhileMirroring", "TestWatchOverKilledEngine"), in("engine", "TestSimulation"),
 			in("engine/store", "TestKilledProcess", "TestKilledTwice", "TestKilledWhileALogWasCreated", "TestMakingCutShort", "TestCrashAmidLeftovers", "TestWrittenAheadAndLost")),
 	},
 	{
@@ -84,7 +84,7 @@ var jetStream = []Case{
 		Number: 13, What: "Server down at the start, for ten minutes, flapping",
 		Promise: "The engine starts, serves what it has as `stalled`, tries again ever more slowly, and goes on; the log tells of an outage once.",
 		Tests: by(in("engine", "TestServerAway", "TestOutageCommits"),
-			in("engine/broker", "TestServerAway", "TestOutageIsToldOnce"), in("engine/ingest", "TestServerStopped"), in("cmd/engine", "TestServerComesAndGoes", "TestServerAwayAtStart", "TestServedBeforeServerAnswers")),
+			in("engine/broker", "TestServerAway", "TestOutageIsToldOnce"), in("engine/ingest", "TestServerStopped"), in("engine/mirror", "TestMirrorWithoutServer"), in("engine/service", "TestReconnects"), in("cmd/engine", "TestServerComesAndGoes", "TestServerAwayAtStart", "TestServedBeforeServerAnswers")),
 	},
 	{
 		Number: 14, What: "Stream missing at the start, created later",
@@ -98,8 +98,8 @@ var jetStream = []Case{
 	},
 	{
 		Number: 16, What: "Stream recreated, shorter or longer than the position",
-		Promise: "`diverged`, with both times of creation; what was applied before is still read.",
-		Tests:   by(in("engine", "TestDivergedStream"), in("engine/ingest", "TestStreamDeleted", "TestRecreatedWhileReading")),
+		Promise: "`diverged`, with both times of creation; what was applied before is still read, but by none that waits for a sequence: it may mean another event.",
+		Tests:   by(in("engine", "TestDivergedStream", "TestAwaitOtherHistory"), in("engine/ingest", "TestStreamDeleted", "TestRecreatedWhileReading")),
 	},
 	{
 		Number: 17, What: "An older copy of the server's files restored, and its numbers used again",
@@ -137,7 +137,7 @@ var jetStream = []Case{
 		Number: 23, What: "An event published twice, within the window of the server and after it; an answer that is lost",
 		Promise: "What the stream holds is the truth: after the window there are two events. `engine import` leaves out ids that the stream holds, whatever the window. An append that is sent again with its ids, alone or several as one, is answered as what it repeats: within the window, and after it if it expects something.",
 		Tests: by(in("engine/ingest", "TestPublishedTwice"), in("engine/importer", "TestRepeated", "TestRepeatedLater"),
-			in("engine/broker", "TestPublish", "TestExpectationsOfARetry", "TestExpectationsAfterTheWindow", "TestBatch", "TestPublishInDoubt"), in("cmd/engine", "TestAppendsKilled")),
+			in("engine/broker", "TestPublish", "TestExpectationsOfARetry", "TestExpectationsAfterTheWindow", "TestBatch", "TestPublishInDoubt"), in("cmd/engine", "TestAppendsKilled", "TestAppendsToAServerThatIsKilled")),
 	},
 	{
 		Number: 24, What: "Delete markers, rollups, expiring events, counters and schedules in the stream",
@@ -169,8 +169,8 @@ var jetStream = []Case{
 	},
 	{
 		Number: 29, What: "A permission is missing",
-		Promise: "The error names the subject.",
-		Tests:   by(in("engine/broker", "TestPermissionIsExplained"), in("engine/ingest", "TestLeastPermissions")),
+		Promise: "The error names the subject, and what to add to the permissions; the documented ones are enough.",
+		Tests:   by(in("engine/broker", "TestPermissionIsExplained"), in("engine/ingest", "TestLeastPermissions"), in("engine/mirror", "TestMirrorPermissions"), in("cmd/engine", "TestDocumentedPermissions", "TestMissingPermissions")),
 	},
 	{
 		Number: 30, What: "Credentials wrong, removed or replaced; a certificate that is not trusted or has expired",
@@ -262,11 +262,12 @@ var operation = []Case{
 		Tests:   by(in("cmd/engine", "TestScripts/config", "TestScripts/generations"), in("engine/config", "TestMistakes", "TestFilesBesideModules"), in("engine", "TestRefusals", "TestRefused", "TestWithdrawAndRemove")),
 	},
 	{
-		Number: 45, What: "HTTP: slow clients, idle connections, huge bodies, bad paths, reads of everything",
+		Number: 45, What: "HTTP: slow clients, idle connections, huge bodies, bad paths, reads of everything, watches that nobody reads; slow requests over NATS",
 		Promise: "Limits, and problems with a code; a client that does not read, or sends its body too slowly, is cut off and holds nothing; at most `http.max_connections` are open, and health and metrics are answered beyond them.",
-		Tests: in("engine/query", "TestHostileRequests", "TestIdleConnections", "TestClientThatDoesNotRead", "TestAnswerHoldsNothing", "TestTimeIsRenewed", "TestCloseWaits", "TestBadPaths",
+		Tests: by(in("engine/query", "TestHostileRequests", "TestIdleConnections", "TestClientThatDoesNotRead", "TestAnswerHoldsNothing", "TestTimeIsRenewed", "TestCloseWaits", "TestBadPaths",
 			"TestProblems", "TestMethods", "TestAnyKey", "TestPages", "TestLargePage", "TestForeignHost", "TestCrossOrigin", "TestToken",
-			"TestConnectionsMakeRoom", "TestConnectionsUnderWay", "TestConnectionsAreBounded", "TestBodyIsPaced", "TestSlowBody", "TestTimeForBodyEndsWithIt"),
+			"TestConnectionsMakeRoom", "TestConnectionsUnderWay", "TestConnectionsAreBounded", "TestBodyIsPaced", "TestSlowBody", "TestTimeForBodyEndsWithIt",
+			"TestWatcherThatDoesNotRead", "TestManyWatchers", "TestCloseEndsWatches"), in("engine", "TestWatchTooSlowly"), in("engine/service", "TestSlowRequests", "TestWatchOfASlowClient")),
 	},
 	{
 		Number: 46, What: "A backup taken under load, restored elsewhere, or damaged",
