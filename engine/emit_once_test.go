@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,4 +84,29 @@ func TestPublishedIsDone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A relay that is slower than the module holds it up, and no more: the projection does not stand
+// aside, its instance goes on, and everything is emitted in order.
+func TestSlowRelay(t *testing.T) {
+	inEmitBubble(t, func(t *testing.T, b *bench) {
+		b.append(200)
+		instances := 0
+		s := emitting("herald", herald, func(s *engine.Spec) { s.Outbox.Rows, s.Batch.Events = 20, 7 })
+		s.Module.(*enginetest.Module).Open = func([]byte) { instances++ }
+		var e atomic.Pointer[running]
+		b.outlet.Fault = func([]engine.Message) enginetest.Fault {
+			time.Sleep(50 * time.Millisecond) // of the bubble
+			if r := e.Load(); r != nil && r.status().State == engine.Stalled {
+				t.Errorf("stalled: %s", r.status().Reason)
+			}
+			return enginetest.NoFault
+		}
+		e.Store(b.start(s))
+		e.Load().drained(200)
+		b.wantHerald(1, 200)
+		if instances > 1 {
+			t.Errorf("%d instances were made", instances)
+		}
+	})
 }

@@ -28,7 +28,8 @@ type Engine struct {
 	leaser  Leaser
 	room    *room
 	first   precedence
-	replays chan struct{} // of capacity maxReplays: one for each replay under way
+	replays chan struct{} // of capacity maxReplays: one for each replay of a part of a commit under way
+	whole   chan struct{} // of capacity 1: a replay of everything under way, which may take very long
 	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
 	outlet  Outlet        // nil: there is none
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
@@ -71,6 +72,7 @@ func New(o Options) *Engine {
 		room:        newRoom(o.Space, o.Reserve),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),
+		whole:       make(chan struct{}, 1),
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }

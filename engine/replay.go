@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// maxReplays is how many replays run at once; others wait.
+	// maxReplays is how many replays of what came after a commit run at once; others wait. One
+	// of everything has a place of its own.
 	maxReplays = 2
 	// replayTime bounds a replay of what came after a commit. One of everything takes the time
 	// that its request has.
@@ -73,9 +74,13 @@ func (p *projection) replayed(ctx context.Context, g *generation, w span, sequen
 
 // watched is replayed with somebody who watches each event.
 func (p *projection) watched(ctx context.Context, g *generation, w span, sequence uint64, watch func(*replay, abi.Record) error) (r *replay, err error) {
+	places := p.engine.replays
+	if w.from.Version == 0 {
+		places = p.engine.whole
+	}
 	select {
-	case p.engine.replays <- struct{}{}:
-		defer func() { <-p.engine.replays }()
+	case places <- struct{}{}:
+		defer func() { <-places }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
