@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -169,8 +170,13 @@ func (s *session) between(ctx context.Context) error {
 	if err := s.commitIfDue(ctx); err != nil {
 		return err
 	}
-	if !s.repeats() && s.outboxFull() != nil {
-		return errReopen // what is left of the batch would be a burden: it may take long
+	if !s.repeats() {
+		var full *outboxError
+		if err := s.awaitRelay(ctx); errors.As(err, &full) {
+			return errReopen // what is left of the batch would be a burden: it may take long
+		} else if err != nil {
+			return err
+		}
 	}
 	return s.makeRoom(ctx)
 }

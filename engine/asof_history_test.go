@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
@@ -129,9 +130,48 @@ func TestExplainIsBounded(t *testing.T) {
 				t.Errorf("every %d: %d changes down to %d, %q, %v", every, len(x.Changes), x.Oldest, x.Ended, err)
 			}
 			x, err = e.Explain(t.Context(), "p", engine.Question{Key: []byte("k"), Limit: 2})
-			if err != nil || len(x.Changes) != 2 || x.Oldest != 29 || !strings.Contains(x.Ended, "the limit is 2") {
+			if err != nil || len(x.Changes) != 2 || x.Oldest != 29 || !strings.Contains(x.Ended, "the limit of 2") {
 				t.Errorf("every %d: %d changes down to %d, %q, %v", every, len(x.Changes), x.Oldest, x.Ended, err)
 			}
 		})
 	}
+}
+
+// A replay of everything, which may take very long, does not keep others from reading what
+// lies between two commits.
+func TestReplaysOfEverythingWaitForThemselves(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		var gate chan struct{} // closed, that an event may be applied again; nil: it need not be
+		m := enginetest.FuncModule("gated", func(e abi.Record, st engine.State) error {
+			if gate != nil && e.Sequence == 1 {
+				<-gate
+			}
+			return ledger(e, st)
+		})
+		b.append(500)
+		e := b.start(spec(m, func(s *engine.Spec) {
+			s.History, s.Batch.Events = engine.HistoryPolicy{Events: 100, Every: 20}, 10
+		}))
+		e.awaitLive(500)
+		e.await("durable", func(s engine.Status) bool { return s.Durable == 500 })
+		gate = make(chan struct{})
+		done := make(chan error)
+		for range 3 {
+			go func() {
+				reading, err := e.ReadAt(t.Context(), "p", engine.At{Sequence: 10, Replay: true})
+				if err == nil {
+					reading.Close()
+				}
+				done <- err
+			}()
+		}
+		synctest.Wait()
+		e.wantAt(445)
+		close(gate)
+		for range 3 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

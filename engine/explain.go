@@ -155,7 +155,7 @@ func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 	case err != nil:
 		return err
 	case x.full:
-		x.Ended = fmt.Sprintf("there are older changes: with their values it would take more than %d MiB", explainedBytes>>20)
+		x.Ended = fmt.Sprintf("there are older ones: with their values it would take more than %d MiB", explainedBytes>>20)
 		return nil
 	case len(versions) > x.Limit || len(x.Changes) == x.Limit: // versions that changed nothing count, too
 		x.Ended = fmt.Sprintf("there may be older ones, beyond the limit of %d", x.Limit)

@@ -67,8 +67,8 @@ func TestExplain(t *testing.T) {
 				{engine.Question{At: engine.At{Sequence: 4}}, "", 0, ""},
 				{engine.Question{Since: 25}, "55 event xx>-, 45 event x>xx, 35 event ->x", 25, ""},
 				{engine.Question{Since: 24, At: engine.At{Sequence: 44}}, "35 event ->x, 25 event xx>-", 24, ""},
-				{engine.Question{Limit: 2}, "55 event xx>-, 45 event x>xx", 45, "limit is 2"},
-				{engine.Question{Limit: 1, At: engine.At{Sequence: 44}}, "35 event ->x", 35, "limit is 1"},
+				{engine.Question{Limit: 2}, "55 event xx>-, 45 event x>xx", 45, "limit of 2"},
+				{engine.Question{Limit: 1, At: engine.At{Sequence: 44}}, "35 event ->x", 35, "limit of 1"},
 			} {
 				c.question.Key = []byte("5")
 				x, err := e.Explain(t.Context(), "p", c.question)

@@ -143,8 +143,10 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 		if err := s.commitIfDue(ctx); err != nil {
 			return err
 		}
-		if full := s.outboxFull(); full != nil && !s.repeats() {
-			return full
+		if !s.repeats() {
+			if err := s.awaitRelay(ctx); err != nil {
+				return err
+			}
 		}
 		var landed <-chan commitResult
 		if s.inFlight {
@@ -184,7 +186,7 @@ func (s *session) commitIfDue(ctx context.Context) error {
 		}
 	}
 	memory := s.memoryDue()
-	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window() || s.historyDue() || s.outboxFull() != nil)
+	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window() || s.historyDue() || s.relayWaits() || s.outboxFull() != nil)
 	if !fresh && !memory && !s.trimDue() {
 		return nil
 	}

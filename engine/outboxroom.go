@@ -38,6 +38,56 @@ func (s *session) outboxFull() *outboxError {
 	return e
 }
 
+// relayWaits reports whether the relay has next to nothing to publish, and there is more to
+// come: it is committed now, so that one works while the other does.
+func (s *session) relayWaits() bool {
+	staged, _ := s.partitions.staged()
+	if staged < relayLimit.Events {
+		return false
+	}
+	waiting, _ := s.outbox.waiting()
+	return waiting < relayLimit.Events
+}
+
+// relayTime is how long the outbox may be full before the projection stands aside: a relay
+// that is at work makes room sooner, and there is no need to begin anew with reader or batch.
+const relayTime = time.Second
+
+// awaitRelay commits what was applied when the outbox is full, and waits until more may be
+// emitted. It fails with an *outboxError when that takes long.
+func (s *session) awaitRelay(ctx context.Context) error {
+	full := s.outboxFull()
+	if full == nil {
+		return nil
+	}
+	timer := time.NewTimer(relayTime)
+	defer timer.Stop()
+	for ; full != nil; full = s.outboxFull() {
+		if err := s.commitIfDue(ctx); err != nil {
+			return err
+		}
+		var landed <-chan commitResult
+		if s.inFlight {
+			landed = s.committer.done
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-landed:
+			err = s.landed(r)
+		case <-s.ordered: // by the relay; what others ordered comes after this
+		case <-timer.C:
+			return full
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.wake() // it may have been an order
+	return nil
+}
+
 // outboxError says why no more events are taken.
 type outboxError struct{ text, hint string }
 

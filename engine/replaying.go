@@ -279,7 +279,7 @@ func (r *replay) view(sequence uint64) (View, Checkpoint, error) {
 	}
 	r.applied.Sequence = sequence
 	ck.Version, ck.Position, ck.Anchors, ck.Schema = VersionAt(sequence), r.applied, r.anchors, r.next.Schema
-	ck.Memories, ck.After, ck.Passed, ck.Runs = nil, r.from.Version, nil, r.next.Runs
+	ck.Memories, ck.After, ck.Passed, ck.Runs = r.from.Memories, r.from.Version, nil, r.next.Runs
 	ck.Read = r.start.Read + uint64(r.seen)
 	ck.Aside = r.from.Aside
 	letters := pastRows{base: r.base.Letters()}

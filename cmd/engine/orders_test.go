@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // orders is the application of the example order-status over a real engine.
@@ -57,6 +58,20 @@ func (o *orders) send(id, command, body string) (status int, seq uint64, refused
 		o.t.Error(err)
 	}
 	return res.StatusCode, answer.Seq, answer.Error
+}
+
+// awaitOrder reads an order until it is answered: a busy machine may not come to it in time.
+func (o *orders) awaitOrder(path string) {
+	o.t.Helper()
+	for late := time.Now().Add(patience); ; {
+		status, body := httpGet(o.t, o.url+"/orders/"+path)
+		if status == http.StatusOK {
+			return
+		}
+		if time.Now().After(late) {
+			o.t.Fatalf("order %s is not answered: %d %s", path, status, body)
+		}
+	}
 }
 
 const twoItems = `[{"item":"tea","quantity":2,"cents":450},{"item":"pot","quantity":1,"cents":2900}]`
@@ -158,7 +173,7 @@ func TestOrderStatusChanges(t *testing.T) {
 	if status != 200 {
 		t.Fatalf("place: %d %s", status, refused)
 	}
-	httpGet(t, fmt.Sprintf("%s/orders/1?min_seq=%d", o.url, seq)) // so that it is in the snapshot
+	o.awaitOrder(fmt.Sprintf("1?min_seq=%d", seq)) // so that it is in the snapshot
 	res, err := (&http.Client{Timeout: patience}).Get(o.url + "/changes")
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, name string) {
 
 // answered sets the headers of an answer whose module keeps state in its own memory, which
 // is as of its newest snapshot. It returns false when that is before the sequence that the
-// client asked for, and it was told so.
+// client asked for, or before the very one, and it was told so.
 func answered(w http.ResponseWriter, name string, q url.Values, at *wire.AsOf, of engine.Checkpoint) bool {
 	if of.Position.Sequence == at.Sequence {
 		return true
@@ -67,10 +67,13 @@ func answered(w http.ResponseWriter, name string, q url.Values, at *wire.AsOf, o
 	w.Header().Del("Gnomon-As-Of-Time")
 	setAsOf(w, *at)
 	least, err := strconv.ParseUint(q.Get("min_seq"), 10, 64)
-	if err != nil || least <= at.Sequence {
+	if !q.Has("at") && (err != nil || least <= at.Sequence) {
 		return true
 	}
 	p := makeProblem(http.StatusGatewayTimeout, wire.CodeNotReached, fmt.Sprintf("projection %s answers as of %d, the newest snapshot of its module's memory; %d is %v", name, at.Sequence, least, engine.ErrNotReached), "have snapshots taken more often: every_events and every in [projection.snapshots]")
+	if q.Has("at") { // exactly as of that, or not at all
+		p = makeProblem(http.StatusGone, wire.CodeNotKept, fmt.Sprintf("projection %s as of that is asked for, and the newest snapshot of its module's memory up to there is that of %d", name, at.Sequence), fmt.Sprintf("ask as of %d", at.Sequence))
+	}
 	reflected := at.Reflected()
 	p.Reflected = &reflected
 	writeProblem(w, p)

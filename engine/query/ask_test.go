@@ -113,7 +113,8 @@ func (c *counter) Restore(blobs [][]byte) (err error) {
 }
 
 // A module that keeps state in its own memory answers as of the newest snapshot of it: the
-// headers say so, and an answer that is too old for who asks is none.
+// headers say so, and an answer that is too old for who asks is none, nor one that is not as of
+// the moment that is asked for.
 func TestQueryOfMemoryIsAsOfItsSnapshot(t *testing.T) {
 	r := newRigOf(t, "", func(s *engine.Spec) {
 		s.Module = &enginetest.Module{
@@ -122,7 +123,7 @@ func TestQueryOfMemoryIsAsOfItsSnapshot(t *testing.T) {
 				return fmt.Append(nil, g.(*counter).n), nil
 			},
 		}
-		s.MemorySnapshots.Events, s.Batch.Events = 1000, 1
+		s.MemorySnapshots.Events, s.Batch.Events, s.History.All = 1000, 1, true
 	}, "a", "1", "b", "2", "c", "3").start()
 	a := r.ask("POST", "/v1/projections/p/query", "")
 	if a.StatusCode != http.StatusOK || a.body != a.Header.Get("Gnomon-As-Of-Seq") || a.body != "0" || a.Header.Get("Gnomon-Behind") != "3" || a.Header.Get("Gnomon-As-Of-Time") != "" || a.Header.Get("Gnomon-Freshness") != "behind" {
@@ -131,6 +132,15 @@ func TestQueryOfMemoryIsAsOfItsSnapshot(t *testing.T) {
 	p := r.ask("POST", "/v1/projections/p/query?min_seq=3", "").problem(t)
 	if p.Code != wire.CodeNotReached || p.Reflected == nil || p.AsOfSeq != 0 || !strings.Contains(p.Hint, "every_events") {
 		t.Errorf("%+v", p)
+	}
+	for _, at := range []string{"1", "3", "3&min_seq=0"} {
+		p = r.ask("POST", "/v1/projections/p/query?at="+at, "").problem(t)
+		if p.Code != wire.CodeNotKept || p.Reflected == nil || p.AsOfSeq != 0 || p.Hint != "ask as of 0" {
+			t.Errorf("as of %s: %+v", at, p)
+		}
+	}
+	if a := r.ask("POST", "/v1/projections/p/query?at=0", ""); a.StatusCode != http.StatusOK || a.body != "0" {
+		t.Errorf("as of a snapshot: %d %q", a.StatusCode, a.body)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"runtime/debug"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"gnomon/engine"
 	"gnomon/engine/query/wire"
 )
 
@@ -114,8 +116,13 @@ func (a reply) rows() int {
 // once has a request answered.
 func (s *Service) once(r *request) reply {
 	ctx := s.ctx
-	if r.waits() {
+	if r.waits() || r.past() {
 		ctx = s.wait
+	}
+	if r.past() {
+		limited, cancel := context.WithTimeoutCause(ctx, pastPatience, fmt.Errorf("%w: over NATS it may take %s", engine.ErrReplayLimit, pastPatience))
+		defer cancel()
+		ctx = limited
 	}
 	w := &recorder{header: http.Header{}}
 	if !s.handle(ctx, r, w) {

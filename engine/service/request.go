@@ -75,6 +75,9 @@ type request struct {
 // waits reports whether the request is to wait for a sequence.
 func (r *request) waits() bool { return r.query.Has("min_seq") }
 
+// past reports whether the request is one of the past, which may have to be replayed.
+func (r *request) past() bool { return r.query.Has("at") }
+
 func (r *request) target() string {
 	if len(r.query) == 0 {
 		return r.path

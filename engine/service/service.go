@@ -31,7 +31,11 @@ const (
 	Prefix = "gnomon.v1"
 
 	atOnce     = 64   // requests of an endpoint that are answered at the same time
-	maxWaiting = 1024 // requests beside them that wait for a sequence
+	maxWaiting = 1024 // requests beside them that wait for a sequence, or for a replay
+
+	// pastPatience bounds a request that reads the past: over NATS nobody tells when who asks
+	// has gone.
+	pastPatience = 5 * time.Minute
 
 	drainPatience = 3 * time.Second // in which requests under way may end by themselves
 	abortPatience = 5 * time.Second // in which they have to end, after that
@@ -114,8 +118,8 @@ func semantic(version string) string {
 }
 
 // serve answers a request, beside others of its endpoint. Watches are bounded with those
-// over HTTP. When there are too many of the others it waits,
-// and NATS with it; those that ask to wait for a sequence have places of their own, as they
+// over HTTP. When there are too many of the others it waits, and NATS with it; those that may
+// wait for long, for a sequence or for a replay of the past, have places of their own, as they
 // cost little while they do, and are refused when these are taken.
 func (s *Service) serve(e *endpoint, m *nats.Msg) {
 	if m.Reply == "" {
@@ -132,12 +136,12 @@ func (s *Service) serve(e *endpoint, m *nats.Msg) {
 		return
 	}
 	places := e.places
-	if r.waits() {
+	if r.waits() || r.past() {
 		places = s.waiting
 		select {
 		case places <- struct{}{}:
 		default:
-			s.respond(e, m, problem(http.StatusServiceUnavailable, wire.CodeBusy, fmt.Sprintf("%d requests wait for a sequence already", maxWaiting), "ask again in a moment"), began)
+			s.respond(e, m, problem(http.StatusServiceUnavailable, wire.CodeBusy, fmt.Sprintf("%d requests wait for a sequence, or read the past, already", maxWaiting), "ask again in a moment"), began)
 			return
 		}
 	} else {

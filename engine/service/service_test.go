@@ -191,15 +191,15 @@ func TestManyNodes(t *testing.T) {
 	}
 }
 
-// A request that takes long holds up none of the others of its endpoint, and one that nobody
-// waits for is not answered.
+// A request that takes long, to wait for a sequence or to replay the past, holds up none of the
+// others of its endpoint, and one that nobody waits for is not answered.
 func TestSlowRequests(t *testing.T) {
 	r := newRig(t, letters(), "a", "1")
 	hold := make(chan struct{})
 	var waiting atomic.Int32
 	r.service.Close()
 	s := r.serve(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if q.URL.Query().Has("min_seq") {
+		if q.URL.Query().Has("min_seq") || q.URL.Query().Has("at") {
 			waiting.Add(1)
 			<-hold
 		}
@@ -211,8 +211,8 @@ func TestSlowRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	const many = 1024
-	for range many {
-		if err := r.conn.PublishRequest("gnomon.v1.get.p", inbox, []byte(`{"key":"a","min_seq":9}`)); err != nil {
+	for n := range many {
+		if err := r.conn.PublishRequest("gnomon.v1.get.p", inbox, fmt.Appendf(nil, `{"key":"a",%q:9}`, []string{"min_seq", "at"}[n%2])); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,7 +225,9 @@ func TestSlowRequests(t *testing.T) {
 	for waiting.Load() < many {
 		time.Sleep(time.Millisecond)
 	}
-	r.wantProblem(r.ask("gnomon.v1.get.p", `{"key":"a","min_seq":9}`), wire.CodeBusy, "1024 requests wait")
+	for _, slow := range []string{"min_seq", "at"} {
+		r.wantProblem(r.ask("gnomon.v1.get.p", `{"key":"a","`+slow+`":9}`), wire.CodeBusy, "1024 requests wait")
+	}
 	if n := waiting.Load(); n != many {
 		t.Errorf("%d wait, want %d", n, many)
 	}
