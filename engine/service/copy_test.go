@@ -12,8 +12,9 @@ import (
 )
 
 // keepCopy keeps a copy of a projection's state, and calls step whenever it is whole. It
-// returns the id to go on from, with the same copy, and why it ended.
-func keepCopy(ctx context.Context, nc *nats.Conn, projection, from string, state map[string]json.RawMessage, step func(seq uint64)) (string, error) {
+// returns the id to go on from, with the same copy, and why it ended; patience is how long
+// nothing may come: a minute is good.
+func keepCopy(ctx context.Context, nc *nats.Conn, projection, from string, patience time.Duration, state map[string]json.RawMessage, step func(seq uint64)) (string, error) {
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
@@ -25,8 +26,8 @@ func keepCopy(ctx context.Context, nc *nats.Conn, projection, from string, state
 		return from, err
 	}
 	for n := 1; ; n++ {
-		patience, cancel := context.WithTimeout(ctx, time.Minute)
-		m, err := sub.NextMsgWithContext(patience)
+		soon, cancel := context.WithTimeout(ctx, patience)
+		m, err := sub.NextMsgWithContext(soon)
 		cancel()
 		if err != nil {
 			return from, err // no engine, or none any more

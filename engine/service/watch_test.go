@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,7 +147,7 @@ func TestWatchKeepsACopy(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		var err error
-		from, err = keepCopy(ctx, r.conn, "p", from, held, func(seq uint64) {
+		from, err = keepCopy(ctx, r.conn, "p", from, time.Minute, held, func(seq uint64) {
 			if got, at := r.state(); until > 0 && seq == at && !same(held, got) {
 				t.Errorf("at %d the copy has %d keys, the engine %d", seq, len(held), len(got))
 			}
@@ -401,6 +402,66 @@ func TestWatchThatPanics(t *testing.T) {
 	if e := r.watch(`{"from":1}`).until(engine.WatchEnd); !strings.Contains(e.Reason, "the engine failed") {
 		t.Errorf("end %+v", e)
 	}
+}
+
+// Whatever is lost while the server goes down and comes up again, on either side, the client
+// notices, and its copy is the state in the end.
+func TestWatchOverServerRestarts(t *testing.T) {
+	r := newRig(t, erasable(), "a", "0")
+	r.service.Hurry(20*time.Millisecond, time.Minute)
+	held, from := map[string]json.RawMessage{}, ""
+	var at atomic.Uint64
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan []error)
+	go func() {
+		var why []error
+		for ctx.Err() == nil {
+			var err error
+			from, err = keepCopy(ctx, r.conn, "p", from, 200*time.Millisecond, held, func(seq uint64) { at.Store(seq) })
+			why = append(why, err)
+		}
+		ended <- why
+	}()
+	for round := range 5 {
+		for i := range 50 {
+			r.events.Append("S", fmt.Sprint("k", i), fmt.Append(nil, round))
+			r.events.Append("S", fmt.Sprint("k", i*7%50), nil)
+			r.awaitEnd()
+			if i == 25 {
+				r.nats.Stop()
+			}
+		}
+		r.nats.Restart()
+		want := 1 + uint64(round+1)*100
+		r.until(func() bool { return at.Load() == want })
+	}
+	stop()
+	why := <-ended
+	if got, _ := r.state(); !same(held, got) || len(got) < 2 {
+		t.Errorf("the copy is %s, the state %s", held, got)
+	}
+	t.Log(errors.Join(why...))
+}
+
+// An engine and a client with no more permissions than docs/OPERATIONS.md lists have a whole
+// watch.
+func TestWatchPermissions(t *testing.T) {
+	allow := func(publish, subscribe []string) *server.Permissions {
+		return &server.Permissions{Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe}}
+	}
+	s := natstest.Start(t,
+		natstest.User("engine", "secret", allow([]string{"_INBOX.>"}, []string{"gnomon.v1.>", "$SRV.>", "_INBOX.>"})),
+		natstest.User("reader", "secret", allow([]string{"gnomon.v1.*.p", "gnomon.v1.watch.p.>"}, []string{"_INBOX.>"})))
+	var rows []string
+	for i := range 2 * service.Ahead {
+		rows = append(rows, fmt.Sprint("k", i), "1")
+	}
+	r := newRigOn(t, s, letters(), rows...)
+	r.conn = s.Connect(t, nats.UserInfo("reader", "secret"))
+	w := r.watch("")
+	w.until(engine.WatchPosition)
+	w.answer("end")
+	w.until(engine.WatchEnd)
 }
 
 // The client that docs/OPERATIONS.md shows is the one that is tested here.

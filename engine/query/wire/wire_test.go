@@ -84,3 +84,18 @@ func FuzzRow(f *testing.F) {
 		}
 	})
 }
+
+// The kind of an event can be told from its JSON without reading all of it.
+func TestKindOf(t *testing.T) {
+	for _, kind := range []engine.WatchKind{engine.WatchReset, engine.WatchSnapshot, engine.WatchChange, engine.WatchGeneration, engine.WatchPosition, engine.WatchState, engine.WatchIdle, engine.WatchEnd} {
+		b, err := Marshal(Watched{engine.WatchEvent{Kind: kind, Key: []byte("k"), Value: []byte(`"event":"x"`), Reason: `{"event":"x"`}})
+		if got := KindOf(b); err != nil || got != kind {
+			t.Errorf("%s, %v is of kind %q, want %q", b, err, got, kind)
+		}
+	}
+	for _, none := range []string{"", "{}", `{"event":"`, `{"event":"end`, `{"status":"event"}`} {
+		if got := KindOf([]byte(none)); got != "" {
+			t.Errorf("%s is of kind %q", none, got)
+		}
+	}
+}
