@@ -96,7 +96,7 @@ func TestSlowRelay(t *testing.T) {
 		s.Module.(*enginetest.Module).Open = func([]byte) { instances++ }
 		var e atomic.Pointer[running]
 		b.outlet.Fault = func([]engine.Message) enginetest.Fault {
-			time.Sleep(50 * time.Millisecond) // of the bubble
+			time.Sleep(10 * time.Millisecond) // of the bubble
 			if r := e.Load(); r != nil && r.status().State == engine.Stalled {
 				t.Errorf("stalled: %s", r.status().Reason)
 			}
