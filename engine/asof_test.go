@@ -393,3 +393,26 @@ func TestReplayAll(t *testing.T) {
 		})
 	}
 }
+
+// What was passed over when it failed is not applied by a replay of everything, though it
+// would not fail any more, as after a limit was raised: the replay is refused.
+func TestReplayAllOfSkipped(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		fails := true
+		m := enginetest.FuncModule("tight", func(e abi.Record, st engine.State) error {
+			if fails && e.Sequence == 3 {
+				return enginetest.Refuse("limit")
+			}
+			return ledger(e, st)
+		})
+		b.append(10)
+		e := b.start(spec(m, func(s *engine.Spec) { s.OnError = engine.Skip }))
+		e.awaitLive(10)
+		fails = false
+		b.append(10)
+		e.awaitLive(20)
+		if _, _, err := e.at(engine.At{Sequence: 5, Replay: true}); !errors.Is(err, engine.ErrNotRepeatable) || !strings.Contains(err.Error(), "1 events that failed were passed over") {
+			t.Errorf("a replay of everything: %v", err)
+		}
+	})
+}

@@ -44,6 +44,8 @@ func (r *CatalogRecord) beginning(oldest Checkpoint, sequence uint64) (Position,
 		return p, fmt.Errorf("%w: where it began is not recorded", ErrNotRepeatable)
 	case oldest.Orders > 0:
 		return p, fmt.Errorf("%w: operators have changed its state by %d orders, such as the retry of events that had failed, which are not events", ErrNotRepeatable, oldest.Orders)
+	case oldest.Aside.Skipped > 0: // whether they fail may depend on limits that were others then
+		return p, fmt.Errorf("%w: %d events that failed were passed over, and which is no longer known", ErrNotRepeatable, oldest.Aside.Skipped)
 	case sequence < r.Origin.Sequence:
 		return p, fmt.Errorf("%w: it began at %d", ErrNotKept, r.Origin.Sequence)
 	}
