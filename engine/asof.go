@@ -145,14 +145,14 @@ func (p *projection) windowAt(now *Reading, sequence uint64) (w span, err error)
 	ks := now.keyspace
 	w.from, err = ks.Checkpoint(LastAt(sequence))
 	if errors.Is(err, ErrNoCheckpoint) || err == nil && w.from.Version < ks.Oldest() {
-		return w, p.notKept(ks, now.Checkpoint, sequence)
+		return w, p.notKept(ks, ks.Oldest()-1, now.Checkpoint, sequence)
 	}
 	if err != nil {
 		return w, fmt.Errorf("read %s at %d: %w", p.name, sequence, err)
 	}
 	// What was found may have been the rest of what is gone: then it cannot be viewed either.
 	if w.base, err = ks.View(w.from.Version); err != nil {
-		return w, p.notKept(ks, now.Checkpoint, sequence)
+		return w, p.notKept(ks, ks.Oldest()-1, now.Checkpoint, sequence)
 	}
 	if w.from.Position.Sequence == sequence {
 		return w, nil
@@ -161,12 +161,27 @@ func (p *projection) windowAt(now *Reading, sequence uint64) (w span, err error)
 		w.base.Close()
 		return w, fmt.Errorf("read %s at %d: %w", p.name, sequence, err)
 	}
+	if !w.follows() {
+		w.base.Close()
+		return w, p.notKept(ks, w.from.Version, now.Checkpoint, sequence)
+	}
 	return w, nil
 }
 
-// notKept is the error for a sequence that cannot be answered, with the oldest one that can.
-func (p *projection) notKept(ks Keyspace, newest Checkpoint, sequence uint64) error {
-	oldest, err := checkpointAfter(ks, ks.Oldest()-1, newest)
+// follows reports whether the commits of a span were made one on top of the other. What was
+// imported lacks the commits between the memory that it begins with and its state.
+func (w span) follows() bool { return w.from.Version == 0 || w.next.After == w.from.Version }
+
+// notKept is the error for a sequence that cannot be answered, with the oldest one above a
+// version that can, and from which on all can.
+func (p *projection) notKept(ks Keyspace, above Version, newest Checkpoint, sequence uint64) error {
+	oldest, err := checkpointAfter(ks, above, newest)
+	for w := (span{from: oldest}); err == nil && w.from.Version < newest.Version; w.from = w.next {
+		if w.next, err = checkpointAfter(ks, w.from.Version, newest); w.follows() {
+			break
+		}
+		oldest = w.next
+	}
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (p *projection) watched(ctx context.Context, g *generation, w span, sequenc
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if w.next.After != w.from.Version && w.from.Version != 0 {
+	if !w.follows() {
 		return nil, fmt.Errorf("%w: between %d and %d there were commits that are not here", ErrNotRepeatable, w.from.Position.Sequence, w.next.Position.Sequence)
 	}
 	spec, release, err := p.specOf(ctx, g, w.next.Runs)

@@ -13,7 +13,7 @@ import (
 func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading, sequence uint64, why error) (_ *Reading, err error) {
 	ks := now.keyspace
 	w := span{base: emptyView{}}
-	w.next, err = checkpointAfter(ks, ks.Oldest()-1, now.Checkpoint)
+	w.next, err = checkpointAfter(ks, max(ks.Oldest()-1, LastAt(sequence)), now.Checkpoint)
 	if err != nil {
 		return nil, err
 	}

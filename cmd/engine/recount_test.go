@@ -152,7 +152,7 @@ func newFiles() *recount {
 	})
 }
 
-// newSessions recounts sessions, of which one ends with a pause that is longer than the gap.
+// newSessionsOf recounts sessions, of which one ends with a pause that is longer than the gap.
 func newSessionsOf(gap time.Duration) *recount {
 	type session struct {
 		times       []int64
