@@ -203,8 +203,8 @@ func (s *Service) maxPayload() int {
 	return 1 << 20 // the server's default; it has not said yet
 }
 
-// Close takes no more requests, lets those under way end, and withdraws the service. When
-// it returns none of them reads any more, but for those that it logs. It may be called more
+// Close takes no more requests, lets those under way end, tells those who watch that the
+// engine stops, and withdraws the service. When it returns none of them reads any more, but for those that it logs. It may be called more
 // than once.
 func (s *Service) Close() {
 	s.closing.Do(func() {

@@ -464,6 +464,37 @@ func TestWatchPermissions(t *testing.T) {
 	w.until(engine.WatchEnd)
 }
 
+// Engine and client may be at different servers of a cluster: answers find their way, and
+// that a client has left is known.
+func TestWatchAcrossACluster(t *testing.T) {
+	cluster := natstest.StartCluster(t)
+	var rows []string
+	for i := range 3 * service.Ahead {
+		rows = append(rows, fmt.Sprint("k", i), "1")
+	}
+	r := newRig(t, letters(), rows...)
+	r.service.Close()
+	at := cluster.Connect()
+	for r.conn = cluster.Connect(); r.conn.ConnectedServerName() == at.ConnectedServerName(); r.conn = cluster.Connect() {
+	}
+	r.service = r.serve(r.reads(query.Options{Watches: 1}), at)
+	r.service.Hurry(20*time.Millisecond, time.Minute)
+	var w *watcher
+	begun := func() bool {
+		w = r.watch("")
+		m, err := w.sub.NextMsg(30 * time.Second)
+		w.n, w.pending = 1, m
+		return err == nil && m.Header.Get("Nats-Service-Error-Code") == ""
+	}
+	r.until(begun) // once the servers know the service
+	w.until(engine.WatchPosition)
+	if err := w.sub.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	r.until(begun)
+	w.until(engine.WatchPosition)
+}
+
 // The client that docs/OPERATIONS.md shows is the one that is tested here.
 func TestDocumentedClient(t *testing.T) {
 	source, err := os.ReadFile("copy_test.go")
