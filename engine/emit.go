@@ -55,13 +55,18 @@ func (s *Spec) checkEmits() error {
 			return fmt.Errorf("cannot emit there: projection.emit.subjects: %w", err)
 		}
 	}
-	return s.checkLoop(s.asked())
+	return s.CheckLoop(nil)
 }
 
-// checkLoop refuses a module that may emit what it would get.
-func (s *Spec) checkLoop(input []string) error {
+// CheckLoop refuses a module that may emit what it would get. Without subjects of its own a
+// projection gets those of its stream; nil: they are not known.
+func (s *Spec) CheckLoop(stream []string) error {
 	if s.Emit.AllowLoop || !s.Module.Traits().Emits {
 		return nil
+	}
+	input := s.asked()
+	if len(input) == 0 {
+		input = stream
 	}
 	for _, out := range s.Emit.Subjects {
 		for _, in := range input {
@@ -88,7 +93,7 @@ func (e *Engine) checkOutlet(ctx context.Context, s *Spec) error {
 	if err != nil {
 		return nil // the relay looks again
 	}
-	return s.checkLoop(info.Subjects)
+	return s.CheckLoop(info.Subjects)
 }
 
 // hops is how many projections had a part in an event.

@@ -227,7 +227,7 @@ func (y *relay) streamOf(ctx context.Context, subject string) (string, error) {
 	}
 	info, err := y.outlet.StreamFor(ctx, subject)
 	if err != nil {
-		return "", fmt.Errorf("find the stream that stores %s: %w", subject, err)
+		return "", err // it names the subject
 	}
 	// Subjects that it asks for were held against those it may emit to when it was declared.
 	if s := y.current.Load(); info.Name == s.Stream && !s.Emit.AllowLoop && len(s.asked()) == 0 {

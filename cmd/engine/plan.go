@@ -64,7 +64,7 @@ func planConfig(ctx context.Context, cfg *config.Config) (done wire.Reloaded, er
 		return done, err
 	}
 	for _, d := range all {
-		done.Projections = append(done.Projections, ds.plan(ctx, d, catalog[d.name]))
+		done.Projections = append(done.Projections, ds.plan(ctx, d, catalog[d.name], cfg.Streams))
 	}
 	for name, r := range catalog {
 		declared := slices.ContainsFunc(cfg.Projections, func(p config.Projection) bool { return p.Name == name })
@@ -76,8 +76,9 @@ func planConfig(ctx context.Context, cfg *config.Config) (done wire.Reloaded, er
 	return done, nil
 }
 
-// plan says what declaring a projection would do.
-func (ds *declarations) plan(ctx context.Context, d reading, r engine.CatalogRecord) wire.Declared {
+// plan says what declaring a projection would do, as far as that can be told without the
+// server: of streams it knows what the configuration says.
+func (ds *declarations) plan(ctx context.Context, d reading, r engine.CatalogRecord, streams []config.Stream) wire.Declared {
 	out := wire.Declared{Projection: d.name, Action: engine.ActNothing}
 	err := d.err
 	if errors.Is(err, fs.ErrNotExist) && r.Live != "" {
@@ -87,6 +88,9 @@ func (ds *declarations) plan(ctx context.Context, d reading, r engine.CatalogRec
 	var spec engine.Spec
 	if err == nil {
 		spec, err = ds.spec(ctx, d.declared)
+	}
+	if err == nil {
+		err = checkLoop(&spec, streams)
 	}
 	var plan engine.Plan
 	if err == nil {
@@ -98,6 +102,18 @@ func (ds *declarations) plan(ctx context.Context, d reading, r engine.CatalogRec
 	}
 	out.Action, out.Why = plan.Action, plan.Why
 	return out
+}
+
+// checkLoop refuses a projection that would be fed with its own events.
+func checkLoop(spec *engine.Spec, streams []config.Stream) error {
+	i := slices.IndexFunc(streams, func(s config.Stream) bool { return s.Name == spec.Stream })
+	if i < 0 {
+		return nil
+	}
+	if err := spec.CheckLoop(streams[i].Subjects); err != nil {
+		return fmt.Errorf("its module %w", err)
+	}
+	return nil
 }
 
 // printPlan prints what would be done.
