@@ -42,6 +42,7 @@ type bucket struct {
 	name     string
 	maxValue int
 	marked   uint64 // revision of the marker
+	last     uint64 // revision up to which everything is known: it was read, or written here
 
 	pending []jetstream.PubAckFuture
 	bytes   int // of them
@@ -87,6 +88,11 @@ func (b *bucket) contents(ctx context.Context) (map[string]sum, error) {
 	defer cancel()
 	silent := time.AfterFunc(patience, cancel)
 	defer silent.Stop()
+	last, err := b.lastRevision(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", b.name, err)
+	}
+	b.last = last
 	w, err := b.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("read bucket %s: %w", b.name, err)
@@ -110,6 +116,15 @@ func (b *bucket) contents(ctx context.Context) (map[string]sum, error) {
 			return nil, fmt.Errorf("read bucket %s: it does not answer", b.name)
 		}
 	}
+}
+
+// lastRevision is that of the last message of the bucket, be it one that deletes.
+func (b *bucket) lastRevision(ctx context.Context) (uint64, error) {
+	s, err := b.js.Stream(ctx, "KV_"+b.name)
+	if err != nil {
+		return 0, err
+	}
+	return s.CachedInfo().State.LastSeq, nil
 }
 
 // refuses says why the bucket does not take a key with a value; empty: it does.
@@ -158,9 +173,11 @@ func (b *bucket) send(ctx context.Context, m *nats.Msg) error {
 func (b *bucket) settle(ctx context.Context) error {
 	late := time.NewTimer(patience)
 	defer late.Stop()
+	newest := b.last
 	for _, f := range b.pending {
 		select {
-		case <-f.Ok():
+		case ack := <-f.Ok():
+			newest = max(newest, ack.Sequence)
 		case err := <-f.Err():
 			return fmt.Errorf("write to bucket %s: %w", b.name, err)
 		case <-late.C:
@@ -169,8 +186,18 @@ func (b *bucket) settle(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	b.pending, b.bytes = b.pending[:0], 0
+	if newest != b.last+uint64(len(b.pending)) {
+		return b.strange(newest)
+	}
+	b.pending, b.bytes, b.last = b.pending[:0], 0, newest
 	return nil
+}
+
+// strange is the error for messages that are not of this bucket's own: of somebody else, or
+// what an attempt before this one had sent, and was given up. What is in the bucket has to be
+// looked at anew then.
+func (b *bucket) strange(newest uint64) error {
+	return fmt.Errorf("write to bucket %s: between revisions %d and %d is something that was not written by this mirror; the bucket is compared again", b.name, b.last, newest)
 }
 
 // mark has the bucket say what it reflects. It fails when somebody else did meanwhile.
@@ -184,5 +211,9 @@ func (b *bucket) mark(ctx context.Context, m Marker) error {
 	if b.marked, err = b.kv.Update(ctx, MarkerKey, text, b.marked); err != nil {
 		return fmt.Errorf("mark bucket %s at %d: %w", b.name, m.AsOfSeq, err)
 	}
+	if b.marked != b.last+1 {
+		return b.strange(b.marked)
+	}
+	b.last = b.marked
 	return nil
 }

@@ -6,7 +6,8 @@
 // everything up to it. In between the bucket is on its way from one state to the next.
 //
 // A Mirror trusts nothing that it wrote before: whenever it begins, it compares the whole
-// bucket with the state, and after that it follows what changes. So it is exact after
+// bucket with the state, and after that it follows what changes. A revision that is none of
+// its own, such as that of a message which it had given up, has it begin again. So it is exact after
 // whatever happened to either, and takes some hundred bytes of memory for each key of the
 // bucket while it compares.
 package mirror

@@ -257,6 +257,30 @@ func TestMirrorBeginsAnew(t *testing.T) {
 	}
 }
 
+// What others write into the bucket while it is mirrored is corrected with the next change, and
+// so is what comes late of a mirror that was stopped: the revisions tell that it is there.
+func TestMirrorFindsOthersWriting(t *testing.T) {
+	r := newRig(t)
+	r.put("a", "1", "b", "2")
+	r.mirror("STATE")
+	r.inStep("STATE")
+	kv, err := r.js.KeyValue(t.Context(), "STATE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, spoil := range []func() error{
+		func() error { return second(kv.PutString(t.Context(), "a", "x")) },
+		func() error { return kv.Delete(t.Context(), "b") },
+		func() error { return second(kv.PutString(t.Context(), "more", "y")) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		r.put("c", fmt.Sprint(n))
+		r.inStep("STATE")
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // A promotion brings the bucket to the other state.

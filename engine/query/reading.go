@@ -116,11 +116,7 @@ func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string, q 
 	if !ok {
 		return nil
 	}
-	var late error
-	if m.least {
-		late = s.await(r.Context(), name, m)
-	}
-	reading, err := s.engine.Read(name)
+	reading, late, err := s.readAwaited(r.Context(), name, m)
 	switch {
 	case late != nil && (err != nil || !m.came(late, reading)):
 		s.refuseReading(w, name, m, late, reading)
@@ -146,6 +142,21 @@ func (s *Server) reading(w http.ResponseWriter, r *http.Request, name string, q 
 		return nil
 	}
 	return reading
+}
+
+// readAwaited opens a reading of what is served now, after the wait for a sequence, if one is
+// asked for. What is read in between may have changed to a generation that is not there yet.
+func (s *Server) readAwaited(ctx context.Context, name string, m moment) (reading *engine.Reading, late, err error) {
+	for {
+		if m.least {
+			late = s.await(ctx, name, m)
+		}
+		reading, err = s.engine.Read(name)
+		if !m.least || late != nil || err != nil || reading.Checkpoint.Position.Sequence >= m.seq {
+			return reading, late, err
+		}
+		reading.Close()
+	}
 }
 
 // await waits until a projection serves the sequence that a request asks for.
