@@ -171,10 +171,11 @@ func (s *session) between(ctx context.Context) error {
 		return err
 	}
 	if !s.repeats() {
-		var full *outboxError
-		if err := s.awaitRelay(ctx); errors.As(err, &full) {
-			return errReopen // what is left of the batch would be a burden: it may take long
-		} else if err != nil {
+		if err := s.awaitRelay(ctx); err != nil {
+			var full *outboxError
+			if errors.As(err, &full) {
+				return errReopen // what is left of the batch would be a burden: it may take long
+			}
 			return err
 		}
 	}
