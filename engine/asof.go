@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -210,6 +211,25 @@ func newPastView(state, letters pastRows, version Version, bases ...View) *pastV
 	})}
 }
 
+// pastRoom counts what the views of the past that are open hold.
+type pastRoom struct {
+	held atomic.Int64 // bytes
+	most int64
+}
+
+// hold counts a view until it is closed. It fails with ErrReplayLimit when there is no room
+// for it.
+func (p *pastRoom) hold(v *pastView) error {
+	bytes := v.state.bytes() + v.letters.bytes()
+	if p.held.Add(bytes) > p.most {
+		p.held.Add(-bytes)
+		return fmt.Errorf("%w: it changes %d bytes, and with those of other readings of the past that are under way there would be more than %d: ask again when they have ended", ErrReplayLimit, bytes, p.most)
+	}
+	closeBases := v.close
+	v.close = sync.OnceFunc(func() { closeBases(); p.held.Add(-bytes) })
+	return nil
+}
+
 // Get implements View.
 func (v *pastView) Get(key []byte) ([]byte, bool, error) { return v.state.Get(key) }
 
@@ -240,6 +260,13 @@ func (v *pastView) Close() { v.close() }
 type pastRows struct {
 	base    Rows
 	changed []*item // by key
+}
+
+func (r pastRows) bytes() (n int64) {
+	for _, it := range r.changed {
+		n += int64(len(it.key)+len(it.value)) + writeOverhead
+	}
+	return n
 }
 
 // Get implements Rows.

@@ -175,3 +175,27 @@ func TestReplaysOfEverythingWaitForThemselves(t *testing.T) {
 		}
 	})
 }
+
+// Readings that hold what a replay came to are bounded together; those that are closed leave
+// their room to others.
+func TestReadingsOfThePastAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(60)
+		e := b.start(spec(ledgerModule, func(s *engine.Spec) { s.History = engine.HistoryPolicy{All: true} }))
+		e.awaitLive(60)
+		first, err := e.ReadAt(t.Context(), "p", engine.At{Sequence: 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.BoundPast(e.PastHeld() + 100)
+		if _, _, err := e.at(engine.At{Sequence: 30}); !errors.Is(err, engine.ErrReplayLimit) {
+			t.Errorf("beside another one: %v", err)
+		}
+		first.Close()
+		first.Close()
+		e.wantAt(30)
+		if n := e.PastHeld(); n != 0 {
+			t.Errorf("%d bytes are held for nobody", n)
+		}
+	})
+}

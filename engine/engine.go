@@ -30,6 +30,7 @@ type Engine struct {
 	first   precedence
 	replays chan struct{} // of capacity maxReplays: one for each replay of a part of a commit under way
 	whole   chan struct{} // of capacity 1: a replay of everything under way, which may take very long
+	past    pastRoom
 	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
 	outlet  Outlet        // nil: there is none
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
@@ -73,6 +74,7 @@ func New(o Options) *Engine {
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),
 		whole:       make(chan struct{}, 1),
+		past:        pastRoom{most: pastBytes},
 		projections: map[string]*projection{}, streams: map[string]*streamWatch{},
 	}
 }

@@ -27,3 +27,9 @@ func (p *Precedence) Begin(ctx context.Context, read bool, took time.Duration) (
 	p.begin(ctx, read, took)
 	return func() { p.end(read) }
 }
+
+// BoundPast sets how much readings of the past may hold together, in bytes.
+func (e *Engine) BoundPast(bytes int64) { e.past.most = bytes }
+
+// PastHeld is what they hold.
+func (e *Engine) PastHeld() int64 { return e.past.held.Load() }

@@ -22,6 +22,9 @@ const (
 	// replayWrites and replayBytes bound what a replay holds in memory.
 	replayWrites = 1 << 20
 	replayBytes  = 256 << 20
+	// pastBytes bounds what all readings hold together of what replays came to. They are open
+	// for as long as a client takes its rows.
+	pastBytes = 512 << 20
 	// replayIdle is how long a replay waits for events before it asks whether there are any.
 	replayIdle = 50 * time.Millisecond
 	// replayAttempts is how often a replay is begun anew whose guest has memory, because calls
@@ -59,6 +62,9 @@ func (p *projection) replayTo(ctx context.Context, g *generation, w span, sequen
 		return nil, err
 	}
 	v, ck, err := r.view(sequence)
+	if err == nil {
+		err = p.engine.past.hold(v)
+	}
 	if err != nil {
 		r.closeView()
 		return nil, err

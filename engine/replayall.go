@@ -29,6 +29,9 @@ func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading,
 		return nil, fmt.Errorf("replay %s up to %d: %w", p.name, sequence, err)
 	}
 	v, ck, err := r.view(sequence)
+	if err == nil {
+		err = p.engine.past.hold(v)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -269,7 +269,7 @@ func (r *replay) checkGone(ctx context.Context) error {
 }
 
 // view makes a view of what the replay came to. It takes the views that the replay reads.
-func (r *replay) view(sequence uint64) (View, Checkpoint, error) {
+func (r *replay) view(sequence uint64) (*pastView, Checkpoint, error) {
 	ck := r.start
 	o := r.partitions[0].overlay
 	w := &window{}
