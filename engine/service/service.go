@@ -204,8 +204,8 @@ func (s *Service) maxPayload() int {
 }
 
 // Close takes no more requests, lets those under way end, tells those who watch that the
-// engine stops, and withdraws the service. When it returns none of them reads any more, but for those that it logs. It may be called more
-// than once.
+// engine stops, and withdraws the service. When it returns none of them reads any more, but
+// for those that it logs. It may be called more than once.
 func (s *Service) Close() {
 	s.closing.Do(func() {
 		drained := make(chan struct{})
