@@ -83,11 +83,11 @@ func (l *logOfThePast) declare(server *natstest.Server) *home {
 	all := []string{"[projection.history]", `keep = "all"`}
 	text := projection("map", "process-map.wasm", all...)
 	if gap, ok := gaps[l.name]; ok {
-		text += projection("sessions", "sessions.wasm", append(all, "every_events = 300", "[projection.snapshots]", "every_events = 2000", "[projection.settings]", fmt.Sprintf("gap = %q", gap[0]))...)
+		text += projection("sessions", "sessions.wasm", append(all, "every_events = 300", "[projection.snapshots]", "every_events = 800", "[projection.settings]", fmt.Sprintf("gap = %q", gap[0]))...)
 		text += projection("short", "process-map.wasm", "[projection.history]", "keep = 1000", "every_events = 100")
 	}
 	if l.name == "gitlog" {
-		text += projection("files", "repo-files.wasm", append(all, "every_events = 777")...)
+		text += projection("files", "repo-files.wasm", append(all, "every_events = 333")...)
 	}
 	h := newHome(l.T, l.name+".>", text)
 	if server != nil {
@@ -161,6 +161,7 @@ func TestAsOfOnRealLogs(t *testing.T) {
 	long(t)
 	for _, log := range []struct{ name, richest string }{{"gitlog", "files"}, {"cars", "sessions"}, {"receipt", "map"}} {
 		t.Run(log.name, func(t *testing.T) {
+			t.Parallel()
 			l := openPast(t, log.name, 200)
 			server := natstest.Start(t)
 			l.home = l.declare(server)
@@ -177,7 +178,7 @@ func TestAsOfOnRealLogs(t *testing.T) {
 			l.awaitAll(p)
 			l.requireKnown(p)
 			p.requirePast(l, log.richest, log.richest, l.seqs)
-			l.requireAll(p, 20)
+			l.requireAll(p, 15)
 			l.requireExplained(p, 20)
 			l.requireShort(p)
 			l.requirePromoted(p)
@@ -186,7 +187,7 @@ func TestAsOfOnRealLogs(t *testing.T) {
 			l.compact()
 			p = l.home.serve()
 			l.awaitAll(p)
-			l.requireAll(p, 20)
+			l.requireAll(p, 15)
 			l.requireShort(p)
 			l.requireExplained(p, 3)
 			l.requireImported(server, archives)
@@ -277,7 +278,7 @@ func (l *logOfThePast) requireShort(p *process) {
 	if oldest > l.end-1000 || oldest <= 1 {
 		l.Errorf("the oldest is %d of %d, and 1000 are kept", oldest, l.end)
 	}
-	l.requireFrom(p, "short", "map", oldest, l.some(8))
+	l.requireFrom(p, "short", "map", oldest, l.some(5))
 }
 
 // refused is the oldest sequence that is answered, as the refusal of another one says.
@@ -325,17 +326,17 @@ func (l *logOfThePast) requirePromoted(p *process) {
 	p.await("sessions", "the candidate has caught up", func(s engine.Status) bool {
 		return s.Candidate != nil && s.Candidate.State == engine.Live && s.Candidate.Position == l.end
 	})
-	p.requirePast(l, "sessions@candidate", "changed", l.some(10))
+	p.requirePast(l, "sessions@candidate", "changed", l.some(6))
 	if _, err := p.client.Promote(l.Context(), "sessions", time.Minute); err != nil {
 		l.Fatal(err)
 	}
-	p.requirePast(l, "sessions", "changed", l.some(20))
-	p.requirePast(l, "sessions@previous", "sessions", l.some(10))
+	p.requirePast(l, "sessions", "changed", l.some(15))
+	p.requirePast(l, "sessions@previous", "sessions", l.some(6))
 	if _, err := p.client.Rollback(l.Context(), "sessions"); err != nil {
 		l.Fatal(err)
 	}
-	p.requirePast(l, "sessions", "sessions", l.some(20))
-	p.requirePast(l, "sessions@candidate", "changed", l.some(10))
+	p.requirePast(l, "sessions", "sessions", l.some(15))
+	p.requirePast(l, "sessions@candidate", "changed", l.some(6))
 	l.home.edit(fmt.Sprintf("gap = %q", gap[1]), fmt.Sprintf("gap = %q", gap[0]))
 }
 
@@ -350,12 +351,14 @@ func (l *logOfThePast) requireImported(server *natstest.Server, archives map[str
 	for name, file := range archives {
 		p.awaitLive(name, l.end)
 		oldest := l.refused(p, name, 1)
-		if at := checkpointOf(l.T, file).Position.Sequence; oldest != at {
+		// One with memory may be answered from that on, where nothing was committed in between.
+		at := checkpointOf(l.T, file).Position.Sequence
+		if oldest > at || oldest < at && name == "map" {
 			l.Errorf("the oldest of %s is %d, and it was imported at %d", name, oldest, at)
 		}
-		l.requireFrom(p, name, name, oldest, l.some(10))
+		l.requireFrom(p, name, name, oldest, l.some(6))
 		from, _ := slices.BinarySearch(l.seqs, oldest)
-		p.requirePast(l, name, name, l.seqs[from:min(len(l.seqs), from+15)])
+		p.requirePast(l, name, name, l.seqs[from:min(len(l.seqs), from+10)])
 	}
 }
 
