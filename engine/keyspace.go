@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Errors of a Keyspace and its Store.
@@ -32,11 +33,18 @@ type Checkpoint struct {
 	Outbox   Outbox   `json:"outbox,omitzero"`
 
 	// What a replay of the events of the commit needs to be the same.
+	Began  *Began   `json:"began,omitempty"`  // where its generation did; nil: it is not known
 	After  Version  `json:"after,omitempty"`  // version of the checkpoint that it was committed on top of; 0: there was none
 	Runs   string   `json:"runs,omitempty"`   // identity of what applied the events, see Spec.Generation
 	Read   uint64   `json:"read,omitempty"`   // events that were read so far in this keyspace, the projection's own or not
 	Passed []uint64 `json:"passed,omitempty"` // sequences of the events of this commit that failed and were skipped
 	Orders uint64   `json:"orders,omitempty"` // of operators that were carried out so far: what came of them is not in the events
+}
+
+// Began is where a generation began.
+type Began struct {
+	Created  time.Time `json:"created"` // of the stream
+	Sequence uint64    `json:"seq"`     // before the first event
 }
 
 // Memory is a stored snapshot of a guest's own memory. The state at its version

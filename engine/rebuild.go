@@ -28,7 +28,6 @@ func (e *Engine) Rebuild(ctx context.Context, name string) error {
 	}
 	err = p.update(func(r *CatalogRecord) error {
 		r.Rebuilds++
-		r.Origin = nil // of the stream that there is now
 		return nil
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 	if err != nil {
 		return ck, &sourceError{err}
 	}
-	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Began: &Began{p.Created, p.Sequence}, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
 	if r.spec.Module.Traits().Memory {
 		if c.Memory, err = r.freshMemory(ctx); err != nil {
 			return ck, err
@@ -83,8 +83,8 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 }
 
 // origin is the position before the first event: that of the projection's first
-// generation, unless stream or start are others now. After a rebuild it is before what is
-// left of the stream.
+// generation, unless stream or start are others now, or the stream ends before it. After a
+// rebuild it is before what is left of the stream.
 func (r *Runner) origin(ctx context.Context) (Position, error) {
 	p, held, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
 	if err != nil {
@@ -93,7 +93,7 @@ func (r *Runner) origin(ctx context.Context) (Position, error) {
 	now := Origin{Stream: p.Stream, Created: p.Created, Start: r.spec.Start.String(), Sequence: p.Sequence}
 	first := now
 	err = r.catalog.Update(r.spec.Name, func(rec *CatalogRecord) error {
-		if o := rec.Origin; o != nil && o.Stream == now.Stream && o.Created.Equal(now.Created) && o.Start == now.Start {
+		if o := rec.Origin; o != nil && o.Stream == now.Stream && o.Created.Equal(now.Created) && o.Start == now.Start && o.Sequence <= now.Sequence {
 			first = *o
 		}
 		rec.Origin = &first

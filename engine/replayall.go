@@ -42,17 +42,22 @@ func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading,
 // is given.
 func (r *CatalogRecord) beginning(oldest Checkpoint, sequence uint64) (Position, error) {
 	p := Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
+	began := oldest.Began
+	if o := r.Origin; began == nil && o != nil && o.Stream == p.Stream { // of before checkpoints said so
+		began = &Began{o.Created, o.Sequence}
+	}
+	if began == nil || !began.Created.Equal(p.Created) {
+		return p, fmt.Errorf("%w: where it began in this stream is not recorded", ErrNotRepeatable)
+	}
+	p.Sequence = began.Sequence
 	switch {
-	case r.Origin == nil || r.Origin.Stream != p.Stream || !r.Origin.Created.Equal(p.Created):
-		return p, fmt.Errorf("%w: where it began is not recorded", ErrNotRepeatable)
 	case oldest.Orders > 0:
 		return p, fmt.Errorf("%w: operators have changed its state by %d orders, such as the retry of events that had failed, which are not events", ErrNotRepeatable, oldest.Orders)
 	case oldest.Aside.Skipped > 0: // whether they fail may depend on limits that were others then
 		return p, fmt.Errorf("%w: %d events that failed were passed over, and which is no longer known", ErrNotRepeatable, oldest.Aside.Skipped)
-	case sequence < r.Origin.Sequence:
-		return p, fmt.Errorf("%w: it began at %d", ErrNotKept, r.Origin.Sequence)
+	case sequence < p.Sequence:
+		return p, fmt.Errorf("%w: it began at %d", ErrNotKept, p.Sequence)
 	}
-	p.Sequence = r.Origin.Sequence
 	return p, nil
 }
 

@@ -208,3 +208,38 @@ func (s openOnly) Open(ctx context.Context, projection, generation string, creat
 	}
 	return ks, err
 }
+
+// A rebuild of a projection that starts with what is new begins where it began first: what is
+// read would be emptied by one that begins now. A replay of everything begins there, too.
+func TestRebuildBeginsWhereItBegan(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		e := b.start(spec(ledgerModule, func(s *engine.Spec) { s.Start, s.KeepPrevious = engine.Start{New: true}, time.Hour }))
+		e.awaitLive(10)
+		for range 3 {
+			b.append(5)
+			e.awaitLive(b.last())
+		}
+		if err := e.Rebuild(t.Context(), "p"); err != nil {
+			t.Fatal(err)
+		}
+		e.await("the rebuilt one", func(s engine.Status) bool { return s.Candidate == nil && s.Previous != nil && s.Position == 25 })
+		for _, c := range []struct {
+			name, want string
+			at         engine.At
+		}{
+			{"p", "11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 ", engine.At{Sequence: 25}},
+			{"p@previous", "11 12 13 14 15 ", engine.At{Sequence: 15, Replay: true}},
+		} {
+			reading, err := e.ReadAt(t.Context(), c.name, c.at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, _, err := reading.Get([]byte("ledger"))
+			reading.Close()
+			if err != nil || string(value) != c.want {
+				t.Errorf("%s as of %d: the ledger has %q, %v, want %q", c.name, c.at.Sequence, value, err, c.want)
+			}
+		}
+	})
+}
