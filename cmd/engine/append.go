@@ -59,7 +59,7 @@ func (a *appender) PublishBatch(ctx context.Context, stream string, events []wir
 func publish(ctx context.Context, b *broker.Broker, stream string, e wire.NewEvent) (wire.Appended, error) {
 	event, err := newEvent(stream, e)
 	if err != nil {
-		return wire.Appended{}, fmt.Errorf("%w: %w", query.ErrBadEvent, err)
+		return wire.Appended{}, badEvent(err)
 	}
 	seq, duplicate, err := b.Publish(ctx, event)
 	if err != nil {
@@ -74,7 +74,7 @@ func publishBatch(ctx context.Context, b *broker.Broker, stream string, events [
 	for i, e := range events {
 		var err error
 		if batch[i], err = newEvent(stream, e); err != nil {
-			return wire.Appended{}, fmt.Errorf("%w: event %d: %w", query.ErrBadEvent, i+1, err)
+			return wire.Appended{}, badEvent(fmt.Errorf("event %d: %w", i+1, err))
 		}
 	}
 	first, duplicate, err := b.PublishBatch(ctx, stream, batch)
@@ -83,6 +83,14 @@ func publishBatch(ctx context.Context, b *broker.Broker, stream string, events [
 	}
 	n := len(events)
 	return wire.Appended{Stream: stream, Sequence: first + uint64(n) - 1, First: first, Count: n, Duplicate: duplicate}, nil
+}
+
+// badEvent is the error for an event that cannot be appended as it is.
+func badEvent(err error) error {
+	if errors.Is(err, query.ErrWrongStream) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", query.ErrBadEvent, err)
 }
 
 // newEvent checks an event that somebody asks to append.
@@ -100,6 +108,9 @@ func newEvent(stream string, e wire.NewEvent) (broker.Event, error) {
 		if !importer.HeaderValue(f.value) {
 			return broker.Event{}, fmt.Errorf("%s %.80q cannot be a header: it has line breaks, or spaces around it", f.name, f.value)
 		}
+	}
+	if e.ExpectStream != "" && e.ExpectStream != stream {
+		return broker.Event{}, fmt.Errorf("publish %s: %w: expected stream %s, and it is appended to %s", e.Subject, query.ErrWrongStream, e.ExpectStream, stream)
 	}
 	if e.ExpectSubject != "" {
 		if err := engine.CheckFilter(e.ExpectSubject); err != nil {

@@ -57,6 +57,8 @@ func TestPublishOverHTTP(t *testing.T) {
 		{"S", `{"subject":"s.b","msg_id":"b","data":{"by":"ada"},"expect_last_subject_seq":0,"expect_last_seq":2}`, 200, `{"stream":"S","seq":3,"duplicate":true}`},
 		{"S", `{"subject":"s.b","msg_id":"c","expect_last_subject_seq":0}`, 409, `"last_subject_seq":3,"last_event":{"seq":3,"subject":"s.b"`},
 		{"S", `{"subject":"s.b","msg_id":"c","expect_last_subject_seq":0}`, 409, `"msg_id":"b","data":{"by":"ada"}}}`},
+		{"S", `{"subject":"s.b","expect_stream":"OTHER"}`, 409, `"code":"wrong-stream"`},
+		{"S", `{"events":[{"subject":"s.b","expect_stream":"S"},{"subject":"s.b","expect_stream":"OTHER"}]}`, 409, `event 2: publish s.b: wrong stream: expected stream OTHER, and it is appended to S`},
 		{"S", `{"subject":"s.b","expect_last_seq":1}`, 409, `"last_seq":3,"last_event":{"seq":3,`},
 		{"S", `{"subject":"s.c","expect_last_subject_seq":1}`, 409, `"last_subject_seq":0}`},
 		{"S", `{"events":[{"subject":"s.c","id":"1"},{"subject":"s.c","id":"2"}]}`, 201, `{"stream":"S","seq":5,"first_seq":4,"count":2,"duplicate":false}`},

@@ -39,8 +39,8 @@ that is there. A retry with the same id is answered as what it repeats.
 
 With --batch it appends the events of a file, or of standard input for -, all of them or
 none: at most 1000, one JSON object a line, with the fields subject, id, msg_id, type, time,
-source, data or data_b64, expect_last_subject_seq, expect_subject and, of the first one,
-expect_last_seq. It prints the sequences of the first and the last.`,
+source, data or data_b64, expect_last_subject_seq, expect_subject, expect_stream and, of the
+first one, expect_last_seq. It prints the sequences of the first and the last.`,
 		Example: "  engine publish events.account.42 '{\"amount\":5}'\n" +
 			"  engine publish users.name.ada '{}' --expect-last-subject-seq 0\n" +
 			"  engine publish --batch order.jsonl --expect-last-seq 1041",
@@ -52,6 +52,7 @@ expect_last_seq. It prints the sequences of the first and the last.`,
 	f.StringVar(&o.stream, "stream", "", "stream that must store the event; default: the configured one with this subject")
 	f.Uint64Var(&o.expectLast, "expect-last-subject-seq", 0, "sequence that the subject's last event must have; 0: there must be none")
 	f.StringVar(&o.event.ExpectSubject, "expect-subject", "", "the subject that --expect-last-subject-seq is about, with wildcards or not; default: the event's")
+	f.StringVar(&o.event.ExpectStream, "expect-stream", "", "name of the stream that must store the event; default: any")
 	f.Uint64Var(&o.expectStream, "expect-last-seq", 0, "sequence that the stream's last event must have; 0: nothing was ever stored")
 	f.StringVar(&o.event.ID, "id", "", "id of the event: the server drops a second one with it")
 	f.StringVar(&o.event.MsgID, "msg-id", "", "id of the message (Nats-Msg-Id), where it is not that of the event")
@@ -67,7 +68,7 @@ func publishArgs(c *cobra.Command, args []string) error {
 	if !given(c, "batch") {
 		return cobra.ExactArgs(2)(c, args)
 	}
-	for _, flag := range []string{"id", "msg-id", "type", "time", "expect-last-subject-seq", "expect-subject"} {
+	for _, flag := range []string{"id", "msg-id", "type", "time", "expect-last-subject-seq", "expect-subject", "expect-stream"} {
 		if given(c, flag) {
 			return fmt.Errorf("--batch and --%s are both given: of a batch that belongs into the events", flag)
 		}
@@ -229,6 +230,9 @@ func thereInstead(err error) *wire.Conflict {
 // handle, from others.
 func conflict(err error) error {
 	var p *wire.Problem
+	if errors.Is(err, query.ErrWrongStream) || errors.As(err, &p) && p.Code == wire.CodeWrongStream {
+		return &differsError{err}
+	}
 	if errors.Is(err, query.ErrWrongSequence) || errors.As(err, &p) && p.Code == wire.CodeWrongSequence {
 		return withHint(&differsError{err}, "look at the last event (--json prints it), decide again, and publish with its sequence")
 	}

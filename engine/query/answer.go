@@ -86,6 +86,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrTooManySnapshots, http.StatusConflict, wire.CodeTooManySnapshot, ""},
 		{engine.ErrCorrupt, http.StatusInternalServerError, wire.CodeCorrupt, "run: engine inspect --verify DATA_DIR"},
 		{ErrWrongSequence, http.StatusConflict, wire.CodeWrongSequence, "look at the last event (?show=data shows what it says), decide again, and append with its sequence"},
+		{ErrWrongStream, http.StatusConflict, wire.CodeWrongStream, "append to the stream that stores the subject, and expect that one; nothing was stored"},
 		{ErrKnownID, http.StatusConflict, wire.CodeKnownID, "leave that event out, or give it an id of its own; nothing was stored"},
 		{ErrNotAtomic, http.StatusConflict, wire.CodeNotAtomic, "streams that the configuration creates take it (allow_atomic); or append the events one by one"},
 		{ErrInTheWay, http.StatusServiceUnavailable, wire.CodeBusy, "nothing was stored: ask again in a moment"},

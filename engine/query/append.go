@@ -28,6 +28,8 @@ type Appender interface {
 var (
 	// ErrWrongSequence says that a last sequence is not the expected one.
 	ErrWrongSequence = errors.New("wrong last sequence")
+	// ErrWrongStream says that an event would be stored by another stream than the expected one.
+	ErrWrongStream = errors.New("wrong stream")
 	// ErrBadEvent says that an event cannot be appended as it is.
 	ErrBadEvent = errors.New("bad event")
 	// ErrKnownID says that one of several events has the id of one that is stored.
@@ -120,7 +122,7 @@ func parseAppend(b io.Reader) (a appendBody, err error) {
 	}
 	one := a.NewEvent
 	if a.Events != nil && (one.Subject != "" || one.Data != nil || one.DataB64 != nil || one.MessageID() != "" ||
-		one.Type != "" || one.Time != "" || one.Source != "" || one.ExpectLastSeq != nil || one.ExpectLastSubjectSeq != nil || one.ExpectSubject != "") {
+		one.Type != "" || one.Time != "" || one.Source != "" || one.ExpectLastSeq != nil || one.ExpectLastSubjectSeq != nil || one.ExpectSubject != "" || one.ExpectStream != "") {
 		return a, errors.New("events stands beside fields of an event: those belong into one of the events")
 	}
 	return a, nil

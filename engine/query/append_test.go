@@ -56,7 +56,7 @@ func TestAppendConflict(t *testing.T) {
 		t.Errorf("the client: %+v", err)
 	}
 	for is, code := range map[error]string{
-		query.ErrKnownID: wire.CodeKnownID, query.ErrNotAtomic: wire.CodeNotAtomic, query.ErrInDoubt: wire.CodeInDoubt, query.ErrInTheWay: wire.CodeBusy, query.ErrBadEvent: wire.CodeBadRequest,
+		query.ErrWrongStream: wire.CodeWrongStream, query.ErrKnownID: wire.CodeKnownID, query.ErrNotAtomic: wire.CodeNotAtomic, query.ErrInDoubt: wire.CodeInDoubt, query.ErrInTheWay: wire.CodeBusy, query.ErrBadEvent: wire.CodeBadRequest,
 	} {
 		r.appender.err = is
 		if p := r.ask("POST", "/v1/streams/S/events", `{"subject":"e.x"}`).problem(t); p.Code != code || p.Conflict != nil {
@@ -75,7 +75,7 @@ func TestAppendIsRefused(t *testing.T) {
 		`{"subject":"a","expect_last_seq":-1}`:                        "cannot unmarshal number -1",
 		`{"subject":"a","expect_last_subject_seq":"3"}`:               "cannot unmarshal string",
 		`{"subject":"a","expect_last_subject_seq":1.5}`:               "cannot unmarshal number 1.5",
-		`{"subject":"a","expect_stream":"S"}`:                         `unknown field "expect_stream"`,
+		`{"subject":"a","expect_the_best":"S"}`:                       `unknown field "expect_the_best"`,
 		`{"subject":"a"}{"subject":"b"}`:                              "more after the JSON value",
 		`[{"subject":"a"}]`:                                           "cannot unmarshal array",
 		``:                                                            "EOF",

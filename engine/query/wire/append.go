@@ -21,6 +21,8 @@ type NewEvent struct {
 	// ExpectSubject, which may have wildcards; 0: none.
 	ExpectLastSubjectSeq *uint64 `json:"expect_last_subject_seq,omitempty"`
 	ExpectSubject        string  `json:"expect_subject,omitempty"`
+	// ExpectStream is the name of the stream that must store it; empty: any that is asked to.
+	ExpectStream string `json:"expect_stream,omitempty"`
 }
 
 // MessageID is the id by which the server tells a second one; empty: none.

@@ -294,6 +294,7 @@ const (
 	CodeTooManyWatches  = "too-many-watches"
 	CodeTooManySnapshot = "too-many-snapshots"
 	CodeWrongSequence   = "wrong-last-sequence"
+	CodeWrongStream     = "wrong-stream"
 	CodeKnownID         = "known-id"
 	CodeNotAtomic       = "not-atomic"
 	CodeInDoubt         = "in-doubt"
