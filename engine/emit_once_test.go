@@ -18,7 +18,7 @@ func TestWaitingOutlivesAcceptance(t *testing.T) {
 			b.append(2)
 			e := b.start(emitting("herald", herald))
 			e.drained(2)
-			b.outlet.Fault = func([]engine.Message) enginetest.Fault { return enginetest.Lost }
+			b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
 			b.append(3)
 			e.await("trouble", func(s engine.Status) bool { return s.Position == 5 && s.Emits.Trouble != "" })
 			b.server.Create(streamName)
@@ -32,7 +32,7 @@ func TestWaitingOutlivesAcceptance(t *testing.T) {
 				e.stop()
 				e = b.start(emitting("herald", herald))
 			}
-			b.outlet.Fault = nil
+			b.outlet.Break(nil)
 			e.drained(7)
 			b.wantHerald(1, 7)
 		})
@@ -95,13 +95,13 @@ func TestSlowRelay(t *testing.T) {
 		s := emitting("herald", herald, func(s *engine.Spec) { s.Outbox.Rows, s.Batch.Events = 20, 7 })
 		s.Module.(*enginetest.Module).Open = func([]byte) { instances++ }
 		var e atomic.Pointer[running]
-		b.outlet.Fault = func([]engine.Message) enginetest.Fault {
+		b.outlet.Break(func([]engine.Message) enginetest.Fault {
 			time.Sleep(10 * time.Millisecond) // of the bubble
 			if r := e.Load(); r != nil && r.status().State == engine.Stalled {
 				t.Errorf("stalled: %s", r.status().Reason)
 			}
 			return enginetest.NoFault
-		}
+		})
 		e.Store(b.start(s))
 		e.Load().drained(200)
 		b.wantHerald(1, 200)

@@ -23,12 +23,12 @@ func TestDoubtIsSettled(t *testing.T) {
 			inEmitBubble(t, func(t *testing.T, b *bench) {
 				b.outlet.Window = window
 				n := 0
-				b.outlet.Fault = func([]engine.Message) enginetest.Fault {
+				b.outlet.Break(func([]engine.Message) enginetest.Fault {
 					if n++; n%5 == 3 {
 						return fault
 					}
 					return enginetest.NoFault
-				}
+				})
 				b.append(20)
 				e := b.start(emitting("herald", herald))
 				e.drained(20)
@@ -48,13 +48,13 @@ func TestRestartSettles(t *testing.T) {
 		b.append(10)
 		e := b.start(emitting("herald", herald))
 		e.drained(10)
-		b.outlet.Fault = func([]engine.Message) enginetest.Fault { return enginetest.AckLost }
+		b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.AckLost })
 		b.append(1)
 		e.await("trouble", func(s engine.Status) bool { return s.Emits.Trouble != "" })
 		b.append(4)
 		e.awaitLive(15)
 		e.stop()
-		b.outlet.Fault = nil
+		b.outlet.Break(nil)
 		b.append(5)
 		e = b.start(emitting("herald", herald))
 		e.drained(20)
@@ -69,12 +69,12 @@ func TestDurableFirst(t *testing.T) {
 		e := b.start(emitting("herald", herald))
 		e.drained(1)
 		ks := b.keyspace(emitting("herald", herald))
-		b.outlet.Fault = func(group []engine.Message) enginetest.Fault {
+		b.outlet.Break(func(group []engine.Message) enginetest.Fault {
 			if last := group[len(group)-1].Group; ks.Durable().Sequence() < last {
 				t.Errorf("event %d is published, and durable is %d", last, ks.Durable().Sequence())
 			}
 			return enginetest.NoFault
-		}
+		})
 		for range 20 {
 			b.append(1)
 		}
@@ -93,11 +93,11 @@ func TestOutboxFull(t *testing.T) {
 		says   []string
 	}{
 		{"the server does not answer", engine.OutboxLimit{Rows: 20}, func(b *bench) {
-			b.outlet.Fault = func([]engine.Message) enginetest.Fault { return enginetest.Lost }
-		}, func(b *bench) { b.outlet.Fault = nil }, []string{"20 events may be emitted and not published (projection.limits.outbox)", "no answer"}},
+			b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
+		}, func(b *bench) { b.outlet.Break(nil) }, []string{"20 events may be emitted and not published (projection.limits.outbox)", "no answer"}},
 		{"the stream takes no more", engine.OutboxLimit{Bytes: 2000}, func(b *bench) {
-			b.outlet.Fault = func([]engine.Message) enginetest.Fault { return enginetest.Refused }
-		}, func(b *bench) { b.outlet.Fault = nil }, []string{"2000 bytes may be emitted and not published (projection.limits.outbox_bytes)", "message refused"}},
+			b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Refused })
+		}, func(b *bench) { b.outlet.Break(nil) }, []string{"2000 bytes may be emitted and not published (projection.limits.outbox_bytes)", "message refused"}},
 		{"no stream stores the subject", engine.OutboxLimit{Rows: 20}, func(b *bench) { b.server.CreateFor(targetStream, "gone.>") },
 			func(b *bench) { b.server.CreateFor(targetStream, "out.>") }, []string{"stream not found"}},
 	} {
@@ -135,7 +135,7 @@ func TestOutboxFull(t *testing.T) {
 // emitted before the event that it halted before.
 func TestEmitsOfStopped(t *testing.T) {
 	inEmitBubble(t, func(t *testing.T, b *bench) {
-		b.outlet.Fault = func([]engine.Message) enginetest.Fault { return enginetest.Lost }
+		b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
 		b.append(5)
 		e := b.start(emitting("herald", herald))
 		e.await("trouble", func(s engine.Status) bool { return s.Position == 5 && s.Emits.Trouble != "" })
@@ -143,7 +143,7 @@ func TestEmitsOfStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.awaitState(engine.Paused)
-		b.outlet.Fault = nil
+		b.outlet.Break(nil)
 		time.Sleep(time.Minute) // of the bubble
 		if n := len(b.emitted()); n > 0 {
 			t.Errorf("%d are published of what is paused", n)
@@ -230,14 +230,14 @@ func TestPromoteDrains(t *testing.T) {
 		e.drained(5)
 		e.declare(emitting("second", herald, byHand))
 		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live && s.Candidate.Position == 5 })
-		b.outlet.Fault = func([]engine.Message) enginetest.Fault { return enginetest.Lost }
+		b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
 		b.append(1)
 		e.await("trouble", func(s engine.Status) bool { return s.Emits.Trouble != "" })
 		_, err := e.Promote(t.Context(), "p")
 		if !errors.Is(err, engine.ErrUnpublished) || !strings.Contains(err.Error(), "2 events") {
 			t.Errorf("promote: %v", err)
 		}
-		b.outlet.Fault = nil
+		b.outlet.Break(nil)
 		e.drained(6)
 		if _, err := e.Promote(t.Context(), "p"); err != nil {
 			t.Error(err)
@@ -256,10 +256,10 @@ func TestPromoteAwaitsPublishing(t *testing.T) {
 		e.drained(5)
 		e.declare(emitting("second", herald, byHand))
 		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live && s.Candidate.Position == 5 })
-		b.outlet.Fault = func([]engine.Message) enginetest.Fault {
+		b.outlet.Break(func([]engine.Message) enginetest.Fault {
 			time.Sleep(2 * time.Second) // of the bubble
 			return enginetest.NoFault
-		}
+		})
 		b.append(1)
 		time.Sleep(100 * time.Millisecond)
 		if n := e.status().Emits.Waiting; n != 2 {

@@ -33,7 +33,7 @@ func (w *simWorld) openOutlet() {
 	w.server.CreateFor(targetStream, "out.>")
 	w.outlet = enginetest.NewOutlet(w.server)
 	w.outlet.Window = []time.Duration{0, 2 * time.Minute}[w.dice.of("window").IntN(2)]
-	w.outlet.Fault = func(group []engine.Message) enginetest.Fault {
+	w.outlet.Break(func(group []engine.Message) enginetest.Fault {
 		p := w.sky.Load().outlet
 		if !w.dice.hit("outlet", p) {
 			return enginetest.NoFault
@@ -41,7 +41,7 @@ func (w *simWorld) openOutlet() {
 		fault := []enginetest.Fault{enginetest.Lost, enginetest.AckLost, enginetest.Torn, enginetest.Refused}[int(w.dice.roll("what fault")*4)]
 		w.seen.saw("publishing %s and %d more: fault %d", group[0].ID, len(group)-1, fault)
 		return fault
-	}
+	})
 }
 
 // emitCount is how many events the guest emits for one.

@@ -18,13 +18,11 @@ type Outlet struct {
 	Window time.Duration
 	// Max is what MaxBytes returns.
 	Max int
-	// Fault, when not nil, is asked before each group of messages is stored, and says what
-	// becomes of it.
-	Fault func(group []engine.Message) Fault
 
 	server *Server
 	mu     sync.Mutex // guards what follows
 	seen   map[string]stored
+	fault  func(group []engine.Message) Fault // see Break
 }
 
 // stored is where, and when, a message was stored.
@@ -51,6 +49,14 @@ func NewOutlet(s *Server) *Outlet {
 	return &Outlet{server: s, Window: 2 * time.Minute, Max: 1 << 20, seen: map[string]stored{}}
 }
 
+// Break has fn asked before each group of messages is stored: it says what becomes of it.
+// Nil mends the outlet.
+func (o *Outlet) Break(fn func(group []engine.Message) Fault) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fault = fn
+}
+
 // MaxBytes implements engine.Outlet.
 func (o *Outlet) MaxBytes() int { return o.Max }
 
@@ -73,7 +79,7 @@ func (st *stream) takes(subject string) bool {
 	return slices.ContainsFunc(st.info.Subjects, func(f string) bool { return engine.MatchSubject(f, []byte(subject)) })
 }
 
-// Publish implements engine.Outlet. Groups are stored all or none, unless Fault says Torn.
+// Publish implements engine.Outlet. Groups are stored all or none, unless what Break was given says Torn.
 func (o *Outlet) Publish(_ context.Context, name string, messages []engine.Message) (n int, last uint64, err error) {
 	for n < len(messages) {
 		end := n + 1
@@ -90,9 +96,12 @@ func (o *Outlet) Publish(_ context.Context, name string, messages []engine.Messa
 }
 
 func (o *Outlet) publish(name string, group []engine.Message) (last uint64, err error) {
+	o.mu.Lock()
+	becomes := o.fault
+	o.mu.Unlock()
 	fault := NoFault
-	if o.Fault != nil {
-		fault = o.Fault(group)
+	if becomes != nil {
+		fault = becomes(group)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

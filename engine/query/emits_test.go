@@ -26,12 +26,12 @@ func TestEmits(t *testing.T) {
 	}
 	r := newRigOf(t, "", emits("first"), "a", "1", "b", "2")
 	var down atomic.Bool
-	r.outlet.Fault = func([]engine.Message) enginetest.Fault {
+	r.outlet.Break(func([]engine.Message) enginetest.Fault {
 		if down.Load() {
 			return enginetest.Refused
 		}
 		return enginetest.NoFault
-	}
+	})
 	r.start()
 	waitUntil(t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.Emits.Published == 2 })
 	second := r.spec
