@@ -233,7 +233,8 @@ func TestDocumentedPermissions(t *testing.T) {
 	for _, section := range []string{"create", "append", "run", "service", "deploy", "mirror", "archive"} {
 		for _, args := range operations[section](n) {
 			out, code := n.do("Serving on ", args...)
-			if code != exitDone || strings.Contains(out, "ermissions") {
+			said := strings.ReplaceAll(out, t.Name(), "") // folders are named after the test
+			if code != exitDone || strings.Contains(said, "ermissions") {
 				t.Errorf("engine %s: exit %d\n%s", strings.Join(args, " "), code, out)
 			}
 			if n.asked != nil {
