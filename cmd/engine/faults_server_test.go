@@ -30,10 +30,18 @@ func logServer(t *testing.T) (h *home, server *natstest.Server, publish func(n i
 	h = newHome(t, "log.>", projection("count", "count.wasm"))
 	h.undeclareStream()
 	h.configure("", fmt.Sprintf("[nats]\nurl = %q", server.URL()))
+	published := 0
 	return h, server, func(n int) {
 		t.Helper()
 		for i := range n {
-			if _, err := js.Publish(t.Context(), fmt.Sprint("log.", i%3), nil); err != nil {
+			published++
+			var err error
+			for range 6 { // a server that has just started again may not answer
+				if _, err = js.Publish(t.Context(), fmt.Sprint("log.", i%3), nil, jetstream.WithMsgID(fmt.Sprint(published))); err == nil {
+					break
+				}
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
