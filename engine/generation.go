@@ -25,6 +25,8 @@ type generation struct {
 
 	closing bool // it is being closed
 
+	changing bool // its code is being exchanged, and it does not run: it is not started
+
 	answers *answers // instances that answer queries; nil: there are none
 }
 
@@ -122,7 +124,7 @@ func (e *Engine) respec(ctx context.Context, projection string, g *GenerationRec
 // projection's. One that runs already goes on.
 func (p *projection) startLocked(g *generation) {
 	p.startRelayLocked(g)
-	if p.leased == nil || p.withdrawn || g.failed != nil || g.spec == nil || g.stop != nil {
+	if p.leased == nil || p.withdrawn || g.failed != nil || g.spec == nil || g.stop != nil || g.changing {
 		return
 	}
 	if g.runner.State() == Stopped {

@@ -48,14 +48,19 @@ func (e *Engine) Rebuild(ctx context.Context, name string) error {
 func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	p.mu.Lock()
 	g, runs := p.live, p.live.stop != nil
+	g.changing = !runs
 	p.mu.Unlock()
 	from := g.runner.Published().Schema
 	var err error
 	if runs {
 		err = g.runner.swap(ctx, spec)
-	} else if err = g.runner.tryOut(ctx, spec); err == nil {
+	} else {
+		err = g.runner.tryOut(ctx, spec)
 		p.mu.Lock()
-		p.useLocked(g, spec)
+		if g.changing = false; err == nil {
+			p.useLocked(g, spec)
+		}
+		p.startLocked(g) // the node may have got the projection meanwhile
 		p.mu.Unlock()
 	}
 	if err != nil {

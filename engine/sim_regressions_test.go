@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gnomon/engine"
@@ -241,5 +243,47 @@ func TestRebuildBeginsWhereItBegan(t *testing.T) {
 				t.Errorf("%s as of %d: the ledger has %q, %v, want %q", c.name, c.at.Sequence, value, err, c.want)
 			}
 		}
+	})
+}
+
+// A node that gets a projection while its code is exchanged begins to run it after that: two
+// sessions would write one keyspace.
+func TestLeaseComesDuringSwap(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		leases := &turnstile{free: make(chan chan struct{})}
+		b.leaser = leases
+		b.append(20)
+		e := b.start(spec(ledgerModule, swaps(1)))
+		lost := make(chan struct{})
+		leases.free <- lost
+		e.awaitLive(20)
+		close(lost)
+		time.Sleep(time.Minute) // of the bubble
+		second := ledgerModuleAs("second")
+		gate := make(chan struct{})
+		var open atomic.Int32
+		second.Open = func([]byte) {
+			if open.Add(1) == 1 {
+				<-gate
+			}
+		}
+		declared := make(chan error, 1)
+		go func() {
+			_, err := e.Declare(t.Context(), spec(second, swaps(1)))
+			declared <- err
+		}()
+		synctest.Wait() // its instance is being made
+		leases.free <- make(chan struct{})
+		b.append(5)
+		time.Sleep(time.Minute) // of the bubble
+		if p := e.status().Position; p != 20 {
+			t.Errorf("it ran up to %d while its code was exchanged", p)
+		}
+		close(gate)
+		if err := <-declared; err != nil {
+			t.Fatal(err)
+		}
+		e.awaitLive(25)
+		e.wantLedger(1, 25)
 	})
 }
