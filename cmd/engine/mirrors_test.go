@@ -76,19 +76,23 @@ func TestKilledWhileMirroring(t *testing.T) {
 	inStep(100)
 	rounds, sent := 4, 100
 	for range rounds {
-		ended := make(chan struct{})
+		stored := make(chan struct{})
 		go func() {
-			defer close(ended)
+			defer close(stored)
 			for {
 				if _, err := p.client.Import(context.Background(), "LOG", eventLines(sent, 20)); err != nil {
 					return
 				}
 				sent += 20
+				stored <- struct{}{}
 			}
 		}()
-		time.Sleep(rand.N(200 * time.Millisecond)) // the kill comes at any moment
+		for range 1 + rand.N(10) { // the kill comes amid the next one
+			<-stored
+		}
 		p.signal(syscall.SIGKILL)
-		<-ended
+		for range stored {
+		}
 		if _, err := p.wait(); !killedBy(err, syscall.SIGKILL) {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"gnomon/engine/broker"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -218,7 +219,7 @@ func TestServerAway(t *testing.T) {
 			t.Errorf("a request to nobody: %v", err)
 		}
 		s.Restart()
-		waitUntil(t, b.JetStream().Conn().IsConnected)
+		testutil.Until(t, b.JetStream().Conn().IsConnected)
 		if err := works(t, b); err != nil {
 			t.Error(err)
 		}
@@ -226,7 +227,7 @@ func TestServerAway(t *testing.T) {
 			t.Errorf("an error of a request that was answered: %v", err)
 		}
 		s.Stop()
-		waitUntil(t, func() bool { return !b.JetStream().Conn().IsConnected() })
+		testutil.Until(t, func() bool { return !b.JetStream().Conn().IsConnected() })
 	}
 }
 
@@ -242,9 +243,9 @@ func TestOutageIsToldOnce(t *testing.T) {
 	for outages := 1; outages <= 2; outages++ {
 		s.Stop()
 		before := tries.Load()
-		waitUntil(t, func() bool { return tries.Load() > before+2 }) // and as often the server, in turns
+		testutil.Until(t, func() bool { return tries.Load() > before+2 }) // and as often the server, in turns
 		s.Restart()
-		waitUntil(t, func() bool { return strings.Count(log.String(), "NATS connection is back") == outages })
+		testutil.Until(t, func() bool { return strings.Count(log.String(), "NATS connection is back") == outages })
 		text := log.String()
 		if n := strings.Count(text, "NATS cannot be reached, trying on"); n != outages || strings.Contains(text, `msg=""`) {
 			t.Errorf("%d outages, told of %d: %s", outages, n, text)

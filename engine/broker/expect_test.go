@@ -14,6 +14,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -181,7 +182,7 @@ func TestExpectationsAfterTheWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		_, duplicate, err := b.Publish(t.Context(), plain)
 		return err == nil && !duplicate
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gnomon/engine/broker"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/certtest"
 	"gnomon/internal/testutil/natstest"
 )
@@ -37,10 +38,10 @@ func TestCredentialsReplaced(t *testing.T) {
 		trusted = next
 		between()
 		s.Restart()
-		waitUntil(t, func() bool { return !conn.IsConnected() })
-		waitUntil(t, func() bool { return explained(b) })
+		testutil.Until(t, func() bool { return !conn.IsConnected() })
+		testutil.Until(t, func() bool { return explained(b) })
 		must(0, os.WriteFile(file, must(os.ReadFile(next.credentials(t))), 0o600))
-		waitUntil(t, conn.IsConnected)
+		testutil.Until(t, conn.IsConnected)
 		if err := b.Explain(context.DeadlineExceeded); errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: when the connection is back: %v", name, err)
 		}

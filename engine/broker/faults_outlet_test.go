@@ -12,6 +12,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -60,12 +61,12 @@ func TestOutletLeaderChanges(t *testing.T) {
 			c := natstest.StartCluster(t)
 			c.Create(jetstream.StreamConfig{Name: "T", Subjects: []string{"e.>"}, AllowAtomicPublish: allowed})
 			b := open(t, broker.Config{URL: c.URL()})
-			waitUntil(t, func() bool { return works(t, b) == nil })
+			testutil.Until(t, func() bool { return works(t, b) == nil })
 			m := emits(slices.Repeat([]int{1, 3, 2, 5}, 120)...)
 			r, done := &relay{outlet: b.Outlet()}, make(chan error, 1)
 			go func() { done <- r.publish(t.Context(), m, 20) }()
 			for n := range changes {
-				waitUntil(t, func() bool { return r.stored.Load() >= int64(n*len(m)/(changes+2)) })
+				testutil.Until(t, func() bool { return r.stored.Load() >= int64(n*len(m)/(changes+2)) })
 				if n == changes/2 {
 					c.RestartOther("T")
 				} else {

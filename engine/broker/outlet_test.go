@@ -16,6 +16,7 @@ import (
 	"gnomon/engine/broker"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/ingest"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -376,13 +377,13 @@ func TestOutletServerAway(t *testing.T) {
 	}
 	r.server.Stop()
 	for name, call := range calls {
-		waitUntil(t, func() bool { return errors.Is(call(), engine.ErrSourceDown) })
+		testutil.Until(t, func() bool { return errors.Is(call(), engine.ErrSourceDown) })
 		if err := call(); !errors.Is(err, engine.ErrSourceDown) || errors.Is(err, engine.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	r.server.Restart()
-	waitUntil(t, func() bool { return publish() == nil })
+	testutil.Until(t, func() bool { return publish() == nil })
 	for name, call := range calls {
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -1,43 +1,24 @@
 package broker_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine/broker"
+	"gnomon/internal/testutil"
 )
 
 // patience is how long a test waits for what has to come.
 const patience = 30 * time.Second
 
-// logged is a log that a test can read.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // try opens a broker, which is closed when the test ends, and keeps its log.
-func try(t *testing.T, c broker.Config) (*broker.Broker, *logged, error) {
+func try(t *testing.T, c broker.Config) (*broker.Broker, *testutil.Log, error) {
 	t.Helper()
-	log := &logged{}
+	log := &testutil.Log{}
 	c.Log = slog.New(slog.NewTextHandler(log, nil))
 	b, err := broker.Open(t.Context(), c)
 	if err == nil {
@@ -69,20 +50,6 @@ func works(t *testing.T, b *broker.Broker) error {
 	defer cancel()
 	_, err := b.JetStream().AccountInfo(ctx)
 	return err
-}
-
-// waitUntil waits for a condition.
-func waitUntil(t *testing.T, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatal("what the test waits for does not come")
-		}
-	}
 }
 
 // create makes a stream.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gnomon/internal/testutil"
 )
 
 // A mirror is read with the numbers of its origin, and with the gaps where events were
@@ -77,7 +79,7 @@ func TestSourcedStream(t *testing.T) {
 // awaitLast waits until a stream ends at a sequence.
 func awaitLast(t *testing.T, s jetstream.Stream, sequence uint64) {
 	t.Helper()
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		info, err := s.Info(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -60,14 +61,14 @@ func TestOlderCopyRestored(t *testing.T) {
 func (r *rig) stopServer() {
 	r.t.Helper()
 	r.server.Stop()
-	waitUntil(r.t, func() bool { return !r.js.Conn().IsConnected() })
+	testutil.Until(r.t, func() bool { return !r.js.Conn().IsConnected() })
 }
 
 // startServer starts it again, and waits until S answers.
 func (r *rig) startServer() {
 	r.t.Helper()
 	r.server.Restart()
-	waitUntil(r.t, func() bool {
+	testutil.Until(r.t, func() bool {
 		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
 		defer cancel()
 		_, err := r.js.Stream(ctx, "S")

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -60,7 +61,7 @@ func TestEventThatLooksLikeAMarker(t *testing.T) {
 // those of its events.
 func sequencesThrough(t *testing.T, reader engine.Reader, through uint64) (all []uint64) {
 	t.Helper()
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		b, err := reader.Take()
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +89,7 @@ func sequencesThrough(t *testing.T, reader engine.Reader, through uint64) (all [
 func (r *rig) awaitMarker(sequence uint64, subject string) {
 	r.t.Helper()
 	var m *jetstream.RawStreamMsg
-	waitUntil(r.t, func() bool {
+	testutil.Until(r.t, func() bool {
 		var err error
 		m, err = r.stream().GetMsg(r.t.Context(), sequence)
 		return err == nil

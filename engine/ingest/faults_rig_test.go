@@ -10,6 +10,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -81,7 +82,7 @@ func (p *projector) await(what string, ok func(engine.Status) bool) (s engine.St
 			p.t.Logf("the last status, when the test waited for %s: %+v", what, s)
 		}
 	})
-	waitUntil(p.t, func() bool {
+	testutil.Until(p.t, func() bool {
 		var err error
 		if s, err = p.engine.Status("p"); err != nil {
 			p.t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/internal/testutil"
 )
 
 // change replaces the configuration of S.
@@ -62,7 +63,7 @@ func TestPublishedTwice(t *testing.T) {
 	if !publish() {
 		t.Fatal("the server has no window for duplicates")
 	}
-	waitUntil(t, func() bool { return !publish() })
+	testutil.Until(t, func() bool { return !publish() })
 	events := read(t, r.open(1, anyLimit), 2)
 	if string(events[0].Data) != "a" || string(events[1].Data) != "a" || events[1].Sequence != 2 {
 		t.Errorf("%+v", events)

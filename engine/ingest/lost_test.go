@@ -10,6 +10,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/ingest"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -94,7 +95,7 @@ func TestServerStopped(t *testing.T) {
 	if rest := lost(t, reader); len(rest) != 0 {
 		t.Errorf("%d more events came", len(rest))
 	}
-	waitUntil(t, func() bool { return !r.js.Conn().IsConnected() })
+	testutil.Until(t, func() bool { return !r.js.Conn().IsConnected() })
 	r.source = ingest.New(r.js, func(err error) error { return errors.Join(err, nats.ErrDisconnected) })
 	ctx, cancel := context.WithTimeout(t.Context(), patience/100) // requests wait for the server
 	defer cancel()
@@ -109,7 +110,7 @@ func TestServerStopped(t *testing.T) {
 		}
 	}
 	r.server.Restart()
-	waitUntil(t, r.js.Conn().IsConnected)
+	testutil.Until(t, r.js.Conn().IsConnected)
 	r.fill(4, 4)
 	checkNumbers(t, read(t, r.open(4, anyLimit), 1), 4)
 }

@@ -1,12 +1,10 @@
 package ingest_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/ingest"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -151,7 +150,7 @@ func TestStatusOfStream(t *testing.T) {
 				t.Errorf("the status is %+v, want of it %+v", got, tt.want)
 			}
 			if tt.want.Warning != "" {
-				waitUntil(t, func() bool { return strings.Contains(log.String(), tt.want.Warning) })
+				testutil.Until(t, func() bool { return strings.Contains(log.String(), tt.want.Warning) })
 			}
 		})
 	}
@@ -159,9 +158,9 @@ func TestStatusOfStream(t *testing.T) {
 
 // statusOf is the status of a projection of a stream that lacks an event, when it is live
 // and knows of that, and what is logged.
-func statusOf(t *testing.T, source *ingest.Source, stream, subject string) (s engine.Status, log *logged) {
+func statusOf(t *testing.T, source *ingest.Source, stream, subject string) (s engine.Status, log *testutil.Log) {
 	t.Helper()
-	log = new(logged)
+	log = new(testutil.Log)
 	e := engine.New(engine.Options{Source: source, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: slog.New(slog.NewTextHandler(log, nil))})
 	_, err := e.Declare(t.Context(), engine.Spec{
 		Name: "p", Module: enginetest.FuncModule("none", func(abi.Record, engine.State) error { return nil }), Stream: stream, Subjects: []string{subject},
@@ -176,29 +175,11 @@ func statusOf(t *testing.T, source *ingest.Source, stream, subject string) (s en
 			t.Error(err)
 		}
 	})
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		if s, err = e.Status("p"); err != nil {
 			t.Fatal(err)
 		}
 		return s.State == engine.Live && s.StreamAbsent == 1
 	})
 	return s, log
-}
-
-// logged is a log that a test can read.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

@@ -13,6 +13,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/ingest"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -166,7 +167,7 @@ func TestBatchLimits(t *testing.T) {
 			}
 			reader := r.open(1, tt.limit)
 			size := (&abi.Record{Subject: []byte("s.n"), Data: tt.msg.Data, Headers: headers("H", tt.msg.Header.Get("H"))}).Size()
-			waitUntil(t, func() bool { return ingest.Full(reader, size) })
+			testutil.Until(t, func() bool { return ingest.Full(reader, size) })
 			largest := 0
 			for seen := 0; seen < events; {
 				b, err := take(t, reader)

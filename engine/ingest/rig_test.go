@@ -109,20 +109,6 @@ func take(t *testing.T, reader engine.Reader) (*engine.Batch, error) {
 	}
 }
 
-// waitUntil waits for a condition.
-func waitUntil(t *testing.T, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatal("what the test waits for does not come")
-		}
-	}
-}
-
 // records are copies of a batch's events.
 func records(t *testing.T, b *engine.Batch) (all []abi.Record) {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gnomon/engine/query"
+	"gnomon/internal/testutil"
 )
 
 // bounded serves a rig on so many connections at most.
@@ -51,7 +52,7 @@ func TestConnectionsMakeRoom(t *testing.T) {
 		if res := request(t, c, anyKey); res.StatusCode != 200 || res.Close {
 			t.Fatalf("%d, and the connection is to be closed: %v", res.StatusCode, res.Close)
 		}
-		waitUntil(t, r.query.AllWait) // which the server notes after it has answered
+		testutil.Until(t, r.query.AllWait) // which the server notes after it has answered
 	}
 	silent := dial(t, address)
 	first, second := dial(t, address), dial(t, address)
@@ -155,7 +156,7 @@ func (r *rig) hold() (release func()) {
 // awaitHeld waits until so many are held.
 func (r *rig) awaitHeld(n int) {
 	r.t.Helper()
-	waitUntil(r.t, func() bool { return int(r.held.Load()) == n })
+	testutil.Until(r.t, func() bool { return int(r.held.Load()) == n })
 }
 
 // However many requests are under way, there are never more than the bound and those to

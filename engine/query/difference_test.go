@@ -17,6 +17,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -167,8 +168,8 @@ func TestDiffForClientThatDoesNotRead(t *testing.T) {
 	r.query.Hurry(atOnce, never, never)
 	_, server := r.call("GET /v1/projections/p/diff?" + url.Values{"prefix": {"k"}}.Encode())
 	await(t, server.closed, "the end of the connection")
-	waitUntil(t, func() bool { return strings.Contains(r.log.String(), "comparison was cut off") })
-	waitUntil(t, func() bool { return r.engine.Close() == nil }) // which complains of what is held
+	testutil.Until(t, func() bool { return strings.Contains(r.log.String(), "comparison was cut off") })
+	testutil.Until(t, func() bool { return r.engine.Close() == nil }) // which complains of what is held
 }
 
 // damaged is an engine one of whose generations cannot be read to its end.

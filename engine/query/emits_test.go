@@ -9,6 +9,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -33,7 +34,7 @@ func TestEmits(t *testing.T) {
 		return enginetest.NoFault
 	})
 	r.start()
-	waitUntil(t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.Emits.Published == 2 })
+	testutil.Until(t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.Emits.Published == 2 })
 	second := r.spec
 	emits("second")(&second)
 	if _, err := r.engine.Declare(t.Context(), second); err != nil {

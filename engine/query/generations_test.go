@@ -14,6 +14,7 @@ import (
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -45,7 +46,7 @@ func (r *rig) caughtUp() *rig {
 // await waits for a status with a candidate.
 func (r *rig) await(condition func(engine.Status) bool) (s engine.Status) {
 	r.t.Helper()
-	waitUntil(r.t, func() bool {
+	testutil.Until(r.t, func() bool {
 		var err error
 		if s, err = r.engine.Status("p"); err != nil {
 			r.t.Fatal(err)

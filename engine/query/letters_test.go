@@ -14,6 +14,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -227,7 +228,7 @@ func TestLetterOrdersOfStopped(t *testing.T) {
 	if err := r.engine.AwaitEnd(t.Context()); !errors.As(err, &stopped) || stopped.State != engine.Halted || !strings.HasSuffix(stopped.Hint, "pass over it with: engine dead-letters skip p 1") {
 		t.Fatalf("the poison does not halt it: %v", err)
 	}
-	waitUntil(t, func() bool { // which it notes after the state
+	testutil.Until(t, func() bool { // which it notes after the state
 		s, err := r.engine.Status("p")
 		return err == nil && s.Failing == 1
 	})

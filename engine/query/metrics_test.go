@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"gnomon/internal/testutil"
 )
 
 // Metrics have the names, units and help that Prometheus asks for, and the values
@@ -14,7 +16,7 @@ func TestMetrics(t *testing.T) {
 	r.nats.Delete("S", 2)
 	r.start()
 	var text string
-	waitUntil(t, func() bool { // the stream is asked about once a second
+	testutil.Until(t, func() bool { // the stream is asked about once a second
 		text = r.ask("GET", "/metrics", "").body
 		return strings.Contains(text, `stream_absent_sequences{projection="p",stream="S"} 1`)
 	})

@@ -19,6 +19,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query"
+	"gnomon/internal/testutil"
 )
 
 // describedRig is a rig that has all that a server can have.
@@ -299,7 +300,7 @@ func (r *rig) before(what string) {
 		if err := r.engine.Resume("p"); err != nil {
 			r.t.Fatal(err)
 		}
-		waitUntil(r.t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.State == engine.Diverged })
+		testutil.Until(r.t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.State == engine.Diverged })
 	case "withdrawn":
 		if err := r.engine.Withdraw(r.t.Context(), "p", "it is not declared"); err != nil {
 			r.t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"gnomon/engine/query"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 )
 
 // reads are the requests that read a state.
@@ -65,7 +66,7 @@ func TestEveryAnswerSaysWhatItReflects(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.nats.Append("S", "a", []byte("3"))
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		s, err := r.engine.Status("p")
 		return err == nil && s.State == engine.Paused && s.Behind == 1
 	})
@@ -96,7 +97,7 @@ func TestReadYourWrites(t *testing.T) {
 					answered <- r.ask("GET", withMoment(read.path, fmt.Sprint("min_seq=", next, "&wait=1m")), "", "Accept", read.accept)
 				}()
 				if n%2 == 0 { // so that the read is before the write as often as after it
-					waitUntil(t, func() bool { return r.query.Waiting() == 1 })
+					testutil.Until(t, func() bool { return r.query.Waiting() == 1 })
 				}
 				r.nats.Append("S", "a", fmt.Appendf(nil, "%q", value))
 				a := await(t, answered, "the answer")
@@ -141,7 +142,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	for range 2 {
 		go func() { answered <- r.ask("GET", path, "") }()
 	}
-	waitUntil(t, func() bool { return r.query.Waiting() == 2 })
+	testutil.Until(t, func() bool { return r.query.Waiting() == 2 })
 	if p := r.ask("GET", path, "").problem(t); p.Status != 503 || p.Code != wire.CodeBusy || p.Reflected == nil || p.AsOfSeq != 1 {
 		t.Errorf("%+v", p)
 	}
@@ -157,7 +158,7 @@ func TestWaitingIsBounded(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	waitUntil(t, func() bool { return r.query.Waiting() == 0 })
+	testutil.Until(t, func() bool { return r.query.Waiting() == 0 })
 }
 
 // A tag is that of a state: it stays while nothing is committed, whatever is asked of it,
@@ -185,7 +186,7 @@ func TestTags(t *testing.T) {
 	if err := r.engine.Pause("p"); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.State == engine.Paused })
+	testutil.Until(t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.State == engine.Paused })
 	if a := r.ask("GET", path, "", "If-None-Match", tag); a.StatusCode != http.StatusNotModified || a.Header.Get("Gnomon-Freshness") != "stale" {
 		t.Errorf("%s, %v", a, a.Header)
 	}

@@ -22,6 +22,7 @@ import (
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -36,7 +37,7 @@ type rig struct {
 	appender *appender
 	query    *query.Server
 	server   *httptest.Server
-	log      *logged
+	log      *testutil.Log
 	token    string
 	held     atomic.Int64 // requests that hold saw
 
@@ -73,7 +74,7 @@ func newRigWith(t *testing.T, o query.Options, rows ...string) *rig {
 
 func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(logged), openapi: describe(t)}
+	r := &rig{t: t, nats: new(enginetest.Server), appender: new(appender), log: new(testutil.Log), openapi: describe(t)}
 	r.nats.Create("S")
 	r.nats.CreateFor("T", "out.>")
 	r.outlet = enginetest.NewOutlet(r.nats)
@@ -128,24 +129,6 @@ func tokens(t *testing.T, grants map[string]access.Grant) *access.Tokens {
 		t.Fatal(err)
 	}
 	return opened
-}
-
-// logged is a log that a test can read.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // start runs the engine and waits until everything is applied.

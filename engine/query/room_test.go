@@ -15,6 +15,7 @@ import (
 
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 )
 
 // stuck sends a request and takes nothing of the answer but its head, which is returned
@@ -78,7 +79,7 @@ func TestPagesThatNobodyTakes(t *testing.T) {
 	for _, c := range clients {
 		_ = c.Close()
 	}
-	waitUntil(t, func() bool { return r.ask("GET", "/v1/projections/p/state", "").StatusCode == 200 })
+	testutil.Until(t, func() bool { return r.ask("GET", "/v1/projections/p/state", "").StatusCode == 200 })
 }
 
 // Streams of rows are bounded; one that goes on for too long is cut off, which its client
@@ -96,7 +97,7 @@ func TestStreamsOfRowsAreBounded(t *testing.T) {
 		t.Errorf("the third: %+v", p)
 	}
 	_ = first.Close()
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		return r.ask("HEAD", "/v1/projections/p/state", "", "Accept", "application/x-ndjson").StatusCode == 200
 	})
 	r.query.LetTake(time.Second, 0)
@@ -104,7 +105,7 @@ func TestStreamsOfRowsAreBounded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("one without time: %v", err)
 	}
-	waitUntil(t, func() bool { return strings.Contains(r.log.String(), "go on after its last row") })
+	testutil.Until(t, func() bool { return strings.Contains(r.log.String(), "go on after its last row") })
 }
 
 // A page for which there is no more time ends where it is, with at least one row, and says

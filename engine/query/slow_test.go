@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gnomon/internal/testutil"
 )
 
 const (
@@ -109,20 +111,6 @@ func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 	return v
 }
 
-// waitUntil waits for a condition.
-func waitUntil(t *testing.T, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatal("what the test waits for does not come")
-		}
-	}
-}
-
 // large are rows of nearly a megabyte each.
 func large(n int) (rows []string) {
 	for i := range n {
@@ -148,7 +136,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			r.query.Hurry(atOnce, never, never)
 			_, server := r.call(tt.request, "Accept: "+tt.accept)
 			await(t, server.closed, "the end of the connection")
-			waitUntil(t, func() bool { return r.engine.Close() == nil }) // which complains of what is held
+			testutil.Until(t, func() bool { return r.engine.Close() == nil }) // which complains of what is held
 		})
 	}
 }
@@ -161,7 +149,7 @@ func TestAnswerHoldsNothing(t *testing.T) {
 			r := newRig(t, "", large(3)...).start()
 			r.query.Hurry(never, atOnce, never)
 			_, server := r.call(tt.request, "Accept: "+tt.accept)
-			waitUntil(t, func() bool { return server.deadlines.Load() > 0 })
+			testutil.Until(t, func() bool { return server.deadlines.Load() > 0 })
 			if err := r.engine.Close(); (err != nil) != tt.held {
 				t.Errorf("while the answer is on its way: %v", err)
 			}
@@ -198,7 +186,7 @@ func TestCloseWaits(t *testing.T) {
 		r := newRig(t, "", large(3)...).start()
 		r.query.Hurry(never, atOnce, never)
 		_, server := r.call("GET /v1/projections/p/state", "Accept: application/x-ndjson")
-		waitUntil(t, func() bool { return server.deadlines.Load() > 0 })
+		testutil.Until(t, func() bool { return server.deadlines.Load() > 0 })
 		_ = r.query.Close()
 		if err := r.engine.Close(); err != nil {
 			t.Errorf("a request goes on: %v", err)

@@ -17,13 +17,14 @@ import (
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/certtest"
 )
 
 // secure serves a rig under TLS.
 func secure(t *testing.T, files access.Certificates) (r *rig, address string) {
 	t.Helper()
-	log := new(logged)
+	log := new(testutil.Log)
 	config, err := access.ServerTLS(files, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +178,7 @@ func TestCertificatesReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	replace(files.Cert, []byte("junk"))
-	waitUntil(t, func() bool {
+	testutil.Until(t, func() bool {
 		return get(t, "https://"+address, mine) != nil || strings.Contains(r.log.String(), "cannot be read anew")
 	})
 	if err := get(t, "https://"+address, mine); err != nil {
@@ -187,13 +188,13 @@ func TestCertificatesReplaced(t *testing.T) {
 	replace(files.Cert, cert)
 	replace(files.Key, key)
 	theirs := client.TLS{CA: next.File(t), Cert: mine.Cert, Key: mine.Key}
-	waitUntil(t, func() bool { return get(t, "https://"+address, theirs) == nil })
+	testutil.Until(t, func() bool { return get(t, "https://"+address, theirs) == nil })
 	authority, err := os.ReadFile(next.File(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	replace(files.ClientCA, authority)
-	waitUntil(t, func() bool { return get(t, "https://"+address, theirs) != nil })
+	testutil.Until(t, func() bool { return get(t, "https://"+address, theirs) != nil })
 	theirs.Cert, theirs.Key = next.Files(t, "client")
 	if err := get(t, "https://"+address, theirs); err != nil {
 		t.Errorf("with a certificate of the new authority: %v", err)
@@ -302,7 +303,7 @@ func TestSlowStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	waitUntil(t, func() bool { return strings.Contains(r.log.String(), "stream of rows was cut off") })
+	testutil.Until(t, func() bool { return strings.Contains(r.log.String(), "stream of rows was cut off") })
 }
 
 func readAll(t *testing.T, res *http.Response) string {

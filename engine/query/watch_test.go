@@ -21,6 +21,7 @@ import (
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 )
 
 // stream is an answer that goes on.
@@ -101,7 +102,7 @@ func TestWatchEvents(t *testing.T) {
 	s.want("event: change\ndata: {\"event\":\"change\",\"seq\":4,\"key\":\"a/2\",\"value_b64\":\"/g==\"}\n")
 	s.stop()
 
-	waitUntil(t, func() bool { return r.query.Watches() == 0 })
+	testutil.Until(t, func() bool { return r.query.Watches() == 0 })
 	r.nats.Append("S", "a/3", []byte("3"))
 	s = r.open("/v1/projections/p/watch?prefix=a/&from=1", "Last-Event-ID", id) // the header says more
 	s.want("retry: 2000\n", "event: state\ndata: {\"event\":\"state\",\"state\":\"live\"}\n")
@@ -187,7 +188,7 @@ func TestWatchRefused(t *testing.T) {
 		t.Errorf("the second: %+v", p)
 	}
 	first.stop()
-	waitUntil(t, func() bool { return r.query.Watches() == 0 })
+	testutil.Until(t, func() bool { return r.query.Watches() == 0 })
 	r.open("/v1/projections/p/watch").block()
 }
 
@@ -252,7 +253,7 @@ func TestWatcherThatDoesNotRead(t *testing.T) {
 	r.query.Hurry(atOnce, never, never)
 	_, server := r.call("GET /v1/projections/p/watch")
 	await(t, server.closed, "the end of the connection")
-	waitUntil(t, func() bool { return r.query.Watches() == 0 })
+	testutil.Until(t, func() bool { return r.query.Watches() == 0 })
 }
 
 // However many watch, and however many of them do not read, the others get every change
@@ -302,13 +303,13 @@ func TestManyWatchers(t *testing.T) {
 			return true
 		}
 	}
-	waitUntil(t, everybody(1))
-	waitUntil(t, func() bool { return r.query.Watches() == all })
+	testutil.Until(t, everybody(1))
+	testutil.Until(t, func() bool { return r.query.Watches() == all })
 	before := heap()
 	for i := range uint64(commits) {
 		r.nats.Append("S", "k0", fmt.Appendf(nil, `"%s"`, strings.Repeat("y", size)))
 		r.nats.Append("S", "r", []byte("1"))
-		waitUntil(t, everybody(2*i+3))
+		testutil.Until(t, everybody(2*i+3))
 	}
 	// A watcher that does not read holds its buffers and one row, not what it has not read; the
 	// store of this test keeps every version.

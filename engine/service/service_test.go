@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"gnomon/engine/query/wire"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -148,13 +149,15 @@ func TestAnnounced(t *testing.T) {
 // it has begun it answers.
 func TestManyNodes(t *testing.T) {
 	r := newRig(t, letters(), "a", "1")
+	const each = 200
 	var other atomic.Int32
+	leaves := make(chan struct{})
 	second := r.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		other.Add(1)
-		time.Sleep(time.Millisecond) // so that some are under way when it leaves
+		if other.Add(1) > each { // it is under way when the node leaves
+			<-leaves
+		}
 		fmt.Fprint(w, "{}")
 	}), r.nats.Connect(t))
-	const each = 200
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -165,14 +168,18 @@ func TestManyNodes(t *testing.T) {
 			}
 		})
 	}
-	for other.Load() < each {
-		time.Sleep(time.Millisecond)
-	}
-	second.Close()
-	left := other.Load()
+	testutil.Until(t, func() bool { return other.Load() > each })
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		second.Close()
+	}()
+	close(leaves)
+	<-left
+	before := other.Load()
 	all.Wait()
-	if got := other.Load(); got != left || left == 4*each {
-		t.Errorf("the node that left answered %d requests, %d of them after it had left", got, got-left)
+	if got := other.Load(); got != before || before == 4*each {
+		t.Errorf("the node that left answered %d requests, %d of them after it had left", got, got-before)
 	}
 	replies := 0
 	inbox := nats.NewInbox()
@@ -222,9 +229,7 @@ func TestSlowRequests(t *testing.T) {
 	for range 100 {
 		r.wantBody(r.ask("gnomon.v1.get.p", `{"key":"a"}`), "{}")
 	}
-	for waiting.Load() < many {
-		time.Sleep(time.Millisecond)
-	}
+	testutil.Until(t, func() bool { return waiting.Load() >= many })
 	for _, slow := range []string{"min_seq", "at"} {
 		r.wantProblem(r.ask("gnomon.v1.get.p", `{"key":"a","`+slow+`":9}`), wire.CodeBusy, "1024 requests wait")
 	}

@@ -24,6 +24,7 @@ import (
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/service"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -119,16 +120,6 @@ func (r *rig) state() (all map[string]json.RawMessage, seq uint64) {
 		r.t.Fatal(err)
 	}
 	return all, reading.Checkpoint.Position.Sequence
-}
-
-// until waits for a condition.
-func (r *rig) until(ok func() bool) {
-	r.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			r.t.Fatal("it does not come to be")
-		}
-	}
 }
 
 func same(a, b map[string]json.RawMessage) bool {
@@ -230,7 +221,7 @@ func TestWatchOfASlowClient(t *testing.T) {
 	for i := range commits {
 		r.events.Append("S", "a", fmt.Append(nil, i))
 		r.awaitEnd()
-		r.until(func() bool { n, _, err := w.sub.Pending(); return err != nil || n >= min(2*i, service.Ahead) }) // it is told of each, at first
+		testutil.Until(r.t, func() bool { n, _, err := w.sub.Pending(); return err != nil || n >= min(2*i, service.Ahead) }) // it is told of each, at first
 	}
 	told, missed := 0, uint64(0)
 	for at := uint64(0); at < commits+1; {
@@ -436,7 +427,7 @@ func TestWatchOverServerRestarts(t *testing.T) {
 		}
 		r.nats.Restart()
 		want := 1 + uint64(round+1)*100
-		r.until(func() bool { return at.Load() == want })
+		testutil.Until(r.t, func() bool { return at.Load() == want })
 	}
 	stop()
 	why := <-ended
@@ -489,12 +480,12 @@ func TestWatchAcrossACluster(t *testing.T) {
 		w.n, w.pending = 1, m
 		return err == nil && m.Header.Get("Nats-Service-Error-Code") == ""
 	}
-	r.until(begun) // once the servers know the service
+	testutil.Until(r.t, begun) // once the servers know the service
 	w.until(engine.WatchPosition)
 	if err := w.sub.Unsubscribe(); err != nil {
 		t.Fatal(err)
 	}
-	r.until(begun)
+	testutil.Until(r.t, begun)
 	w.until(engine.WatchPosition)
 }
 

@@ -2,19 +2,14 @@ package access_test
 
 import (
 	"bytes"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"gnomon/engine/query/access"
+	"gnomon/internal/testutil"
 )
-
-// patience is how long a test waits for what has to come.
-const patience = 30 * time.Second
 
 // Tokens of these tests.
 const (
@@ -22,26 +17,6 @@ const (
 	two   = "token-two-of-these-tests"
 	three = "token-three-of-these-tests"
 )
-
-// logged is a log that a test can read.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logged) log() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // write puts a file in place of another one, as a rotation does.
 func write(t *testing.T, path, text string) {
@@ -55,27 +30,13 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// waitUntil waits for a condition.
-func waitUntil(t *testing.T, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatal("what the test waits for does not come")
-		}
-	}
-}
-
 // open opens one file of tokens for a role.
-func open(t *testing.T, g access.Grant, text string) (*access.Tokens, string, *logged) {
+func open(t *testing.T, g access.Grant, text string) (*access.Tokens, string, *testutil.Log) {
 	t.Helper()
 	g.File = filepath.Join(t.TempDir(), "tokens")
 	write(t, g.File, text)
-	log := new(logged)
-	tokens, err := access.OpenTokens([]access.Grant{g}, log.log())
+	log := new(testutil.Log)
+	tokens, err := access.OpenTokens([]access.Grant{g}, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +106,7 @@ func TestSeveralTokens(t *testing.T) {
 	readers, writers := filepath.Join(dir, "readers"), filepath.Join(dir, "writers")
 	write(t, readers, "# until May\n"+one+"\n\n  "+two+"  \r\n# the end")
 	write(t, writers, two+"\n"+three)
-	tokens, err := access.OpenTokens([]access.Grant{{File: readers, Role: access.Read}, {File: writers, Role: access.Append}}, new(logged).log())
+	tokens, err := access.OpenTokens([]access.Grant{{File: readers, Role: access.Read}, {File: writers, Role: access.Append}}, new(testutil.Log).Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +140,12 @@ func TestBadTokenFiles(t *testing.T) {
 		strings.Repeat(one+"\n", 1<<20/len(one)): "the limit is",
 	} {
 		write(t, path, text)
-		_, err := access.OpenTokens([]access.Grant{{File: path, Role: access.Read}}, new(logged).log())
+		_, err := access.OpenTokens([]access.Grant{{File: path, Role: access.Read}}, new(testutil.Log).Logger())
 		if err == nil || !strings.Contains(err.Error(), says) || text != many && !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), one) {
 			t.Errorf("%.40q: %v, want %s", text, err, says)
 		}
 	}
-	if _, err := access.OpenTokens([]access.Grant{{File: path + ".none", Role: access.Read}}, new(logged).log()); err == nil || !strings.Contains(err.Error(), path+".none") {
+	if _, err := access.OpenTokens([]access.Grant{{File: path + ".none", Role: access.Read}}, new(testutil.Log).Logger()); err == nil || !strings.Contains(err.Error(), path+".none") {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -197,25 +158,25 @@ func TestRotation(t *testing.T) {
 	tokens, path, log := open(t, access.Grant{Role: access.Read}, one)
 	is := func(token string) bool { _, ok := tokens.Rights(token); return ok }
 	write(t, path, one+"\n"+two)
-	waitUntil(t, func() bool { return is(two) })
+	testutil.Until(t, func() bool { return is(two) })
 	if !is(one) {
 		t.Error("the old token is refused while both are in the file")
 	}
 	write(t, path, two)
-	waitUntil(t, func() bool { return !is(one) })
+	testutil.Until(t, func() bool { return !is(one) })
 	for what, spoil := range map[string]func(){
 		"is empty": func() { write(t, path, "") },
 		"is gone":  func() { _ = os.Remove(path) },
 	} {
 		told := strings.Count(log.String(), "cannot be read anew")
 		spoil()
-		waitUntil(t, func() bool { is(two); return strings.Count(log.String(), "cannot be read anew") == told+1 })
+		testutil.Until(t, func() bool { is(two); return strings.Count(log.String(), "cannot be read anew") == told+1 })
 		if !is(two) || is(one) {
 			t.Errorf("the last good file does not hold while the file %s", what)
 		}
 	}
 	write(t, path, three)
-	waitUntil(t, func() bool { return is(three) && !is(two) })
+	testutil.Until(t, func() bool { return is(three) && !is(two) })
 	for _, secret := range []string{one, two, three} {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("a token is in the log: %s", log)
@@ -232,8 +193,8 @@ func TestOpenModes(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		log := new(logged)
-		if _, err := access.OpenTokens([]access.Grant{{File: path, Role: access.Read}}, log.log()); err != nil {
+		log := new(testutil.Log)
+		if _, err := access.OpenTokens([]access.Grant{{File: path, Role: access.Read}}, log.Logger()); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Contains(log.String(), "chmod 600 "+path); got != warns {

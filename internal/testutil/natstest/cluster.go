@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gnomon/internal/testutil"
 )
 
 // Cluster is three servers with JetStream. Its methods belong to the test's goroutine.
@@ -162,13 +164,5 @@ func (c *Cluster) RestartOther(stream string) {
 
 func (c *Cluster) until(condition func() bool) {
 	c.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			c.t.Fatal("natstest: the cluster does not come to what the test waits for")
-		}
-	}
+	testutil.Until(c.t, condition)
 }
