@@ -148,15 +148,11 @@ func (s *session) pump(ctx context.Context, reader Reader) error {
 				return err
 			}
 		}
-		var landed <-chan commitResult
-		if s.inFlight {
-			landed = s.committer.done
-		}
 		var err error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case r := <-landed:
+		case r := <-s.landing():
 			err = s.landed(r)
 		case <-reader.Ready():
 			err = s.take(ctx, reader, idle)

@@ -16,18 +16,49 @@ type generation struct {
 	failed   error // why it cannot be opened
 
 	// Guarded by the projection's mu.
-	spec *Spec              // nil when its module cannot be had any more: then it is read, and does not run
-	stop context.CancelFunc // of the goroutine that runs it; nil: none does
-	done chan struct{}      // closed when that has ended
-
-	stopRelay context.CancelFunc // of the goroutine that publishes what it emits; nil: none does
-	relayed   chan struct{}      // closed when that has ended
+	spec       *Spec // nil when its module cannot be had any more: then it is read, and does not run
+	running    *task // follows the stream; nil: it does not run
+	publishing *task // publishes what it emits; nil: nobody does
 
 	closing bool // it is being closed
 
 	changing bool // its code is being exchanged, and it does not run: it is not started
 
 	answers *answers // instances that answer queries; nil: there are none
+}
+
+// task is a goroutine that can be stopped.
+type task struct {
+	stop context.CancelFunc
+	done chan struct{} // closed when it has ended
+}
+
+// beginTaskLocked begins a task of a generation, which the end of the lease ends, too. The lock
+// is the projection's.
+func (p *projection) beginTaskLocked(stage string, run func(ctx context.Context)) *task {
+	ctx, stop := context.WithCancel(p.leased)
+	t := &task{stop, make(chan struct{})}
+	p.running.Go(func() {
+		defer close(t.done)
+		labelled(ctx, run, labelProjection, p.name, labelStage, stage)
+	})
+	return t
+}
+
+// endTask ends a task of a generation, and reports whether there was one.
+func (p *projection) endTask(of **task) bool {
+	p.mu.Lock()
+	t := *of
+	p.mu.Unlock()
+	if t == nil {
+		return false
+	}
+	t.stop()
+	<-t.done
+	p.mu.Lock()
+	*of = nil
+	p.mu.Unlock()
+	return true
 }
 
 // close closes the keyspace. The generation must not run, nor be read.
@@ -124,64 +155,29 @@ func (e *Engine) respec(ctx context.Context, projection string, g *GenerationRec
 // projection's. One that runs already goes on.
 func (p *projection) startLocked(g *generation) {
 	p.startRelayLocked(g)
-	if p.leased == nil || p.withdrawn || g.failed != nil || g.spec == nil || g.stop != nil || g.changing {
+	if p.leased == nil || p.withdrawn || g.failed != nil || g.spec == nil || g.running != nil || g.changing {
 		return
 	}
 	if g.runner.State() == Stopped {
 		g.runner.enter(Starting, "", "")
 	}
-	ctx, stop := context.WithCancel(p.leased)
-	done := make(chan struct{})
-	g.stop, g.done = stop, done
-	p.running.Go(func() {
-		defer close(done)
-		labelled(ctx, g.runner.Run, labelProjection, p.name, labelStage, stageApply)
-	})
+	g.running = p.beginTaskLocked(stageApply, g.runner.Run)
 }
 
 // startRelayLocked publishes what a generation emits, also when it does not run any more.
 func (p *projection) startRelayLocked(g *generation) {
-	if p.leased == nil || p.withdrawn || g.keyspace == nil || g.stopRelay != nil || p.engine.outlet == nil {
+	if p.leased == nil || p.withdrawn || g.keyspace == nil || g.publishing != nil || p.engine.outlet == nil {
 		return
 	}
-	ctx, stop := context.WithCancel(p.leased)
-	done := make(chan struct{})
-	g.stopRelay, g.relayed = stop, done
-	p.running.Go(func() {
-		defer close(done)
-		labelled(ctx, g.runner.relay, labelProjection, p.name, labelStage, stageRelay)
-	})
+	g.publishing = p.beginTaskLocked(stageRelay, g.runner.relay)
 }
 
-// haltRelay ends the goroutine that publishes what a generation emits.
-func (p *projection) haltRelay(g *generation) {
-	p.mu.Lock()
-	stop, done := g.stopRelay, g.relayed
-	p.mu.Unlock()
-	if stop == nil {
-		return
-	}
-	stop()
-	<-done
-	p.mu.Lock()
-	g.stopRelay, g.relayed = nil, nil
-	p.mu.Unlock()
-}
-
-// halt ends the goroutine that runs a generation, when what it applied is committed.
+// halt ends what runs of a generation, when what it applied is committed.
 func (p *projection) halt(g *generation) {
-	p.haltRelay(g)
-	p.mu.Lock()
-	stop, done := g.stop, g.done
-	p.mu.Unlock()
-	if stop == nil {
+	p.endTask(&g.publishing)
+	if !p.endTask(&g.running) {
 		return
 	}
-	stop()
-	<-done
-	p.mu.Lock()
-	g.stop, g.done = nil, nil
-	p.mu.Unlock()
 	g.runner.settleAdoption()
 	g.runner.refuseOrders(fmt.Errorf("%w: the generation is stopped", context.Canceled))
 }
@@ -199,7 +195,7 @@ func (p *projection) useLocked(g *generation, spec *Spec) {
 	if old != nil {
 		p.engine.unwatch(old.Stream)
 	}
-	if g.stop == nil { // it does not run
+	if g.running == nil { // it does not run
 		g.runner.spec = spec
 		g.runner.enter(Starting, "", "")
 		if old != nil {

@@ -39,7 +39,7 @@ func (p *projection) closeUnread() error {
 	var errs []error
 	for {
 		i := slices.IndexFunc(p.leaving, func(g *generation) bool {
-			return g.stop == nil && g.stopRelay == nil && !g.closing && p.readings[g.keyspace] == 0
+			return g.running == nil && g.publishing == nil && !g.closing && p.readings[g.keyspace] == 0
 		})
 		if i < 0 {
 			return errors.Join(errs...)

@@ -66,15 +66,11 @@ func (s *session) awaitRelay(ctx context.Context) error {
 		if err := s.commitIfDue(ctx); err != nil {
 			return err
 		}
-		var landed <-chan commitResult
-		if s.inFlight {
-			landed = s.committer.done
-		}
 		var err error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case r := <-landed:
+		case r := <-s.landing():
 			err = s.landed(r)
 		case <-s.ordered: // by the relay; what others ordered comes after this
 		case <-timer.C:

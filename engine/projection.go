@@ -133,8 +133,7 @@ func (p *projection) runUnder(ctx context.Context, lease Lease) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, g := range p.generationsLocked() {
-		g.stop, g.done = nil, nil
-		g.stopRelay, g.relayed = nil, nil
+		g.running, g.publishing = nil, nil
 	}
 }
 

@@ -203,7 +203,7 @@ func (p *projection) stillBehind(ctx context.Context, live, other *generation) e
 // hold has a generation stand still, if it runs.
 func (p *projection) hold(ctx context.Context, g *generation, at uint64) (uint64, error) {
 	p.mu.Lock()
-	runs := g.stop != nil
+	runs := g.running != nil
 	p.mu.Unlock()
 	if !runs {
 		return g.runner.Published().Position.Sequence, nil

@@ -47,7 +47,7 @@ func (e *Engine) Rebuild(ctx context.Context, name string) error {
 // swap exchanges the code of the generation that is read, between two events.
 func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	p.mu.Lock()
-	g, runs := p.live, p.live.stop != nil
+	g, runs := p.live, p.live.running != nil
 	g.changing = !runs
 	p.mu.Unlock()
 	from := g.runner.Published().Schema

@@ -116,6 +116,14 @@ func (s *session) settle() error {
 	return s.landed(<-s.committer.done)
 }
 
+// landing yields the result of the commit under way; nil: there is none.
+func (s *session) landing() <-chan commitResult {
+	if !s.inFlight {
+		return nil
+	}
+	return s.committer.done
+}
+
 // landed takes in the result of a commit.
 func (s *session) landed(r commitResult) error {
 	s.inFlight = false
