@@ -114,3 +114,12 @@ func FuzzAppendQuoted(f *testing.F) {
 		}
 	})
 }
+
+// Texts are quoted as RFC 8785 says, so that all languages write the same bytes.
+func TestAppendQuotedIsCanonical(t *testing.T) {
+	text := "\x00\b\t\n\v\f\r\x1f\"\\/<\x7f é\u2028😀"
+	const want = `"\u0000\b\t\n\u000b\f\r\u001f\"\\/<` + "\x7f é\u2028😀\""
+	if got := string(AppendQuoted(nil, text)); got != want {
+		t.Errorf("quoted as %s, want %s", got, want)
+	}
+}

@@ -7,7 +7,11 @@ import (
 
 // AppendQuoted appends text as a JSON string. Bytes that are not UTF-8 become
 // U+FFFD.
+//
+// It is the form of RFC 8785, section 3.2.2.2, which JavaScript's JSON.stringify has: no
+// more is escaped than must be, and with two characters where there is such an escape.
 func AppendQuoted[T ~string | ~[]byte](dst []byte, text T) []byte {
+	const short = "\x00\x00\x00\x00\x00\x00\x00\x00btn\x00fr" // by control character, up to \r
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for i := 0; i < len(text); {
@@ -25,10 +29,8 @@ func AppendQuoted[T ~string | ~[]byte](dst []byte, text T) []byte {
 			i += n - 1
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, '\\', 'n')
-		case c == '\t':
-			dst = append(dst, '\\', 't')
+		case int(c) < len(short) && short[c] != 0:
+			dst = append(dst, '\\', short[c])
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
