@@ -48,13 +48,14 @@ var domain = []string{"engine", "sdk/abi"}
 var allowed = map[string][]string{
 	"sdk/abi":                  {},
 	"sdk/jsonfields":           {"sdk/abi"},
+	"sdk/outcome":              {},
 	"host":                     append([]string{"host/fuel", "sdk/jsonfields"}, domain...),
 	"host/fuel":                {},
 	"sdk/go":                   {"sdk/abi", "sdk/jsonfields", "sdk/go/internal/boundary"},
 	"sdk/go/memory":            {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
 	"sdk/go/upcast":            {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
 	"sdk/go/query":             {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
-	"sdk/go/gnomontest":        {"sdk/go", "sdk/jsonfields", "sdk/go/internal/boundary", "sdk/abi"},
+	"sdk/go/gnomontest":        {"sdk/go", "sdk/jsonfields", "sdk/outcome", "sdk/go/internal/boundary", "sdk/abi"},
 	"sdk/go/internal/boundary": {"sdk/abi"},
 	"engine":                   {"sdk/abi"},
 	"engine/query":             append([]string{"engine/query/access", "engine/query/wire"}, domain...),
@@ -69,7 +70,7 @@ var allowed = map[string][]string{
 
 // standardOnly lists packages that import nothing from outside this module and the
 // standard library; sdk/abi does not even import that.
-var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
+var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
 
 // maxLines bounds a file: a longer one has more than one subject.
 const maxLines = 500
