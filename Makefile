@@ -1,7 +1,7 @@
 # Everything here needs Go, make and git only.
 #
 #   make run     build, start the engine on config.toml, import the shipped log, show what to try
-#   make test    vet, staticcheck, and every test with the race detector
+#   make test    lint (gofmt, vet, staticcheck), and tests: every test with the race detector
 #   make faults  everything that may go wrong, with the tests that hold what happens then
 #   make bench   compare with programs that do the same without the engine
 #   make gobench Go benchmarks of the hot paths, for benchstat
@@ -15,7 +15,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins run test faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins run test lint tests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -47,11 +47,15 @@ OURS = cmd engine host plugins sdk examples internal bench
 RACED = TestScripts/(node|reads|generations|interrupt)
 LONG = RealLogs|Killed|UnderLoad|Transfer
 
-test: build
+test: lint tests
+
+lint: build
 	@test -z "$$(gofmt -l $(OURS))" || { gofmt -l $(OURS); echo 'gofmt: the files above need formatting'; exit 1; }
 	$(GO) vet ./...
 	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/...
 	$(GO) tool staticcheck ./...
+
+tests: build
 	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v cmd/engine)
 	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(GO) test -short -timeout 12m ./cmd/engine

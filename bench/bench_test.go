@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gnomon/internal/testutil"
 )
 
 // TestMain makes the test binary act as the command when it is run as one of the
@@ -125,14 +127,9 @@ func TestFields(t *testing.T) {
 
 // The guest that is kept compiled is the one whose source is kept.
 func TestGuestIsItsSource(t *testing.T) {
-	if _, err := exec.LookPath("wat2wasm"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("wat2wasm is missing (Debian: wabt)")
-		}
-		t.Skip("wat2wasm is missing (Debian: wabt)")
-	}
+	wat2wasm := testutil.Tool(t, "wat", "wat2wasm")
 	out := filepath.Join(t.TempDir(), "balance.wasm")
-	if b, err := exec.Command("wat2wasm", "guests/balance.wat", "-o", out).CombinedOutput(); err != nil {
+	if b, err := exec.Command(wat2wasm, "guests/balance.wat", "-o", out).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
 	got, err := os.ReadFile(out)

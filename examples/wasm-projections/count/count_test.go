@@ -6,17 +6,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"gnomon/internal/testutil"
 )
 
 // The module in the repository is what its source says, byte for byte.
 func TestModuleIsAssembledFromSource(t *testing.T) {
-	wat2wasm, err := exec.LookPath("wat2wasm")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("wat2wasm is not installed, and CI is set: install wabt")
-		}
-		t.Skip("wat2wasm is not installed, so count.wasm is not compared with count.wat: install wabt")
-	}
+	wat2wasm := testutil.Tool(t, "wat", "wat2wasm")
 	assembled := filepath.Join(t.TempDir(), "count.wasm")
 	if out, err := exec.Command(wat2wasm, "count.wat", "-o", assembled).CombinedOutput(); err != nil {
 		t.Fatalf("wat2wasm count.wat: %v\n%s", err, out)
