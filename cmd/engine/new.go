@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/internal/scaffold"
+)
+
+func newCommand() *cobra.Command {
+	var o scaffold.Options
+	c := &cobra.Command{
+		Use:   "new DIR --lang L",
+		Short: "Begin a project: a projection in a language of your choice that builds and passes its tests",
+		Long: `New makes a folder with a projection in one language, the SDK that it is built with, events and the
+result that they lead to, a Makefile, and the configuration of an engine that runs it. All of it
+comes from inside this program: nothing is downloaded, and nothing outside the folder is touched.
+A folder that is there must be empty.
+
+The projection is account-balances, the same in all languages: change it into yours.
+It has the name of the folder, or that of --name: 1 to 64 of a-z, 0-9 and -.
+Without --lang it says which languages there are, and what each needs to be installed.`,
+		Example: "  engine new balances --lang go\n  engine new services/payments --lang rust --name payments",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Dir = args[0]
+			name, err := scaffold.New(o)
+			if err != nil {
+				return explainNew(c, err)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: a projection in %s. Next:\n  cd %s\n  make && make test\n  engine dev .\n", name, o.Language, shellWord(o.Dir))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&o.Language, "lang", "", "`LANGUAGE` to write it in")
+	c.Flags().StringVar(&o.Name, "name", "", "name of the projection; default: that of the folder")
+	return c
+}
+
+// explainNew adds the way out to an error of a new project.
+func explainNew(c *cobra.Command, err error) error {
+	var unknown *scaffold.UnknownLanguageError
+	var name *scaffold.NameError
+	var notEmpty *scaffold.NotEmptyError
+	switch {
+	case errors.As(err, &unknown) && unknown.Name == "":
+		return usagef(c, "--lang is missing; there are\n%s", languageTable())
+	case errors.As(err, &unknown):
+		return usagef(c, "%w; there are\n%s", err, languageTable())
+	case errors.As(err, &name):
+		return withHint(err, "give another one with --name")
+	case errors.As(err, &notEmpty):
+		return withHint(err, "name a folder that is not there yet")
+	}
+	return err
+}
+
+// languageTable lists the languages with what they need, one a line.
+func languageTable() string {
+	var lines []string
+	for _, l := range scaffold.Languages() {
+		name := l.Name
+		if alias := l.Alias(); alias != "" {
+			name += " (" + alias + ")"
+		}
+		lines = append(lines, fmt.Sprintf("  %-20s needs %s", name, l.Needs))
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gnomon/engine"
+	"gnomon/engine/query/wire"
+	"gnomon/internal/scaffold"
+	"gnomon/internal/testutil"
+	"gnomon/sdk/outcome"
+)
+
+// In every language whose compiler is installed, from nothing: a new project is made, built
+// and tested with commands of its README, offline and outside of the repository; its module,
+// put into the folder of an engine that runs, makes of its events the state that they lead to.
+func TestNewProjects(t *testing.T) {
+	for _, l := range scaffold.Languages() {
+		t.Run(l.Name, func(t *testing.T) {
+			p := newProject(t, l.Name)
+			testutil.Make(t, l.Name, p.dir)
+			p.requireServed()
+		})
+	}
+}
+
+// project is a new project with the name x.
+type project struct {
+	t    *testing.T
+	dir  string
+	want *outcome.Outcome // of its test data
+}
+
+// newProject makes one where Go finds nothing but its own packages.
+func newProject(t *testing.T, language string) *project {
+	t.Helper()
+	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOWORK", "")
+	t.Setenv("GOMODCACHE", t.TempDir())
+	p := &project{t: t, dir: filepath.Join(t.TempDir(), "x")}
+	(&home{t: t}).engine("new", p.dir, "--lang", language)
+	b, err := os.ReadFile(filepath.Join(p.dir, "testdata", "expected.json"))
+	if err == nil {
+		p.want, err = outcome.Decode(b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// requireServed has an engine that runs take the module and the events of testdata.
+func (p *project) requireServed() {
+	p.t.Helper()
+	h := newHome(p.t, "bank.>", "")
+	modules := p.t.TempDir()
+	h.useModules(modules)
+	served := h.serve()
+	module, err := os.ReadFile(filepath.Join(p.dir, "build", "x.wasm"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(modules, "x.wasm"), module, 0o600)
+	}
+	events, eventsErr := os.Open(filepath.Join(p.dir, "testdata", "events.jsonl"))
+	if err != nil || eventsErr != nil {
+		p.t.Fatal(err, eventsErr)
+	}
+	defer events.Close()
+	h.configure("", "[[stream]]\nname = \"ALERTS\"\nsubjects = [\"alerts.>\"]\n"+
+		projection("x", "x.wasm", `key = "json:account"`, `on_error = "dead-letter"`, "[projection.settings]", "overdraft = 500", "[projection.emit]", `subjects = ["alerts.>"]`))
+	served.await("x", "the projection is there", func(engine.Status) bool { return true })
+	done, err := served.client.Import(p.t.Context(), "LOG", events)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	served.awaitLive("x", done.Last)
+	p.requireState(served)
+}
+
+// requireState holds what is served against the outcome that is expected.
+func (p *project) requireState(served *process) {
+	p.t.Helper()
+	ctx := p.t.Context()
+	state := map[string]string{}
+	err := served.client.Scan(ctx, "x", nil, 0, func(r wire.Row) error {
+		state[string(r.Key)] = string(r.Value)
+		return nil
+	})
+	if err != nil || !maps.Equal(state, p.want.State) {
+		p.t.Errorf("the state is\n%q, %v\nwant\n%q", state, err, p.want.State)
+	}
+	var letters []string
+	err = served.client.Letters(ctx, "x", 0, 0, func(l wire.Letter) error {
+		letters = append(letters, l.Error)
+		return nil
+	})
+	if err != nil || len(letters) != len(p.want.Errors) {
+		p.t.Errorf("%d events failed, want %d: %v\n%s", len(letters), len(p.want.Errors), err, strings.Join(letters, "\n"))
+	}
+	for _, q := range p.want.Queries {
+		answer, err := served.client.Query(ctx, "x", []byte(q.Request))
+		if q.Error == "" && (err != nil || string(answer.Body) != q.Answer) || q.Error != "" && (err == nil || !strings.Contains(err.Error(), q.Error)) {
+			p.t.Errorf("%s is answered by %s, %v; want %s%s", q.Request, answer.Body, err, q.Answer, q.Error)
+		}
+	}
+}
