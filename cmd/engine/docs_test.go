@@ -162,9 +162,6 @@ func (p *page) write(b block) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if b.arg == "config.toml" && b.does == "file" { // a reader's engine has the usual port
-		b.text = "http.listen = \"127.0.0.1:0\"\n" + b.text
-	}
 	flags := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
 	if b.does == "more" {
 		flags = os.O_APPEND | os.O_WRONLY
@@ -202,6 +199,9 @@ func (p *page) sh(t *testing.T, text string) error {
 // background starts an engine, and waits until it serves.
 func (p *page) background(t *testing.T, text string) {
 	t.Helper()
+	if err := p.anyPort(); err != nil {
+		t.Fatal(err)
+	}
 	c := p.command(text)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out testutil.Log
@@ -224,6 +224,16 @@ func (p *page) background(t *testing.T, text string) {
 		p.server = baseOf(holder)
 		return true
 	})
+}
+
+// anyPort has the engine of the page listen where it can. A reader's has the usual port.
+func (p *page) anyPort() error {
+	file := filepath.Join(p.dir, "config.toml")
+	config, err := os.ReadFile(file)
+	if err != nil || bytes.Contains(config, []byte("http")) {
+		return err
+	}
+	return os.WriteFile(file, append([]byte("http.listen = \"127.0.0.1:0\"\n"), config...), 0o600)
 }
 
 // awaitLive waits until the engine has every projection of the configuration, live. A reader
