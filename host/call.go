@@ -59,6 +59,15 @@ func (c *call) explain(otherwise string) string {
 	return s
 }
 
+// trapKind is in what way a guest failed that trapped. One that said why before has
+// failed as if it had returned: languages without exceptions end a call by a trap.
+func (c *call) trapKind() engine.GuestErrorKind {
+	if c.said != "" {
+		return engine.GuestRefused
+	}
+	return engine.GuestTrapped
+}
+
 // warnRefused logs a refusal that did not make the guest fail, for most guests
 // that go on after one have overlooked it.
 func (c *call) warnRefused() {

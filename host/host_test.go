@@ -163,6 +163,9 @@ func TestMisbehaviour(t *testing.T) {
 		{"fail", w.Module{Imports: []w.Import{w.Contract("fail")}, Pages: 1, Data: []byte(failText), Funcs: []w.Func{
 			w.Apply(w.I32Const(1), w.I32Const(0), w.I32Const(int32(len(failText))), w.Call(0), w.I32Const(1)),
 		}}, engine.GuestRefused, failText, 1},
+		{"fail, then a trap", w.Module{Imports: []w.Import{w.Contract("fail")}, Pages: 1, Data: []byte(failText), Funcs: []w.Func{
+			w.Apply(w.I32Const(1), w.I32Const(0), w.I32Const(int32(len(failText))), w.Call(0), w.Unreachable),
+		}}, engine.GuestRefused, failText, 1},
 		{"fail about an event that is not in the batch", w.Module{Imports: []w.Import{w.Contract("fail")}, Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(99), w.I32Const(0), w.I32Const(0), w.Call(0), w.I32Const(1)),
 		}}, engine.GuestRefused, "code 1", -1},

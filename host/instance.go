@@ -168,7 +168,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		return &engine.GuestError{Call: c.name, Kind: engine.GuestFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
 	}
 	if err != nil {
-		return &engine.GuestError{Call: c.name, Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: in.call.event}
+		return &engine.GuestError{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(trapText(err)), Event: in.call.event}
 	}
 	code := int32(in.stack[0])
 	if result && (code != 0 || in.call.tooSmall > 0) {
