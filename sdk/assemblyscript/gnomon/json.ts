@@ -1,0 +1,496 @@
+// JSON that the module itself reads: values of its state, settings, requests. Fields of
+// events are found by the host, see event.ts.
+
+import { fail } from "./fail";
+import { Buffer, Text, equalsString, sequenceLength } from "./text";
+
+/** The kind of a JSON value, in the host's numbers. */
+export enum Kind { Absent = 0, Null = 1, Bool = 2, Number = 3, String = 4, Array = 5, Object = 6 }
+
+/** How deep arrays and objects may be nested. */
+const DEPTH = 512;
+
+/**
+ * The fields of a JSON object. All of it is checked when it is opened; fields are then
+ * looked up by their names, fastest in the order in which they stand. Texts and raw values
+ * are valid until the object is opened anew, or the bytes that it was opened on change.
+ */
+export class JsonObject {
+  private what: string = "";
+  private start: usize = 0; // of the first field, or of the closing brace
+  private end: usize = 0; // after the closing brace
+  private next: usize = 0; // the field that is looked at first
+  private at: usize = 0; // the value that was found
+  private after: usize = 0; // its end
+  private texts: Buffer = new Buffer(); // what strings with escapes say
+  private shown: Text = new Text();
+
+  /** Opens an object. What names it in errors, such as `state account-17`. */
+  open(bytes: Text, what: string): void {
+    this.what = what;
+    const end = bytes.ptr + bytes.length;
+    const start = space(bytes.ptr, end);
+    const after = start < end && load<u8>(start) == 0x7b ? skip(start, end, DEPTH) : 0;
+    if (after == 0 || space(after, end) != end) fail(what + ": not a JSON object");
+    this.start = this.next = space(start + 1, end);
+    this.end = after;
+    this.texts.reset();
+  }
+
+  /** The kind of a field. */
+  kind(name: string): Kind {
+    if (!this.find(name)) return Kind.Absent;
+    switch (load<u8>(this.at)) {
+      case 0x22: return Kind.String;
+      case 0x7b: return Kind.Object;
+      case 0x5b: return Kind.Array;
+      case 0x6e: return Kind.Null;
+      case 0x74:
+      case 0x66: return Kind.Bool;
+    }
+    return Kind.Number;
+  }
+
+  /** Whether there is such a field. */
+  has(name: string): bool { return this.find(name); }
+
+  /** A field that must be a string, as one that may be kept. */
+  string(name: string): string {
+    return this.text(name).toString();
+  }
+
+  /** A field that must be a string, as bytes: valid until the next call of text or raw, too. */
+  text(name: string): Text {
+    this.expect(name, Kind.String, "a string");
+    const from = this.at + 1, length = <i32>(this.after - this.at) - 2;
+    if (!escaped(from, length)) return this.shown.show(from, length);
+    const begin = this.texts.length;
+    unescape(this.texts, from, length);
+    return this.shown.show(this.texts.ptr + begin, this.texts.length - begin);
+  }
+
+  /** A field that must be a number without fraction and exponent, of at most 18 digits. */
+  int(name: string): i64 {
+    if (!this.isInt(name)) this.refuse(name, "a whole number of at most 18 digits");
+    return this.readInt();
+  }
+
+  /** Such a number, or what is to be taken when the field is absent or is none. */
+  intOr(name: string, otherwise: i64): i64 {
+    return this.isInt(name) ? this.readInt() : otherwise;
+  }
+
+  /** A field that must be a number. */
+  float(name: string): f64 {
+    this.expect(name, Kind.Number, "a number");
+    return F64.parseFloat(this.shown.show(this.at, <i32>(this.after - this.at)).toString());
+  }
+
+  /** A field that must be true or false. */
+  bool(name: string): bool {
+    this.expect(name, Kind.Bool, "true or false");
+    return load<u8>(this.at) == 0x74;
+  }
+
+  /** The JSON of a field, such as an object to be opened; empty when it is absent. */
+  raw(name: string): Text {
+    if (!this.find(name)) return this.shown.show(this.end, 0);
+    return this.shown.show(this.at, <i32>(this.after - this.at));
+  }
+
+  /** The names of all fields, in their order. */
+  names(): string[] {
+    const names = new Array<string>();
+    for (let p = this.start; load<u8>(p) != 0x7d; p = this.following(p)) {
+      const after = skipString(p, this.end);
+      const name = new Buffer();
+      unescape(name, p + 1, <i32>(after - p) - 2);
+      names.push(name.toString());
+    }
+    return names;
+  }
+
+  private isInt(name: string): bool {
+    if (!this.find(name)) return false;
+    let p = this.at + usize(load<u8>(this.at) == 0x2d);
+    if (this.after - p > 18) return false;
+    while (p < this.after && digit(load<u8>(p))) p++;
+    return p == this.after;
+  }
+
+  private readInt(): i64 {
+    const negative = load<u8>(this.at) == 0x2d;
+    let n: i64 = 0;
+    for (let p = this.at + usize(negative); p < this.after; p++) n = n * 10 + load<u8>(p) - 0x30;
+    return negative ? -n : n;
+  }
+
+  private expect(name: string, kind: Kind, what: string): void {
+    if (this.kind(name) != kind) this.refuse(name, what);
+  }
+
+  private refuse(name: string, what: string): void {
+    if (!this.has(name)) fail(this.what + ": no field \"" + name + "\"");
+    fail(this.what + ": field \"" + name + "\" is " + this.raw(name).slice(0, 40).toString() + ", not " + what);
+  }
+
+  // find looks from where the last one was found: mostly fields are asked for in their order.
+  // Of a name that occurs twice it finds one of them; what the SDK writes has none twice.
+  private find(name: string): bool {
+    let p = this.next;
+    for (let round = 0; round < 2; round++) {
+      const until = round == 0 ? this.end - 1 : this.next;
+      while (p < until) {
+        const nameAfter = skipString(p, this.end);
+        const at = space(space(nameAfter, this.end) + 1, this.end);
+        if (this.named(p + 1, <i32>(nameAfter - p) - 2, name)) {
+          this.at = at;
+          this.after = skip(at, this.end, DEPTH);
+          this.next = this.separated(this.after);
+          return true;
+        }
+        p = this.separated(skip(at, this.end, DEPTH));
+      }
+      p = this.start;
+    }
+    return false;
+  }
+
+  private named(ptr: usize, length: i32, name: string): bool {
+    if (!escaped(ptr, length)) return equalsString(ptr, length, name);
+    const plain = new Buffer();
+    unescape(plain, ptr, length);
+    return plain.equals(name);
+  }
+
+  // following is the field after the one at p, or the closing brace.
+  private following(p: usize): usize {
+    const value = space(space(skipString(p, this.end), this.end) + 1, this.end);
+    return this.separated(skip(value, this.end, DEPTH));
+  }
+
+  private separated(p: usize): usize {
+    p = space(p, this.end);
+    return load<u8>(p) == 0x2c ? space(p + 1, this.end) : p;
+  }
+}
+
+// The functions below return where what they skip ends, or 0 when it is not JSON.
+
+function space(p: usize, end: usize): usize {
+  while (p < end) {
+    const c = load<u8>(p);
+    if (c != 0x20 && c != 0x0a && c != 0x0d && c != 0x09) break;
+    p++;
+  }
+  return p;
+}
+
+function skip(p: usize, end: usize, depth: i32): usize {
+  if (p >= end || depth == 0) return 0;
+  switch (load<u8>(p)) {
+    case 0x22: return skipString(p, end);
+    case 0x7b: return skipList(p, end, 0x7d, depth);
+    case 0x5b: return skipList(p, end, 0x5d, depth);
+    case 0x74: return skipWord(p, end, "true");
+    case 0x66: return skipWord(p, end, "false");
+    case 0x6e: return skipWord(p, end, "null");
+  }
+  return skipNumber(p, end);
+}
+
+function skipList(p: usize, end: usize, close: u8, depth: i32): usize {
+  p = space(p + 1, end);
+  if (p < end && load<u8>(p) == close) return p + 1;
+  while (p < end) {
+    if (close == 0x7d) {
+      if (load<u8>(p) != 0x22) return 0;
+      p = skipString(p, end);
+      if (p == 0) return 0;
+      p = space(p, end);
+      if (p >= end || load<u8>(p) != 0x3a) return 0;
+      p = space(p + 1, end);
+    }
+    p = skip(p, end, depth - 1);
+    if (p == 0) return 0;
+    p = space(p, end);
+    if (p >= end) return 0;
+    const c = load<u8>(p);
+    if (c == close) return p + 1;
+    if (c != 0x2c) return 0;
+    p = space(p + 1, end);
+  }
+  return 0;
+}
+
+function skipString(p: usize, end: usize): usize {
+  for (p++; p < end;) {
+    const c = load<u8>(p);
+    if (c == 0x22) return p + 1;
+    if (c < 0x20) return 0;
+    if (c != 0x5c) {
+      p++;
+      continue;
+    }
+    if (p + 1 >= end) return 0;
+    switch (load<u8>(p, 1)) {
+      case 0x75: // u
+        if (end - p < 6 || hex4(p) < 0) return 0;
+        p += 6;
+        continue;
+      case 0x22: case 0x5c: case 0x2f: case 0x62: case 0x66: case 0x6e: case 0x72: case 0x74:
+        p += 2;
+        continue;
+    }
+    return 0;
+  }
+  return 0;
+}
+
+function skipWord(p: usize, end: usize, word: string): usize {
+  const length = word.length;
+  return <i32>(end - p) >= length && equalsString(p, length, word) ? p + length : 0;
+}
+
+function digit(c: u8): bool { return c - 0x30 < 10; }
+
+function skipDigits(p: usize, end: usize): usize {
+  while (p < end && digit(load<u8>(p))) p++;
+  return p;
+}
+
+function skipNumber(p: usize, end: usize): usize {
+  if (load<u8>(p) == 0x2d) p++;
+  if (p >= end || !digit(load<u8>(p))) return 0;
+  p = load<u8>(p) == 0x30 ? p + 1 : skipDigits(p, end);
+  if (p < end && load<u8>(p) == 0x2e) {
+    const from = p + 1;
+    p = skipDigits(from, end);
+    if (p == from) return 0;
+  }
+  if (p < end && (load<u8>(p) | 0x20) == 0x65) {
+    p++;
+    if (p < end && (load<u8>(p) == 0x2b || load<u8>(p) == 0x2d)) p++;
+    const from = p;
+    p = skipDigits(from, end);
+    if (p == from) return 0;
+  }
+  return p;
+}
+
+function escaped(ptr: usize, length: i32): bool {
+  for (let i = 0; i < length; i++) {
+    if (load<u8>(ptr + i) == 0x5c) return true;
+  }
+  return false;
+}
+
+/** The number in the escape \uXXXX at p, or -1. */
+function hex4(p: usize): i32 {
+  let n = 0;
+  for (let i: usize = 2; i < 6; i++) {
+    let c = <i32>load<u8>(p + i);
+    if (c >= 0x30 && c <= 0x39) c -= 0x30;
+    else if ((c | 0x20) >= 0x61 && (c | 0x20) <= 0x66) c = (c | 0x20) - 0x57;
+    else return -1;
+    n = n << 4 | c;
+  }
+  return n;
+}
+
+/** Appends what stands between the quotes of a string that was checked. */
+function unescape(to: Buffer, ptr: usize, length: i32): void {
+  to.reserve(length);
+  const end = ptr + length;
+  while (ptr < end) {
+    const c = load<u8>(ptr);
+    if (c != 0x5c) {
+      to.byte(c);
+      ptr++;
+      continue;
+    }
+    const e = load<u8>(ptr, 1);
+    if (e != 0x75) {
+      to.byte(e == 0x62 ? 8 : e == 0x66 ? 12 : e == 0x6e ? 10 : e == 0x72 ? 13 : e == 0x74 ? 9 : e);
+      ptr += 2;
+      continue;
+    }
+    let r = hex4(ptr);
+    ptr += 6;
+    if ((r & 0xfc00) == 0xd800 && <isize>(end - ptr) >= 6 && load<u16>(ptr) == 0x755c) {
+      const low = hex4(ptr);
+      if ((low & 0xfc00) == 0xdc00) {
+        r = 0x10000 + ((r & 0x3ff) << 10 | low & 0x3ff);
+        ptr += 6;
+      }
+    }
+    addRune(to, (r & 0xfffff800) == 0xd800 ? 0xfffd : <u32>r);
+  }
+}
+
+function addRune(to: Buffer, r: u32): void {
+  if (r < 0x80) {
+    to.byte(<u8>r);
+  } else if (r < 0x800) {
+    to.byte(<u8>(0xc0 | r >> 6)).byte(<u8>(0x80 | r & 0x3f));
+  } else if (r < 0x10000) {
+    to.byte(<u8>(0xe0 | r >> 12)).byte(<u8>(0x80 | r >> 6 & 0x3f)).byte(<u8>(0x80 | r & 0x3f));
+  } else {
+    to.byte(<u8>(0xf0 | r >> 18)).byte(<u8>(0x80 | r >> 12 & 0x3f)).byte(<u8>(0x80 | r >> 6 & 0x3f)).byte(<u8>(0x80 | r & 0x3f));
+  }
+}
+
+const spare: Buffer = new Buffer(); // of a string that has to be escaped
+
+/**
+ * Writes JSON into a buffer of its own. Make it once, in a variable of the module, and begin
+ * anew with reset(). Strings are written as RFC 8785 has them (which is what JSON.stringify
+ * does), without blanks; so the same value always has the same bytes.
+ */
+export class JsonWriter extends Buffer {
+  private comma: bool = false; // one is due before the next value
+  private objects: u64 = 0; // a bit for each open list, the innermost lowest: 1 is an object
+  private depth: i32 = 0;
+
+  reset(): this {
+    super.reset();
+    this.comma = false;
+    this.depth = 0;
+    return this;
+  }
+
+  /** Opens an object, at most 64 deep. Close it with end(). */
+  object(): this { return this.open(0x7b, 1); }
+
+  /** Opens an array, at most 64 deep. Close it with end(). */
+  array(): this { return this.open(0x5b, 0); }
+
+  /** Closes the innermost object or array. */
+  end(): this {
+    if (this.depth == 0) throw new Error("JsonWriter.end: nothing is open");
+    this.byte(this.objects & 1 ? 0x7d : 0x5d);
+    this.objects >>= 1;
+    this.depth--;
+    this.comma = true;
+    return this;
+  }
+
+  /** The name of the next value of an object. */
+  field<T>(name: T): this {
+    this.string(name).byte(0x3a);
+    this.comma = false;
+    return this;
+  }
+
+  /** A string, of a string or a `Text`. */
+  string<T>(value: T): this {
+    this.separate();
+    if (isString<T>()) {
+      // UTF-8 first, at the end of the buffer and a byte further, for the quote.
+      const from = this.length;
+      this.byte(0x22).add(value);
+      for (let p = this.ptr + from + 1, end = this.ptr + this.length; p < end; p++) {
+        if (!plain(load<u8>(p))) {
+          const rest = p - this.ptr;
+          spare.reset();
+          quote(spare, p, end);
+          this.length = <i32>rest;
+          this.add(<Text>spare);
+          break;
+        }
+      }
+    } else {
+      const text = changetype<Text>(value);
+      this.reserve(text.length + 2);
+      this.byte(0x22);
+      quote(this, text.ptr, text.ptr + text.length);
+    }
+    this.byte(0x22);
+    this.comma = true;
+    return this;
+  }
+
+  /** A whole number. */
+  int(value: i64): this {
+    this.separate();
+    super.int(value);
+    this.comma = true;
+    return this;
+  }
+
+  /** A number, as decimal text that reads as the same number again; not NaN and not infinite. */
+  float(value: f64): this {
+    if (!isFinite(value)) throw new RangeError("JsonWriter.float: " + value.toString() + " is no number in JSON");
+    const text = value == 0 ? "0" : value.toString();
+    return this.raw(text.endsWith(".0") ? text.slice(0, -2) : text);
+  }
+
+  /** true or false. */
+  bool(value: bool): this { return this.raw(value ? "true" : "false"); }
+
+  /** null. */
+  null(): this { return this.raw("null"); }
+
+  /** A value that is JSON already. */
+  raw<T>(json: T): this {
+    this.separate();
+    this.add(json);
+    this.comma = true;
+    return this;
+  }
+
+  private open(bracket: u8, bit: u64): this {
+    if (this.depth == 64) throw new Error("JsonWriter: more than 64 objects and arrays in each other");
+    this.separate();
+    this.byte(bracket);
+    this.objects = this.objects << 1 | bit;
+    this.depth++;
+    this.comma = false;
+    return this;
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  private separate(): void {
+    if (this.comma) this.byte(0x2c);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function plain(c: u8): bool { return c >= 0x20 && c != 0x22 && c != 0x5c && c < 0x80; }
+
+/** Appends UTF-8 as what stands between the quotes. Bytes that are none become U+FFFD. */
+function quote(to: Buffer, p: usize, end: usize): void {
+  to.reserve(<i32>(end - p));
+  while (p < end) {
+    const c = load<u8>(p);
+    if (plain(c)) {
+      to.byte(c);
+      p++;
+    } else if (c >= 0x80) {
+      const n = sequenceLength(p, <i32>(end - p));
+      if (n == 0) addRune(to, 0xfffd);
+      for (let i = 0; i < n; i++) to.byte(load<u8>(p + i));
+      p += max(n, 1);
+    } else {
+      escape(to, c);
+      p++;
+    }
+  }
+}
+
+function escape(to: Buffer, c: u8): void {
+  to.byte(0x5c);
+  switch (c) {
+    case 0x22: case 0x5c: to.byte(c); return;
+    case 0x08: to.byte(0x62); return;
+    case 0x09: to.byte(0x74); return;
+    case 0x0a: to.byte(0x6e); return;
+    case 0x0c: to.byte(0x66); return;
+    case 0x0d: to.byte(0x72); return;
+  }
+  to.add("u00").byte(c >= 0x10 ? 0x31 : 0x30);
+  const low = c & 15;
+  to.byte(low < 10 ? 0x30 + low : 0x57 + low);
+}
