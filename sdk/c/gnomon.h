@@ -1,0 +1,514 @@
+// gnomon.h: projections for Gnomon in C11, over the contract projection_v1 (docs/ABI.md).
+// Two headers, this one and gnomon_json.h which it includes, are all of it: no libc is
+// needed, none is in the way. Build with clang --target=wasm32 -mbulk-memory.
+//
+//   static int on_event(const gn_event *e) {
+//     gn_text count = gn_text_of("0");
+//     gn_get(e->subject, &count);
+//     gn_put(e->subject, gn_join(gn_to_int(count, 0) + 1));
+//     return 0;
+//   }
+//   GNOMON_PROJECTION(on_event)
+//
+// A call that the host refuses makes the event fail when its handler returns, with the
+// first reason, whatever the handler returns: nothing has to be checked for that.
+// Texts are bytes, not ended by a zero. Those that functions here return, and those of the
+// event, are valid until the handler returns; gn_keep makes one that stays.
+#ifndef GNOMON_H
+#define GNOMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- The host -----------------------------------------------------------------------
+
+#define GN_IMPORT_OF(module, name) __attribute__((import_module(module), import_name(#name)))
+#define GN_IMPORT(name) GN_IMPORT_OF("projection_v1", name)
+#define GN_EXPORT(name) __attribute__((export_name(#name)))
+#define GN_LARGE __attribute__((noinline, unused)) static // not to be copied to where it is called
+#define GN_SHARED __attribute__((weak)) // one of it, in however many files the header is
+
+GN_IMPORT(batch_read) int32_t gn_host_batch_read(void *buf, uint32_t cap);
+GN_IMPORT(state_get) int32_t gn_host_get(const void *key, uint32_t klen, void *buf, uint32_t cap);
+GN_IMPORT(state_put) int32_t gn_host_put(const void *key, uint32_t klen, const void *value, uint32_t vlen);
+GN_IMPORT(state_delete) int32_t gn_host_delete(const void *key, uint32_t klen);
+GN_IMPORT(state_scan) int64_t gn_host_scan(const void *prefix, uint32_t plen, const void *after, uint32_t alen, uint32_t limit, void *buf, uint32_t cap);
+GN_IMPORT(emit) int32_t gn_host_emit(uint32_t event, const void *subject, uint32_t slen, const void *headers, uint32_t hlen, const void *data, uint32_t dlen);
+GN_IMPORT(config_read) int32_t gn_host_config_read(void *buf, uint32_t cap);
+GN_IMPORT(log) void gn_host_log(int32_t level, const void *text, uint32_t len);
+GN_IMPORT(log_enabled) int32_t gn_host_log_enabled(int32_t level);
+GN_IMPORT(fail) void gn_host_fail(uint32_t event, const void *text, uint32_t len);
+GN_IMPORT(blob_write) int32_t gn_host_blob_write(const void *blob, uint32_t len);
+GN_IMPORT(blob_read) int32_t gn_host_blob_read(void *buf, uint32_t cap);
+GN_IMPORT(input_read) int32_t gn_host_input_read(void *buf, uint32_t cap);
+GN_IMPORT(output_write) int32_t gn_host_output_write(const void *bytes, uint32_t len);
+
+enum { GN_NOT_FOUND = -1, GN_TOO_LARGE = -2, GN_BAD_ARGUMENT = -3, GN_READ_ONLY = -4, GN_OVER_QUOTA = -5 };
+enum { GN_DEBUG = -4, GN_INFO = 0, GN_WARN = 4, GN_ERROR = 8 }; // levels of gn_log
+
+// ---- Texts --------------------------------------------------------------------------
+
+typedef struct {
+  const char *at; // NULL: there is none
+  uint32_t size;  // bytes
+} gn_text;
+
+#define GN_TEXT(literal) {literal, sizeof(literal) - 1} // to initialise with
+
+static inline gn_text gn_bytes(const void *at, uint32_t size) {
+  gn_text t = {(const char *)at, size};
+  return t;
+}
+
+// gn_length is strlen, which is known of a literal and of which there is none without libc.
+static inline uint32_t gn_length(const char *zero_ended) {
+  if (__builtin_constant_p(__builtin_strlen(zero_ended))) return (uint32_t)__builtin_strlen(zero_ended);
+  uint32_t n = 0;
+  while (zero_ended[n]) n++;
+  return n;
+}
+
+static inline gn_text gn_text_of(const char *zero_ended) { return gn_bytes(zero_ended, gn_length(zero_ended)); }
+
+// gn_compare orders by bytes: below, at or above 0.
+static inline int gn_compare(gn_text a, gn_text b) {
+  for (uint32_t i = 0; i < a.size && i < b.size; i++)
+    if (a.at[i] != b.at[i]) return (unsigned char)a.at[i] < (unsigned char)b.at[i] ? -1 : 1;
+  return a.size == b.size ? 0 : a.size < b.size ? -1 : 1;
+}
+
+static inline uint64_t gn_load64(const char *p) {
+  uint64_t n;
+  __builtin_memcpy(&n, p, 8);
+  return n;
+}
+
+static inline bool gn_equal(gn_text a, gn_text b) {
+  uint32_t i = 0;
+  if (a.size != b.size) return false;
+  for (; a.size - i >= 8; i += 8)
+    if (gn_load64(a.at + i) != gn_load64(b.at + i)) return false;
+  while (i < a.size && a.at[i] == b.at[i]) i++;
+  return i == a.size;
+}
+
+static inline bool gn_is(gn_text a, const char *zero_ended) {
+  if (__builtin_constant_p(__builtin_strlen(zero_ended))) return gn_equal(a, gn_text_of(zero_ended));
+  uint32_t i = 0;
+  while (i < a.size && a.at[i] == zero_ended[i]) i++;
+  return i == a.size && zero_ended[i] == 0;
+}
+
+// ---- Memory -------------------------------------------------------------------------
+// It is asked for in pages, and grows to what the largest event took; a libc that is
+// linked too has memory of its own.
+
+typedef struct {
+  char *at;
+  uint32_t size, used;
+} gn_buffer;
+
+GN_SHARED gn_buffer gn_scratch, gn_kept, gn_batch; // until the handler returns; for good; the batch
+
+__attribute__((noreturn)) static inline void gn_out_of_memory(void) {
+  gn_text why = GN_TEXT("memory is at its limit: limits.memory of the configuration");
+  gn_host_fail(0, why.at, why.size); // the event that it is about is found by the engine
+  __builtin_trap();
+}
+
+// gn_grow gives a buffer at least so many bytes, in another place: what was in it is not.
+GN_LARGE void gn_grow(gn_buffer *b, uint32_t size) {
+  uint32_t pages = (uint32_t)(((uint64_t)size + 65535) / 65536), twice = b->size / 65536 * 2;
+  size_t page = __builtin_wasm_memory_grow(0, pages > twice ? pages : twice);
+  if (page == SIZE_MAX) page = __builtin_wasm_memory_grow(0, pages), twice = 0;
+  if (page == SIZE_MAX) gn_out_of_memory();
+  b->at = (char *)(page * 65536), b->size = (pages > twice ? pages : twice) * 65536, b->used = 0;
+}
+
+static inline char *gn_reserve(gn_buffer *b, uint32_t size) {
+  if (b->size - b->used < size) gn_grow(b, size);
+  return b->at + b->used;
+}
+
+// gn_take returns memory, aligned to 8 bytes, that is valid until the handler returns.
+static inline void *gn_take(uint32_t size) {
+  size = (size + 7) & ~7u;
+  char *at = gn_reserve(&gn_scratch, size);
+  gn_scratch.used += size;
+  return at;
+}
+
+// gn_copy and gn_keep copy a text: until the handler returns, and for good.
+static inline gn_text gn_copy(gn_text t) {
+  return gn_bytes(__builtin_memcpy(gn_take(t.size), t.at, t.size), t.size);
+}
+
+static inline gn_text gn_keep(gn_text t) {
+  char *at = gn_reserve(&gn_kept, t.size);
+  gn_kept.used += t.size;
+  return gn_bytes(__builtin_memcpy(at, t.at, t.size), t.size);
+}
+
+// ---- Texts of parts -----------------------------------------------------------------
+// gn_join, gn_fail, gn_log, gn_answer and gn_headers take up to 12 parts: texts, string
+// literals, integers, and gn_quoted(text), a JSON string.
+
+enum gn_part_kind { GN_PART_TEXT, GN_PART_QUOTED, GN_PART_NUMBER };
+
+typedef struct {
+  enum gn_part_kind kind;
+  bool negative;
+  gn_text text;
+  uint64_t number; // without its sign
+} gn_part;
+
+static inline gn_part gn_part_new(enum gn_part_kind kind, gn_text t, uint64_t number, bool negative) {
+  gn_part p = {kind, negative, t, number};
+  return p;
+}
+
+static inline gn_part gn_part_text(gn_text t) { return gn_part_new(GN_PART_TEXT, t, 0, false); }
+static inline gn_part gn_part_string(const char *zero_ended) { return gn_part_text(gn_text_of(zero_ended)); }
+static inline gn_part gn_part_same(gn_part p) { return p; }
+static inline gn_part gn_part_unsigned(uint64_t n) { return gn_part_new(GN_PART_NUMBER, gn_bytes(0, 0), n, false); }
+static inline gn_part gn_part_signed(int64_t n) {
+  return gn_part_new(GN_PART_NUMBER, gn_bytes(0, 0), n < 0 ? 0 - (uint64_t)n : (uint64_t)n, n < 0);
+}
+
+// gn_quoted is the text as RFC 8785 writes it. Bytes that are not UTF-8 become U+FFFD.
+static inline gn_part gn_quoted(gn_text t) { return gn_part_new(GN_PART_QUOTED, t, 0, false); }
+
+GN_LARGE char *gn_write_quoted(char *to, gn_text t); // gnomon_json.h
+
+static inline char *gn_write_part(char *to, const gn_part *p) {
+  if (p->kind == GN_PART_QUOTED) return gn_write_quoted(to, p->text);
+  if (p->kind == GN_PART_TEXT) {
+    __builtin_memcpy(to, p->text.at, p->text.size);
+    return to + p->text.size;
+  }
+  char digits[20];
+  int i = 20;
+  uint64_t n = p->number;
+  do digits[--i] = (char)('0' + n % 10);
+  while (n /= 10);
+  if (p->negative) *to++ = '-';
+  while (i < 20) *to++ = digits[i++];
+  return to;
+}
+
+// gn_join_parts writes them one after the other, into memory that is valid until the
+// handler returns.
+GN_LARGE gn_text gn_join_parts(const gn_part *parts, uint32_t count) {
+  uint32_t most = 0; // bytes; a quoted one may have an escape of six for each of its own
+  for (uint32_t i = 0; i < count; i++) most += parts[i].kind == GN_PART_QUOTED ? 6 * parts[i].text.size + 2 : parts[i].text.size + 21;
+  char *at = gn_reserve(&gn_scratch, most + 8), *to = at;
+  for (uint32_t i = 0; i < count; i++) to = gn_write_part(to, &parts[i]);
+  gn_take((uint32_t)(to - at));
+  return gn_bytes(at, (uint32_t)(to - at));
+}
+
+// ---- Failures -----------------------------------------------------------------------
+
+GN_SHARED struct {
+  uint32_t event; // index in the batch of the one at hand
+  bool failed;
+  gn_text reason;
+} gn_now;
+
+// gn_fail_parts says why the event fails. The first reason counts. It returns what the
+// handler is to return.
+GN_LARGE int gn_fail_parts(const gn_part *parts, uint32_t count) {
+  if (!gn_now.failed) gn_now.failed = true, gn_now.reason = gn_join_parts(parts, count);
+  return 1;
+}
+
+// gn_forgive takes the failure back, such as that of a call of the host whose code one has
+// looked at.
+static inline void gn_forgive(void) { gn_now.failed = false; }
+
+GN_LARGE void gn_refused(const char *function, gn_text about, int64_t code) {
+  const char *what = code == GN_TOO_LARGE    ? "it is too large (code -2): docs/ABI.md has the limits"
+                     : code == GN_READ_ONLY  ? "there is no state to write here (code -4)"
+                     : code == GN_OVER_QUOTA ? "it is over quota (code -5): an event may write 8 MiB and 65,536 keys"
+                                             : "a bad argument, or not the call for it (code -3)";
+  if (about.size > 100) about.size = 100;
+  gn_part why[] = {gn_part_string(function), gn_part_string(" "), gn_quoted(about), gn_part_string(" was refused: "), gn_part_string(what)};
+  gn_fail_parts(why, 5);
+}
+
+// gn_checked makes the event fail when a function of the host returned an error.
+static inline int32_t gn_checked(const char *function, gn_text about, int64_t code) {
+  if (code < 0) gn_refused(function, about, code);
+  return (int32_t)code;
+}
+
+// gn_end ends the handling of an event: 0, or 1 when it failed.
+GN_LARGE int32_t gn_end(int result) {
+  if (result != 0 && !gn_now.failed) {
+    gn_part why[] = {gn_part_string("the handler returned "), gn_part_signed(result)};
+    gn_fail_parts(why, 2);
+  }
+  if (gn_now.failed) gn_host_fail(gn_now.event, gn_now.reason.at, gn_now.reason.size);
+  return gn_now.failed;
+}
+
+static inline void gn_begin(uint32_t event) {
+  gn_now.event = event;
+  gn_now.failed = false;
+  gn_scratch.used = 0;
+}
+
+// ---- Events -------------------------------------------------------------------------
+
+typedef struct {
+  uint32_t index;    // in the batch
+  uint64_t sequence; // in the stream, from 1
+  int64_t time_ns;   // when the stream stored it: Unix nanoseconds, UTC
+  gn_text subject, headers, data;
+  gn_text key; // the key that the projection declares; empty without one
+} gn_event;
+
+// gn_header is a header's value, the first of several; NULL without one. Names are compared
+// without regard to case.
+GN_LARGE gn_text gn_header(const gn_event *e, const char *name) {
+  const char *p = e->headers.at, *end = p + e->headers.size;
+  uint32_t want = gn_length(name);
+  while (p < end) {
+    uint16_t nlen, vlen;
+    __builtin_memcpy(&nlen, p, 2), __builtin_memcpy(&vlen, p + 2, 2);
+    uint32_t i = 0;
+    while (nlen == want && i < nlen && ((p[4 + i] ^ name[i]) == 0 || ((p[4 + i] ^ name[i]) == 32 && (name[i] | 32) >= 'a' && (name[i] | 32) <= 'z'))) i++;
+    if (nlen == want && i == nlen) return gn_bytes(p + 4 + nlen, vlen);
+    p += 4 + nlen + vlen;
+  }
+  return gn_bytes(NULL, 0);
+}
+
+static inline gn_text gn_type(const gn_event *e) { return gn_header(e, "ce-type"); }
+
+// gn_token is the i-th of the subject's tokens, which dots separate, from 1; empty beyond.
+static inline gn_text gn_token(const gn_event *e, int i) {
+  const char *p = e->subject.at, *end = p + e->subject.size;
+  for (; i > 1 && p < end; p++) i -= *p == '.';
+  const char *from = p;
+  while (i == 1 && p < end && *p != '.') p++;
+  return gn_bytes(from, (uint32_t)(p - from));
+}
+
+// gn_next_event takes the record at p apart, and returns where the next one begins.
+static inline const char *gn_next_event(const char *p, gn_event *e) {
+  struct { uint32_t size, flags; uint64_t sequence; int64_t time_ns; uint32_t subject, headers, data, key; } r;
+  __builtin_memcpy(&r, p, sizeof r);
+  e->sequence = r.sequence, e->time_ns = r.time_ns;
+  e->subject = gn_bytes(p + 40, r.subject);
+  e->headers = gn_bytes(e->subject.at + r.subject, r.headers);
+  e->data = gn_bytes(e->headers.at + r.headers, r.data);
+  e->key = gn_bytes(e->data.at + r.data, r.key);
+  return p + r.size;
+}
+
+// gn_read_all reads all that a function of the host has for a buffer, which grows to it.
+GN_LARGE gn_text gn_read_all(gn_buffer *b, const char *function, int32_t (*read)(void *, uint32_t)) {
+  for (;;) {
+    int32_t n = read(b->at, b->size);
+    if (n < 0) return gn_checked(function, gn_bytes(NULL, 0), n), gn_bytes(NULL, 0);
+    if ((uint32_t)n <= b->size) return gn_bytes(b->at, (uint32_t)n);
+    gn_grow(b, (uint32_t)n);
+  }
+}
+
+// ---- State --------------------------------------------------------------------------
+
+// gn_get sets value to that of the key, and says whether there is one.
+GN_LARGE bool gn_get(gn_text key, gn_text *value) {
+  for (;;) {
+    uint32_t room = gn_scratch.size - gn_scratch.used;
+    int32_t n = gn_host_get(key.at, key.size, gn_scratch.at + gn_scratch.used, room);
+    if (n == GN_NOT_FOUND || gn_checked("state_get", key, n) < 0) return false;
+    if ((uint32_t)n + 7 < room) return *value = gn_bytes(gn_take((uint32_t)n), (uint32_t)n), true;
+    gn_reserve(&gn_scratch, (uint32_t)n + 8);
+  }
+}
+
+// gn_put and gn_delete return 0, or a negative code, which makes the event fail.
+GN_LARGE int32_t gn_put(gn_text key, gn_text value) {
+  return gn_checked("state_put", key, gn_host_put(key.at, key.size, value.at, value.size));
+}
+static inline int32_t gn_delete(gn_text key) { return gn_checked("state_delete", key, gn_host_delete(key.at, key.size)); }
+
+// A scan goes over the keys with a prefix, in the order of their bytes:
+//
+//   for (gn_scan s = gn_scan_prefix(prefix); gn_scan_next(&s);) … s.key, s.value …
+//
+// Both are valid until the next step. Write to the state after the scan, not during it.
+typedef struct {
+  gn_text key, value;
+  gn_text prefix, after; // of the page that comes next
+  char *page, *next, *end;
+  uint32_t size;
+} gn_scan;
+
+// gn_scan_after begins with the first key greater than after.
+static inline gn_scan gn_scan_after(gn_text prefix, gn_text after) {
+  gn_scan s = {after, after, prefix, after, NULL, NULL, NULL, 0};
+  return s;
+}
+static inline gn_scan gn_scan_prefix(gn_text prefix) { return gn_scan_after(prefix, gn_bytes(NULL, 0)); }
+
+static inline bool gn_scan_page(gn_scan *s) {
+  s->after = gn_copy(s->key); // which stands in the page
+  for (uint32_t size = s->size ? s->size : 16 << 10;; size *= 4) {
+    if (size != s->size) s->page = (char *)gn_take(size), s->size = size;
+    int64_t n = gn_host_scan(s->prefix.at, s->prefix.size, s->after.at, s->after.size, 0, s->page, size);
+    if (n == GN_TOO_LARGE && size < 2 << 20) continue; // an entry that is larger than the page
+    if (n <= 0) return gn_checked("state_scan", s->prefix, n), false;
+    s->next = s->page, s->end = s->page + (uint32_t)n;
+    return true;
+  }
+}
+
+GN_LARGE bool gn_scan_next(gn_scan *s) {
+  if (s->next == s->end && !gn_scan_page(s)) return false;
+  uint32_t size[2];
+  __builtin_memcpy(size, s->next, 8);
+  s->key = gn_bytes(s->next + 8, size[0]);
+  s->value = gn_bytes(s->key.at + size[0], size[1]);
+  s->next += 8 + size[0] + size[1];
+  return true;
+}
+
+// ---- Effects ------------------------------------------------------------------------
+
+// gn_headers_parts are pairs of name and value, as gn_emit and gn_output take them.
+GN_LARGE gn_text gn_headers_parts(const gn_part *parts, uint32_t count) {
+  gn_text all = gn_bytes(gn_scratch.at + gn_scratch.used, 0);
+  for (uint32_t i = 0; i + 1 < count; i += 2) {
+    gn_text name = gn_join_parts(&parts[i], 1), value = gn_join_parts(&parts[i + 1], 1);
+    uint16_t size[2] = {(uint16_t)name.size, (uint16_t)value.size};
+    if (name.size > UINT16_MAX || value.size > UINT16_MAX) gn_checked("header", name, GN_TOO_LARGE);
+    gn_text pair[] = {all, gn_bytes(size, 4), name, value};
+    char *at = (char *)gn_take(all.size + 4 + name.size + value.size), *to = at;
+    for (int k = 0; k < 4; to += pair[k++].size) __builtin_memcpy(to, pair[k].at, pair[k].size);
+    all = gn_bytes(at, (uint32_t)(to - at));
+  }
+  return all;
+}
+
+// gn_emit has an event published, once, when the one at hand is committed. headers are of
+// gn_headers, or {0}.
+GN_LARGE int32_t gn_emit(gn_text subject, gn_text data, gn_text headers) {
+  return gn_checked("emit", subject, gn_host_emit(gn_now.event, subject.at, subject.size, headers.at, headers.size, data.at, data.size));
+}
+
+static inline bool gn_log_enabled(int32_t level) { return gn_host_log_enabled(level) == 1; }
+GN_LARGE void gn_log_parts(int32_t level, const gn_part *parts, uint32_t count) {
+  gn_text line = gn_join_parts(parts, count);
+  gn_host_log(level, line.at, line.size);
+}
+
+// gn_write and gn_read are for memory that outlives the instance: on_snapshot writes it in
+// blobs, and on_restore reads them back, in order, until gn_read returns false.
+static inline int32_t gn_write(gn_text blob) { return gn_checked("blob_write", gn_bytes(NULL, 0), gn_host_blob_write(blob.at, blob.size)); }
+static inline bool gn_read(gn_text *blob) {
+  uint32_t size = 1 << 10;
+  for (;;) {
+    char *at = (char *)gn_take(size);
+    int32_t n = gn_host_blob_read(at, size);
+    if (n == GN_NOT_FOUND || gn_checked("blob_read", gn_bytes(NULL, 0), n) < 0) return false;
+    if ((uint32_t)n <= size) return *blob = gn_bytes(at, (uint32_t)n), true;
+    size = (uint32_t)n;
+  }
+}
+
+// gn_answer_parts appends to the answer of a query.
+GN_LARGE int32_t gn_answer_parts(const gn_part *parts, uint32_t count) {
+  gn_text t = gn_join_parts(parts, count);
+  return gn_checked("output_write", gn_bytes(NULL, 0), gn_host_output_write(t.at, t.size));
+}
+
+// An upcaster hands an event on as it is with gn_pass, or another in its place, with
+// gn_output, as often as it likes. What it does neither with is not there for projections.
+GN_LARGE int32_t gn_output(const gn_event *e, gn_text subject, gn_text data, gn_text headers) {
+  uint32_t size = (40 + subject.size + headers.size + data.size + 7) & ~7u, sizes[] = {size, 0}, lengths[] = {subject.size, headers.size, data.size, 0};
+  char *at = (char *)gn_take(size), *to = at + 40;
+  __builtin_memset(at + size - 8, 0, 8); // the padding
+  __builtin_memcpy(at, sizes, 8), __builtin_memcpy(at + 8, &e->sequence, 8), __builtin_memcpy(at + 16, &e->time_ns, 8), __builtin_memcpy(at + 24, lengths, 16);
+  __builtin_memcpy(to, subject.at, subject.size), to += subject.size;
+  __builtin_memcpy(to, headers.at, headers.size), to += headers.size;
+  __builtin_memcpy(to, data.at, data.size);
+  return gn_checked("output_write", subject, gn_host_output_write(at, size));
+}
+static inline int32_t gn_pass(const gn_event *e) { return gn_output(e, e->subject, e->data, e->headers); }
+
+GN_SHARED bool gn_table_read; // the table of fields is of this batch; gnomon_json.h
+
+// ---- Entry points -------------------------------------------------------------------
+// Each macro makes one export; a handler returns 0, or what gn_fail returned.
+
+static inline int32_t gn_each(int (*handler)(const gn_event *), const char *function, int32_t (*read)(void *, uint32_t)) {
+  gn_begin(0);
+  gn_text batch = gn_read_all(&gn_batch, function, read);
+  gn_table_read = false;
+  if (gn_now.failed) return gn_end(1);
+  gn_event e = {0};
+  for (const char *p = batch.at; p < batch.at + batch.size; e.index++) {
+    gn_begin(e.index);
+    p = gn_next_event(p, &e);
+    if (gn_end(handler(&e))) return 1;
+  }
+  return 0;
+}
+
+static inline int32_t gn_once(int (*handler)(void)) { return gn_begin(0), gn_end(handler()); }
+
+static inline int32_t gn_asked(int (*handler)(gn_text request)) {
+  gn_begin(0);
+  return gn_end(handler(gn_read_all(&gn_batch, "input_read", gn_host_input_read)));
+}
+
+#define GNOMON_PROJECTION(on_event) GN_EXPORT(apply) int32_t gn_export_apply(void) { return gn_each(on_event, "batch_read", gn_host_batch_read); }
+#define GNOMON_UPCASTER(on_event) GN_EXPORT(upcast) int32_t gn_export_upcast(void) { return gn_each(on_event, "input_read", gn_host_input_read); }
+#define GNOMON_INIT(on_init) GN_EXPORT(init) int32_t gn_export_init(void) { return gn_once(on_init); }
+#define GNOMON_QUERY(on_query) GN_EXPORT(query) int32_t gn_export_query(void) { return gn_asked(on_query); }
+#define GNOMON_MEMORY(on_snapshot, on_restore) \
+  GN_EXPORT(snapshot) int32_t gn_export_snapshot(void) { return gn_once(on_snapshot); } \
+  GN_EXPORT(restore) int32_t gn_export_restore(void) { return gn_once(on_restore); }
+#define GNOMON_MIGRATE(on_migrate) GN_EXPORT(migrate) int32_t gn_export_migrate(int32_t from) { return gn_begin(0), gn_end(on_migrate(from)); }
+
+#ifdef __cplusplus
+} // extern "C"
+#else
+
+// What may be a part, and the macros that make parts of their arguments.
+#define GN_PART(x) _Generic((x), gn_part: gn_part_same, gn_text: gn_part_text, char *: gn_part_string, const char *: gn_part_string, \
+  int: gn_part_signed, long: gn_part_signed, long long: gn_part_signed, unsigned: gn_part_unsigned, unsigned long: gn_part_unsigned, unsigned long long: gn_part_unsigned)(x)
+#define GN_P1(x) GN_PART(x)
+#define GN_P2(x, ...) GN_PART(x), GN_P1(__VA_ARGS__)
+#define GN_P3(x, ...) GN_PART(x), GN_P2(__VA_ARGS__)
+#define GN_P4(x, ...) GN_PART(x), GN_P3(__VA_ARGS__)
+#define GN_P5(x, ...) GN_PART(x), GN_P4(__VA_ARGS__)
+#define GN_P6(x, ...) GN_PART(x), GN_P5(__VA_ARGS__)
+#define GN_P7(x, ...) GN_PART(x), GN_P6(__VA_ARGS__)
+#define GN_P8(x, ...) GN_PART(x), GN_P7(__VA_ARGS__)
+#define GN_P9(x, ...) GN_PART(x), GN_P8(__VA_ARGS__)
+#define GN_P10(x, ...) GN_PART(x), GN_P9(__VA_ARGS__)
+#define GN_P11(x, ...) GN_PART(x), GN_P10(__VA_ARGS__)
+#define GN_P12(x, ...) GN_PART(x), GN_P11(__VA_ARGS__)
+#define GN_PICK(a, b, c, d, e, f, g, h, i, j, k, l, picked, ...) picked
+#define GN_PARTS(...) (const gn_part[]){GN_PICK(__VA_ARGS__, GN_P12, GN_P11, GN_P10, GN_P9, GN_P8, GN_P7, GN_P6, GN_P5, GN_P4, GN_P3, GN_P2, GN_P1, )(__VA_ARGS__)}, \
+  GN_PICK(__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, )
+
+#define gn_join(...) gn_join_parts(GN_PARTS(__VA_ARGS__))
+#define gn_fail(...) gn_fail_parts(GN_PARTS(__VA_ARGS__))
+#define gn_log(level, ...) gn_log_parts(level, GN_PARTS(__VA_ARGS__))
+#define gn_headers(...) gn_headers_parts(GN_PARTS(__VA_ARGS__))
+#define gn_answer(...) gn_answer_parts(GN_PARTS(__VA_ARGS__))
+#endif
+
+#include "gnomon_json.h"
+#endif
