@@ -141,6 +141,13 @@ func (s *Spec) dress(e *Emit, cause *abi.Record, maxBytes int) error {
 	return nil
 }
 
+// CheckEmit refuses what no projection may emit, whatever its rules: a subject or headers that
+// are malformed or reserved, and too many hops or bytes of headers.
+func CheckEmit(e Emit, cause abi.Record) error {
+	s := Spec{Emit: EmitRules{Subjects: []string{">"}}}
+	return s.dress(&e, &cause, 0)
+}
+
 // mayEmit refuses a subject.
 func (s *Spec) mayEmit(subject string) error {
 	if err := CheckSubject(subject); err != nil {

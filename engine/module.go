@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Module is a projection's checked and compiled code. It is safe for concurrent
@@ -32,6 +33,15 @@ type InstanceConfig struct {
 	Settings []byte // the projection's settings table as JSON
 	Memory   uint64 // limit of its linear memory in bytes
 	Log      GuestLog
+	// Surroundings are the zero value for every projection, so that nothing of a result can
+	// come from them. A test that changes them finds modules of which that is not so.
+	Surroundings Surroundings
+}
+
+// Surroundings are what an instance finds of clocks and chance, which are the same for all.
+type Surroundings struct {
+	Clock  time.Duration // of the wall clock since 1970, and what the other clock begins at
+	Chance uint64        // other random bytes for another number
 }
 
 // GuestLog receives the log lines of a guest. Levels are those of log/slog. It

@@ -130,7 +130,7 @@ func (ps partitions) deal(records []byte) error {
 		if err != nil {
 			return fmt.Errorf("read batch: %w", err)
 		}
-		p := ps[share(e.Key, len(ps))]
+		p := ps[Share(e.Key, len(ps))]
 		p.records = append(p.records, records[:len(records)-len(rest)]...)
 		p.places = append(p.places, n)
 		records = rest
@@ -140,8 +140,8 @@ func (ps partitions) deal(records []byte) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) // the one that processors have an instruction for
 
-// share is the partition, of n, that a key's events go to.
-func share(key []byte, n int) int { return int(crc32.Checksum(key, castagnoli) % uint32(n)) }
+// Share is the partition, of n, that a key's events go to.
+func Share(key []byte, n int) int { return int(crc32.Checksum(key, castagnoli) % uint32(n)) }
 
 // cut takes what was changed since the last cut, by all partitions, as the writes of
 // one commit.

@@ -56,6 +56,7 @@ func offerModule(ctx context.Context, r wazero.Runtime, name string, list []abi.
 func bind(f function) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
 		c := callOf(ctx)
+		c.in.calls++
 		c.pay(callFuel)
 		f(c, m, stack)
 	}

@@ -34,6 +34,7 @@ type instance struct {
 	meter   fuel.Meter
 	fuel    uint64 // of one call; 0: it is not metered
 	started uint64 // fuel that starting it used, until it is called; then 0
+	calls   uint64 // of functions of the contract, by the last call
 
 	stack [1]uint64 // for CallWithStack: no export of the contract needs more
 	call  call      // the call under way
@@ -47,7 +48,7 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 	}
 	in.call = call{Context: ctx, in: in, name: "start"}
 	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, in.refusedMemory})
-	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(c.Log))
+	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(c.Log, c.Surroundings))
 	if err != nil {
 		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: -1}
 	}
@@ -141,6 +142,9 @@ func (in *instance) Fuel() uint64 {
 	return in.meter.Used()
 }
 
+// HostCalls is how many functions of the contract the guest called in its last call.
+func (in *instance) HostCalls() uint64 { return in.calls }
+
 // MemoryBytes implements engine.Instance.
 func (in *instance) MemoryBytes() uint64 { return uint64(in.module.Memory().Size()) }
 
@@ -157,7 +161,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		in.call.rows = c.state
 	}
 	in.stack[0] = c.argument
-	in.started = 0
+	in.started, in.calls = 0, 0
 	budget := in.budget(c.name)
 	in.meter.Fill(budget)
 	err := f.CallWithStack(&in.call, in.stack[:])

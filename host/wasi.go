@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"math/rand/v2"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -23,18 +24,24 @@ var stubbed = map[string]string{
 }
 
 // moduleConfig gives one instance the least that language runtimes need, and the
-// same to every instance.
-func moduleConfig(log engine.GuestLog) wazero.ModuleConfig {
-	clock := &fakeClock{}
+// same to every instance with the same surroundings.
+func moduleConfig(log engine.GuestLog, around engine.Surroundings) wazero.ModuleConfig {
+	clock := &fakeClock{ns: int64(around.Clock)}
+	chance := [32]byte([]byte("gnomon gives every instance this"))
+	for i := range 8 {
+		chance[i] ^= byte(around.Chance >> (8 * i))
+	}
 	return wazero.NewModuleConfig().
 		WithName(""). // names are unique in a runtime
 		WithStartFunctions().
 		WithStdout(&lineWriter{log: log, level: int(abi.LevelInfo)}).
 		WithStderr(&lineWriter{log: log, level: int(abi.LevelWarn)}).
-		WithWalltime(func() (int64, int32) { return 0, 0 }, 1).
+		WithWalltime(func() (int64, int32) {
+			return int64(around.Clock / time.Second), int32(around.Clock % time.Second)
+		}, 1).
 		WithNanotime(clock.now, 1).
 		WithNanosleep(clock.sleep).
-		WithRandSource(rand.NewChaCha8([32]byte([]byte("gnomon gives every instance this"))))
+		WithRandSource(rand.NewChaCha8(chance))
 }
 
 // fakeClock is a monotonic clock that moves when it is read or slept on.

@@ -16,6 +16,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
+	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
@@ -161,21 +162,18 @@ func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 		return err
 	}
 	defer m.Close(ctx)
-	fresh := func() (engine.Instance, error) {
-		return m.Instantiate(ctx, engine.InstanceConfig{Settings: k.settings, Memory: k.limits.Memory, Log: k.log()})
-	}
-	in, err := fresh()
+	s, err := testdriver.NewSession(ctx, testdriver.Subject{Module: m, Settings: k.settings, Memory: k.limits.Memory, Log: k.log()}, engine.Surroundings{})
 	if err != nil {
 		return k.settingsHint(err)
 	}
-	defer in.Close(ctx)
-	d := description{path: path, module: m, code: module, memory: in.MemoryBytes(), compiler: h.Compiler()}
-	a := k.applier(in, m.Traits().Upcasts)
+	defer s.Close(ctx)
+	d := description{path: path, module: m, code: module, memory: s.Instance().MemoryBytes(), compiler: h.Compiler()}
+	a := &applier{Session: s, upcasts: m.Traits().Upcasts, keyOf: k.keyOf}
 	if d.use, err = k.use(ctx, a); err != nil {
 		return err
 	}
 	if k.query != nil {
-		if err := k.ask(ctx, a, fresh, &d); err != nil {
+		if err := k.ask(ctx, a, &d); err != nil {
 			return err
 		}
 	}

@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
-	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"gnomon/engine"
 	"gnomon/engine/importer"
-	"gnomon/engine/store"
+	"gnomon/engine/testdriver"
 	"gnomon/sdk/abi"
 )
 
@@ -23,20 +20,15 @@ const (
 	madeUpData    = "{}"
 )
 
-// applier has an instance apply events to a state that is empty.
-func (k *checker) applier(in engine.Instance, upcasts bool) *applier {
-	return &applier{instance: in, upcasts: upcasts, keyOf: k.keyOf, state: newMemoryState(new(store.Keyspace).Limit())}
-}
-
 // use has an instance work on events, and says what that took.
 func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 	upcasts := a.upcasts
-	init := "init " + comma(a.instance.Fuel())
+	init := "init " + comma(a.Instance().Fuel())
 	if k.events != "" {
 		if err := k.applyFile(ctx, a); err != nil {
 			return nil, err
 		}
-		events := fmt.Sprintf("%s of %s, which leave %s keys, %s", comma(a.events), eventsFile(k.events), comma(a.state.keys), humanize.IBytes(uint64(a.state.bytes)))
+		events := fmt.Sprintf("%s of %s, which leave %s keys, %s", comma(a.events), eventsFile(k.events), comma(a.State.Keys()), humanize.IBytes(uint64(a.State.Bytes())))
 		if upcasts {
 			events = fmt.Sprintf("%s of %s, which become %s", comma(a.events), eventsFile(k.events), comma(a.made))
 		}
@@ -98,12 +90,11 @@ func eventsFile(name string) string {
 
 func comma[T int | uint64](n T) string { return humanize.Comma(int64(n)) }
 
-// applier has an instance apply events one by one. It implements importer.Sink.
+// applier has a module apply events one by one. It implements importer.Sink.
 type applier struct {
-	instance engine.Instance
-	upcasts  bool                    // it is an upcaster, and rewrites them
-	keyOf    func(abi.Record) []byte // nil: there is no key
-	state    *memoryState
+	*testdriver.Session
+	upcasts bool                    // it is an upcaster, and rewrites them
+	keyOf   func(abi.Record) []byte // nil: there is no key
 
 	events   int
 	made     int    // by an upcaster
@@ -115,7 +106,7 @@ type applier struct {
 
 // Append implements importer.Sink. It fails with the guest's error.
 func (a *applier) Append(ctx context.Context, e importer.Event) error {
-	r, err := recordOf(e, uint64(a.events+1))
+	r, err := testdriver.RecordOf(e, uint64(a.events+1))
 	if err != nil {
 		return err
 	}
@@ -123,17 +114,10 @@ func (a *applier) Append(ctx context.Context, e importer.Event) error {
 		r.Key = a.keyOf(r)
 	}
 	a.record = r.Append(a.record[:0])
-	a.state.begin()
-	if a.upcasts {
-		var made []byte
-		made, err = a.instance.Upcast(ctx, a.record)
-		a.made += countRecords(made)
-	} else {
-		err = a.instance.Apply(ctx, a.record, a.state)
-	}
-	fuel := a.instance.Fuel()
-	if a.used += fuel; fuel > a.most || a.events == 0 {
-		a.most, a.mostLine = fuel, e.Line
+	cost, err := a.Call(ctx, a.record)
+	a.made += countRecords(a.Made)
+	if a.used += cost.Fuel; cost.Fuel > a.most || a.events == 0 {
+		a.most, a.mostLine = cost.Fuel, e.Line
 	}
 	a.events++
 	if err != nil {
@@ -160,24 +144,4 @@ func (a *applier) Flush(context.Context) error { return nil }
 // Counts implements importer.Sink.
 func (a *applier) Counts() importer.Counts {
 	return importer.Counts{Imported: a.events, Last: uint64(a.events)}
-}
-
-// recordOf makes the record that an event would be handed to a module as, if it were
-// imported at its own time.
-func recordOf(e importer.Event, sequence uint64) (abi.Record, error) {
-	at, err := time.Parse(time.RFC3339, e.Time)
-	if err != nil {
-		return abi.Record{}, err
-	}
-	r := abi.Record{Sequence: sequence, TimeNs: at.UnixNano(), Subject: []byte(e.Subject), Data: e.Data}
-	headers := e.Headers()
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		for _, value := range headers[name] {
-			var ok bool
-			if r.Headers, ok = abi.AppendHeader(r.Headers, name, value); !ok {
-				return r, fmt.Errorf("header %s has more than 65535 bytes", name)
-			}
-		}
-	}
-	return r, nil
 }

@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"sdk/go/gnomontest":        {"sdk/go", "sdk/jsonfields", "sdk/outcome", "sdk/go/internal/boundary", "sdk/abi"},
 	"sdk/go/internal/boundary": {"sdk/abi"},
 	"engine":                   {"sdk/abi"},
+	"engine/testdriver":        append([]string{"engine/importer", "sdk/outcome"}, domain...),
 	"engine/query":             append([]string{"engine/query/access", "engine/query/wire"}, domain...),
 	"engine/query/access":      {"plugins/intact"},
 	"engine/query/client":      append([]string{"engine/query/wire"}, domain...),
@@ -70,7 +71,7 @@ var allowed = map[string][]string{
 
 // standardOnly lists packages that import nothing from outside this module and the
 // standard library; sdk/abi does not even import that.
-var standardOnly = []string{"engine", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
+var standardOnly = []string{"engine", "engine/testdriver", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
 
 // maxLines bounds a file: a longer one has more than one subject.
 const maxLines = 500

@@ -7,22 +7,22 @@
 // not compared, except errors: one that is not expected is always a difference.
 //
 //	{
-//	"state": {
-//	  "account\t17": {"balance":40}
-//	},
-//	"emits": [
+//	 "state":{
+//	  "account\t17":{"balance":40}
+//	 },
+//	 "emits":[
 //	  {"event":3,"subject":"alerts.low","headers":[["ce-type","low"]],"data":{"id":17}}
-//	],
-//	"errors": [
+//	 ],
+//	 "errors":[
 //	  {"event":5,"error":"account 18 is not open"}
-//	],
-//	"logs": [
+//	 ],
+//	 "logs":[
 //	  "info: account 19 closed"
-//	],
-//	"queries": [
+//	 ],
+//	 "queries":[
 //	  {"request":{"top":3},"answer":[{"account":"17"}]},
 //	  {"request":{"top":0},"error":"top must be from 1 to 100"}
-//	]
+//	 ]
 //	}
 //
 // The outcome of an upcaster has "records", in the form of emits, in place of state and

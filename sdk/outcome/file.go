@@ -48,7 +48,7 @@ func (w *writer) section(name string, begin, end byte, entries [][]byte) {
 	if w.sections++; w.sections > 1 {
 		w.b.WriteByte(',')
 	}
-	w.b.WriteString("\n\"" + name + "\": ")
+	w.b.WriteString("\n \"" + name + "\":")
 	w.b.WriteByte(begin)
 	for i, e := range entries {
 		if i > 0 {
@@ -58,7 +58,7 @@ func (w *writer) section(name string, begin, end byte, entries [][]byte) {
 		w.b.Write(e)
 	}
 	if len(entries) > 0 {
-		w.b.WriteByte('\n')
+		w.b.WriteString("\n ")
 	}
 	w.b.WriteByte(end)
 }
@@ -73,7 +73,7 @@ func lines[T any](entries []T, encode func(T) []byte) [][]byte {
 
 func stateLines(state map[string]string) (all [][]byte) {
 	for _, key := range slices.Sorted(maps.Keys(state)) {
-		all = append(all, slices.Concat(encodeText(key), []byte(": "), EncodeValue(state[key])))
+		all = append(all, slices.Concat(encodeText(key), []byte(":"), EncodeValue(state[key])))
 	}
 	return all
 }

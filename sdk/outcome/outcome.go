@@ -33,3 +33,17 @@ type Query struct {
 	Request, Answer string // any bytes
 	Error           string // empty: it was answered
 }
+
+// LogLine is an entry of Logs. Levels are those of log/slog.
+func LogLine(level int, text string) string {
+	name := "debug"
+	switch {
+	case level >= 8:
+		name = "error"
+	case level >= 4:
+		name = "warn"
+	case level >= 0:
+		name = "info"
+	}
+	return name + ": " + text
+}

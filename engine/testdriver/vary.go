@@ -1,0 +1,186 @@
+package testdriver
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/sdk/outcome"
+)
+
+// Finding is a way in which a result depends on what it must not.
+type Finding struct {
+	Variation string // what was otherwise, such as "batches of 7"
+	Cause     string // what usually is behind it
+	// Event is the sequence of the first event of which the result differs, with its place in
+	// the file, its type and its subject; 0: it is only in the end that something differs.
+	Event         uint64
+	Line          int
+	Type, Subject string
+	// Difference has what there is in the run event by event as Want, and what there is in the
+	// variation as Got.
+	Difference outcome.Difference
+	// Also are the other variations in which something differs.
+	Also []string
+}
+
+// Varied is what came of all variations.
+type Varied struct {
+	Names   []string // of those that were run
+	Finding *Finding // of the first that differs; nil: none does
+	Skipped []string // what was not tried, and why
+	Batched time.Duration
+}
+
+// VaryOptions say what is varied.
+type VaryOptions struct {
+	Seed uint64 // of where instances are replaced, of clock and random numbers
+	Keys bool   // events have a declared key: try partitions
+}
+
+// variation is a plan with what a difference usually comes from.
+type variation struct {
+	plan
+	name, cause string
+}
+
+const (
+	causeClock     = "the clock is read: in the sandbox it stands still, and a result may not depend on it; use the event's time (ce-time, or the time it was stored)"
+	causeChance    = "random numbers, or the order of a hash map, which is one in Go and in others: derive what is to be unique from the event, and sort keys before writing, or adding up, what a loop over a map gives"
+	causeRestart   = "variables that are not in the state: a fresh instance does not have them; keep them in the state, or write them in snapshot and read them in restore"
+	causeBatch     = "something that is kept from one event to the next within a call of apply, or done once for a call: variables that each event should begin with, writes at the end of a batch that leave something out, or an index given to emit or fail that is not that of the event"
+	causePartition = "events of different keys use the same key of the state, which partitions cannot: build totals over all keys in a projection of their own, or do not set partitions"
+)
+
+// restartPoints is how often instances are replaced, unless there are fewer events.
+const restartPoints = 100
+
+// variations lists what is tried on so many events, in an order in which what is found first
+// tells most about the cause.
+func variations(count int, seed uint64, partitions bool) []variation {
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	clock := time.Duration(1+rnd.IntN(20_000))*24*time.Hour + time.Duration(rnd.Int64N(int64(24*time.Hour)))
+	chance := rnd.Uint64() | 1
+	all := []variation{
+		{plan{batch: 1, around: engine.Surroundings{Clock: clock}}, "another wall clock", causeClock},
+		{plan{batch: 1, around: engine.Surroundings{Chance: chance}}, "other random numbers", causeChance},
+	}
+	restarts := restartsOf(rnd, count)
+	if len(restarts) > 0 {
+		name := fmt.Sprintf("a fresh instance before %d events", len(restarts))
+		if len(restarts) == count-1 {
+			name = "a fresh instance for each event"
+		}
+		all = append(all, variation{plan{batch: 1, restarts: restarts}, name, causeRestart})
+	}
+	for _, n := range []int{7, 256} {
+		all = append(all, variation{plan{batch: n}, fmt.Sprintf("batches of %d", n), causeBatch})
+	}
+	if partitions {
+		for _, n := range []int{2, 3} {
+			all = append(all, variation{plan{batch: 1, partitions: n}, fmt.Sprintf("%d partitions", n), causePartition})
+		}
+	}
+	return all
+}
+
+func restartsOf(rnd *rand.Rand, count int) map[int]bool {
+	at := map[int]bool{}
+	if count-1 <= restartPoints {
+		for i := 1; i < count; i++ {
+			at[i] = true
+		}
+		return at
+	}
+	for len(at) < restartPoints {
+		at[1+rnd.IntN(count-1)] = true
+	}
+	return at
+}
+
+// Vary applies the events of a run otherwise, and demands the same result of each variation:
+// state, emitted events, errors, and lines of the log.
+func Vary(ctx context.Context, base *Result, o VaryOptions) (*Varied, error) {
+	v := &Varied{}
+	traits := base.subject.Module.Traits()
+	partitions := o.Keys && !traits.Upcasts && !traits.Memory
+	switch {
+	case o.Keys && traits.Memory && !traits.Upcasts:
+		v.Skipped = append(v.Skipped, "partitions: a module with snapshot and restore cannot be split")
+	case !o.Keys && !traits.Memory && !traits.Upcasts:
+		v.Skipped = append(v.Skipped, "partitions: no key is declared")
+	}
+	for _, how := range variations(base.events, o.Seed, partitions) {
+		f, took, err := vary(ctx, base, how)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", how.name, err)
+		}
+		v.Names = append(v.Names, how.name)
+		if how.batch == 256 && base.events > 0 {
+			v.Batched = took / time.Duration(base.events)
+		}
+		switch {
+		case f == nil:
+		case v.Finding == nil:
+			v.Finding = f
+		default:
+			v.Finding.Also = append(v.Finding.Also, how.name)
+		}
+	}
+	return v, nil
+}
+
+// vary runs one variation up to the first difference.
+func vary(ctx context.Context, base *Result, how variation) (_ *Finding, took time.Duration, err error) {
+	var differs *span
+	var trace trace
+	r := &run{subject: base.subject, events: base.list, plan: how.plan}
+	r.settled = func(p *span) bool {
+		took += p.cost.Took
+		trace.add(p)
+		if trace == base.trail[p.to-1] {
+			return true
+		}
+		differs = p
+		return false
+	}
+	defer r.close(ctx)
+	if err := r.open(ctx); err != nil {
+		return nil, 0, err
+	}
+	if err := r.all(ctx, base.events); err != nil {
+		return nil, 0, err
+	}
+	if differs == nil {
+		f, err := r.memoryDiffers(ctx, base, how)
+		return f, took, err
+	}
+	f, err := locate(ctx, base.subject, base.list, differs)
+	if err != nil {
+		return nil, 0, err
+	}
+	f.Variation, f.Cause = how.name, how.cause
+	return f, took, nil
+}
+
+// memoryDiffers compares what is left in the memory of a module that keeps state there.
+func (r *run) memoryDiffers(ctx context.Context, base *Result, how variation) (*Finding, error) {
+	if base.memory == nil {
+		return nil, nil
+	}
+	memory, err := r.sessions[0].snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	want, got := slices.Concat(base.memory...), slices.Concat(memory...)
+	if string(want) == string(got) {
+		return nil, nil
+	}
+	return &Finding{Variation: how.name, Cause: how.cause, Difference: outcome.Difference{
+		Section: "snapshot", Place: "the memory after the last event",
+		Want: string(outcome.EncodeValue(string(want))), Got: string(outcome.EncodeValue(string(got))),
+	}}, nil
+}
