@@ -1,0 +1,15 @@
+;; Writes to the descriptors 1 and 2.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 256) "to one\nin two")
+  (data (i32.const 288) "to two\n")
+  (data (i32.const 320) " parts\n")
+  (func $write (param $fd i32) (param $at i32) (param $length i32) (result i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (local.get $length))
+    (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8)))
+  (func (export "apply") (result i32)
+    (i32.or (call $write (i32.const 1) (i32.const 256) (i32.const 13))
+      (i32.or (call $write (i32.const 2) (i32.const 288) (i32.const 7))
+        (call $write (i32.const 1) (i32.const 320) (i32.const 7))))))
