@@ -11,7 +11,7 @@ var GuestRules = []GuestRule{
 	{"X8", "the outcome is the same for any batch boundaries"},
 	{"X9", "the outcome is the same when the instance is dropped between any two calls"},
 	{"X10", "a negative code that it does nothing about fails the event"},
-	{"X11", "what it cannot use it refuses with words, not with a trap"},
+	{"X11", "what it cannot use it refuses with words (fail), not with a trap alone"},
 	{"R6", "pointers and lengths are within its memory"},
 	{"R7", "a length above its buffer's is not taken for an answer"},
 	{"S8", "the state is used in apply, migrate and query only"},

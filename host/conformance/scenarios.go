@@ -131,6 +131,10 @@ func lifecycle() []Scenario {
 			Calls: []Call{apply(Want{Fails: "trapped: unreachable", Steps: 1})}, Sandbox: true,
 		},
 		{
+			Rules: []string{"X7"}, Name: "a trap after fail is an error in the guest's words", Do: Script{abi.ExportApply: {put("k", "v").Is(0), fail(0, "own words"), trap()}},
+			Calls: []Call{apply(Want{Fails: "apply returned an error: own words", Steps: 2})}, Sandbox: true,
+		},
+		{
 			Rules: []string{"X3"}, Name: "what the host ends a call for counts before the result", Do: Script{abi.ExportApply: {fail(0, "own words"), raw(opStateGet, "a bad key", 0x7fffffff, 8, bufferAt, 0), returns(5)}},
 			Calls: []Call{apply(Want{Fails: "pointer outside its memory", Steps: 1})}, Sandbox: true,
 		},
