@@ -8,7 +8,7 @@
 /// ```
 #[macro_export]
 macro_rules! projection {
-    ($type:ty $(: $($part:ident)++)?) => {
+    ($type:ty $(: $first:ident $(+ $part:ident)*)?) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             ::std::thread_local! {
@@ -22,7 +22,10 @@ macro_rules! projection {
             extern "C" fn apply() -> i32 {
                 INSTANCE.with($crate::guest::apply)
             }
-            $($($crate::__export!($part);)+)?
+            $(
+                $crate::__export!($first);
+                $($crate::__export!($part);)*
+            )?
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = $crate::guest::check_projection::<$type>;
