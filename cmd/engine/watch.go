@@ -66,7 +66,8 @@ type watching struct {
 	json   bool
 	out    *bufio.Writer
 	stderr io.Writer
-	began  bool // it was connected at least once
+	prints func(engine.WatchEvent) // in place of what is printed to out, if set
+	began  bool                    // it was connected at least once
 	wait   time.Duration
 }
 
@@ -131,6 +132,9 @@ func (w *watching) take(e engine.WatchEvent) error {
 
 func (w *watching) print(e engine.WatchEvent) (err error) {
 	switch {
+	case w.prints != nil:
+		w.prints(e)
+		w.tell(e)
 	case w.json && e.Kind == engine.WatchIdle:
 	case w.json:
 		return printJSON(w.out, wire.Watched{WatchEvent: e})

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine/config"
+	"gnomon/engine/query/client"
+	"gnomon/engine/store"
+)
+
+// devOptions are the flags of dev.
+type devOptions struct {
+	dir, config, projection, server string
+	fresh, untested                 bool
+}
+
+func devCommand() *cobra.Command {
+	o := &devOptions{}
+	var f readFlags
+	c := &cobra.Command{
+		Use:   "dev [DIR]",
+		Short: "Build, test and load a projection whenever its sources change, and show its state",
+		Long: `Dev works on a project such as engine new makes: a folder with a Makefile and a config.toml. It builds the
+module (make), tests it (make test), and loads it into an engine. Whenever a file of the project changes it does so
+again; what does not build, or fails its test, is shown, and the last good module stays. Meanwhile it prints every
+change of the state, as engine watch does, but no more than 20 lines a step.
+
+The engine is the one that runs on the configuration; where none does, dev starts one, which ends with it. Its data is
+where the configuration says, and is kept; with --fresh it begins with nothing but the stream's seed. A file that is the
+stream's seed is imported again when it changes, of which ids that the stream holds are left out.
+With --server it is the engine there: the module is put into plugins.bucket of the configuration, as engine deploy does.
+
+A changed module is promoted as soon as it has caught up.`,
+		Example: "  engine dev .\n  engine dev balances --fresh\n  engine dev balances --config /etc/gnomon/config.toml --projection balances",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.dir = "."
+			if len(args) == 1 {
+				o.dir = args[0]
+			}
+			if given(c, "server") {
+				o.server = f.server
+			}
+			d, err := newDeveloper(c, o)
+			if err != nil {
+				return err
+			}
+			if o.server != "" {
+				if d.client, err = f.client(); err != nil {
+					return err
+				}
+			}
+			return d.run(c.Context())
+		},
+	}
+	f.addServer(c)
+	c.Flags().StringVar(&o.config, "config", "", "configuration of the engine; default: config.toml in DIR")
+	c.Flags().StringVar(&o.projection, "projection", "", "projection whose module is built; default: the only one of the configuration")
+	c.Flags().BoolVar(&o.fresh, "fresh", false, "begin with an empty stream and state: removes the data directory, which must be in DIR")
+	c.Flags().BoolVar(&o.untested, "no-test", false, "load the module without make test")
+	return c
+}
+
+// developer works on a project.
+type developer struct {
+	*devOptions
+	command        *cobra.Command
+	loaded         *config.Config
+	declared       config.Projection // whose module is built
+	stdout, stderr io.Writer
+
+	sources *sources
+	client  *client.Client // of the engine; nil until there is one
+	showing bool           // the changes of the state
+	ended   chan error     // how the engine ended that it started
+}
+
+// newDeveloper checks that there is something to work on.
+func newDeveloper(c *cobra.Command, o *devOptions) (*developer, error) {
+	if _, err := os.Stat(filepath.Join(o.dir, "Makefile")); err != nil {
+		return nil, withHint(err, "name the folder of a project; engine new makes one")
+	}
+	if o.config == "" {
+		o.config = filepath.Join(o.dir, "config.toml")
+	} else if o.fresh {
+		return nil, usagef(c, "--fresh and --config are both given: only the data of the project's own configuration is removed")
+	}
+	d := &developer{devOptions: o, command: c, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), ended: make(chan error, 1)}
+	if err := os.MkdirAll(filepath.Join(o.dir, "build"), 0o777); err != nil { // which plugins.dir may be
+		return nil, err
+	}
+	if err := d.load(); err != nil {
+		return nil, err
+	}
+	d.sources = &sources{dir: o.dir, without: []string{d.loaded.DataDir, d.loaded.Plugins.Dir}}
+	return d, nil
+}
+
+// load reads the configuration, and finds the projection in it.
+func (d *developer) load() (err error) {
+	if d.loaded, err = config.Load(d.config); err != nil {
+		return err
+	}
+	var names []string
+	for _, p := range d.loaded.Projections {
+		names = append(names, p.Name)
+		if p.Name == d.projection || d.projection == "" && len(d.loaded.Projections) == 1 {
+			d.declared = p
+			return nil
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return withHint(fmt.Errorf("%s declares no projection", d.config), "add a [[projection]] with name, module and stream")
+	case d.projection == "":
+		return withHint(fmt.Errorf("%s declares several projections: %s", d.config, strings.Join(names, ", ")), "say with --projection whose module is built")
+	}
+	return withHint(fmt.Errorf("%s declares no projection %s", d.config, d.projection), "it has %s", strings.Join(names, ", "))
+}
+
+// run works until ctx ends. What goes wrong with the project is shown, and is not the end.
+func (d *developer) run(ctx context.Context) (err error) {
+	if d.fresh {
+		if err := d.removeData(); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	started := false
+	defer func() {
+		stop()
+		if started {
+			err = errors.Join(err, <-d.ended)
+		}
+	}()
+	for {
+		seen := d.sources.look()
+		module, err := d.build(ctx)
+		if err == nil {
+			err = d.place(ctx, module)
+		}
+		if err == nil && d.client == nil {
+			started, err = d.connect(ctx)
+		}
+		if err == nil {
+			err = d.taken(ctx, module)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			d.show(err)
+		}
+		if err := d.await(ctx, seen); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// show tells what went wrong, and that it is not the end.
+func (d *developer) show(err error) {
+	printError(d.stderr, err)
+	fmt.Fprintf(d.stderr, "waiting for a change in %s\n", d.dir)
+}
+
+// await waits until the sources are others than those that were seen, or the engine ends.
+func (d *developer) await(ctx context.Context, seen picture) error {
+	changed := make(chan []string, 1)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { changed <- d.sources.await(ctx, seen) }()
+	select {
+	case files := <-changed:
+		if len(files) > 0 {
+			fmt.Fprintf(d.stdout, "\nchanged: %s\n", strings.Join(files, ", "))
+			d.reseed(files)
+		}
+		return nil
+	case err := <-d.ended:
+		d.ended <- nil
+		return err
+	}
+}
+
+// connect finds the engine that runs on the configuration, or starts one, and begins to
+// show the state.
+func (d *developer) connect(ctx context.Context) (started bool, err error) {
+	if err := d.load(); err != nil { // it may be what was changed
+		return false, err
+	}
+	if d.loaded.HTTP.Listen == "" {
+		return false, withHint(errors.New("http.listen is empty, and dev asks over HTTP"), "set it to 127.0.0.1:7780, for one")
+	}
+	if _, running := store.Running(d.loaded.DataDir); !running {
+		started = true
+		r := &runner{config: d.loaded, path: d.config, stdout: d.stdout, stderr: d.stderr, log: newLog(d.stderr, d.loaded.Log)}
+		go func() { d.ended <- r.run(ctx) }()
+	}
+	for {
+		if holder, _ := store.Running(d.loaded.DataDir); holder.HTTP != "" {
+			d.client, err = ownClient(d.loaded.HTTP, holder)
+			if err == nil {
+				d.advise()
+			}
+			return started, err
+		}
+		select {
+		case err := <-d.ended:
+			return false, err
+		case <-ctx.Done():
+			return started, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// removeData removes what an engine of the project left.
+func (d *developer) removeData() error {
+	dir, err := filepath.Abs(d.dir)
+	data, derr := filepath.Abs(d.loaded.DataDir)
+	if err != nil || derr != nil {
+		return errors.Join(err, derr)
+	}
+	rel, err := filepath.Rel(dir, data)
+	if err != nil || rel == "." || !filepath.IsLocal(rel) {
+		return withHint(fmt.Errorf("--fresh: the data directory %s is not in %s", data, dir), "set data_dir in %s to a folder in the project, or remove it yourself", d.config)
+	}
+	if holder, running := store.Running(data); running {
+		return withHint(fmt.Errorf("--fresh: process %d uses %s", holder.PID, data), "stop that engine")
+	}
+	entries, err := os.ReadDir(data)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if _, serr := os.Stat(filepath.Join(data, store.CatalogFile)); err != nil || serr != nil {
+		return withHint(fmt.Errorf("--fresh: %s holds no data of an engine", data), "look at it, and remove it yourself")
+	}
+	return os.RemoveAll(data)
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gnomon/engine"
+	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
+	"gnomon/engine/store"
+	"gnomon/internal/testutil"
+)
+
+// developing is a real engine dev.
+type developing struct {
+	*process
+	shown testutil.Log
+}
+
+// develop starts engine dev in a home, and ends it at the end of the test.
+func (h *home) develop(args ...string) *developing {
+	h.t.Helper()
+	d := &developing{process: &process{t: h.t, home: h, cmd: exec.Command("engine", append([]string{"dev", h.dir}, args...)...), ended: make(chan error, 1)}}
+	d.cmd.Stdout, d.cmd.Stderr = &d.shown, &d.shown
+	d.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	if err := d.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	go func() { d.ended <- d.cmd.Wait() }()
+	h.t.Cleanup(func() {
+		d.signal(syscall.SIGTERM) // of its children a kill would leave some
+		d.wait()
+		if h.t.Failed() {
+			h.t.Logf("engine dev printed\n%s", d.shown.String())
+		}
+	})
+	return d
+}
+
+// untilShown waits until it has printed a text so often.
+func (d *developing) untilShown(text string, times int) {
+	d.t.Helper()
+	d.until(fmt.Sprintf("it prints %q %d times", text, times), func() bool { return strings.Count(d.shown.String(), text) >= times })
+}
+
+// ask finds the engine that works on the data of the home.
+func (d *developing) ask() {
+	d.t.Helper()
+	holder, _ := store.Running(d.home.data())
+	var err error
+	if d.client, err = client.New("http://"+holder.HTTP, ""); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// interrupt ends it as Ctrl-C does; it must end well.
+func (d *developing) interrupt() {
+	d.t.Helper()
+	d.signal(os.Interrupt)
+	if _, err := d.wait(); err != nil {
+		d.t.Errorf("interrupted, it ended with %v", err)
+	}
+}
+
+func (h *home) write(file, text string) {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(h.dir, file), []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// rewrite replaces a text in a file.
+func (h *home) rewrite(file, old, text string) {
+	h.t.Helper()
+	b, err := os.ReadFile(filepath.Join(h.dir, file))
+	if err != nil || !bytes.Contains(b, []byte(old)) {
+		h.t.Fatalf("%s has no %q: %v", file, old, err)
+	}
+	h.write(file, strings.Replace(string(b), old, text, 1))
+}
+
+// A new project is built and loaded into an engine of its own; events show in its state, and
+// so does a change of its source, at once. A source that does not build changes nothing.
+func TestDev(t *testing.T) {
+	long(t)
+	p := newProject(t, "go")
+	h := &home{t: t, dir: p.dir}
+	h.shareCache()
+	h.rewrite("config.toml", "data_dir", "http.listen = \"127.0.0.1:0\"\ndata_dir")
+	d := h.develop("--no-test")
+	d.untilShown("loaded: x is live at 293", 1)
+	d.ask()
+	published, err := d.client.Publish(t.Context(), "BANK", wire.NewEvent{
+		Subject: "bank.accounts", Type: "account.opened", Data: []byte(`{"account":"mine","owner":"Me"}`),
+	})
+	if err != nil || published.Sequence != 294 {
+		t.Fatal(published, err)
+	}
+	d.untilShown("294\t~\t\"account\\tmine\"\t{\"owner\":\"Me\",\"balance\":0,\"events\":1,", 1)
+
+	counts := func(state string) bool {
+		got, err := d.client.Get(t.Context(), "x", []byte("account\tshort"))
+		return err == nil && strings.Contains(string(got.Value), state)
+	}
+	if !counts(`"events":8,`) {
+		t.Error("the state is not the one of testdata")
+	}
+	h.rewrite("main.go", "a.events++", "a.events += 2")
+	d.untilShown("loaded: x is live at 294", 1)
+	d.untilShown("294\t~\t\"account\\tshort\"\t{\"owner\":\"Mallory\",\"balance\":-501,\"events\":15,", 1)
+	if !counts(`"events":15,`) {
+		t.Error("the changed source does not show")
+	}
+	h.rewrite("main.go", "a.events += 2", "a.events +=")
+	d.untilShown("engine: the module is not built: ", 1)
+	if !counts(`"events":15,`) {
+		t.Error("a source that does not build shows")
+	}
+	h.rewrite("main.go", "a.events +=", "a.events++ //")
+	d.untilShown("loaded: x is live at 294", 2)
+	if !counts(`"events":8,`) {
+		t.Error("the mended source does not show")
+	}
+	d.interrupt()
+	if _, running := store.Running(h.data()); running {
+		t.Error("the engine did not end with it")
+	}
+}
+
+// copied is a project whose module is a file of it.
+const copied = `OUT ?= build/x.wasm
+$(OUT): x.wasm
+	cp x.wasm $(OUT)
+test: $(OUT)
+	test ! -e failing
+`
+
+// newCopied makes such a project over the events of a file.
+func newCopied(t *testing.T) *home {
+	t.Helper()
+	h := newHome(t, "log.>", projection("x", "x.wasm"))
+	h.useModules(filepath.Join(h.dir, "build"))
+	h.rewrite("config.toml", "subjects = ", "seed = \"events.jsonl\"\nsubjects = ")
+	h.write("Makefile", copied)
+	var lines bytes.Buffer
+	if _, err := lines.ReadFrom(eventLines(0, 7)); err != nil {
+		t.Fatal(err)
+	}
+	h.write("events.jsonl", lines.String())
+	count, err := os.ReadFile(filepath.Join(exampleModules(t), "count.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("x.wasm", string(count))
+	return h
+}
+
+// A module that fails its test is not loaded, at the start as later; one that the engine
+// refuses leaves the one that ran. Events that are added to the seed are imported.
+func TestDevRefuses(t *testing.T) {
+	h := newCopied(t)
+	h.write("failing", "")
+	d := h.develop()
+	d.untilShown("engine: the module is not loaded: make test: exit status 2\nhint: ", 1)
+	if _, running := store.Running(h.data()); running {
+		t.Error("an engine was started for a module that fails its test")
+	}
+	if err := os.Remove(filepath.Join(h.dir, "failing")); err != nil {
+		t.Fatal(err)
+	}
+	d.untilShown("loaded: x is live at 7, 7 keys", 1)
+	h.rewrite("events.jsonl", "", `{"subject":"log.new","id":"new","type":"t","time":"2026-01-31T12:00:00Z","data":1}`+"\n")
+	d.untilShown("\nLOG: 1 events imported, 7 were there already, the last one is 8\n", 1)
+	d.untilShown("8\t~\tlog.new\t", 1)
+	h.write("x.wasm", "no module")
+	d.untilShown("engine: the engine refuses the module: ", 1)
+	d.ask()
+	if s := d.awaitLive("x", 8); s.Keys != 8 {
+		t.Errorf("the state is %+v", s)
+	}
+	d.interrupt()
+}
+
+// Where an engine runs on the configuration, that one takes the module, and goes on.
+func TestDevWithRunningEngine(t *testing.T) {
+	h := newCopied(t)
+	if err := os.Mkdir(filepath.Join(h.dir, "build"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.rewrite("config.toml", projection("x", "x.wasm"), "")
+	p := h.serve()
+	h.configure("", projection("x", "x.wasm"))
+	d := h.develop("--config", h.config)
+	d.untilShown("loaded: x is live at 7, 7 keys", 1)
+	d.interrupt()
+	p.await("x", "it goes on", func(s engine.Status) bool { return s.State == engine.Live && s.Position == 7 })
+}
+
+// What is no project, and data that may be somebody's, are refused with a way out.
+func TestDevErrors(t *testing.T) {
+	h := newCopied(t)
+	outside := newCopied(t)
+	outside.configure(fmt.Sprintf("data_dir = %q", t.TempDir()), "")
+	foreign := newCopied(t)
+	foreign.configure(`data_dir = "photos"`, "")
+	if err := os.MkdirAll(filepath.Join(foreign.dir, "photos", "2026"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	two := newCopied(t)
+	two.configure("", projection("y", "y.wasm"))
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{t.TempDir()}, exitFailed, "Makefile: no such file or directory\nhint: name the folder of a project"},
+		{[]string{h.dir, "--config", h.config, "--fresh"}, exitUsage, "--fresh and --config are both given"},
+		{[]string{outside.dir, "--fresh"}, exitFailed, "is not in " + outside.dir + "\nhint: set data_dir"},
+		{[]string{foreign.dir, "--fresh"}, exitFailed, "photos holds no data of an engine\nhint: look at it"},
+		{[]string{two.dir}, exitFailed, "declares several projections: x, y\nhint: say with --projection"},
+		{[]string{two.dir, "--projection", "z"}, exitFailed, "declares no projection z\nhint: it has x, y"},
+	} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"dev"}, tt.args...), strings.NewReader(""), &out, &errs)
+		if code != tt.code || !strings.Contains(errs.String(), tt.want) {
+			t.Errorf("%v: exit %d: %s", tt.args, code, errs.String())
+		}
+	}
+}
+
+// Of a step only what is another value than before is printed, and of many the first.
+func TestChangesShown(t *testing.T) {
+	var out bytes.Buffer
+	c := newChanges(&out)
+	step := func(kind engine.WatchKind, rows ...string) string {
+		out.Reset()
+		for ; len(rows) > 0; rows = rows[2:] {
+			c.take(engine.WatchEvent{Kind: kind, Sequence: 5, Key: []byte(rows[0]), Value: []byte(rows[1]), Deleted: rows[1] == "deleted"})
+		}
+		c.take(engine.WatchEvent{Kind: engine.WatchPosition, Sequence: 5})
+		return out.String()
+	}
+	many := []string{}
+	for i := range shownLines + 3 {
+		many = append(many, fmt.Sprintf("n%02d", i), "1")
+	}
+	for _, tt := range []struct{ got, want string }{
+		{step(engine.WatchSnapshot, "a", "1", "b", "2"), "5\t~\ta\t1\n5\t~\tb\t2\n"},
+		{step(engine.WatchChange, "a", "1", "b", "3"), "5\t~\tb\t3\n"},
+		{step(engine.WatchChange, "a", "deleted", "c", "deleted"), "5\t-\ta\n"},
+		{step(engine.WatchSnapshot, "c", "1"), "5\t~\tc\t1\n5\t-\tb\n"},
+		{step(engine.WatchChange), ""},
+		{step(engine.WatchChange, "long", strings.Repeat("x", 300)), "5\t~\tlong\t" + strings.Repeat("x", 200) + "…\n"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("printed is %q, want %q", tt.got, tt.want)
+		}
+	}
+	if got := step(engine.WatchChange, many...); strings.Count(got, "\n") != shownLines+1 || !strings.HasSuffix(got, "\t… and 3 more: engine scan shows all\n") {
+		t.Errorf("of many changes printed is\n%s", got)
+	}
+}
+
+// Sources are what is not made of them: a file of another content is told, one that was
+// written again as it was is not.
+func TestSources(t *testing.T) {
+	h := &home{t: t, dir: t.TempDir()}
+	for _, dir := range []string{"sub", "build", ".git", "data", "sub/node_modules"} {
+		if err := os.Mkdir(filepath.Join(h.dir, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		h.write(dir+"/f", "1")
+	}
+	h.write("f", "1")
+	s := &sources{dir: h.dir, without: []string{filepath.Join(h.dir, "data")}}
+	seen := s.look()
+	for _, dir := range []string{"build", ".git", "data", "sub/node_modules"} {
+		h.write(dir+"/f", "2")
+	}
+	h.write("f", "1")
+	if other := s.look().otherThan(seen); len(other) > 0 {
+		t.Errorf("%q are taken for changes", other)
+	}
+	h.write("f", "2")
+	h.write("sub/g", "1")
+	if err := os.Remove(filepath.Join(h.dir, "sub", "f")); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(s.await(t.Context(), seen)); got != "[f sub/f sub/g]" {
+		t.Errorf("changed are %s", got)
+	}
+}
+
+// The example of an event is of the type that there is most of.
+func TestCommonEvent(t *testing.T) {
+	h := &home{t: t, dir: t.TempDir()}
+	h.write("seed", `{"subject":"s.a","type":"A","data":{"n":1}}`+"\nnot JSON\n"+`{"subject":"s.b","type":"B","data":{"n":2}}`+"\n"+`{"subject":"s.b","type":"B","data":{"n":3}}`+"\n")
+	e, ok := commonEvent(filepath.Join(h.dir, "seed"))
+	if !ok || e.Subject != "s.b" || string(e.Data) != `{"n":2}` {
+		t.Errorf("%s %s, %t", e.Subject, e.Data, ok)
+	}
+	if _, ok := commonEvent(filepath.Join(h.dir, "none")); ok {
+		t.Error("there is an event in a file that is not there")
+	}
+}

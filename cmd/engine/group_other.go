@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "os/exec"
+
+// inOwnGroup has a command end with all the processes that it started, where the system can.
+func inOwnGroup(*exec.Cmd) {}
