@@ -44,7 +44,10 @@ type call struct {
 	refused string // the last limit that a function of the host refused
 	small   string // that the last scan found no room for an entry
 	err     error  // ended the call
-	spent   uint64 // fuel for the host's work that is not charged yet
+
+	complaint string // first line that the guest wrote to standard error
+	printed   string // last line that it wrote to standard output
+	spent     uint64 // fuel for the host's work that is not charged yet
 }
 
 // explain returns what is known of a failure, the guest's own words first.

@@ -48,9 +48,9 @@ func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engi
 	}
 	in.call = call{Context: ctx, in: in, name: "start"}
 	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, in.refusedMemory})
-	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(c.Log, c.Surroundings))
+	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(printing{in, c.Log}, c.Surroundings))
 	if err != nil {
-		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err)), Event: -1}
+		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: -1}
 	}
 	in.module = module
 	if m.fuel > 0 {
@@ -172,7 +172,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		return &engine.GuestError{Call: c.name, Kind: engine.GuestFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
 	}
 	if err != nil {
-		return &engine.GuestError{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(trapText(err)), Event: in.call.event}
+		return &engine.GuestError{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: in.call.event}
 	}
 	code := int32(in.stack[0])
 	if result && (code != 0 || in.call.tooSmall > 0) {

@@ -1,0 +1,42 @@
+package host
+
+import (
+	"cmp"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// printing logs what a guest prints, and remembers of the call under way what may say why
+// it traps: the runtimes of most languages print that and then stop.
+type printing struct {
+	in  *instance
+	log engine.GuestLog // nil: nobody reads it
+}
+
+// Enabled implements engine.GuestLog.
+func (p printing) Enabled(level int) bool { return p.log != nil && p.log.Enabled(level) }
+
+// Line implements engine.GuestLog. Of a report on standard error the first line says what
+// happened, and the others where; what goes to standard output is the guest's own up to
+// the last line (TinyGo).
+func (p printing) Line(level int, text string) {
+	switch c := &p.in.call; {
+	case text == "":
+	case level == int(abi.LevelInfo):
+		c.printed = text
+	case c.complaint == "":
+		c.complaint = text
+	}
+	if p.log != nil {
+		p.log.Line(level, text)
+	}
+}
+
+// lastWords is what the guest printed before it trapped, after a colon; empty: nothing.
+func (c *call) lastWords() string {
+	if words := cmp.Or(c.complaint, c.printed); words != "" {
+		return ": " + words
+	}
+	return ""
+}
