@@ -24,6 +24,7 @@ var measurements = []measurement{
 	{"head", "from publish to readable over HTTP, at 5,000 events/s", measureHead},
 	{"reads", "what 10,000 gets/s over HTTP cost a projection that catches up", measureReads},
 	{"real", "real event logs through the process-map guest, beside a native program with the same rows", measureReal},
+	{"languages", "the same projection in every language whose compiler is installed", measureLanguages},
 	{"growth", "cost of an event as events, keys and projections become many", measureGrowth},
 }
 
