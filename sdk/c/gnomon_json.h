@@ -27,7 +27,7 @@ typedef struct {
 
 enum { GN_MOST_FIELDS = 64 };
 
-GN_SHARED struct {
+GN_SHARED struct gn_fields {
   const char *names[GN_MOST_FIELDS];
   uint32_t count;
   gn_buffer table;
@@ -63,7 +63,8 @@ static inline int32_t gn_field_index(const char *name) {
 // event fails. The last one of that name counts; without one the kind is GN_ABSENT. A
 // program may ask for 64 different names, which must stay as they are: literals.
 GN_LARGE gn_value gn_field(const gn_event *e, const char *name) {
-  gn_value v = {0};
+  gn_value v;
+  __builtin_memset(&v, 0, sizeof v);
   int32_t i = gn_field_index(name);
   if (i < 0) return v;
   if (!gn_table_read) gn_read_all(&gn_fields.table, "fields_read", gn_host_fields_read), gn_table_read = true;
@@ -75,7 +76,7 @@ GN_LARGE gn_value gn_field(const gn_event *e, const char *name) {
   v.raw = gn_bytes(gn_batch.at + cell.raw, cell.raw_size);
   if (cell.text) v.text = gn_copy(gn_bytes(table + cell.text, cell.text_size)); // the table may be read again
   else if (v.kind == GN_STRING) v.text = gn_bytes(v.raw.at + 1, v.raw.size - 2);
-  if (v.kind == GN_NO_OBJECT) gn_fail_parts((gn_part[]){gn_part_text(v.text)}, 1);
+  if (v.kind == GN_NO_OBJECT) gn_fail_text(v.text);
   return v;
 }
 
@@ -266,7 +267,8 @@ static inline void gn_read_word(gn_reader *r, const char *word) {
 }
 
 GN_LARGE gn_value gn_read_value(gn_reader *r, int depth) {
-  gn_value v = {0};
+  gn_value v;
+  __builtin_memset(&v, 0, sizeof v);
   char c = gn_peek(r);
   const char *from = r->at;
   if (c == '"') v.kind = GN_STRING, v.text = gn_read_string(r);
@@ -293,7 +295,9 @@ typedef struct {
 } gn_members;
 
 static inline gn_members gn_members_of(gn_text json) {
-  gn_members m = {{json.at, json.at + json.size, false}, false, {NULL, 0}, {0}};
+  gn_members m;
+  __builtin_memset(&m, 0, sizeof m);
+  m.reader.at = json.at, m.reader.end = json.at + json.size;
   return m;
 }
 
@@ -316,7 +320,7 @@ GN_LARGE bool gn_next_member(gn_members *m) {
 // gn_read_members sets values to the members with those names, the last of each, and says
 // whether the text is one JSON object.
 GN_LARGE bool gn_read_members(gn_text json, gn_value *values, const char *const *names, uint32_t count) {
-  for (uint32_t i = 0; i < count; i++) values[i] = (gn_value){0};
+  __builtin_memset(values, 0, count * sizeof *values);
   gn_members m = gn_members_of(json);
   while (gn_next_member(&m))
     for (uint32_t i = 0; i < count; i++)
@@ -328,8 +332,10 @@ GN_LARGE bool gn_read_members(gn_text json, gn_value *values, const char *const 
 //
 //   gn_value v[2];
 //   if (!gn_object(json, v, "owner", "balance")) …
+#ifndef __cplusplus
 #define gn_object(json, values, ...) \
   gn_read_members(json, values, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+#endif
 
 // ---- Settings -----------------------------------------------------------------------
 
@@ -361,9 +367,10 @@ GN_LARGE int gn_read_settings(const gn_setting *list, uint32_t count) {
   while (gn_next_member(&m)) {
     uint32_t i = 0;
     while (i < count && !gn_is(m.name, list[i].name)) i++;
-    if (i < count ? gn_set(&list[i], &m.value) : gn_fail_parts((gn_part[]){gn_part_string("settings: there is none with the name "), gn_quoted(m.name)}, 2)) return 1;
+    gn_part why[] = {gn_part_string("settings: there is none with the name "), gn_quoted(m.name)};
+    if (i < count ? gn_set(&list[i], &m.value) : gn_fail_parts(why, 2)) return 1;
   }
-  return m.reader.bad ? gn_fail_parts((gn_part[]){gn_part_string("settings: they are no JSON object")}, 1) : 0;
+  return m.reader.bad ? gn_fail_text(gn_text_of("settings: they are no JSON object")) : 0;
 }
 #define gn_settings(list) gn_read_settings(list, sizeof(list) / sizeof((list)[0]))
 
