@@ -320,27 +320,32 @@ Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it has t
 		Example: "  engine replay-bundle orders-1234.zip\n  engine replay-bundle orders-1234.zip --module build/plugins/orders.wasm",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			b, err := readBundle(args[0])
-			if err != nil {
-				return err
-			}
-			code, name := b.Module, "the bundle's module"
-			if module != "" {
-				name = module
-				if code, err = os.ReadFile(module); err != nil {
-					return err
-				}
-			}
-			r, err := replayBundle(c.Context(), b, code, c.ErrOrStderr())
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return r.print(c.OutOrStdout(), asJSON)
+			return runBundle(c, args[0], module, asJSON)
 		},
 	}
 	c.Flags().StringVar(&module, "module", "", "run this module instead of the bundle's")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// runBundle runs a bundle by a module; empty: by its own.
+func runBundle(c *cobra.Command, file, module string, asJSON bool) error {
+	b, err := readBundle(file)
+	if err != nil {
+		return err
+	}
+	code, name := b.Module, "the bundle's module"
+	if module != "" {
+		name = module
+		if code, err = os.ReadFile(module); err != nil {
+			return err
+		}
+	}
+	r, err := replayBundle(c.Context(), b, code, c.ErrOrStderr())
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return r.print(c.OutOrStdout(), asJSON)
 }
 
 func readBundle(path string) (*repro.Bundle, error) {

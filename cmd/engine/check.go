@@ -23,14 +23,41 @@ import (
 
 // checkFlags are what a check is asked for.
 type checkFlags struct {
+	limitFlags
+	events, query string
+	settings, key string
+}
+
+// limitFlags are the limits of a module.
+type limitFlags struct {
 	module, memory string // sizes
 	fuel, table    uint64
-	events, query  string
-	settings, key  string
+}
+
+func (f *limitFlags) add(c *cobra.Command) {
+	limits := config.DefaultProjection().Limits
+	flags := c.Flags()
+	flags.StringVar(&f.module, "module", sizeText(limits.Module), "limit of the module's file")
+	flags.StringVar(&f.memory, "memory", sizeText(limits.Memory), "limit of the module's memory")
+	flags.Uint64Var(&f.table, "table", uint64(limits.Table), "limit of each of the module's tables, in entries")
+	flags.Uint64Var(&f.fuel, "fuel", uint64(limits.Fuel), "limit of fuel for one event; 0: not metered")
+}
+
+func (f *limitFlags) limits(c *cobra.Command) (l host.Limits, err error) {
+	l = host.Limits{Fuel: f.fuel, Table: f.table}
+	size, err := parseSize(c, "module", f.module)
+	if err != nil {
+		return l, err
+	}
+	l.ModuleBytes = int64(size)
+	if f.table == 0 {
+		return l, usagef(c, "--table 0: use a number of entries from 1")
+	}
+	l.Memory, err = parseSize(c, "memory", f.memory)
+	return l, err
 }
 
 func checkCommand() *cobra.Command {
-	limits := config.DefaultProjection().Limits
 	var f checkFlags
 	c := &cobra.Command{
 		Use:   "check MODULE…",
@@ -59,14 +86,11 @@ GNOMON_CACHE, when that is set: it has to be private.`,
 			return k.modules(c.Context(), args)
 		},
 	}
+	f.add(c)
 	flags := c.Flags()
-	flags.StringVar(&f.module, "module", sizeText(limits.Module), "limit of the module's file")
-	flags.StringVar(&f.memory, "memory", sizeText(limits.Memory), "limit of the module's memory")
-	flags.Uint64Var(&f.table, "table", uint64(limits.Table), "limit of each of the module's tables, in entries")
-	flags.Uint64Var(&f.fuel, "fuel", uint64(limits.Fuel), "limit of fuel for one event; 0: not metered")
 	flags.StringVar(&f.events, "events", "", "`FILE` of events to apply")
 	flags.StringVar(&f.query, "query", "", "`REQUEST` to answer")
-	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection, a JSON `OBJECT`")
+	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection: a JSON `OBJECT`, or a file that has one")
 	flags.StringVar(&f.key, "key", "", "key of each event: `KIND` subject:N, header:NAME or json:PATH")
 	return c
 }
@@ -83,28 +107,19 @@ type checker struct {
 	stdout, stderr io.Writer
 }
 
-func (f *checkFlags) checker(c *cobra.Command, modules []string) (*checker, error) {
+func (f *checkFlags) checker(c *cobra.Command, modules []string) (_ *checker, err error) {
 	k := &checker{events: f.events, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
-	k.limits = host.Limits{Fuel: f.fuel, Table: f.table}
 	if c.Flags().Changed("query") {
 		k.query = []byte(f.query)
 	}
-	size, err := parseSize(c, "module", f.module)
-	if err != nil {
+	if k.limits, err = f.limits(c); err != nil {
 		return nil, err
 	}
-	k.limits.ModuleBytes = int64(size)
-	if k.limits.Memory, err = parseSize(c, "memory", f.memory); err != nil {
-		return nil, err
-	}
-	switch {
-	case f.table == 0:
-		return nil, usagef(c, "--table 0: use a number of entries from 1")
-	case f.events == "-" && len(modules) > 1:
+	if f.events == "-" && len(modules) > 1 {
 		return nil, usagef(c, "--events -: standard input can be read for one module only")
 	}
-	if k.settings, err = parseSettings(f.settings); err != nil {
-		return nil, usagef(c, "--settings: %w", err)
+	if k.settings, err = readSettings(c, f.settings); err != nil {
+		return nil, err
 	}
 	if k.keyOf, err = fields.Key(f.key); err != nil {
 		return nil, usagef(c, "--key: %w", err)
@@ -122,6 +137,26 @@ func parseSize(c *cobra.Command, flag, value string) (uint64, error) {
 		return 0, usagef(c, "--%s %q: use a size such as 64MiB, at most 4GiB", flag, value)
 	}
 	return n, nil
+}
+
+// readSettings reads the value of --settings: an object, or a file that has one.
+func readSettings(c *cobra.Command, value string) ([]byte, error) {
+	if strings.HasPrefix(strings.TrimSpace(value), "{") || json.Valid([]byte(value)) {
+		settings, err := parseSettings(value)
+		if err != nil {
+			return nil, usagef(c, "--settings: %w", err)
+		}
+		return settings, nil
+	}
+	text, err := os.ReadFile(value)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("--settings: %w", err), "give a JSON object such as '{\"top\":3}', or a file that has one")
+	}
+	settings, err := parseSettings(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("--settings: %s: %w", value, err)
+	}
+	return settings, nil
 }
 
 // parseSettings makes of an object what a module is given: JSON with sorted keys.

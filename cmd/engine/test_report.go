@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"gnomon/engine/testdriver"
+	"gnomon/sdk/outcome"
+)
+
+// report is what comes of one test.
+type report struct {
+	*tester
+	subject testdriver.Subject
+	want    *outcome.Outcome // nil: nothing is expected
+
+	base    *testdriver.Result
+	varied  *testdriver.Varied // nil: nothing was varied
+	answers []outcome.Query    // to the requests of --query
+	differs []outcome.Difference
+}
+
+// How much of what differs, and of what there is, is shown.
+const (
+	shownDifferences = 20
+	shownTypes       = 20
+)
+
+// test applies the events, and compares.
+func (r *report) test(ctx context.Context, list *testdriver.Events) (err error) {
+	p := newProgress(r.stderr, "test "+eventsFile(r.events), int64(list.Len()))
+	defer p.Finish()
+	requests := r.queries
+	if r.want != nil {
+		requests = append(testdriver.Requests(r.want), requests...)
+	}
+	o := testdriver.Options{Halt: r.halt, Queries: requests, Progress: func(n int) { p.Set(int64(n)) }}
+	if r.base, err = testdriver.Run(ctx, r.subject, list, o); err != nil {
+		return r.explain(err)
+	}
+	got := r.base.Outcome
+	r.answers = got.Queries[len(got.Queries)-len(r.queries):]
+	if r.want != nil && !r.update {
+		got.Queries = got.Queries[:len(got.Queries)-len(r.queries)]
+		r.differs = outcome.Compare(r.want, &got)
+	}
+	if r.vary {
+		r.varied, err = testdriver.Vary(ctx, r.base, testdriver.VaryOptions{Seed: r.seed, Keys: r.keys})
+	}
+	return err
+}
+
+// explain adds a way out to what a module does not start for.
+func (r *report) explain(err error) error {
+	if string(r.subject.Settings) == "{}" && strings.HasPrefix(err.Error(), "init ") {
+		return withHint(err, "init was called with empty settings; for a module that needs some give them with --settings")
+	}
+	return err
+}
+
+// print says what came of the test, and fails when something differs.
+func (r *report) print() error {
+	w := r.stdout
+	found := r.finding()
+	fmt.Fprintf(w, "%s: %s\n", r.module, r.verdict())
+	r.figures(w)
+	for _, q := range r.answers {
+		fmt.Fprintf(w, "\nquery %s\n%s\n", readableText([]byte(q.Request)), answerText(q))
+	}
+	if len(r.differs) > 0 {
+		fmt.Fprintf(w, "\nwhat is expected (-), and what there is (+):\n%s", outcome.Report(r.differs, shownDifferences))
+	}
+	if found != nil {
+		r.printFinding(w, found)
+	}
+	if r.expect == "" {
+		fmt.Fprintf(w, "\n%s", r.base.Outcome.Encode())
+	}
+	switch {
+	case found != nil && r.update:
+		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not always the same, so %s is not written", r.module, r.expect)}, "repeat this run with --seed %d", r.seed)
+	case found != nil:
+		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not always the same", r.module)}, "repeat this run with --seed %d", r.seed)
+	case len(r.differs) > 0:
+		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not what %s expects, in %s", r.module, r.expect, count(len(r.differs), "place", "places"))}, "if it is right as it is now, write it with --update")
+	case r.update:
+		return r.updateExpectation()
+	case r.expect == "":
+		fmt.Fprintln(r.stderr, "hint: keep this as what is expected: --expect testdata/expected.json --update")
+	}
+	return nil
+}
+
+func (r *report) finding() *testdriver.Finding {
+	if r.varied == nil {
+		return nil
+	}
+	return r.varied.Finding
+}
+
+func (r *report) verdict() string {
+	switch {
+	case r.finding() != nil:
+		return "not always the same"
+	case len(r.differs) > 0:
+		return "differs from " + r.expect
+	case r.want == nil || r.update:
+		return "ok"
+	}
+	return "ok, as " + r.expect + " expects"
+}
+
+func (r *report) updateExpectation() error {
+	o := r.base.Outcome
+	if r.want != nil { // what somebody left out stays out
+		if r.want.State == nil {
+			o.State = nil
+		}
+		if r.want.Emits == nil {
+			o.Emits = nil
+		}
+		if r.want.Records == nil {
+			o.Records = nil
+		}
+		if r.want.Logs == nil {
+			o.Logs = nil
+		}
+	}
+	changed, err := r.writeExpectation(&o)
+	switch {
+	case err != nil:
+		return err
+	case changed:
+		fmt.Fprintf(r.stdout, "\n%s is written: read what it says before you keep it\n", r.expect)
+	default:
+		fmt.Fprintf(r.stdout, "\n%s is as it was\n", r.expect)
+	}
+	return nil
+}
+
+func answerText(q outcome.Query) string {
+	if q.Error != "" {
+		return "error: " + readable([]byte(q.Error))
+	}
+	return readableText([]byte(q.Answer))
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return comma(n) + " " + many
+}
+
+// figures are what there is, and what it took.
+func (r *report) figures(w io.Writer) {
+	s, o := &r.base.Stats, &r.base.Outcome
+	row := func(name, text string) { fmt.Fprintf(w, "  %-9s %s\n", name, text) }
+	row("events", fmt.Sprintf("%s of %s, %s failed", comma(s.Events), eventsFile(r.events), comma(s.Failed)))
+	if o.State != nil {
+		row("outcome", fmt.Sprintf("%s of %s, %s emitted, %s", count(s.Keys, "key", "keys"), humanize.IBytes(uint64(s.Bytes)), comma(len(o.Emits)), count(len(o.Logs), "line of log", "lines of log")))
+	} else {
+		row("outcome", fmt.Sprintf("%s, %s", count(len(o.Records), "event", "events"), count(len(o.Logs), "line of log", "lines of log")))
+	}
+	if r.varied != nil && r.finding() == nil {
+		row("same with", fmt.Sprintf("%s (seed %d)", strings.Join(r.varied.Names, ", "), r.seed))
+		for _, text := range r.varied.Skipped {
+			row("not tried", text)
+		}
+	}
+	if s.Events == 0 {
+		return
+	}
+	took := fmt.Sprintf("%s an event", (s.Took / time.Duration(s.Events)).Round(10*time.Nanosecond))
+	if r.varied != nil && r.varied.Batched > 0 {
+		took += fmt.Sprintf(", %s in batches", r.varied.Batched.Round(10*time.Nanosecond))
+	}
+	row("time", took)
+	row("memory", fmt.Sprintf("%s when started, %s at most", humanize.IBytes(s.MemoryAtStart), humanize.IBytes(s.MemoryAtEnd)))
+	if leak := s.Leak(); leak > 0 {
+		row("warning", fmt.Sprintf("memory grows by %s for each event, and goes on to: what is kept that is not needed? The limit is %s (limits.memory)", humanize.IBytes(leak), humanize.IBytes(r.limits.Memory)))
+	}
+	if r.limits.Fuel == 0 {
+		row("fuel", "not metered")
+		return
+	}
+	row("fuel", fmt.Sprintf("init %s; an event %s on average; the limit of an event is %s (limits.fuel)", comma(s.InitFuel), comma(s.Fuel/uint64(s.Events)), comma(r.limits.Fuel)))
+	r.table(w)
+}
+
+// table is what events took, by type.
+func (r *report) table(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "\nevents\tfuel: least\tmedian\tmost\tof event\thost calls\t  type\n")
+	types := r.base.Stats.Types
+	for i, k := range types {
+		if i == shownTypes {
+			break
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%.1f\t  %s\n", comma(k.Events), comma(k.LeastFuel), comma(k.MedianFuel), comma(k.Most), k.MostAt, k.HostCalls, readable([]byte(k.Type)))
+	}
+	_ = t.Flush()
+	if more := len(types) - shownTypes; more > 0 {
+		fmt.Fprintf(w, "and %d types more\n", more)
+	}
+}
+
+// printFinding names the first event that differs.
+func (r *report) printFinding(w io.Writer, f *testdriver.Finding) {
+	if f.Event == 0 {
+		fmt.Fprintf(w, "\nafter the last event the memory of the module is not the same with %s (+) as one by one (-):\n", f.Variation)
+	} else {
+		fmt.Fprintf(w, "\nevent %d is the first that comes out otherwise with %s (+) than one by one (-):\n", f.Event, f.Variation)
+		if f.Line > 0 {
+			fmt.Fprintf(w, "  at        %s:%d, type %s, subject %s\n", eventsFile(r.events), f.Line, readable([]byte(f.Type)), readable([]byte(f.Subject)))
+		}
+	}
+	for line := range strings.Lines(f.Difference.String()) {
+		fmt.Fprintf(w, "  %s", line)
+	}
+	fmt.Fprintf(w, "\n  usually   %s\n", f.Cause)
+	if len(f.Also) > 0 {
+		fmt.Fprintf(w, "  also      %s\n", strings.Join(f.Also, ", "))
+	}
+}
