@@ -66,7 +66,7 @@ func needs(makefile []byte) string {
 			return strings.TrimSpace(string(words))
 		}
 	}
-	return "see its README.md"
+	return "what its README.md says"
 }
 
 // UnknownLanguageError says that there is no such language.

@@ -42,7 +42,7 @@ func TestProjects(t *testing.T) {
 					t.Errorf("%s does not belong there", file)
 				}
 			}
-			if l.Needs == "" || strings.HasPrefix(l.Needs, "see") {
+			if l.Needs == "" || strings.HasPrefix(l.Needs, "what") {
 				t.Errorf(`its Makefile does not say what has to be installed, in a line "# Needs: …"`)
 			}
 		})
@@ -151,7 +151,7 @@ func TestLanguagesAreFolders(t *testing.T) {
 		"c/Makefile":   {Data: []byte("NAME ?= x\n")}, "c/main.c": {},
 		"testdata/events.jsonl": {},
 	})
-	want := []Language{{"c", "see its README.md"}, {"zig", "zig"}}
+	want := []Language{{"c", "what its README.md says"}, {"zig", "zig"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("languages are %v, want %v", got, want)
 	}
