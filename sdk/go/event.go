@@ -3,10 +3,10 @@ package gnomon
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"gnomon/sdk/abi"
+	"gnomon/sdk/go/internal/boundary"
 )
 
 // Event is an event of the stream. It is valid, with the bytes that it gives out,
@@ -78,7 +78,7 @@ func (e Event) Data() []byte { return e.r.Data }
 // Fields reads single fields in one.
 func (e Event) JSON(v any) error {
 	if err := json.Unmarshal(e.r.Data, v); err != nil {
-		return fmt.Errorf("decode event data: %w", err)
+		return boundary.Wrap("decode event data", err)
 	}
 	return nil
 }

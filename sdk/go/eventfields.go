@@ -2,7 +2,8 @@ package gnomon
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
+	"strings"
 
 	"gnomon/sdk/abi"
 	"gnomon/sdk/go/internal/boundary"
@@ -47,23 +48,24 @@ func (e Event) Field(name string) (Value, error) {
 // declare adds a name to those that the host finds.
 func declare(name string) error {
 	if len(name) > abi.MaxField {
-		return fmt.Errorf("field of %d bytes: the limit is %d", len(name), abi.MaxField)
+		return errors.New("field of " + strconv.Itoa(len(name)) + " bytes: the limit is " + strconv.Itoa(abi.MaxField))
 	}
 	var names []byte
 	for _, n := range append(fields.names, name) {
 		names = abi.AppendName(names, n)
 	}
 	if code := boundary.FieldsDeclare(names); code < 0 {
-		return fmt.Errorf("field %q, the %dth that is asked for: %w (the limit is %d)", name, len(fields.names)+1, boundary.CodeError(code), abi.MaxFields)
+		return errors.New("field " + strconv.Quote(name) + ", the " + strconv.Itoa(len(fields.names)+1) + "th that is asked for: " + boundary.CodeError(code).Error() + " (the limit is " + strconv.Itoa(abi.MaxFields) + ")")
 	}
-	fields.names, fields.read = append(fields.names, name), false
+	// Values that were given out keep the table that they are in.
+	fields.names, fields.table, fields.read = append(fields.names, name), nil, false
 	return nil
 }
 
 func readTable() error {
 	table, n := boundary.Fill(fields.table, boundary.FieldsRead)
 	if n < 0 {
-		return fmt.Errorf("read fields: %w", boundary.CodeError(n))
+		return boundary.Wrap("read fields", boundary.CodeError(n))
 	}
 	fields.table, fields.size, fields.read = table, int(n), true
 	return nil
@@ -98,7 +100,24 @@ func (e Event) Int(name string) (int64, error) {
 
 func fieldError(name string, v Value, want string) error {
 	if v.Kind() == Absent {
-		return fmt.Errorf("%w: %q", ErrNoField, name)
+		return &fieldMissing{name}
 	}
-	return fmt.Errorf("field %q is %.40s, not %s", name, v.Raw(), want)
+	return errors.New("field " + strconv.Quote(name) + " is " + shortened(v.Raw()) + ", not " + want)
+}
+
+// fieldMissing is ErrNoField with the name of the field.
+type fieldMissing struct{ name string }
+
+func (e *fieldMissing) Error() string { return ErrNoField.Error() + ": " + strconv.Quote(e.name) }
+
+func (e *fieldMissing) Unwrap() error { return ErrNoField }
+
+// shownValue is how much of a value an error shows, in bytes.
+const shownValue = 40
+
+func shortened(raw []byte) string {
+	if len(raw) <= shownValue {
+		return string(raw)
+	}
+	return strings.ToValidUTF8(string(raw[:shownValue]), "") + "…"
 }

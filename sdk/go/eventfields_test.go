@@ -96,3 +96,20 @@ func TestTooManyEventFields(t *testing.T) {
 		return nil
 	}, bodies(`{"f63":1}`)...)
 }
+
+// A text stays what it is when the handler asks for a field that it never asked for before.
+func TestValueOutlastsAnotherField(t *testing.T) {
+	mustRun(t, func(ev gnomon.Event, _ gnomon.State) error {
+		first, err := ev.Field("first")
+		if err != nil {
+			return err
+		}
+		if _, err = ev.Field("second"); err != nil {
+			return err
+		}
+		if text, _ := first.Text(); string(text) != "a\tb" {
+			t.Errorf("the first field says %q", text)
+		}
+		return nil
+	}, gnomontest.Event{Subject: "s", Data: []byte(`{"second":"\u0001\u0002\u0003","first":"a\tb"}`)})
+}

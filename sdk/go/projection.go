@@ -2,7 +2,6 @@ package gnomon
 
 import (
 	"errors"
-	"fmt"
 
 	"gnomon/sdk/abi"
 	"gnomon/sdk/go/internal/boundary"
@@ -112,7 +111,7 @@ func eachEvent(read func(buf []byte) int32, handle func(ev Event) error) error {
 func readBatch(read func(buf []byte) int32) (batch []byte, err error) {
 	buf, n := boundary.Fill(projection.batch, read)
 	if n < 0 {
-		return nil, fmt.Errorf("read batch: %w", boundary.CodeError(n))
+		return nil, boundary.Wrap("read batch", boundary.CodeError(n))
 	}
 	projection.batch = buf
 	return buf[:n], nil

@@ -3,7 +3,6 @@ package gnomon
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 
 	"gnomon/sdk/go/internal/boundary"
 )
@@ -15,12 +14,12 @@ import (
 func Settings(v any) error {
 	buf, n := boundary.Fill(nil, boundary.ConfigRead)
 	if n < 0 {
-		return fmt.Errorf("read settings: %w", boundary.CodeError(n))
+		return boundary.Wrap("read settings", boundary.CodeError(n))
 	}
 	d := json.NewDecoder(bytes.NewReader(buf[:n]))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("settings: %w", err)
+		return boundary.Wrap("settings", err)
 	}
 	return nil
 }

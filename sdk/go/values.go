@@ -2,7 +2,9 @@ package gnomon
 
 import (
 	"encoding/json"
-	"fmt"
+	"strconv"
+
+	"gnomon/sdk/go/internal/boundary"
 )
 
 // Getter is what Load loads from: a State, or a Reader.
@@ -41,7 +43,7 @@ func Update[T any](st State, key string, change func(*T) error) error {
 		return err
 	}
 	if err := change(&value); err != nil {
-		return fmt.Errorf("update %q: %w", key, err)
+		return boundary.Wrap("update "+strconv.Quote(key), err)
 	}
 	return Store(st, key, value)
 }

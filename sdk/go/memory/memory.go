@@ -3,7 +3,6 @@ package memory
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 
 	"gnomon/sdk/abi"
@@ -42,7 +41,7 @@ func snapshot() int32 {
 		}
 		w := bufio.NewWriterSize(blobWriter{}, blobSize)
 		if err := registered.save(w); err != nil {
-			return fmt.Errorf("save memory: %w", err)
+			return boundary.Wrap("save memory", err)
 		}
 		return w.Flush()
 	})
@@ -55,7 +54,7 @@ func restore() int32 {
 			return errNotRegistered
 		}
 		if err := registered.restore(&blobReader{}); err != nil {
-			return fmt.Errorf("restore memory: %w", err)
+			return boundary.Wrap("restore memory", err)
 		}
 		return nil
 	})
@@ -68,7 +67,7 @@ func (blobWriter) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		blob := p[:min(len(p), blobSize)]
 		if code := boundary.BlobWrite(blob); code < 0 {
-			return n, fmt.Errorf("write blob: %w", boundary.CodeError(code))
+			return n, boundary.Wrap("write blob", boundary.CodeError(code))
 		}
 		n += len(blob)
 		p = p[len(blob):]
@@ -102,7 +101,7 @@ func (r *blobReader) fetch() {
 	case n == abi.NotFound:
 		r.err = io.EOF
 	case n < 0:
-		r.err = fmt.Errorf("read blob: %w", boundary.CodeError(n))
+		r.err = boundary.Wrap("read blob", boundary.CodeError(n))
 	default:
 		r.left = r.buf[:n]
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	gnomon "gnomon/sdk/go"
@@ -31,7 +30,7 @@ func JSON[Q, A any](answer func(q Q, st gnomon.Reader) (A, error)) Handler {
 		var q Q
 		if len(request) > 0 {
 			if err := decode(request, &q); err != nil {
-				return nil, fmt.Errorf("the request: %w", err)
+				return nil, boundary.Wrap("the request", err)
 			}
 		}
 		a, err := answer(q, st)
@@ -71,7 +70,7 @@ func query() int32 {
 		}
 		buf, n := boundary.Fill(a.request, boundary.InputRead)
 		if n < 0 {
-			return fmt.Errorf("read request: %w", boundary.CodeError(n))
+			return boundary.Wrap("read request", boundary.CodeError(n))
 		}
 		a.request = buf
 		answer, err := a.handle(buf[:n:n], gnomon.Reader{})
@@ -79,7 +78,7 @@ func query() int32 {
 			return err
 		}
 		if code := boundary.OutputWrite(answer); code < 0 {
-			return fmt.Errorf("write answer: %w", boundary.CodeError(code))
+			return boundary.Wrap("write answer", boundary.CodeError(code))
 		}
 		return nil
 	})

@@ -3,8 +3,8 @@ package upcast
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gnomon/sdk/abi"
@@ -74,7 +74,7 @@ func (o *Out) Put(subject string, data []byte, headers ...string) error {
 func (o *Out) JSON(subject string, v any, headers ...string) error {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("encode event data: %w", err)
+		return boundary.Wrap("encode event data", err)
 	}
 	return o.Put(subject, data, headers...)
 }
@@ -82,9 +82,9 @@ func (o *Out) JSON(subject string, v any, headers ...string) error {
 func (o *Out) write(subject, headers, data []byte) error {
 	switch {
 	case len(subject) == 0 || len(subject) > abi.MaxSubject:
-		return fmt.Errorf("subject of %d bytes: it must have 1 to %d", len(subject), abi.MaxSubject)
+		return errors.New("subject of " + strconv.Itoa(len(subject)) + " bytes: it must have 1 to " + strconv.Itoa(abi.MaxSubject))
 	case len(headers) > abi.MaxHeaders:
-		return fmt.Errorf("headers of %d bytes: the limit is %d", len(headers), abi.MaxHeaders)
+		return errors.New("headers of " + strconv.Itoa(len(headers)) + " bytes: the limit is " + strconv.Itoa(abi.MaxHeaders))
 	}
 	r := abi.Record{Sequence: boundary.Record.Sequence, TimeNs: boundary.Record.TimeNs, Subject: subject, Headers: headers, Data: data}
 	o.buf = r.Append(o.buf)
@@ -101,7 +101,7 @@ func (o *Out) flush() error {
 	code := boundary.OutputWrite(o.buf)
 	o.buf = o.buf[:0]
 	if code < 0 {
-		return fmt.Errorf("write events: %w", boundary.CodeError(code))
+		return boundary.Wrap("write events", boundary.CodeError(code))
 	}
 	return nil
 }

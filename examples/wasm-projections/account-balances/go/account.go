@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 
 	gnomon "gnomon/sdk/go"
@@ -31,7 +31,7 @@ func load(st gnomon.Reader, name string) (a account, found bool, err error) {
 func decode(value []byte) (a account, err error) {
 	f, err := accountFields.Read(value)
 	if err != nil {
-		return a, fmt.Errorf("a stored account: %w", err)
+		return a, errors.New("a stored account: " + err.Error())
 	}
 	owner, _ := f[0].Text()
 	last, _ := f[3].Text()

@@ -4,7 +4,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 
 	gnomon "gnomon/sdk/go"
@@ -21,16 +20,19 @@ func main() {}
 
 // settings are what [projection.settings] of the configuration may say, and the defaults.
 var settings = struct {
-	Overdraft int64  `json:"overdraft"` // how far below zero an account may be
-	Alerts    string `json:"alerts"`    // first part of the subject of what is emitted
+	overdraft int64  // how far below zero an account may be
+	alerts    string // first part of the subject of what is emitted
 }{0, "alerts.account"}
 
 func readSettings() error {
-	if err := gnomon.Settings(&settings); err != nil {
+	var s gnomon.SettingSet
+	s.Int("overdraft", &settings.overdraft)
+	s.String("alerts", &settings.alerts)
+	if err := s.Read(); err != nil {
 		return err
 	}
-	if settings.Overdraft < 0 {
-		return fmt.Errorf("settings: overdraft is %d: at least 0 is expected", settings.Overdraft)
+	if settings.overdraft < 0 {
+		return errors.New("settings: overdraft must not be negative")
 	}
 	return nil
 }
@@ -38,9 +40,9 @@ func readSettings() error {
 // prefix begins the keys of accounts; the account's name follows.
 const prefix = "account\t"
 
-const mostAmount = 999_999_999_999_999
+const mostAmount int64 = 999_999_999_999_999
 
-var errAmount = fmt.Errorf("amount must be a whole number from 1 to %d", mostAmount)
+var errAmount = errors.New("amount must be a whole number from 1 to " + strconv.FormatInt(mostAmount, 10))
 
 // onEvent is called for every event, in the order of the stream. An error takes back
 // all that the event wrote and emitted.
@@ -69,7 +71,7 @@ func onEvent(ev gnomon.Event, st gnomon.State) error {
 	case err != nil:
 		return err
 	case !found:
-		return fmt.Errorf("account %s is not open", name)
+		return errors.New("account " + name + " is not open")
 	}
 	switch kind {
 	case "account.closed":
@@ -81,7 +83,7 @@ func onEvent(ev gnomon.Event, st gnomon.State) error {
 	a.balance += amount
 	a.events++
 	a.last = ev.Header("ce-time")
-	if before >= -settings.Overdraft && a.balance < -settings.Overdraft {
+	if before >= -settings.overdraft && a.balance < -settings.overdraft {
 		if err := alert(ev, name, a); err != nil {
 			return err
 		}
@@ -106,7 +108,7 @@ func open(ev gnomon.Event, st gnomon.State, name string) error {
 	if _, found, err := st.Get(prefix + name); err != nil {
 		return err
 	} else if found {
-		return fmt.Errorf("account %s is open already", name)
+		return errors.New("account " + name + " is open already")
 	}
 	a := account{owner: owner, events: 1, last: ev.Header("ce-time")}
 	return st.Put(prefix+name, a.encode())
@@ -114,9 +116,9 @@ func open(ev gnomon.Event, st gnomon.State, name string) error {
 
 func closeAccount(st gnomon.State, name string, a account) error {
 	if a.balance != 0 {
-		return fmt.Errorf("account %s is closed with a balance of %d", name, a.balance)
+		return errors.New("account " + name + " is closed with a balance of " + strconv.FormatInt(a.balance, 10))
 	}
-	gnomon.Log.Info(fmt.Sprintf("account %s closed after %d events", name, a.events+1))
+	gnomon.Log.Info("account " + name + " closed after " + strconv.FormatInt(a.events+1, 10) + " events")
 	return st.Delete(prefix + name)
 }
 
@@ -125,7 +127,7 @@ func alert(ev gnomon.Event, name string, a account) error {
 	data := gnomon.AppendQuoted([]byte(`{"account":`), name)
 	data = strconv.AppendInt(append(data, `,"balance":`...), a.balance, 10)
 	data = strconv.AppendUint(append(data, `,"sequence":`...), ev.Sequence(), 10)
-	return gnomon.Emit(settings.Alerts+".overdrawn", append(data, '}'),
+	return gnomon.Emit(settings.alerts+".overdrawn", append(data, '}'),
 		"ce-type", "account.overdrawn",
 		"account-owner-length", strconv.Itoa(len(a.owner)))
 }
