@@ -188,7 +188,7 @@ func (k *checker) modules(ctx context.Context, paths []string) error {
 }
 
 func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
-	module, err := os.ReadFile(path)
+	module, err := readModule(path)
 	if err != nil {
 		return err
 	}

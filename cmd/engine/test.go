@@ -163,7 +163,7 @@ func (t *tester) with(ctx context.Context, h *host.Host) error {
 	if err != nil {
 		return err
 	}
-	code, err := os.ReadFile(t.module)
+	code, err := readModule(t.module)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"sdk/abi":                  {},
 	"sdk/jsonfields":           {"sdk/abi"},
 	"sdk/outcome":              {},
+	"sdk/js":                   {},
 	"host":                     append([]string{"host/fuel", "sdk/jsonfields"}, domain...),
 	"host/fuel":                {},
 	"host/conformance":         append([]string{"host"}, domain...),
@@ -72,7 +73,7 @@ var allowed = map[string][]string{
 
 // standardOnly lists packages that import nothing from outside this module and the
 // standard library; sdk/abi does not even import that.
-var standardOnly = []string{"engine", "engine/testdriver", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
+var standardOnly = []string{"engine", "engine/testdriver", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/js", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
 
 // maxLines bounds a file: a longer one has more than one subject.
 const maxLines = 500

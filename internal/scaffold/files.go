@@ -64,7 +64,7 @@ func copyGoSDK(files map[string][]byte) error {
 	}
 	c := copier{to: files, skip: func(p string) bool { return isTest(p) || path.Ext(p) == ".md" }}
 	for _, folder := range folders {
-		if folder.IsDir() && hasGo(folder.Name()) {
+		if folder.IsDir() && hasGo(folder.Name()) && folder.Name() != engineOnly {
 			if err := c.copy(sdk.Files, folder.Name(), path.Join("sdk", "sdk", folder.Name())); err != nil {
 				return err
 			}
@@ -72,6 +72,10 @@ func copyGoSDK(files map[string][]byte) error {
 	}
 	return nil
 }
+
+// engineOnly is the one package in Go there that no projection imports: it makes modules of
+// scripts.
+const engineOnly = "js"
 
 // hasGo reports whether a folder of SDKs is a package in Go.
 func hasGo(folder string) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 )
 
 // withWASI are the languages whose runtime cannot do without it.
-var withWASI = []string{"go", "javascript", "tinygo"}
+var withWASI = []string{"go", "tinygo"}
 
 func TestMain(m *testing.M) {
 	if host.IsTrial() {
@@ -64,12 +65,26 @@ func TestLanguages(t *testing.T) {
 func build(t *testing.T, language string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), language+".wasm")
-	testutil.Make(t, language, language, "OUT="+out)
+	args := []string{"OUT=" + out}
+	if language == "javascript" {
+		args = append(args, "ENGINE="+engine(t))
+	}
+	testutil.Make(t, language, language, args...)
 	module, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return module
+}
+
+// engine builds the program, which makes modules of scripts.
+func engine(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "engine")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "gnomon/cmd/engine").CombinedOutput(); err != nil {
+		t.Fatalf("build the engine: %v\n%s", err, out)
+	}
+	return path
 }
 
 // checkImports holds that a module asks for nothing but what the contract offers.

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gnomon/engine"
+	"gnomon/engine/config"
+	"gnomon/host"
+	"gnomon/sdk/js"
+)
+
+func attachCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "attach SCRIPT.js",
+		Short: "Make a module of a projection in JavaScript",
+		Long: `Attach makes a module of a script: QuickJS, which is in this program, with the script
+attached. The module is one like any other, and needs nothing else. The script is an ES
+module that exports onEvent, see docs/authoring/javascript.md. It is parsed, so that what
+is no JavaScript is found here, with file, line and column.
+check and test take a script as it is, too.`,
+		Example: "  engine attach projection.js -o build/plugins/balances.wasm\n  engine attach projection.js && engine check projection.wasm",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if out == "" {
+				out = strings.TrimSuffix(args[0], filepath.Ext(args[0])) + ".wasm"
+			}
+			module, err := attachScript(args[0])
+			if err != nil {
+				return err
+			}
+			if err := parseScript(c, args[0], module); err != nil {
+				return err
+			}
+			if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
+				return err
+			}
+			return os.WriteFile(out, module, 0o666)
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "`MODULE` to write; default: SCRIPT.wasm")
+	return c
+}
+
+// isScript reports whether a file is a script rather than a module.
+func isScript(path string) bool {
+	return strings.HasSuffix(path, ".js") || strings.HasSuffix(path, ".mjs")
+}
+
+// readModule reads a module, or makes one of a script.
+func readModule(path string) ([]byte, error) {
+	if isScript(path) {
+		return attachScript(path)
+	}
+	return os.ReadFile(path)
+}
+
+func attachScript(path string) ([]byte, error) {
+	script, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return js.Attach(script, js.Options{Name: filepath.Base(path)})
+}
+
+// parseScript starts a module that was made of a script, without settings, to find what
+// is no JavaScript. A script that refuses its settings, or fails otherwise, may be right.
+func parseScript(c *cobra.Command, path string, module []byte) error {
+	h, done, err := scratchHost(c.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
+	limits := config.DefaultProjection().Limits
+	m, err := h.Load(c.Context(), module, host.Limits{Memory: uint64(limits.Memory), Fuel: uint64(limits.Fuel)})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer m.Close(c.Context())
+	in, err := m.Instantiate(c.Context(), engine.InstanceConfig{Memory: uint64(limits.Memory)})
+	switch {
+	case err == nil:
+		return in.Close(c.Context())
+	case strings.Contains(err.Error(), "SyntaxError: "):
+		return err
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "note: %s, started without settings: %v\n", path, err)
+	return nil
+}

@@ -1,0 +1,145 @@
+package js
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+//go:embed quickjs.wasm
+var quickjs []byte
+
+//go:embed gnomon.js
+var gnomonPrelude []byte
+
+// Options say how a script is attached.
+type Options struct {
+	// Name is the script's in messages, as in "projection.js:3:7". Empty: projection.js.
+	Name string
+}
+
+// maxScript bounds a script, in bytes: it is parsed in every instance.
+const maxScript = 4 << 20
+
+// Attach makes a module of a script, which is an ES module in UTF-8 that exports
+// onEvent. The module has the exports query, and snapshot and restore, when the script
+// exports functions of those names, and imports emit when the script has the word
+// anywhere: the engine asks for projection.emit then. The same script makes the same
+// bytes. Whether it is JavaScript is found when the module is started.
+func Attach(script []byte, o Options) ([]byte, error) {
+	if o.Name == "" {
+		o.Name = "projection.js"
+	}
+	if err := checkScript(script, o.Name); err != nil {
+		return nil, err
+	}
+	f := flagsOf(script)
+	if !bytes.Contains(script, []byte("onEvent")) {
+		return nil, fmt.Errorf("%s does not export onEvent: a projection has export function onEvent(event, state) { … }", o.Name)
+	}
+	return attach(f, []source{
+		{kindPrelude, "gnomon.js", gnomonPrelude},
+		{kindModule, o.Name, script},
+	})
+}
+
+func checkScript(script []byte, name string) error {
+	switch {
+	case len(bytes.TrimSpace(script)) == 0:
+		return fmt.Errorf("%s is empty", name)
+	case len(script) > maxScript:
+		return fmt.Errorf("%s has %d bytes: the limit is %d", name, len(script), maxScript)
+	case !utf8.Valid(script):
+		return fmt.Errorf("%s is not UTF-8", name)
+	case bytes.IndexByte(script, 0) >= 0:
+		return fmt.Errorf("%s has a byte 0", name)
+	case strings.ContainsRune(name, 0):
+		return fmt.Errorf("the name of a script has a byte 0")
+	}
+	return nil
+}
+
+// flags say what the module of a script has. The prelude, gnomon.js, reads them.
+type flags uint32
+
+const (
+	flagQuery  flags = 1 << iota // it exports query
+	flagMemory                   // it exports snapshot and restore
+	flagEmit                     // it imports emit
+)
+
+// flagsOf finds what a script has. It looks at the text alone; that the script has it
+// indeed, the prelude checks when it starts.
+func flagsOf(script []byte) (f flags) {
+	if exportsFunction(script, "query") {
+		f |= flagQuery
+	}
+	if exportsFunction(script, "snapshot") || exportsFunction(script, "restore") {
+		f |= flagMemory
+	}
+	if emitWord.Match(script) {
+		f |= flagEmit
+	}
+	return f
+}
+
+var (
+	emitWord    = regexp.MustCompile(`\bemit\b`)
+	exportOf    = regexp.MustCompile(`(?m)\bexport\s+(?:async\s+)?(?:function\s*\*?|const|let|var)\s+(\w+)`)
+	exportList  = regexp.MustCompile(`(?s)\bexport\s*\{([^}]*)\}`)
+	exportNamed = regexp.MustCompile(`(\w+)\s*(?:,|$)`) // the last word: of "a as b" it is b
+)
+
+func exportsFunction(script []byte, name string) bool {
+	for _, m := range exportOf.FindAllSubmatch(script, -1) {
+		if string(m[1]) == name {
+			return true
+		}
+	}
+	for _, list := range exportList.FindAllSubmatch(script, -1) {
+		for _, m := range exportNamed.FindAllSubmatch(bytes.TrimSpace(list[1]), -1) {
+			if string(m[1]) == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// source is a text that QuickJS evaluates.
+type source struct {
+	kind uint32
+	name string
+	text []byte
+}
+
+// What sources are; runtime/main.c has the same numbers.
+const (
+	kindPrelude = iota // a function that is called with what the one before it returned
+	kindModule         // the script, as an ES module
+	kindScript         // the script, as a classic one
+)
+
+// magic begins what is attached.
+const magic = "gnomonjs"
+
+// encodeSources writes magic, flags, count, {kind, name and text length, name, 0, text,
+// 0}*: numbers have 32 bits, little-endian.
+func encodeSources(f flags, sources []source) []byte {
+	out := []byte(magic)
+	word := func(n int) { out = binary.LittleEndian.AppendUint32(out, uint32(n)) }
+	word(int(f))
+	word(len(sources))
+	for _, s := range sources {
+		word(int(s.kind))
+		word(len(s.name))
+		word(len(s.text))
+		out = append(append(out, s.name...), 0)
+		out = append(append(out, s.text...), 0)
+	}
+	return out
+}

@@ -1,0 +1,353 @@
+// The interface of projections in JavaScript, evaluated before every script:
+// docs/authoring/javascript.md describes it. host has the functions of the contract, see
+// runtime/host.c.
+(function (host) {
+  "use strict";
+
+  const QUERY = 1, MEMORY = 2, EMIT = 4; // flags of what the module has: attach.go
+  const { get, getBytes, put, scan, scanBytes } = host;
+  const remove = host.delete;
+  const stringify = JSON.stringify, parse = JSON.parse;
+
+  // ---- State -------------------------------------------------------------------------
+
+  // A value is read, parsed and written at most once in a batch: entries keep it meanwhile.
+  const CLEAN = 0, TEXT = 1, VALUE = 2, GONE = 3; // what is to be written: nothing, text, value, delete
+  const NONE = Symbol("not parsed");
+
+  class Entry {
+    constructor(text) {
+      this.text = text; // string or Uint8Array as stored, undefined when absent
+      this.value = NONE; // what JSON says, once it was asked for
+      this.write = CLEAN;
+    }
+  }
+
+  const entries = new Map();
+  let readOnly = false;
+
+  function load(key) {
+    let e = entries.get(key);
+    if (e === undefined) entries.set(key, (e = new Entry(get(key))));
+    return e;
+  }
+
+  function writable(key, op) {
+    if (readOnly) throw new TypeError(op + " " + stringify(key) + ": a query reads the state, and cannot write it");
+    if (typeof key !== "string" || key === "") throw new TypeError("a key must be a string that is not empty");
+    let e = entries.get(key);
+    if (e === undefined) {
+      if (!key.isWellFormed()) throw new TypeError("a key has half of a surrogate pair, which UTF-8 cannot say");
+      entries.set(key, (e = new Entry(undefined)));
+    }
+    return e;
+  }
+
+  function json(key, value) {
+    const text = stringify(value);
+    if (text === undefined) throw new TypeError("put " + stringify(key) + ": " + typeof value + " has no JSON");
+    return text;
+  }
+
+  function parsed(key, text) {
+    try {
+      return parse(text);
+    } catch (err) {
+      throw new TypeError("the value of " + stringify(key) + " is no JSON (" + err.message + "): read it with get");
+    }
+  }
+
+  // flush hands to the host what was written.
+  function flush() {
+    for (const [key, e] of entries) {
+      switch (e.write) {
+        case TEXT:
+          put(key, e.text);
+          break;
+        case VALUE:
+          put(key, (e.text = json(key, e.value)));
+          break;
+        case GONE:
+          remove(key);
+          break;
+        default:
+          unchanged(key, e);
+      }
+      e.write = CLEAN;
+    }
+  }
+
+  // unchanged throws when a value that was only read was changed: later events of the
+  // batch would see the change, and those of the next batch would not.
+  function unchanged(key, e) {
+    const v = e.value;
+    if (v === NONE || typeof v !== "object" || v === null) return;
+    const now = stringify(v);
+    if (now !== e.text && now !== stringify(parse(e.text)))
+      throw new TypeError("the value of " + stringify(key) + " was changed, and not stored: put it with putJSON, or change it in fold");
+  }
+
+  const state = Object.freeze({
+    get(key) {
+      const e = load(key);
+      if (e.write === VALUE) return json(key, e.value);
+      return typeof e.text === "object" ? host.decode(e.text) : e.text;
+    },
+    getBytes(key) {
+      const e = entries.get(key);
+      if (e === undefined) return getBytes(key);
+      const v = e.write === VALUE ? json(key, e.value) : e.text;
+      return typeof v === "string" ? host.encode(v) : v === undefined ? v : v.slice();
+    },
+    getJSON(key) {
+      const e = load(key);
+      if (e.value === NONE) {
+        if (e.text === undefined) return undefined;
+        e.value = parsed(key, typeof e.text === "object" ? host.decode(e.text) : e.text);
+      }
+      return e.value;
+    },
+    has(key) {
+      const e = entries.get(key);
+      return e === undefined ? getBytes(key) !== undefined : e.write === VALUE || e.text !== undefined;
+    },
+    put(key, text) {
+      if (typeof text !== "string" && !(text instanceof Uint8Array))
+        throw new TypeError("put " + stringify(key) + ": a string or a Uint8Array is expected; putJSON writes other values");
+      const e = writable(key, "put");
+      e.text = typeof text === "string" ? text : text.slice();
+      e.value = NONE;
+      e.write = TEXT;
+    },
+    putJSON(key, value) {
+      if (value === undefined || typeof value === "function" || typeof value === "symbol") json(key, value);
+      const e = writable(key, "put");
+      e.value = value;
+      e.write = VALUE;
+    },
+    delete(key) {
+      const e = writable(key, "delete");
+      e.text = undefined;
+      e.value = NONE;
+      e.write = GONE;
+    },
+    fold(key, initial, change) {
+      if (typeof change !== "function") throw new TypeError("fold " + stringify(key) + ": a function is expected as third argument");
+      let value = state.getJSON(key);
+      if (value === undefined) value = parse(json(key, typeof initial === "function" ? initial() : initial));
+      const next = change(value);
+      if (next !== undefined) value = next;
+      state.putJSON(key, value);
+      return value;
+    },
+    *scan(prefix = "", after = "") {
+      yield* pages(scan, prefix, after);
+    },
+    *scanBytes(prefix = "", after = "") {
+      yield* pages(scanBytes, prefix, after);
+    },
+    *scanJSON(prefix = "", after = "") {
+      for (const [key, text] of pages(scan, prefix, after)) yield [key, parsed(key, text)];
+    },
+  });
+
+  // pages yields [key, value] in the order of the keys' bytes.
+  function* pages(read, prefix, after) {
+    if (!readOnly) flush();
+    for (;;) {
+      const page = read(prefix, after);
+      if (page.length === 0) return;
+      for (let i = 0; i < page.length; i += 2) yield [page[i], page[i + 1]];
+      after = page[page.length - 2];
+    }
+  }
+
+  // ---- Emit and log ------------------------------------------------------------------
+
+  function emit(subject, data = "", headers = undefined) {
+    if (!(host.flags & EMIT)) throw new TypeError("this module has no emit: attach found no such word in the script");
+    if (typeof data !== "string" && !(data instanceof Uint8Array)) data = json(subject, data);
+    host.emit(subject, data, pairs(headers));
+  }
+
+  // pairs makes [name, value, …] of {name: value} or [[name, value], …].
+  function pairs(headers) {
+    const list = [];
+    if (headers === undefined || headers === null) return list;
+    for (const [name, value] of Array.isArray(headers) ? headers : Object.entries(headers)) list.push(String(name), String(value));
+    return list;
+  }
+
+  function line(args) {
+    return args.map((a) => (typeof a === "string" ? a : a instanceof Error ? explain(a) : stringify(a) ?? String(a))).join(" ");
+  }
+
+  const levels = { debug: -4, info: 0, warn: 4, error: 8 };
+  const log = {
+    enabled(level) {
+      if (!(level in levels)) throw new RangeError("log.enabled: one of debug, info, warn, error is expected");
+      return host.logEnabled(levels[level]);
+    },
+  };
+  for (const [name, level] of Object.entries(levels)) log[name] = (...args) => host.log(level, line(args));
+  const console = { ...log, log: log.info };
+  delete console.enabled;
+
+  // ---- Errors ------------------------------------------------------------------------
+
+  // explain is the text of a failure: the message of an Error that the script made; of
+  // anything else also what it is and where.
+  function explain(thrown) {
+    if (!(thrown instanceof Error)) return "threw " + (typeof thrown === "string" ? stringify(thrown) : String(thrown));
+    if (thrown.constructor === Error) return String(thrown.message);
+    const at = place(thrown.stack);
+    return `${thrown.name}: ${thrown.message}${at && ` (${at})`}`;
+  }
+
+  // place is the innermost place of a stack that is in the script.
+  function place(stack) {
+    for (const line of String(stack ?? "").split("\n")) {
+      const found = /^\s*at (?:(\S+) \()?([^()\s]+:\d+(?::\d+)?)\)?$/.exec(line);
+      if (found && !found[2].startsWith("gnomon.js:")) return found[1] && found[1] !== "<anonymous>" ? `${found[1]}, ${found[2]}` : found[2];
+    }
+    return "";
+  }
+
+  // ---- Settings ----------------------------------------------------------------------
+
+  // settle replaces the defaults by what the configuration says.
+  function settle(defaults, given, path) {
+    for (const [name, value] of Object.entries(given)) {
+      if (!Object.hasOwn(defaults, name)) {
+        const known = Object.keys(defaults);
+        throw new Error(`settings: ${path}${name} is not known: ${known.length ? "there are " + known.join(", ") : "there are none"}`);
+      }
+      const was = defaults[name];
+      if (was === null || was === undefined) defaults[name] = value;
+      else if (kind(was) !== kind(value)) throw new Error(`settings: ${path}${name} is ${stringify(value)}: ${kind(was)} is expected`);
+      else if (kind(was) === "an object" && Object.keys(was).length > 0) settle(was, value, path + name + ".");
+      else defaults[name] = value;
+    }
+  }
+
+  function kind(v) {
+    if (v === null) return "null";
+    if (Array.isArray(v)) return "an array";
+    return { string: "a string", number: "a number", boolean: "true or false", object: "an object" }[typeof v] ?? typeof v;
+  }
+
+  function freeze(v) {
+    if (typeof v === "object" && v !== null) Object.values(v).forEach(freeze);
+    return Object.freeze(v);
+  }
+
+  // ---- What is not there -------------------------------------------------------------
+
+  function refuse(what, instead) {
+    return () => {
+      throw new Error(`${what} is not there: a projection gives the same result whenever it runs. ${instead}`);
+    };
+  }
+
+  function withoutClocks() {
+    const RealDate = Date;
+    const now = refuse("the time of day", "Use event.time, the event's own time, or event.stored");
+    function GnomonDate(...args) {
+      if (args.length === 0 || new.target === undefined) now();
+      return Reflect.construct(RealDate, args, new.target);
+    }
+    GnomonDate.prototype = RealDate.prototype;
+    Object.defineProperties(GnomonDate, { name: { value: "Date" }, length: { value: 7 } });
+    Object.assign(GnomonDate, { parse: RealDate.parse, UTC: RealDate.UTC, now });
+    RealDate.prototype.constructor = GnomonDate;
+    globalThis.Date = GnomonDate;
+    Math.random = refuse("Math.random", "Make what must differ of event.id or event.sequence");
+  }
+
+  // ---- Queries and snapshots ---------------------------------------------------------
+
+  class Request {
+    #bytes;
+    constructor(bytes) {
+      this.#bytes = bytes;
+    }
+    get bytes() {
+      return this.#bytes;
+    }
+    get text() {
+      return host.decode(this.#bytes);
+    }
+    // The request as JSON; undefined when it is empty.
+    get data() {
+      if (this.#bytes.length === 0) return undefined;
+      try {
+        return parse(this.text);
+      } catch (err) {
+        throw new Error("the request is no JSON: " + err.message);
+      }
+    }
+  }
+
+  // answer has a function answer the request with the state, which it can only read.
+  async function answer(query) {
+    entries.clear();
+    readOnly = true;
+    const result = await query(new Request(host.input(true)), state);
+    if (result === undefined) return;
+    host.output(typeof result === "string" || result instanceof Uint8Array ? result : json("the answer", result));
+  }
+
+  async function save(snapshot) {
+    host.writeBlob(json("the snapshot", await snapshot()));
+  }
+
+  async function bring(restore) {
+    const pieces = [];
+    for (let piece; (piece = host.blob(true)) !== undefined; ) pieces.push(piece);
+    await restore(parse(host.join(pieces)));
+  }
+
+  function endBatch() {
+    flush();
+    entries.clear();
+  }
+
+  // ---- Start -------------------------------------------------------------------------
+
+  function exported(script, name, flag) {
+    const f = script[name];
+    if (f !== undefined && typeof f !== "function") throw new TypeError(`${name} must be a function`);
+    if (flag && (f !== undefined) !== Boolean(host.flags & flag))
+      throw new TypeError(`write it as export function ${name}: otherwise it is not found when the script is attached`);
+    return f;
+  }
+
+  // start takes what the script exports, and returns what the runtime calls.
+  async function start(script) {
+    const onEvent = exported(script, "onEvent");
+    if (!onEvent) throw new TypeError("the script does not export onEvent: export function onEvent(event, state) { … }");
+    const query = exported(script, "query", QUERY);
+    const snapshot = exported(script, "snapshot", MEMORY);
+    const restore = exported(script, "restore", MEMORY);
+    const settings = script.settings ?? {};
+    if (kind(settings) !== "an object") throw new TypeError("settings must be an object of defaults");
+    settle(settings, parse(host.config()), "");
+    freeze(settings);
+    const init = exported(script, "init");
+    if (init) await init();
+    return {
+      onEvent,
+      state,
+      endBatch,
+      explain,
+      query: () => answer(query),
+      snapshot: () => save(snapshot),
+      restore: () => bring(restore),
+    };
+  }
+
+  withoutClocks();
+  const utf8 = Object.freeze({ encode: host.encode, decode: host.decode });
+  Object.assign(globalThis, { emit, log, console, utf8 });
+  return { host, start, explain, state, emit, log, endBatch, answer, freeze };
+})

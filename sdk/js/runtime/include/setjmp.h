@@ -1,0 +1,1 @@
+/* QuickJS's dtoa.c includes setjmp.h and uses nothing of it; wasi-libc has none. */
