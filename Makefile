@@ -45,7 +45,7 @@ OURS = cmd engine host plugins sdk examples internal bench
 # times slower: all real logs, and kill -9 on the largest of them.
 # Of the program, which starts modules again and again, some scripts run with it.
 RACED = TestScripts/(node|reads|generations|interrupt)
-LONG = RealLogs|Killed|UnderLoad|Transfer
+LONG = RealLogs|Killed|UnderLoad|Transfer|Docs|NewProjects|Dev$
 
 test: lint tests
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -239,7 +240,11 @@ func (d *developer) removeData() error {
 		return withHint(fmt.Errorf("--fresh: process %d uses %s", holder.PID, data), "stop that engine")
 	}
 	entries, err := os.ReadDir(data)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "cache" }) // of compiled modules
+	if err == nil && len(entries) == 0 {
 		return nil
 	}
 	if _, serr := os.Stat(filepath.Join(data, store.CatalogFile)); err != nil || serr != nil {

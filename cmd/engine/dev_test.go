@@ -171,6 +171,9 @@ func TestDevRefuses(t *testing.T) {
 	if _, running := store.Running(h.data()); running {
 		t.Error("an engine was started for a module that fails its test")
 	}
+	d.interrupt()
+	d = h.develop("--fresh") // of nothing but compiled modules
+	d.untilShown("engine: the module is not loaded: ", 1)
 	if err := os.Remove(filepath.Join(h.dir, "failing")); err != nil {
 		t.Fatal(err)
 	}

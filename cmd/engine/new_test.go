@@ -18,10 +18,12 @@ import (
 // and tested with commands of its README, offline and outside of the repository; its module,
 // put into the folder of an engine that runs, makes of its events the state that they lead to.
 func TestNewProjects(t *testing.T) {
+	long(t)
 	for _, l := range scaffold.Languages() {
 		t.Run(l.Name, func(t *testing.T) {
 			p := newProject(t, l.Name)
 			testutil.Make(t, l.Name, p.dir)
+			testutil.Make(t, l.Name, p.dir, "test")
 			p.requireServed()
 		})
 	}
@@ -41,6 +43,7 @@ func newProject(t *testing.T, language string) *project {
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "")
 	t.Setenv("GOMODCACHE", t.TempDir())
+	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
 	p := &project{t: t, dir: filepath.Join(t.TempDir(), "x")}
 	(&home{t: t}).engine("new", p.dir, "--lang", language)
 	b, err := os.ReadFile(filepath.Join(p.dir, "testdata", "expected.json"))
