@@ -135,7 +135,7 @@ func checkSettings(t *testing.T, s testdriver.Subject) {
 			t.Errorf("%s: error %v, want one that begins with settings", wrong, err)
 		}
 	}
-	for settings, want := range map[string]string{`{"overdraft":1}`: "alerts.account.overdrawn", `{"alerts":"bank.\u0065u"}`: "bank.eu.overdrawn", `{"overdraft":999999}`: ""} {
+	for settings, want := range map[string]string{`{"overdraft":1}`: "alerts.account.overdrawn", `{"alerts":"bank.eu"}`: "bank.eu.overdrawn", `{"overdraft":999999}`: ""} {
 		s.Settings = []byte(settings)
 		got, err := testdriver.Run(t.Context(), s, events(t), testdriver.Options{})
 		if err != nil {
