@@ -19,6 +19,7 @@ set -euo pipefail
 
 root=${XDG_CACHE_HOME:-$HOME/.cache}/gnomon/toolchains
 bin=$root/bin
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 declare -A packages=( # from Debian
   [c]="clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"
@@ -71,6 +72,37 @@ npm_install() {
   ln -sf "$folder/node_modules/.bin/$program" "$bin/$program"
   echo "$package" >"$folder/installed"
   say "npm installed $package"
+}
+
+# build_tinygo: from its source, which the module proxy has, with Debian's LLVM. What a release
+# brings along and the module lacks is Debian's, too: the C library is in tinygo-wasip1.json,
+# and wasm-opt, which makes a module some 4 % smaller, is replaced by a copy.
+build_tinygo() {
+  local version=v0.41.1 folder=$root/tinygo source
+  [ "$(cat "$folder/installed" 2>/dev/null)" != "$version" ] || return 0
+  source=$(go mod download -json "github.com/tinygo-org/tinygo@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  [ -n "$source" ] || die "the module proxy has no TinyGo $version"
+  rm -rf "$folder"
+  mkdir -p "$folder" "$bin"
+  cp -r "$source" "$folder/root"
+  chmod -R u+w "$folder/root"
+  mkdir -p "$folder/root/src/net" # a submodule there; the build wants the folder
+  cp "$here/tinygo-wasip1.json" "$folder/root/targets/wasip1.json"
+  (cd "$folder/root" && quietly go build -tags llvm19 -o "$folder/tinygo" .)
+  cat >"$folder/wasm-opt" <<'EOF'
+#!/bin/sh
+# wasm-opt [FLAG…] IN --output OUT: copies, and does no more.
+[ "$1" != --version ] || { echo "wasm-opt version 108"; exit; }
+for arg; do
+  if [ "$last" = --output ]; then out=$arg; else case $arg in -*) ;; *) in=$arg ;; esac; fi
+  last=$arg
+done
+cp "$in" "$out"
+EOF
+  printf '#!/bin/sh\nTINYGOROOT="%s" WASMOPT="%s" exec "%s" "$@"\n' "$folder/root" "$folder/wasm-opt" "$folder/tinygo" >"$bin/tinygo"
+  chmod +x "$folder/wasm-opt" "$bin/tinygo"
+  echo "$version" >"$folder/installed"
+  say "built TinyGo $version"
 }
 
 main() {
