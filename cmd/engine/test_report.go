@@ -117,22 +117,11 @@ func (r *report) verdict() string {
 }
 
 func (r *report) updateExpectation() error {
-	o := r.base.Outcome
+	o := &r.base.Outcome
 	if r.want != nil { // what somebody left out stays out
-		if r.want.State == nil {
-			o.State = nil
-		}
-		if r.want.Emits == nil {
-			o.Emits = nil
-		}
-		if r.want.Records == nil {
-			o.Records = nil
-		}
-		if r.want.Logs == nil {
-			o.Logs = nil
-		}
+		o = o.Like(r.want)
 	}
-	changed, err := r.writeExpectation(&o)
+	changed, err := r.writeExpectation(o)
 	switch {
 	case err != nil:
 		return err

@@ -47,3 +47,21 @@ func LogLine(level int, text string) string {
 	}
 	return name + ": " + text
 }
+
+// Like is an outcome without the sections that another one does not have, but with errors.
+func (o *Outcome) Like(other *Outcome) *Outcome {
+	like := *o
+	if other.State == nil {
+		like.State = nil
+	}
+	if other.Emits == nil {
+		like.Emits = nil
+	}
+	if other.Records == nil {
+		like.Records = nil
+	}
+	if other.Logs == nil {
+		like.Logs = nil
+	}
+	return &like
+}

@@ -16,6 +16,11 @@
 //		gnomontest.CheckInvariance(t, events, gnomontest.Options{})
 //	}
 //
+// Expect holds all that comes of events against a file, the same as engine test does with the
+// module in the sandbox:
+//
+//	gnomontest.Expect(t, events, gnomontest.Options{}, "testdata/expected.json")
+//
 // Limits of keys and values are the engine's. Memory, and what the sandbox keeps
 // out, are not checked here: a native program has clocks and files.
 package gnomontest

@@ -3,6 +3,7 @@ package gnomontest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -21,8 +22,11 @@ type Event struct {
 	Subject string          `json:"subject"`
 	ID      string          `json:"id"`
 	Type    string          `json:"type"`
-	Time    string          `json:"time"` // RFC 3339
-	Data    json.RawMessage `json:"data"` // need not be JSON in a test
+	Time    string          `json:"time"`   // RFC 3339
+	Source  string          `json:"source"` // empty: gnomontest
+	Data    json.RawMessage `json:"data"`   // need not be JSON in a test
+	// DataBase64 is, in a line, data that is no JSON. It becomes Data.
+	DataBase64 []byte `json:"data_base64"`
 
 	Key      string    `json:"-"` // what the configuration's key would say
 	Sequence uint64    `json:"-"` // 0: one more than the event before, from 1
@@ -63,6 +67,9 @@ func ParseLog(r io.Reader) ([]Event, error) {
 			if err := json.Unmarshal(line, &e); err != nil {
 				return nil, fmt.Errorf("line %d: %w", n, err)
 			}
+			if e.DataBase64 != nil {
+				e.Data, e.DataBase64 = e.DataBase64, nil
+			}
 			events = append(events, e)
 		}
 		if errors.Is(err, io.EOF) {
@@ -99,7 +106,7 @@ func (e *Event) headers() (encoded []byte, err error) {
 	for _, h := range [...][2]string{
 		{"Nats-Msg-Id", e.ID},
 		{"ce-id", e.ID},
-		{"ce-source", "gnomontest"},
+		{"ce-source", cmp.Or(e.Source, "gnomontest")},
 		{"ce-specversion", "1.0"},
 		{"ce-time", e.Time},
 		{"ce-type", e.Type},

@@ -7,6 +7,7 @@ import (
 
 	"gnomon/sdk/abi"
 	"gnomon/sdk/jsonfields"
+	"gnomon/sdk/outcome"
 )
 
 // host implements boundary.Host over maps.
@@ -28,7 +29,15 @@ type host struct {
 	failed  int32
 	logged  []string
 	emitted []Emitted
-	emits   int // of emitted, before the batch under way
+	headers [][]outcome.Header // of emitted
+	emits   int                // of emitted, before the batch under way
+	writes  []write            // of the batch, in order
+}
+
+// write is a change of a key; a nil value: it was deleted.
+type write struct {
+	key   string
+	value *string
 }
 
 func newHost(settings string) *host {
@@ -44,7 +53,7 @@ func (h *host) begin(call string) {
 
 // fill makes the batch of events, and numbers those that have no sequence.
 func (h *host) fill(events []Event, sequence *uint64) (err error) {
-	h.batch, h.sequence = h.batch[:0], h.sequence[:0]
+	h.batch, h.sequence, h.writes = h.batch[:0], h.sequence[:0], h.writes[:0]
 	for i := range events {
 		*sequence++
 		if s := events[i].Sequence; s != 0 {
@@ -72,7 +81,7 @@ func (h *host) rollBack() {
 		}
 	}
 	h.sorted = nil
-	h.emitted = h.emitted[:h.emits]
+	h.emitted, h.headers = h.emitted[:h.emits], h.headers[:h.emits]
 	clear(h.undo)
 }
 
@@ -156,7 +165,9 @@ func (h *host) StatePut(key string, value []byte) int32 {
 		return abi.TooLarge
 	}
 	h.change(key)
-	h.state[key] = string(value)
+	text := string(value)
+	h.state[key] = text
+	h.writes = append(h.writes, write{key, &text})
 	return 0
 }
 
@@ -165,6 +176,7 @@ func (h *host) StateDelete(key string) int32 {
 		return code
 	}
 	h.change(key)
+	h.writes = append(h.writes, write{key, nil})
 	delete(h.state, key)
 	h.sorted = nil
 	return 0
@@ -212,7 +224,7 @@ func (h *host) from(first string) []string {
 	return h.sorted[i:]
 }
 
-func (h *host) Emit(event uint32, subject string, _, data []byte) int32 {
+func (h *host) Emit(event uint32, subject string, headers, data []byte) int32 {
 	switch {
 	case h.call != abi.ExportApply:
 		return abi.ReadOnly
@@ -221,29 +233,34 @@ func (h *host) Emit(event uint32, subject string, _, data []byte) int32 {
 	case int(event) >= len(h.sequence):
 		return abi.BadArgument
 	}
+	list, err := headersOf(headers)
+	if err != nil {
+		return abi.BadArgument
+	}
 	h.emitted = append(h.emitted, Emitted{h.sequence[event], subject, string(data)})
+	h.headers = append(h.headers, list)
 	return 0
+}
+
+// headersOf decodes headers.
+func headersOf(encoded []byte) (list []outcome.Header, err error) {
+	for len(encoded) > 0 {
+		var name, value []byte
+		if name, value, encoded, err = abi.NextHeader(encoded); err != nil {
+			return nil, err
+		}
+		list = append(list, outcome.Header{Name: string(name), Value: string(value)})
+	}
+	return list, nil
 }
 
 func (h *host) ConfigRead(buf []byte) int32 { return give(buf, h.settings) }
 
 func (h *host) Log(level int32, line string) {
-	h.logged = append(h.logged, levelName(level)+": "+line)
+	h.logged = append(h.logged, outcome.LogLine(int(level), line))
 }
 
 func (h *host) LogEnabled(int32) int32 { return 1 }
-
-func levelName(level int32) string {
-	switch {
-	case level >= abi.LevelError:
-		return "error"
-	case level >= abi.LevelWarn:
-		return "warn"
-	case level >= abi.LevelInfo:
-		return "info"
-	}
-	return "debug"
-}
 
 func (h *host) Fail(event int32, text string) { h.failed, h.said = event, text }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"gnomon/sdk/go/internal/boundary"
+	"gnomon/sdk/outcome"
 )
 
 // Options say how a projection is run.
@@ -28,6 +29,7 @@ type Result struct {
 	Emitted []Emitted
 
 	settings string
+	headers  [][]outcome.Header // of Emitted
 }
 
 // Emitted is an event that the projection emitted.
@@ -71,9 +73,14 @@ var running sync.Mutex
 // Each run begins with what OnInit prepares; variables that nothing prepares, and
 // that are not part of a snapshot, keep what an earlier run left in them.
 func Run(events []Event, o Options) (*Result, error) {
+	return (&run{}).over(events, o)
+}
+
+// over runs the projection over events.
+func (r *run) over(events []Event, o Options) (*Result, error) {
 	running.Lock()
 	defer running.Unlock()
-	r := &run{host: newHost(o.Settings), guest: boundary.Guest}
+	r.host, r.guest = newHost(o.Settings), boundary.Guest
 	boundary.Current = r.host
 	defer func() { boundary.Current = nil }()
 	err := r.all(events, o)
@@ -83,6 +90,12 @@ func Run(events []Event, o Options) (*Result, error) {
 type run struct {
 	host  *host
 	guest boundary.Exports
+	// applied is told of each batch, by the places of its events, before it is committed; nil:
+	// nobody is.
+	applied func(from, to int)
+	// failed decides what an event that fails does: nil, and it is passed over. A nil func
+	// ends the run.
+	failed func(*Failure) error
 }
 
 var errNoProjection = errors.New("this program has no projection: call gnomon.OnEvent from an init function of the package under test")
@@ -134,17 +147,20 @@ func (r *run) snapshot() error {
 
 func (r *run) events(events []Event, o Options) error {
 	size := max(o.Batch, 1)
-	sequence := uint64(0)
+	sequence, at := uint64(0), 0
 	for batches := 1; len(events) > 0; batches++ {
 		batch := events[:min(size, len(events))]
 		events = events[len(batch):]
 		if err := r.host.fill(batch, &sequence); err != nil {
 			return err
 		}
-		if err := r.call("apply", r.guest.Apply); err != nil {
-			r.host.rollBack()
+		if err := r.apply(); err != nil {
 			return err
 		}
+		if r.applied != nil {
+			r.applied(at, at+len(batch))
+		}
+		at += len(batch)
 		r.host.commit()
 		if o.Restart > 0 && batches%o.Restart == 0 {
 			if err := r.restart(); err != nil {
@@ -153,6 +169,37 @@ func (r *run) events(events []Event, o Options) error {
 		}
 	}
 	return nil
+}
+
+// apply applies the batch. One that fails is taken back.
+func (r *run) apply() error {
+	if r.failed == nil {
+		err := r.call("apply", r.guest.Apply)
+		if err != nil {
+			r.host.rollBack()
+		}
+		return err
+	}
+	if err := r.snapshot(); err != nil {
+		return err
+	}
+	memory := r.host.blobs
+	err := r.call("apply", r.guest.Apply)
+	if err == nil {
+		return nil
+	}
+	r.host.rollBack()
+	failure := err.(*Failure) // as every error of call
+	if failure.Sequence == 0 {
+		failure.Sequence = r.host.sequence[0]
+	}
+	if err := r.failed(failure); err != nil {
+		return err
+	}
+	logged := len(r.host.logged)
+	err = r.start(memory) // another instance goes on
+	r.host.logged = r.host.logged[:logged]
+	return err
 }
 
 func (r *run) restart() error {
@@ -173,5 +220,5 @@ func (r *run) call(name string, export func() int32) error {
 
 func (r *run) result() *Result {
 	h := r.host
-	return &Result{State: maps.Clone(h.state), Memory: h.blobs, Logged: h.logged, Emitted: h.emitted, settings: h.settings}
+	return &Result{State: maps.Clone(h.state), Memory: h.blobs, Logged: h.logged, Emitted: h.emitted, headers: h.headers, settings: h.settings}
 }
