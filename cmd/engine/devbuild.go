@@ -34,14 +34,15 @@ func (d *developer) build(ctx context.Context) (file string, err error) {
 		return "", err
 	}
 	began := time.Now()
-	if err := d.make(ctx, "OUT="+out); err != nil {
+	engine := "ENGINE=" + makeWord(self) // which JavaScript is attached by, too
+	if err := d.make(ctx, "OUT="+out, engine); err != nil {
 		return "", fmt.Errorf("the module is not built: %w", err)
 	}
 	if _, err := os.Stat(file); err != nil {
 		return "", withHint(err, "make has to build the file that its variable OUT names")
 	}
 	if !d.untested {
-		if err := d.make(ctx, "test", "OUT="+out, "ENGINE="+makeWord(self)); err != nil {
+		if err := d.make(ctx, "test", "OUT="+out, engine); err != nil {
 			return "", withHint(fmt.Errorf("the module is not loaded: %w", err), "where the new result is the right one, write it with: engine test … --update; or go without with --no-test")
 		}
 	}

@@ -44,7 +44,7 @@ func newProject(t *testing.T, language string) *project {
 	t.Setenv("GOWORK", "")
 	t.Setenv("GOMODCACHE", t.TempDir())
 	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
-	p := &project{t: t, dir: filepath.Join(t.TempDir(), "x")}
+	p := &project{t: t, dir: filepath.Join(t.TempDir(), "my projects", "x")}
 	(&home{t: t}).engine("new", p.dir, "--lang", language)
 	b, err := os.ReadFile(filepath.Join(p.dir, "testdata", "expected.json"))
 	if err == nil {

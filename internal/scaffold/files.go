@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -55,33 +56,31 @@ func Files(language, name string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// copyGoSDK makes sdk/ the module gnomon, with the packages that a projection imports.
+// copyGoSDK makes sdk/ the module gnomon, with the packages that a projection imports: go,
+// and the others that those import.
 func copyGoSDK(files map[string][]byte) error {
 	files["sdk/go.mod"] = fmt.Appendf(nil, "// The packages of Gnomon that projections are made of.\nmodule gnomon\n\ngo %s\n", GoVersion)
-	folders, err := fs.ReadDir(sdk.Files, ".")
-	if err != nil {
-		return err
-	}
-	c := copier{to: files, skip: func(p string) bool { return isTest(p) || path.Ext(p) == ".md" }}
-	for _, folder := range folders {
-		if folder.IsDir() && hasGo(folder.Name()) && folder.Name() != engineOnly {
-			if err := c.copy(sdk.Files, folder.Name(), path.Join("sdk", "sdk", folder.Name())); err != nil {
-				return err
+	folders := []string{"go"}
+	for i := 0; i < len(folders); i++ {
+		packages := map[string][]byte{}
+		c := copier{to: packages, skip: func(p string) bool { return isTest(p) || path.Ext(p) == ".md" }}
+		if err := c.copy(sdk.Files, folders[i], path.Join("sdk", "sdk", folders[i])); err != nil {
+			return err
+		}
+		maps.Copy(files, packages)
+		for _, source := range packages {
+			for _, m := range ownImport.FindAllSubmatch(source, -1) {
+				if other := string(m[1]); !slices.Contains(folders, other) {
+					folders = append(folders, other)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// engineOnly is the one package in Go there that no projection imports: it makes modules of
-// scripts.
-const engineOnly = "js"
-
-// hasGo reports whether a folder of SDKs is a package in Go.
-func hasGo(folder string) bool {
-	found, _ := fs.Glob(sdk.Files, folder+"/*.go") // the pattern is well-formed
-	return len(found) > 0
-}
+// ownImport is an import of a package among the SDKs, whose folder it finds.
+var ownImport = regexp.MustCompile(`(?m)^\s*(?:import )?(?:[\w.]+ )?"gnomon/sdk/([a-z]+)[/"]`)
 
 // isGo reports whether a project is a program in Go.
 func isGo(files map[string][]byte) bool {

@@ -86,6 +86,11 @@ func TestGoProject(t *testing.T) {
 			t.Errorf("there is no %s", file)
 		}
 	}
+	for file := range files {
+		if strings.HasPrefix(file, "sdk/sdk/js/") || strings.HasPrefix(file, "sdk/sdk/rust/") {
+			t.Errorf("%s is of another language", file)
+		}
+	}
 }
 
 // What cannot be made is refused before anything is written, with an error that names it.
