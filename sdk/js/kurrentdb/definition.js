@@ -1,9 +1,14 @@
 // What a script says of itself while it is read: options, a source, and what
 // is done with it.
 
+/** An error about the script: its text ends with the place in it. */
+class Refusal extends Error {
+  name = "kurrentdb";
+}
+
 /** refuse is for what KurrentDB has and this dialect has not, or what neither has. */
 function refuse(construct, instead) {
-  return new Error(`kurrentdb: ${construct}: ${instead}`);
+  return new Refusal(`${construct}: ${instead}`);
 }
 
 /** What may follow what, as in KurrentDB. */
@@ -28,7 +33,7 @@ const refused = {
   fromStreamCatalog: "KurrentDB has it no longer; use fromCategory or fromAll().foreachStream()",
   fromStreamsMatching: "KurrentDB has it no longer; use fromAll().partitionBy(…), and return null for streams that do not match",
   on_raw: "KurrentDB has it no longer; use when({$any: …})",
-  emitStateUpdated: "use outputState() and settings results",
+  emitStateUpdated: "use outputState()",
   require: "a script is one file; paste what it needs",
   $load_module: "a script is one file; paste what it needs",
 };
@@ -115,6 +120,11 @@ class Definition {
     this.handlers.set(name, handler);
   }
 
+  /** emitsResults reports whether results are events as well as keys. */
+  get emitsResults() {
+    return this.outputsState && this.resultStream !== "";
+  }
+
   get biState() {
     return this.special.$initShared !== undefined || this.options.bistate === true;
   }
@@ -132,9 +142,6 @@ class Definition {
     if (this.options.reorderevents) {
       if (this.source.from !== "fromStreams") throw refuse("options: reorderEvents", "it needs fromStreams([…])");
       if (this.options.processinglag < 50) throw refuse("options: processingLag", "want 50 or more with reorderEvents");
-    }
-    if (this.resultStream !== "" && settings.results === "") {
-      throw refuse(`the result stream ${this.resultStream}`, 'results are keys here; for Result events as well set results = "NAME" in the settings, to do without results = "keys"');
     }
     for (const type of deletedTypes(settings)) {
       if (this.handlers.has(type)) throw refuse(`the handler ${type}`, "settings.deleted names the type, and such events are handed to $deleted alone");

@@ -2,11 +2,17 @@
 
 /** What is going on: the settings, the event that is handled, and in which function of the script. */
 class Context {
-  constructor(settings) {
+  constructor(settings, category) {
     this.settings = settings;
-    this.current = null;
+    this.event = null; // the engine's
+    this.at = null; // where the event belongs: {stream, category, link}
+    this.type = "";
+    this.partition = "";
+    this.category = category;
+    this.current = null; // what the script is given of the event
+    this.json = undefined; // whether its data is JSON, once it was asked for
     this.phase = "the script itself";
-    this.output = null;
+    this.events = eventsOf(this);
     this.metadataHeader = place("metadata", settings.metadata, "header:NAME").header;
     if (this.metadataHeader === undefined) throw wrong("metadata", settings.metadata, "header:NAME");
     const n = settings.number;
@@ -14,78 +20,88 @@ class Context {
     if (this.numberHeader === undefined) throw wrong("number", n, "header:NAME or sequence");
   }
 
-  during(phase, f) {
-    const before = this.phase;
-    this.phase = phase;
-    try {
-      return f();
-    } finally {
-      this.phase = before;
+  /** begin makes an event the present one. */
+  begin(event, at, type) {
+    this.event = event;
+    this.at = at;
+    this.type = type;
+    this.partition = "";
+    this.json = undefined;
+    this.current = Object.create(this.events);
+  }
+
+  isJson() {
+    if (this.json === undefined) {
+      const type = this.event.header("content-type") || this.event.header("ce-datacontenttype");
+      this.json = !type || /\bjson\b/i.test(type);
     }
+    return this.json;
   }
 
-  metadataOf(event) {
-    return event.header(this.metadataHeader) || null;
+  /** data is parsed once, and undefined when it is empty or no JSON. */
+  data() {
+    return this.isJson() && !blank(this.event.text) ? this.event.data : undefined;
   }
 
-  /** linkNumber is the number by which a link names its event. */
-  linkNumber(event, at) {
-    if (at.link) return at.link.number;
-    if (this.numberHeader === null) return event.sequence;
-    const value = event.header(this.numberHeader);
+  metadata() {
+    return this.event.header(this.metadataHeader) || null;
+  }
+
+  /** linkNumber is the number by which a link names the event. */
+  linkNumber() {
+    if (this.at.link) return this.at.link.number;
+    if (this.numberHeader === null) return this.event.sequence;
+    const value = this.event.header(this.numberHeader);
     if (!/^\d{1,15}$/.test(value || "")) throw new Error(`the header ${this.numberHeader}, which settings.number names, is ${JSON.stringify(value)}: want a whole number`);
     return Number(value);
   }
 
-  numberOf(event, at) {
+  sequenceNumber() {
     if (this.settings.number === "") {
       throw refuse(
         "event.sequenceNumber",
         'JetStream numbers the events of all streams together; where an event has its number in its own stream, set number = "header:NAME", and where the number of all serves, number = "sequence"',
       );
     }
-    return this.linkNumber(event, at);
+    return this.linkNumber();
   }
+}
 
-  resultChanged(partition, json) {
-    this.output.result(partition, json);
-  }
+/** blank reports whether a text has nothing but blanks. */
+function blank(text) {
+  return text === "" || (text.charCodeAt(0) <= 32 && text.trim() === "");
 }
 
 /** The phase in which a script may emit. */
 const handling = "a handler";
 
 class Projection {
-  constructor(definition, settings) {
+  constructor(definition, settings, api) {
     definition.check(settings);
     this.definition = definition;
-    this.context = new Context(settings);
+    this.context = new Context(settings, definition.source.category);
     this.mapping = new Mapping(settings);
-    this.states = new States(definition, this.context);
-    this.output = this.context.output = new Output(definition, this.mapping, this.context);
+    this.states = new States(definition, this.context, api);
+    this.output = this.context.output = new Output(definition, this.mapping, this.context, api.emit);
     this.deleted = new Set(deletedTypes(settings));
     this.any = definition.special.$any;
     this.allTypes = this.any !== undefined || definition.handlers.size === 0;
   }
 
-  onEvent(event, store) {
+  // Where something fails the instance is dropped, so nothing is put back in order.
+  onEvent(event) {
+    this.states.settle();
     const found = this.mapping.of(event);
     const type = this.mapping.type(event, found.token);
     const handler = this.definition.handlers.get(type);
-    const deletes = this.deletes(type, event);
-    if (!deletes && handler === undefined && (!this.allTypes || type.startsWith("$"))) return;
+    const system = type.startsWith("$");
+    const deletes = this.deleted.has(type) || (system && isDeletion(type, event));
+    if (!deletes && handler === undefined && (!this.allTypes || system)) return;
     const at = this.at(event, found);
     if (!this.selects(at, type)) return;
-    const e = new ProjectionEvent(event, at, type, this.definition.source.category, this.context);
-    this.context.current = e;
-    try {
-      this.context.during(handling, () => {
-        if (deletes) this.handleDeleted(at, store);
-        else this.handle(e, this.partitionOf(e, at), handler || this.any, store);
-      });
-    } finally {
-      this.context.current = null;
-    }
+    this.context.begin(event, at, type);
+    if (deletes) this.handleDeleted(at);
+    else this.handle(at, handler || this.any);
   }
 
   /** at adds to a place what the event links to. */
@@ -97,12 +113,6 @@ class Projection {
     return { ...found, link: { number: Number(m[1]), stream: m[2] } };
   }
 
-  deletes(type, event) {
-    if (type === "$streamDeleted" || this.deleted.has(type)) return true;
-    // A soft delete: everything before the highest number there is is truncated.
-    return type === "$metadata" && /"\$tb"\s*:\s*9223372036854775807\b/.test(event.text);
-  }
-
   selects(at, type) {
     const source = this.definition.source;
     if (source.from === "fromAll") {
@@ -112,14 +122,15 @@ class Projection {
     return source.streams.has(at.stream) || source.categories.has(at.category) || (source.types.has(type) && !at.link);
   }
 
-  partitionOf(e, at) {
+  partitionOf(at) {
     switch (this.definition.partitioned) {
       case "":
         return "";
       case "stream":
         return this.streamOf(at);
       default:
-        return partitionKey(this.context.during("partitionBy", () => this.definition.partitionBy(e)));
+        this.context.phase = "partitionBy";
+        return partitionKey(this.definition.partitionBy(this.context.current));
     }
   }
 
@@ -129,32 +140,41 @@ class Projection {
     return checked(stream.startsWith("$$") ? stream.slice(2) : stream);
   }
 
-  handle(e, partition, handler, store) {
+  handle(at, handler) {
+    const context = this.context;
+    const partition = this.partitionOf(at);
     if (partition === null) return;
-    e.partition = partition;
-    const loaded = this.states.load(partition, store);
-    if (loaded.isNew && this.definition.special.$created) this.definition.special.$created(loaded.value, e);
-    let value = loaded.value;
-    if (e.bodyRaw.trim() !== "") {
-      const returned = handler === undefined ? this.bodyOf(e) : handler(value, e);
-      if (returned !== undefined) value = returned;
-    }
-    this.states.save(partition, loaded, value, store);
+    context.partition = partition;
+    context.phase = handling;
+    if (blank(context.event.text)) handler = keep;
+    else if (handler === undefined) handler = body;
+    this.states.handle(partition, handler, context.current);
   }
 
-  /** bodyOf is the state where a script has no handlers: that of the last event. */
-  bodyOf(e) {
-    return e.isJson ? e.data : e.bodyRaw;
-  }
-
-  handleDeleted(at, store) {
+  handleDeleted(at) {
     const handler = this.definition.special.$deleted;
     if (handler === undefined) return;
     const partition = this.streamOf(at);
-    const loaded = this.states.load(partition, store);
-    this.context.during("$deleted", () => handler(loaded.value, null, partition, false));
-    this.states.save(partition, loaded, loaded.value, store);
+    this.context.phase = "$deleted";
+    const own = this.states.own(partition);
+    handler(own.value, null, partition, false);
+    this.states.done(partition, own);
   }
+}
+
+/** keep is what is done with an event without data: its state begins, and no handler sees it. */
+function keep() {}
+
+/** body is the handler of a script that has none: the state is what the last event says. */
+function body(state, e) {
+  return e.isJson ? e.data : e.bodyRaw;
+}
+
+/** isDeletion knows the events that KurrentDB marks a deleted stream with. */
+function isDeletion(type, event) {
+  if (type === "$streamDeleted") return true;
+  // A soft delete: everything before the highest number there is is truncated.
+  return type === "$metadata" && /"\$tb"\s*:\s*9223372036854775807\b/.test(event.text);
 }
 
 /** partitionKey is the partition for what partitionBy returned; null for none. */
@@ -175,35 +195,59 @@ function checked(partition) {
   return partition;
 }
 
-/** define runs a script and gives what it defines. */
-function define(run) {
-  const definition = new Definition();
+/** Functions of the script's own, and what becomes of them when it has been read. */
+function install(definition) {
+  const list = (args) => (Array.isArray(args[0]) ? args[0] : args);
   const functions = {
     options: (o) => definition.setOptions(o),
     fromAll: () => definition.from("fromAll", {}),
     fromStream: (s) => definition.fromStreams("fromStream", [s]),
-    fromStreams: (...s) => definition.fromStreams("fromStreams", Array.isArray(s[0]) ? s[0] : s),
-    fromCategory: (...c) => definition.fromCategory("fromCategory", Array.isArray(c[0]) ? c[0] : c),
-    fromCategories: (...c) => definition.fromCategory("fromCategories", Array.isArray(c[0]) ? c[0] : c),
+    fromStreams: (...s) => definition.fromStreams("fromStreams", list(s)),
+    fromCategory: (...c) => definition.fromCategory("fromCategory", list(c)),
+    fromCategories: (...c) => definition.fromCategory("fromCategories", list(c)),
     on_event: (name, handler) => definition.handle(name, handler),
     on_any: (handler) => definition.handle("$any", handler),
   };
-  for (const [name, instead] of Object.entries(refused)) {
-    globalThis[name] = () => {
-      throw refuse(`${name}()`, instead);
-    };
-  }
   Object.assign(globalThis, functions);
-  run();
-  for (const name of Object.keys(functions)) {
-    globalThis[name] = () => {
-      throw refuse(`${name}()`, "it belongs outside of handlers");
-    };
-  }
-  return definition;
+  for (const [name, instead] of Object.entries(refused)) never(name, instead);
+  for (const name of ["emit", "linkTo"]) never(name, `it belongs into ${handling}`);
+  return () => {
+    for (const name of Object.keys(functions)) never(name, "it belongs outside of handlers");
+  };
+}
+
+/** never has a function of the script's fail. */
+function never(name, instead) {
+  globalThis[name] = () => {
+    throw refuse(`${name}()`, instead);
+  };
 }
 
 /** logText is what log writes of its arguments. */
 function logText(args) {
   return args.map((a) => (typeof a === "object" && a !== null ? JSON.stringify(a) : String(a))).join(" ,");
+}
+
+/** dialect is what the runtime starts instead of api.start: see gnomon.js. */
+function dialect(api) {
+  const definition = new Definition();
+  const read = install(definition);
+  globalThis.log = (...args) => api.log.info(logText(args));
+  const settings = { ...defaults };
+  let projection;
+  function init() {
+    projection = new Projection(definition, settings, api);
+    globalThis.emit = (...args) => projection.output.emit(args);
+    globalThis.linkTo = (...args) => projection.output.linkTo(args);
+  }
+  async function start() {
+    read();
+    const entry = await api.start({ settings, init, onEvent: (event) => projection.onEvent(event) });
+    const endBatch = () => {
+      projection.states.flush();
+      entry.endBatch();
+    };
+    return { ...entry, endBatch };
+  }
+  return { ...api, start };
 }

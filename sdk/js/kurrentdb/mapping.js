@@ -10,7 +10,6 @@ const defaults = {
   metadata: "header:metadata", // the header with an event's metadata as JSON
   deleted: "", // types of events that delete their stream, with commas between, beside $streamDeleted
   emit: "", // what subjects of emitted events begin with; "": the same tokens as the event's own
-  results: "", // keys, or the projection's name in KurrentDB, to emit Result events as well
 };
 
 /** wrong is the error for a setting. */

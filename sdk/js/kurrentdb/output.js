@@ -1,7 +1,9 @@
 // What a projection emits: events, links and results.
 
 class Output {
-  constructor(definition, mapping, context) {
+  /** publish is emit of this engine: subject, data, headers. */
+  constructor(definition, mapping, context, publish) {
+    this.publish = publish;
     this.definition = definition;
     this.mapping = mapping;
     this.context = context;
@@ -30,52 +32,50 @@ class Output {
       throw refuse("linkTo", "only the event that is being handled can be linked, since a link carries its event with it");
     }
     if (metadata !== undefined) object("linkTo", "metadata", metadata);
-    const { event: linked, at } = event.of;
-    const headers = { [linkHeader]: `${this.context.linkNumber(linked, at)}@${event.streamId}` };
+    const linked = this.context.event;
+    const headers = { [linkHeader]: `${this.context.linkNumber()}@${event.streamId}` };
     if (metadata !== undefined) headers[linkMetadataHeader] = JSON.stringify(metadata);
     for (const name of ["ce-id", "ce-time", "ce-datacontenttype", "content-type"]) {
       const value = linked.header(name);
       if (value) headers[name] = value;
     }
-    this.send(stream, event.eventType, linked.text, this.context.metadataOf(linked), headers);
+    this.send(stream, event.eventType, linked.text, this.context.metadata(), headers);
   }
 
-  /** result appends what has become of a partition's result, when results are events. */
+  /** result appends what has become of a partition's result, where a script names a stream for it. */
   result(partition, json) {
-    const name = this.context.settings.results;
-    if (name === "" || name === "keys" || !this.definition.outputsState) return;
-    const all = this.definition.resultStream || `$projections-${name}-result`;
+    const { resultStream: all, partitionResultStream, emitsResults } = this.definition;
+    if (!emitsResults) return;
     const type = json === undefined ? "ResultRemoved" : "Result";
+    const metadata = this.metadata();
     if (partition === "") {
-      this.send(all, type, json || "", this.metadata(), {});
+      this.send(all, type, json || "", metadata, {});
       return;
     }
-    const pattern = this.definition.partitionResultStream || `$projections-${name}-{0}-result`;
-    const own = pattern.split("{0}").join(partition);
-    this.send(own, type, json || "", this.metadata(), {});
-    const { event } = this.context.current.of;
-    this.send(all, type, json || "", this.metadata(), { [linkHeader]: `${event.sequence}@${own}` });
+    const own = (partitionResultStream || `${all}-{0}`).split("{0}").join(partition);
+    this.send(own, type, json || "", metadata, {});
+    this.send(all, type, json || "", metadata, { [linkHeader]: `${this.context.event.sequence}@${own}` });
   }
 
   /** metadata gives an emitted event's metadata, with what KurrentDB adds: what caused it. */
   metadata(given) {
-    const { event } = this.context.current.of;
+    const { event } = this.context;
     const all = {};
     if (event.id) all.$causedBy = event.id;
-    const raw = this.context.metadataOf(event);
+    const raw = this.context.metadata();
     if (raw !== null && raw.includes("$correlationId")) all.$correlationId = JSON.parse(raw).$correlationId;
     return JSON.stringify({ ...all, ...given });
   }
 
   send(stream, type, data, metadata, headers) {
     const { streams } = this.mapping;
-    const subject = this.mapping.subject(stream, type, this.context.current.of.event);
+    const subject = this.mapping.subject(stream, type, this.context.event);
     const all = { "ce-type": type, ...headers };
     const types = this.mapping.types;
     if (types && types.header) all[types.header] = type;
     if (streams.header) all[streams.header] = stream;
     if (metadata !== null && metadata !== "{}") all[this.context.metadataHeader] = metadata;
-    publish(subject, data, all);
+    this.publish(subject, data, all);
   }
 
   allowed(name) {

@@ -1,19 +1,42 @@
-// The states of partitions. They are kept as JSON texts: a handler gets what the
-// text says, whether the state was written one event ago or before a restart, so
-// batches and restarts leave no trace. KurrentDB keeps the object for as long as
-// events of one partition follow each other, and reads the text otherwise.
+// The states of partitions. A handler gets what the stored JSON says, whether that was
+// written one event ago or before a restart, so batches and restarts leave no trace.
+// KurrentDB keeps the object for as long as events of one partition follow each other,
+// and reads the JSON otherwise.
+//
+// To read and write it for each event would take long, so an object is kept within a
+// batch where that makes no difference: plain, of the runtime, says so of values that are
+// what their JSON says, and that nobody else has a hold of.
 
 /** The key of the result where there are no partitions, and those that are not results. */
 const rootKey = "result";
 const sharedKey = "$shared";
 const stateKey = "$state";
 
+/** What is known of a key: its JSON as stored, or its value, which is to be stored. */
+class Entry {
+  constructor(key, stored) {
+    this.key = key;
+    this.stored = stored; // undefined: there is none
+    this.text = stored; // what a value would be read of
+    this.value = none;
+  }
+}
+
+/** No value: what there is is the text. */
+const none = Symbol("none");
+
 class States {
-  constructor(definition, context) {
+  constructor(definition, context, api) {
     this.definition = definition;
     this.context = context;
+    this.host = api.host;
     this.biState = definition.biState;
     this.transforms = definition.transforms;
+    // Where results are computed, or emitted, they are for each event.
+    this.eachEvent = this.transforms.length > 0 || definition.emitsResults;
+    this.entries = new Map();
+    this.shared = null;
+    this.used = []; // entries whose values the event before may have changed
   }
 
   resultKey(partition) {
@@ -21,66 +44,122 @@ class States {
   }
 
   stateKey(partition) {
-    if (this.transforms.length === 0) return this.resultKey(partition);
+    if (this.transforms.length === 0) return partition === "" ? rootKey : partition;
     return partition === "" ? stateKey : `${stateKey}-${partition}`;
   }
 
-  /** load gives {text, shared, value, isNew} of a partition: what is stored, or what $init makes. */
-  load(partition, store) {
-    const text = store.get(this.stateKey(partition));
-    const isNew = text === undefined;
-    const own = isNew ? this.init("$init") : JSON.parse(text);
-    if (!this.biState) return { text, shared: undefined, value: own, isNew };
-    const shared = store.get(sharedKey);
-    const common = shared === undefined ? this.init("$initShared") : JSON.parse(shared);
-    return { text, shared, value: [own, common], isNew };
+  entry(key) {
+    let e = this.entries.get(key);
+    if (e === undefined) this.entries.set(key, (e = new Entry(key, this.host.get(key))));
+    return e;
   }
 
-  init(name) {
-    const handler = this.definition.special[name];
-    return handler === undefined ? {} : handler();
-  }
-
-  /** save stores what has become of a state. */
-  save(partition, loaded, value, store) {
-    let own = value;
-    if (this.biState) {
-      if (!Array.isArray(value)) throw new Error("a handler with shared state returns the pair [state, shared], or nothing");
-      own = value[0];
-      this.put(sharedKey, loaded.shared, textOf(value[1]), store);
+  /** settle has the values that the event before left be what their JSON says. */
+  settle() {
+    const used = this.used;
+    for (let i = 0; i < used.length; i++) {
+      if (!this.host.plain(used[i])) this.write(used[i]);
     }
-    const text = textOf(own);
-    if (text === loaded.text) return;
-    this.put(this.stateKey(partition), loaded.text, text, store);
-    if (this.transforms.length > 0) this.saveResult(partition, value, store);
-    else this.context.resultChanged(partition, text);
+    used.length = 0;
   }
 
-  saveResult(partition, value, store) {
-    const key = this.resultKey(partition);
-    const old = store.get(key);
-    const text = textOf(this.transform(value));
-    if (text === old) return;
-    this.put(key, old, text, store);
-    this.context.resultChanged(partition, text);
+  /** write makes the text of a value, which is read anew when it is used. */
+  write(entry) {
+    if (entry.value === none) return;
+    entry.text = textOf(entry.value);
+    entry.value = none;
+  }
+
+  /** own gives the entry of a partition, with its value; isNew when $init made that. */
+  own(partition) {
+    const entry = this.entry(this.stateKey(partition));
+    this.isNew = this.fill(entry, "$init");
+    return entry;
+  }
+
+  fill(entry, init) {
+    if (entry.value !== none) return false;
+    const isNew = entry.text === undefined;
+    if (!isNew) entry.value = JSON.parse(entry.text);
+    else {
+      const make = this.definition.special[init];
+      entry.value = make === undefined ? {} : make();
+    }
+    return isNew;
+  }
+
+  /** handle calls a handler with the state of a partition, and takes what it returns. */
+  handle(partition, handler, e) {
+    const own = this.own(partition);
+    const created = this.isNew ? this.definition.special.$created : undefined;
+    if (this.biState) this.handlePair(own, handler, e, created);
+    else {
+      if (created !== undefined) created(own.value, e);
+      const returned = handler(own.value, e);
+      if (returned !== undefined) own.value = returned;
+    }
+    this.done(partition, own);
+  }
+
+  handlePair(own, handler, e, created) {
+    const shared = this.entry(sharedKey);
+    this.fill(shared, "$initShared");
+    let pair = [own.value, shared.value];
+    if (created !== undefined) created(pair, e);
+    const returned = handler(pair, e);
+    if (returned !== undefined) pair = returned;
+    if (!Array.isArray(pair)) throw new Error("a handler with shared state returns the pair [state, shared], or nothing");
+    own.value = pair[0];
+    shared.value = pair[1];
+    this.used.push(shared);
+    this.pair = this.eachEvent ? pair : null;
+  }
+
+  done(partition, own) {
+    if (this.eachEvent) this.result(partition, own);
+    else this.used.push(own);
+  }
+
+  /** result stores the result of a state that has changed. */
+  result(partition, own) {
+    const before = own.text;
+    this.write(own);
+    if (own.text === before) return;
+    if (this.transforms.length === 0) {
+      this.context.output.result(partition, own.text);
+      return;
+    }
+    const entry = this.entry(this.resultKey(partition));
+    const old = entry.text;
+    entry.text = textOf(this.transform(own.text));
+    if (entry.text !== old) this.context.output.result(partition, entry.text);
   }
 
   /** transform gives the result of a state, or null. */
-  transform(value) {
-    let result = value;
+  transform(json) {
+    let result = json === undefined ? null : JSON.parse(json);
+    // With shared state functions get the pair.
+    if (this.biState) result = [result, JSON.parse(textOf(this.pair[1]) || "null")];
     for (const { name, f } of this.transforms) {
-      const made = this.context.during(name, () => f(result));
+      this.context.phase = name;
+      const made = f(result);
       if (name === "transformBy") result = made;
-      else if (made !== true) return null;
-      if (result === null || result === undefined) return null;
+      else if (made !== true) result = null;
+      if (result === null || result === undefined) break;
     }
     return result;
   }
 
-  put(key, old, text, store) {
-    if (text === old) return;
-    if (text === undefined) store.delete(key);
-    else store.put(key, text);
+  /** flush stores what has changed, at the end of a batch. */
+  flush() {
+    for (const entry of this.entries.values()) {
+      this.write(entry);
+      if (entry.text === entry.stored) continue;
+      if (entry.text === undefined) this.host.delete(entry.key);
+      else this.host.put(entry.key, entry.text);
+    }
+    this.entries.clear();
+    this.used.length = 0;
   }
 }
 
@@ -90,11 +169,9 @@ let storing = false;
 function textOf(value) {
   if (value === null || value === undefined) return undefined;
   storing = true;
-  try {
-    return JSON.stringify(value);
-  } finally {
-    storing = false;
-  }
+  const text = JSON.stringify(value);
+  storing = false;
+  return text;
 }
 
 // A Date in a state is a Date until it is stored and a text afterwards here, and

@@ -1,0 +1,200 @@
+package js_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"gnomon/engine"
+	"gnomon/engine/testdriver"
+	"gnomon/host"
+	"gnomon/sdk/abi"
+	"gnomon/sdk/js"
+	"gnomon/sdk/outcome"
+)
+
+// scenario is a file of testdata/kurrentdb: what KurrentDB does, as its documentation or
+// its source has it, and a script, settings and events that show it.
+type scenario struct {
+	name     string
+	why      string
+	script   []byte
+	settings []byte
+	events   *testdriver.Events
+	expected []byte
+}
+
+func scenarios(t *testing.T) []scenario {
+	t.Helper()
+	files, err := filepath.Glob("testdata/kurrentdb/*.txtar")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d scenarios, %v", len(files), err)
+	}
+	var all []scenario
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := scenario{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), why: string(archive.Comment), events: testdriver.NewEvents(nil)}
+		for _, f := range archive.Files {
+			switch f.Name {
+			case "projection.js":
+				s.script = f.Data
+			case "settings.json":
+				s.settings = f.Data
+			case "events.jsonl":
+				s.read(t, f.Data)
+			case "expected.json":
+				s.expected = f.Data
+			default:
+				t.Fatalf("%s: unknown file %s", file, f.Name)
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// read adds events of lines {"subject", "type", "data", "headers"}; data that is a string
+// is taken as it is. The first is of 2026-01-31T12:00:01Z, the others a second later each.
+func (s *scenario) read(t *testing.T, lines []byte) {
+	t.Helper()
+	began := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	for line := range strings.Lines(string(lines)) {
+		var e struct {
+			Subject, Type string
+			Data          json.RawMessage
+			Headers       map[string]string
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%s: %s: %v", s.name, line, err)
+		}
+		n := s.events.Len() + 1
+		r := abi.Record{Sequence: uint64(n), TimeNs: began.Add(time.Duration(n) * time.Second).UnixNano(), Subject: []byte(e.Subject), Data: e.Data}
+		var text string
+		if json.Unmarshal(e.Data, &text) == nil {
+			r.Data = []byte(text)
+		}
+		headers := map[string]string{}
+		if e.Type != "" {
+			headers["ce-type"] = e.Type
+		}
+		maps.Copy(headers, e.Headers)
+		for _, name := range slices.Sorted(maps.Keys(headers)) {
+			r.Headers, _ = abi.AppendHeader(r.Headers, name, headers[name])
+		}
+		s.events.Add(r, n)
+	}
+}
+
+// Each scenario gives the states, results, emitted events, errors and lines of the log
+// that KurrentDB's documentation and source say; and the same in batches of any size, and
+// with a fresh instance before any event.
+func TestKurrentDBScenarios(t *testing.T) {
+	module := loadKurrentDB(t, js.AttachAnyKurrentDB)
+	for _, s := range scenarios(t) {
+		t.Run(s.name, func(t *testing.T) {
+			if !strings.Contains(s.why, "https://") && !strings.Contains(s.why, "src/") {
+				t.Error("the scenario does not say where its behaviour is documented")
+			}
+			got, err := testdriver.Run(t.Context(), s.subject(t, module), s.events, testdriver.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, e := range got.Outcome.Errors {
+				got.Outcome.Errors[i].Error = strings.ReplaceAll(e.Error, "<input>:", "projection.js:")
+			}
+			want, err := outcome.Decode(s.expected)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if differences := outcome.Compare(want, &got.Outcome); len(differences) > 0 {
+				t.Errorf("the outcome differs:\n%s\nall of it:\n%s", outcome.Report(differences, 20), got.Outcome.Encode())
+			}
+			varied, err := testdriver.Vary(t.Context(), got, testdriver.VaryOptions{Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if varied.Finding != nil {
+				t.Errorf("the result depends on more than the events: %v", varied.Finding)
+			}
+		})
+	}
+}
+
+// What KurrentDB does not allow, what works otherwise here, and settings that make no
+// sense, are refused when the module starts: with what it is, its line, and what to do.
+func TestKurrentDBRefusals(t *testing.T) {
+	module := loadKurrentDB(t, js.AttachAnyKurrentDB)
+	for _, c := range []struct{ script, settings, want string }{
+		{"emit('a-b', 'C', {})", "", "kurrentdb: emit(): it belongs into a handler (projection.js:1:5)"},
+		{"var x = 1", "", "kurrentdb: the script: it has no source; call fromAll, fromCategory, fromStream or fromStreams"},
+		{"fromAll();\nfromAll()", "", "kurrentdb: fromAll: the script has fromAll already; a project"},
+		{"fromAll().foreachStream().partitionBy(e => 1)", "", "kurrentdb: partitionBy(): it does not follow foreachStream(); there is when"},
+		{"fromStream('a').foreachStream()", "", "kurrentdb: foreachStream(): it does not follow fromStream(); there is partitionBy, when, outputState"},
+		{"fromCategory('a', 'b').foreachStream()", "", "kurrentdb: foreachStream(): it does not follow fromStreams()"},
+		{"fromStream('$streams')", "", "kurrentdb: fromStream: $streams: of the system's streams there are"},
+		{"fromAll().when({ $any() {}, A() {} })", "", "kurrentdb: the handler A after $any: KurrentDB then passes over"},
+		{"fromAll().when({ $deleted() {} })", "", "kurrentdb: the handler $deleted: it needs foreachStream()"},
+		{"fromAll().foreachStream().when({ $initShared() {}, $deleted() {} })", "", "kurrentdb: the handler $deleted: it cannot be with $initShared"},
+		{"fromAll().when({ $initShared() {} })", "", "kurrentdb: the handler $initShared: it needs foreachStream() or partitionBy()"},
+		{"fromAll().when({ $other() {} })", "", "kurrentdb: the handler $other: unknown"},
+		{"fromAll().when({ A: 5 })", "", "kurrentdb: the handler A: want a function"},
+		{"options({ bistate: 1 })", "", "kurrentdb: options: bistate: want a boolean"},
+		{"options({ speed: 1 })", "", "kurrentdb: options: speed: unknown; there are $includeLinks, reorderEvents"},
+		{"options({ reorderEvents: true }); fromAll()", "", "kurrentdb: options: reorderEvents: it needs fromStreams([…])"},
+		{"fromAll().when({ A() {} }).fork()", "", "kurrentdb: fork(): leave it out"},
+		{"\n\nfromStreamsMatching(s => true)", "", "(projection.js:3:20)"},
+		{"linkStreamTo('a', 'b')", "", "kurrentdb: linkStreamTo(): link events with linkTo(stream, event)"},
+		{"fromAll()", `{"stream":"subject:1"}`, "settings: stream is not known: there are streams, category, types"},
+		{"fromAll()", `{"streams":"subject:0"}`, `settings: streams = "subject:0": want subject:N, subject:N-M, subject:N- or header:NAME`},
+		{"fromAll()", `{"category":"-"}`, `settings: category = "-": want "first -" or "last -"`},
+		{"fromAll()", `{"number":"count"}`, `settings: number = "count": want header:NAME or sequence`},
+		{"fromAll().when({ A() {} })", `{"deleted":"A"}`, "kurrentdb: the handler A: settings.deleted names the type"},
+		{"fromAll(", "", "SyntaxError: unexpected token in expression: '' (projection.js:1:9)"},
+	} {
+		s := scenario{script: []byte(c.script), settings: []byte(c.settings), events: testdriver.NewEvents(nil)}
+		_, err := testdriver.Run(t.Context(), s.subject(t, module), s.events, testdriver.Options{})
+		text, ok := testdriver.ErrorText(err)
+		if !ok || !strings.Contains(strings.ReplaceAll(text, "<input>:", "projection.js:"), c.want) {
+			t.Errorf("%s, settings %s: %v\nwant: %s", c.script, c.settings, err, c.want)
+		}
+	}
+}
+
+func loadKurrentDB(t *testing.T, attach func() ([]byte, error)) engine.Module {
+	t.Helper()
+	code, err := attach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.New(t.Context(), host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close(context.Background()) })
+	module, err := h.Load(t.Context(), code, host.Limits{Fuel: 500_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
+// subject is the module that takes scripts from its settings, with the scenario's.
+func (s *scenario) subject(t *testing.T, module engine.Module) testdriver.Subject {
+	t.Helper()
+	settings, err := json.Marshal(map[string]any{"script": string(s.script), "settings": json.RawMessage(cmp.Or(string(s.settings), "{}"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testdriver.Subject{Module: module, Settings: settings}
+}
