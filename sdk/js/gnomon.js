@@ -208,7 +208,7 @@
   function place(stack) {
     for (const line of String(stack ?? "").split("\n")) {
       const found = /^\s*at (?:(\S+) \()?([^()\s]+:\d+(?::\d+)?)\)?$/.exec(line);
-      if (found && !found[2].startsWith("gnomon.js:")) return found[1] && found[1] !== "<anonymous>" ? `${found[1]}, ${found[2]}` : found[2];
+      if (found && !/^(gnomon|kurrentdb)\.js:/.test(found[2])) return found[1] && !found[1].startsWith("<") ? `${found[1]}, ${found[2]}` : found[2];
     }
     return "";
   }

@@ -30,14 +30,15 @@ tar -xJf "$tarball" -C "$work/qjs" --strip-components=1
 # computed jumps. The check of the stack is as good here as elsewhere.
 flags="--target=wasm32-wasi --sysroot=/usr -O2 -D_GNU_SOURCE -DEMSCRIPTEN -DCONFIG_STACK_CHECK -DNDEBUG
   -fno-math-errno -ffile-prefix-map=$work=. -ffile-prefix-map=$here=. -I$here/include -I$work/qjs"
-for f in quickjs libregexp libunicode cutils dtoa; do
+for f in libregexp libunicode cutils dtoa; do
   clang-19 $flags -w -DCONFIG_VERSION='"2025-04-26"' -c "$work/qjs/$f.c" -o "$work/obj/$f.o"
 done
+clang-19 $flags -w -DCONFIG_VERSION='"2025-04-26"' -c "$here/engine.c" -o "$work/obj/engine.o"
 for f in main host event text quiet emit; do
   clang-19 $flags -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-cast-function-type -c "$here/$f.c" -o "$work/obj/$f.o"
 done
 cd "$work/obj"
 clang-19 --target=wasm32-wasi --sysroot=/usr -mexec-model=reactor -Wl,--strip-all \
   -Wl,-z,stack-size=1048576 -Wl,--stack-first \
-  main.o host.o event.o text.o quiet.o quickjs.o libregexp.o libunicode.o cutils.o dtoa.o -lc emit.o \
+  main.o host.o event.o text.o quiet.o engine.o libregexp.o libunicode.o cutils.o dtoa.o -lc emit.o \
   -o "$out"

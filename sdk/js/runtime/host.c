@@ -300,7 +300,19 @@ static JSValue join(JSContext *ctx, JSValueConst this, int argc, JSValueConst *a
     return v;
 }
 
+/* plain(holder): whether holder.value is what its JSON says, and nobody else has it. */
+static JSValue plain(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv)
+{
+    JSValue v = JS_GetPropertyStr(ctx, argv[0], "value");
+    if (JS_IsException(v))
+        return v;
+    int is = value_is_plain(ctx, v);
+    JS_FreeValue(ctx, v);
+    return JS_NewBool(ctx, is);
+}
+
 static const JSCFunctionListEntry functions[] = {
+    JS_CFUNC_DEF("plain", 1, plain),
     JS_CFUNC_MAGIC_DEF("get", 1, state_get, AS_TEXT),
     JS_CFUNC_MAGIC_DEF("getBytes", 1, state_get, AS_BYTES),
     JS_CFUNC_DEF("put", 2, state_put),
