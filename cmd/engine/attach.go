@@ -15,22 +15,24 @@ import (
 )
 
 func attachCommand() *cobra.Command {
-	var out string
+	var out, dialect string
 	c := &cobra.Command{
 		Use:   "attach SCRIPT.js",
 		Short: "Make a module of a projection in JavaScript",
 		Long: `Attach makes a module of a script: QuickJS, which is in this program, with the script
 attached. The module is one like any other, and needs nothing else. The script is an ES
-module that exports onEvent, see docs/authoring/javascript.md. It is parsed, so that what
+module that exports onEvent, see docs/authoring/javascript.md, or a projection of KurrentDB,
+see docs/authoring/kurrentdb.md: one that has fromAll, fromStream or fromCategory, and no
+export, is taken for that. It is parsed, so that what
 is no JavaScript is found here, with file, line and column.
 check and test take a script as it is, too.`,
-		Example: "  engine attach projection.js -o build/plugins/balances.wasm\n  engine attach projection.js && engine check projection.wasm",
+		Example: "  engine attach projection.js -o build/plugins/balances.wasm\n  engine attach projection.js && engine check projection.wasm\n  engine attach --dialect kurrentdb old.js",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
 				out = strings.TrimSuffix(args[0], filepath.Ext(args[0])) + ".wasm"
 			}
-			module, err := attachScript(args[0])
+			module, err := attachScript(args[0], js.Dialect(dialect))
 			if err != nil {
 				return err
 			}
@@ -44,6 +46,7 @@ check and test take a script as it is, too.`,
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`MODULE` to write; default: SCRIPT.wasm")
+	c.Flags().StringVar(&dialect, "dialect", "", "gnomon or kurrentdb; default: what the script looks like")
 	return c
 }
 
@@ -55,21 +58,22 @@ func isScript(path string) bool {
 // readModule reads a module, or makes one of a script.
 func readModule(path string) ([]byte, error) {
 	if isScript(path) {
-		return attachScript(path)
+		return attachScript(path, "")
 	}
 	return os.ReadFile(path)
 }
 
-func attachScript(path string) ([]byte, error) {
+func attachScript(path string, dialect js.Dialect) ([]byte, error) {
 	script, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return js.Attach(script, js.Options{Name: filepath.Base(path)})
+	return js.Attach(script, js.Options{Name: filepath.Base(path), Dialect: dialect})
 }
 
 // parseScript starts a module that was made of a script, without settings, to find what
-// is no JavaScript. A script that refuses its settings, or fails otherwise, may be right.
+// is no JavaScript, and what of KurrentDB's dialect is refused. A script that refuses its
+// settings, or fails otherwise, may be right.
 func parseScript(c *cobra.Command, path string, module []byte) error {
 	h, done, err := scratchHost(c.Context())
 	if err != nil {
@@ -86,7 +90,7 @@ func parseScript(c *cobra.Command, path string, module []byte) error {
 	switch {
 	case err == nil:
 		return in.Close(c.Context())
-	case strings.Contains(err.Error(), "SyntaxError: "):
+	case strings.Contains(err.Error(), "SyntaxError: "), strings.Contains(err.Error(), ": kurrentdb: "):
 		return err
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "note: %s, started without settings: %v\n", path, err)

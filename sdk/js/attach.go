@@ -20,22 +20,43 @@ var gnomonPrelude []byte
 type Options struct {
 	// Name is the script's in messages, as in "projection.js:3:7". Empty: projection.js.
 	Name string
+	// Dialect is what the script is written in. Empty: KurrentDB, when the script takes
+	// events with one of its functions (fromAll and so on) and exports nothing; else Gnomon.
+	Dialect Dialect
 }
+
+// Dialect is an interface that scripts are written for.
+type Dialect string
+
+// The dialects.
+const (
+	Gnomon    Dialect = "gnomon"    // an ES module that exports onEvent
+	KurrentDB Dialect = "kurrentdb" // a projection of KurrentDB, which is a classic script
+)
 
 // maxScript bounds a script, in bytes: it is parsed in every instance.
 const maxScript = 4 << 20
 
-// Attach makes a module of a script, which is an ES module in UTF-8 that exports
-// onEvent. The module has the exports query, and snapshot and restore, when the script
+// Attach makes a module of a script in UTF-8. One in Gnomon's own dialect is an ES module
+// that exports onEvent. The module has the exports query, and snapshot and restore, when the script
 // exports functions of those names, and imports emit when the script has the word
 // anywhere: the engine asks for projection.emit then. The same script makes the same
-// bytes. Whether it is JavaScript is found when the module is started.
+// bytes. Whether it is JavaScript is found when the module is started. For a projection of
+// KurrentDB docs/authoring/kurrentdb.md says what it may use, and how streams become
+// subjects; it imports emit when it has emit, linkTo, outputTo or resultStreamName anywhere.
 func Attach(script []byte, o Options) ([]byte, error) {
 	if o.Name == "" {
 		o.Name = "projection.js"
 	}
 	if err := checkScript(script, o.Name); err != nil {
 		return nil, err
+	}
+	switch o.dialect(script) {
+	case Gnomon:
+	case KurrentDB:
+		return attachKurrentDB(script, o.Name)
+	default:
+		return nil, fmt.Errorf("there is no dialect %s: there are %s and %s", o.Dialect, Gnomon, KurrentDB)
 	}
 	f := flagsOf(script)
 	if !bytes.Contains(script, []byte("onEvent")) {

@@ -2,6 +2,7 @@ package js
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"regexp"
 )
@@ -16,17 +17,21 @@ var kurrentdbFiles = []string{"mapping", "definition", "event", "state", "output
 // kurrentdbEmits finds what has a script emit: its functions, and a stream for results.
 var kurrentdbEmits = regexp.MustCompile(`(?i)\b(emit|linkTo|outputTo|resultStreamName)\b`)
 
-// AttachKurrentDB makes a module of a projection of KurrentDB, which is a classic script:
-// docs/authoring/kurrentdb.md says what it may use, and how streams become subjects. The
-// module imports emit when the script has emit, linkTo, outputTo or resultStreamName
-// anywhere. What is not supported is refused when the module is started.
-func AttachKurrentDB(script []byte, o Options) ([]byte, error) {
-	if o.Name == "" {
-		o.Name = "projection.js"
+// kurrentdbSource and exporting tell a projection of KurrentDB: it has a source, and exports
+// nothing, for it is no module.
+var (
+	kurrentdbSource = regexp.MustCompile(`\bfrom(All|Streams?|StreamsMatching|StreamCatalog|Category|Categories)\s*\(`)
+	exporting       = regexp.MustCompile(`(?m)^\s*export\b`)
+)
+
+func (o Options) dialect(script []byte) Dialect {
+	if o.Dialect == "" && kurrentdbSource.Match(script) && !exporting.Match(script) {
+		return KurrentDB
 	}
-	if err := checkScript(script, o.Name); err != nil {
-		return nil, err
-	}
+	return cmp.Or(o.Dialect, Gnomon)
+}
+
+func attachKurrentDB(script []byte, name string) ([]byte, error) {
 	prelude, err := kurrentdbPrelude()
 	if err != nil {
 		return nil, err
@@ -38,7 +43,7 @@ func AttachKurrentDB(script []byte, o Options) ([]byte, error) {
 	return attach(f, []source{
 		{kindPrelude, "gnomon.js", gnomonPrelude},
 		{kindPrelude, "kurrentdb.js", prelude},
-		{kindScript, o.Name, script},
+		{kindScript, name, script},
 	})
 }
 

@@ -25,7 +25,7 @@ func BenchmarkKurrentDB(b *testing.B) {
 }
 
 func benchmark(b *testing.B, script string) {
-	code, err := js.AttachKurrentDB([]byte(script), js.Options{})
+	code, err := js.Attach([]byte(script), js.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

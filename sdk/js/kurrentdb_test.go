@@ -198,3 +198,38 @@ func (s *scenario) subject(t *testing.T, module engine.Module) testdriver.Subjec
 	}
 	return testdriver.Subject{Module: module, Settings: settings}
 }
+
+// A script is taken for one of KurrentDB when it takes events with a function of its
+// dialect and exports nothing, and for another when it is said to be; a dialect that there
+// is none of is refused. Errors name the script and the line.
+func TestDialects(t *testing.T) {
+	for _, c := range []struct {
+		script  string
+		dialect js.Dialect
+		want    string // of the error when it is attached or started; empty: there is none
+	}{
+		{"fromAll().when({ $any(s) {} })", "", ""},
+		{"fromAll().when({ $any(s) {} })", js.Gnomon, "old.js does not export onEvent"},
+		{"// fromAll()\nexport function onEvent() {}", "", ""},
+		{"export function onEvent() {}", js.KurrentDB, "SyntaxError: unsupported keyword: export (old.js:1:1)"},
+		{"export function onEvent() {}", "sql", "there is no dialect sql: there are gnomon and kurrentdb"},
+		{"var a;\nfromStream('$all')", "", "kurrentdb: fromStream: $all: "},
+		{"var a;\nfromStream('$all')", "", "(old.js:2:11)"},
+	} {
+		err := startScript(t, []byte(c.script), js.Options{Name: "old.js", Dialect: c.dialect})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q, dialect %q: %v; want %q", c.script, c.dialect, err, c.want)
+		}
+	}
+}
+
+func startScript(t *testing.T, script []byte, o js.Options) error {
+	t.Helper()
+	code, err := js.Attach(script, o)
+	if err != nil {
+		return err
+	}
+	module := loadKurrentDB(t, func() ([]byte, error) { return code, nil })
+	_, err = testdriver.Run(t.Context(), testdriver.Subject{Module: module}, testdriver.NewEvents(nil), testdriver.Options{})
+	return err
+}
