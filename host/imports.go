@@ -46,18 +46,22 @@ func offerModule(ctx context.Context, r wazero.Runtime, name string, list []abi.
 	b := r.NewHostModuleBuilder(name)
 	for _, f := range list {
 		b = b.NewFunctionBuilder().
-			WithGoModuleFunction(bind(functions[f.Name]), apiTypes(f.Params), apiTypes(f.Results)).
+			WithGoModuleFunction(bind(f, functions[f.Name]), apiTypes(f.Params), apiTypes(f.Results)).
 			Export(f.Name)
 	}
 	_, err := b.Instantiate(ctx)
 	return err
 }
 
-func bind(f function) api.GoModuleFunc {
+func bind(is abi.Func, f function) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
 		c := callOf(ctx)
 		c.in.calls++
 		c.pay(callFuel)
+		if c.in.watch != nil {
+			c.watched(is, f, m, stack)
+			return
+		}
 		f(c, m, stack)
 	}
 }

@@ -31,6 +31,8 @@ type instance struct {
 
 	output []byte // buffer of upcast
 
+	watch func(Called) // nil: nobody is told of its calls
+
 	meter   fuel.Meter
 	fuel    uint64 // of one call; 0: it is not metered
 	started uint64 // fuel that starting it used, until it is called; then 0
@@ -42,7 +44,13 @@ type instance struct {
 
 // Instantiate implements engine.Module.
 func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
-	in := &instance{settings: c.Settings, log: c.Log, limit: c.Memory, setting: m.setting, fuel: m.fuel}
+	return m.InstantiateWatched(ctx, c, nil)
+}
+
+// InstantiateWatched makes an instance as Instantiate does, of which watch is told what functions
+// of the contract it has called.
+func (m *Module) InstantiateWatched(ctx context.Context, c engine.InstanceConfig, watch func(Called)) (engine.Instance, error) {
+	in := &instance{watch: watch, settings: c.Settings, log: c.Log, limit: c.Memory, setting: m.setting, fuel: m.fuel}
 	if len(in.settings) == 0 {
 		in.settings = []byte("{}")
 	}

@@ -4,7 +4,7 @@ import (
 	"embed"
 )
 
-//go:embed guests
+//go:embed guests/*.wasm guests/*/*.wasm
 var guests embed.FS
 
 // Guest returns a guest of the kit, assembled, by its name: guests/NAME.wat is its text.

@@ -34,7 +34,7 @@ func named(t *testing.T) (hosts, guests []string) {
 		}
 	}
 	// A row of a table is a rule, or names in its last column those that say more.
-	for _, row := range regexp.MustCompile("(?m)^\\|.*\\| (.*) \\|$").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\|.*\| (.*) \|$`).FindAllStringSubmatch(string(page), -1) {
 		for _, m := range regexp.MustCompile("`\\[([A-Z][0-9]+)\\]`").FindAllStringSubmatch(row[1], -1) {
 			if !seen[m[1]] {
 				hosts = append(hosts, m[1])

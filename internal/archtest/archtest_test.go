@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 	"sdk/js":                   {},
 	"host":                     append([]string{"host/fuel", "sdk/jsonfields"}, domain...),
 	"host/fuel":                {},
-	"host/conformance":         append([]string{"host"}, domain...),
+	"host/conformance":         append([]string{"host", "engine/testdriver", "sdk/outcome"}, domain...),
 	"sdk/go":                   {"sdk/abi", "sdk/jsonfields", "sdk/go/internal/boundary"},
 	"sdk/go/memory":            {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},
 	"sdk/go/upcast":            {"sdk/go", "sdk/go/internal/boundary", "sdk/abi"},

@@ -1,0 +1,205 @@
+package conformance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gnomon/engine"
+	"gnomon/host"
+	"gnomon/sdk/abi"
+)
+
+// observer looks at every call of a guest, and of the host by it, and notes what breaks a
+// rule by itself, whatever comes of it.
+type observer struct {
+	*host.Module
+	report *Report
+	odd    map[uint64]string // sequences of events whose shape is unusual, and in what way
+
+	// How it treats the guest.
+	litter  bool // padding is not zero, and flags are set
+	onePage bool // pages of scans have one entry
+
+	used    map[string]bool // functions that were called, and "short": a buffer was too small
+	unread  map[string]int  // in the call under way: what had no room, by function and key
+	refused map[string]int64
+}
+
+var _ engine.Module = (*observer)(nil)
+
+// Instantiate implements engine.Module.
+func (o *observer) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+	o.begin()
+	in, err := o.InstantiateWatched(ctx, c, o.called)
+	o.end(abi.ExportInit, nil, err)
+	if err != nil {
+		return nil, err
+	}
+	return &observed{Instance: in, observer: o}, nil
+}
+
+// observed is an instance that is looked at.
+type observed struct {
+	engine.Instance
+	*observer
+}
+
+// Apply implements engine.Instance.
+func (o *observed) Apply(ctx context.Context, records []byte, st engine.State) error {
+	o.begin()
+	if o.onePage {
+		st = shortPages{st}
+	}
+	err := o.Instance.Apply(ctx, o.littered(records), st)
+	o.end(abi.ExportApply, records, err)
+	return err
+}
+
+// Upcast implements engine.Instance.
+func (o *observed) Upcast(ctx context.Context, records []byte) ([]byte, error) {
+	o.begin()
+	out, err := o.Instance.Upcast(ctx, o.littered(records))
+	o.end(abi.ExportUpcast, records, err)
+	return out, err
+}
+
+// Snapshot implements engine.Instance.
+func (o *observed) Snapshot(ctx context.Context) ([][]byte, error) {
+	o.begin()
+	blobs, err := o.Instance.Snapshot(ctx)
+	o.end(abi.ExportSnapshot, nil, err)
+	return blobs, err
+}
+
+// Restore implements engine.Instance.
+func (o *observed) Restore(ctx context.Context, blobs [][]byte) error {
+	o.begin()
+	err := o.Instance.Restore(ctx, blobs)
+	o.end(abi.ExportRestore, nil, err)
+	return err
+}
+
+// Query implements engine.Instance.
+func (o *observed) Query(ctx context.Context, request []byte, rows engine.Rows) ([]byte, error) {
+	o.begin()
+	answer, err := o.Instance.Query(ctx, request, rows)
+	o.end(abi.ExportQuery, nil, err)
+	return answer, err
+}
+
+// shortPages is a state each of whose pages has one entry, as the contract allows.
+type shortPages struct{ engine.State }
+
+func (s shortPages) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	return s.State.Scan(prefix, after, func(key, value []byte) bool { fn(key, value); return false })
+}
+
+// littered are records with flags, and with padding that is not zero.
+func (o *observer) littered(records []byte) []byte {
+	if !o.litter {
+		return records
+	}
+	out := slices.Clone(records)
+	for rest := out; len(rest) > 0; {
+		r, after, err := abi.Next(rest)
+		if err != nil {
+			break
+		}
+		binary.LittleEndian.PutUint32(rest[abi.OffFlags:], 0x80000001)
+		end := abi.HeaderSize + len(r.Subject) + len(r.Headers) + len(r.Data) + len(r.Key)
+		for i := end; i < len(rest)-len(after); i++ {
+			rest[i] = '"' // which a JSON parser would stumble over
+		}
+		rest = after
+	}
+	return out
+}
+
+func (o *observer) begin() {
+	o.unread, o.refused = map[string]int{}, map[string]int64{}
+}
+
+// readers are the functions that read, with the place of their capacity.
+var readers = map[string]int{
+	abi.ImportBatchRead: 1, abi.ImportInputRead: 1, abi.ImportConfigRead: 1, abi.ImportBlobRead: 1, abi.ImportFieldsRead: 1, abi.ImportStateGet: 3,
+}
+
+// called is told of a call of the host.
+func (o *observer) called(c host.Called) {
+	o.used[c.Function] = true
+	if at, reads := readers[c.Function]; reads && c.Result >= 0 {
+		what := c.Function
+		if c.Function == abi.ImportStateGet {
+			what += fmt.Sprintf(" of the key %.60q", c.Memory(c.Args[0], c.Args[1]))
+		}
+		capacity := int64(uint32(c.Args[at]))
+		if c.Result <= capacity {
+			delete(o.unread, what)
+		} else {
+			o.used["short "+c.Function] = true
+			if capacity > 0 {
+				o.unread[what] = int(c.Result)
+			}
+		}
+	}
+	switch {
+	case c.Result >= 0:
+		if _, reads := readers[c.Function]; reads || c.Function == abi.ImportStateScan { // with more room
+			delete(o.refused, c.Function)
+		}
+	case c.Result == int64(abi.NotFound):
+	case c.Result == int64(abi.ReadOnly) && c.Function != abi.ImportEmit:
+		o.report.note("S8", Failed, "it called %s in %s", c.Function, c.Export)
+	case c.Result == int64(abi.BadArgument) && c.Function == abi.ImportEmit:
+		o.report.note("E9", Failed, "emit was refused for the event with the index %d", int32(c.Args[0]))
+	default:
+		o.refused[c.Function] = c.Result
+	}
+}
+
+// end looks at the outcome of a call for some records.
+func (o *observer) end(export string, records []byte, err error) {
+	where := export
+	first, rest, bad := abi.Next(records)
+	alone := bad == nil && len(rest) == 0
+	if bad == nil {
+		where = fmt.Sprintf("%s of the event %d", export, first.Sequence)
+		if !alone {
+			where += " and more"
+		}
+	}
+	if err == nil {
+		for what, n := range o.unread {
+			o.report.note("R7", Failed, "%s: %s needs %d bytes, and it went on without reading them", where, what, n)
+		}
+		for function, code := range o.refused {
+			o.report.note("X10", Warning, "%s: %s gave %d, and it went on and returned 0", where, function, code)
+		}
+		return
+	}
+	o.blame(where, first, alone, err)
+}
+
+// blame notes the rule that an error of the guest breaks.
+func (o *observer) blame(where string, first abi.Record, alone bool, err error) {
+	var guest *engine.GuestError
+	if !errors.As(err, &guest) {
+		return
+	}
+	shape, odd := o.odd[first.Sequence]
+	switch {
+	case guest.Kind == engine.GuestPointer:
+		o.report.note("R6", Failed, "%s: %s", where, guest.Text)
+	case guest.Kind == engine.GuestArgument:
+		o.report.note("U12", Failed, "%s: %s", where, guest.Text)
+	case guest.Kind == engine.GuestBuffer && alone:
+		o.report.note("B12", Warning, "its buffer for a batch has %d bytes: an event that is larger, as the one of %d, fails [B8]", guest.Have, guest.Need)
+	case guest.Kind == engine.GuestTrapped && alone && odd:
+		o.report.note("B11", Failed, "%s, which has %s: it trapped (%s) and had said nothing", where, shape, guest.Text)
+	case guest.Kind == engine.GuestTrapped && alone:
+		o.report.note("X11", Warning, "%s: it trapped (%s) and had said nothing", where, guest.Text)
+	}
+}
