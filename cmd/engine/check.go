@@ -26,6 +26,7 @@ type checkFlags struct {
 	limitFlags
 	events, query string
 	settings, key string
+	rules         bool
 }
 
 // limitFlags are the limits of a module.
@@ -72,11 +73,16 @@ them, or - for standard input: in order, to a state in memory that begins empty,
 each had been stored at its time. It stops at the first that fails. What the module
 warns of goes to standard error. With --query it then has a fresh instance answer a request
 over the state that these events leave, and prints the answer below.
+With --rules it is a hostile host instead: it applies the events of --events in batches of any
+size, drops the instance between calls, makes events of every shape of them, and does all
+else that docs/ABI.md allows, and says of each rule there that binds guests whether the
+module keeps it: ok, failed, warning, or not exercised. When one is broken it exits with 3.
 It changes nothing, and needs no server. Compiled modules are kept in the folder
 GNOMON_CACHE, when that is set: it has to be private.`,
 		Example: "  engine check build/plugins/count.wasm\n" +
 			"  engine check build/plugins/sessions.wasm --events log.jsonl.gz --settings '{\"field\":\"resource\",\"gap\":\"30m\"}'\n" +
-			"  engine check build/plugins/repo-files.wasm --events gitlog.jsonl.gz --query '{\"top\":3}'",
+			"  engine check build/plugins/repo-files.wasm --events gitlog.jsonl.gz --query '{\"top\":3}'\n" +
+			"  engine check build/plugins/process-map.wasm --rules --events log.jsonl.gz",
 		Args: asUsage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, err := f.checker(c, args)
@@ -92,6 +98,7 @@ GNOMON_CACHE, when that is set: it has to be private.`,
 	flags.StringVar(&f.query, "query", "", "`REQUEST` to answer")
 	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection: a JSON `OBJECT`, or a file that has one")
 	flags.StringVar(&f.key, "key", "", "key of each event: `KIND` subject:N, header:NAME or json:PATH")
+	flags.BoolVar(&f.rules, "rules", false, "hold it against the rules for guests of docs/ABI.md")
 	return c
 }
 
@@ -102,13 +109,14 @@ type checker struct {
 	keyOf    func(abi.Record) []byte
 	events   string // a file; empty: none
 	query    []byte // a request; nil: none
+	rule     bool   // whether it is held against rules
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
 func (f *checkFlags) checker(c *cobra.Command, modules []string) (_ *checker, err error) {
-	k := &checker{events: f.events, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
+	k := &checker{events: f.events, rule: f.rules, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
 	if c.Flags().Changed("query") {
 		k.query = []byte(f.query)
 	}
@@ -179,12 +187,22 @@ func (k *checker) modules(ctx context.Context, paths []string) error {
 		return err
 	}
 	defer done()
+	check := k.module
+	if k.rule {
+		check = k.rules
+	}
+	var failed error // the first that is worse than the ones before it
 	for _, path := range paths {
-		if err := k.module(ctx, h, path); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		err := check(ctx, h, path)
+		var differs *differsError
+		if err != nil && (failed == nil || errors.As(failed, &differs)) {
+			failed = fmt.Errorf("%s: %w", path, err)
+		}
+		if err != nil && !errors.As(err, &differs) {
+			break
 		}
 	}
-	return nil
+	return failed
 }
 
 func (k *checker) module(ctx context.Context, h *host.Host, path string) error {

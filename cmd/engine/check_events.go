@@ -20,6 +20,8 @@ const (
 	madeUpData    = "{}"
 )
 
+var madeUp = importer.Event{Subject: madeUpSubject, ID: "1", Type: "check", Time: "2000-01-01T00:00:00Z", Source: importer.DefaultSource, Data: []byte(madeUpData)}
+
 // use has an instance work on events, and says what that took.
 func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 	upcasts := a.upcasts
@@ -37,7 +39,6 @@ func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 		}
 		return []checkRow{{"events", events}, k.fuelRow(init)}, nil
 	}
-	madeUp := importer.Event{Subject: madeUpSubject, ID: "1", Type: "check", Time: "2000-01-01T00:00:00Z", Source: importer.DefaultSource, Data: []byte(madeUpData)}
 	failure := a.Append(ctx, madeUp)
 	var guest *engine.GuestError
 	if failure != nil && !errors.As(failure, &guest) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"gnomon/host/conformance"
 	"gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -34,5 +35,8 @@ func init() {
 			m.Imports = []wasmgen.Import{wasmgen.Contract(abi.ImportBatchRead)}
 			return m.Bytes()
 		},
+		"guest-sound":  func() []byte { return conformance.Guest("faults/sound") },
+		"guest-hidden": func() []byte { return conformance.Guest("faults/X9-hidden") },
+		"guest-buffer": func() []byte { return conformance.Guest("faults/B12-buffer") },
 	})
 }

@@ -169,7 +169,7 @@ func (k *guestCheck) memory(ctx context.Context) error {
 			return err
 		}
 		k.sameBlobs(at, "a second snapshot", first, again)
-		fresh, err := k.restored(ctx, first)
+		fresh, err := k.restored(ctx, first, nil)
 		if err != nil {
 			return err
 		}
@@ -194,8 +194,8 @@ func (k *guestCheck) sameBlobs(at int, what string, want, got [][]byte) {
 }
 
 // restored is a fresh instance with a memory.
-func (k *guestCheck) restored(ctx context.Context, blobs [][]byte) (engine.Instance, error) {
-	s := k.subject(nil, nil)
+func (k *guestCheck) restored(ctx context.Context, blobs [][]byte, change func(*observer)) (engine.Instance, error) {
+	s := k.subject(nil, change)
 	memory := s.Memory
 	if memory == 0 {
 		memory = 64 << 20

@@ -85,16 +85,26 @@ func (o *observed) Restore(ctx context.Context, blobs [][]byte) error {
 // Query implements engine.Instance.
 func (o *observed) Query(ctx context.Context, request []byte, rows engine.Rows) ([]byte, error) {
 	o.begin()
+	if o.onePage {
+		rows = shortRows{rows}
+	}
 	answer, err := o.Instance.Query(ctx, request, rows)
 	o.end(abi.ExportQuery, nil, err)
 	return answer, err
 }
 
-// shortPages is a state each of whose pages has one entry, as the contract allows.
+// shortRows are rows each of whose pages has one entry, as the contract allows.
+type shortRows struct{ engine.Rows }
+
+// shortPages is such a state.
 type shortPages struct{ engine.State }
 
 func (s shortPages) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
-	return s.State.Scan(prefix, after, func(key, value []byte) bool { fn(key, value); return false })
+	return shortRows{s.State}.Scan(prefix, after, fn)
+}
+
+func (s shortRows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
+	return s.Rows.Scan(prefix, after, func(key, value []byte) bool { fn(key, value); return false })
 }
 
 // littered are records with flags, and with padding that is not zero.

@@ -65,21 +65,26 @@ func (k *guestCheck) momentAfter(ctx context.Context, count int) (m moment, err 
 func (k *guestCheck) ask(ctx context.Context, request []byte, older, newer moment) (answered int, err error) {
 	want := map[*testdriver.State]string{}
 	for _, m := range []moment{older, newer} {
-		in, err := k.restored(ctx, m.memory)
+		answer, ok, err := k.freshly(ctx, request, m, nil)
 		if err != nil {
 			return 0, err
 		}
-		answer, ok := answerOf(in.Query(ctx, request, m.state))
-		in.Close(ctx)
 		if want[m.state] = answer; ok {
 			answered++
+		}
+		paged, _, err := k.freshly(ctx, request, m, func(o *observer) { o.onePage = true })
+		if err != nil {
+			return 0, err
+		}
+		if paged != answer {
+			k.report.note("C7", Failed, "with pages of one entry the request %.60q is answered %.150s, otherwise %.150s", request, paged, answer)
 		}
 	}
 	order := []moment{newer, newer, older, newer}
 	if k.traits.Memory { // an instance has one memory
 		order = []moment{newer, newer, newer}
 	}
-	in, err := k.restored(ctx, newer.memory)
+	in, err := k.restored(ctx, newer.memory, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -92,12 +97,23 @@ func (k *guestCheck) ask(ctx context.Context, request []byte, older, newer momen
 		}
 		if !ok {
 			in.Close(ctx)
-			if in, err = k.restored(ctx, newer.memory); err != nil {
+			if in, err = k.restored(ctx, newer.memory, nil); err != nil {
 				return 0, err
 			}
 		}
 	}
 	return answered, nil
+}
+
+// freshly is what an instance of its own answers.
+func (k *guestCheck) freshly(ctx context.Context, request []byte, m moment, change func(*observer)) (answer string, ok bool, err error) {
+	in, err := k.restored(ctx, m.memory, change)
+	if err != nil {
+		return "", false, err
+	}
+	defer in.Close(ctx)
+	answer, ok = answerOf(in.Query(ctx, request, m.state))
+	return answer, ok, nil
 }
 
 // answerOf is an answer or an error as a text.
