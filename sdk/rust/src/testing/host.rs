@@ -51,7 +51,7 @@ fn world<R>(f: impl FnOnce(&mut World) -> R) -> R {
 }
 
 /// What a batch that fails goes back to.
-pub(crate) struct Committed(State, usize, usize);
+pub(crate) struct Committed(State, usize);
 
 impl World {
     pub fn new(settings: &str) -> Self {
@@ -73,7 +73,7 @@ impl World {
 
     pub fn begin_apply(&mut self) -> Committed {
         self.call = Call::Apply;
-        Committed(self.state.clone(), self.emitted.len(), self.logged.len())
+        Committed(self.state.clone(), self.emitted.len())
     }
 
     /// Takes back what a batch wrote and emitted; what it logged stays.
