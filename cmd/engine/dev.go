@@ -39,7 +39,8 @@ change of the state, as engine watch does, but no more than 20 lines a step.
 The engine is the one that runs on the configuration; where none does, dev starts one, which ends with it. Its data is
 where the configuration says, and is kept; with --fresh it begins with nothing but the stream's seed. A file that is the
 stream's seed is imported again when it changes, of which ids that the stream holds are left out.
-With --server it is the engine there: the module is put into plugins.bucket of the configuration, as engine deploy does.
+With --server it is the engine there: the module is put into plugins.bucket of the configuration, as engine deploy does,
+with the NAME.toml of the project if there is one.
 
 A changed module is promoted as soon as it has caught up.`,
 		Example: "  engine dev .\n  engine dev balances --fresh\n  engine dev balances --config /etc/gnomon/config.toml --projection balances",
@@ -108,10 +109,12 @@ func newDeveloper(c *cobra.Command, o *devOptions) (*developer, error) {
 }
 
 // load reads the configuration, and finds the projection in it.
-func (d *developer) load() (err error) {
-	if d.loaded, err = config.Load(d.config); err != nil {
+func (d *developer) load() error {
+	loaded, err := config.Load(d.config)
+	if err != nil {
 		return err
 	}
+	d.loaded = loaded
 	var names []string
 	for _, p := range d.loaded.Projections {
 		names = append(names, p.Name)
@@ -146,16 +149,8 @@ func (d *developer) run(ctx context.Context) (err error) {
 	}()
 	for {
 		seen := d.sources.look()
-		module, err := d.build(ctx)
-		if err == nil {
-			err = d.place(ctx, module)
-		}
-		if err == nil && d.client == nil {
-			started, err = d.connect(ctx)
-		}
-		if err == nil {
-			err = d.taken(ctx, module)
-		}
+		begun, err := d.try(ctx)
+		started = started || begun
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -166,6 +161,26 @@ func (d *developer) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+}
+
+// try has the engine run what the sources amount to. It reports whether it started one.
+func (d *developer) try(ctx context.Context) (started bool, err error) {
+	if err := d.load(); err != nil {
+		return false, err
+	}
+	module, err := d.build(ctx)
+	if err != nil {
+		return false, err
+	}
+	if err := d.place(ctx, module); err != nil {
+		return false, err
+	}
+	if d.client == nil {
+		if started, err = d.connect(ctx); err != nil {
+			return started, err
+		}
+	}
+	return started, d.taken(ctx, module)
 }
 
 // show tells what went wrong, and that it is not the end.
@@ -196,9 +211,6 @@ func (d *developer) await(ctx context.Context, seen picture) error {
 // connect finds the engine that runs on the configuration, or starts one, and begins to
 // show the state.
 func (d *developer) connect(ctx context.Context) (started bool, err error) {
-	if err := d.load(); err != nil { // it may be what was changed
-		return false, err
-	}
 	if d.loaded.HTTP.Listen == "" {
 		return false, withHint(errors.New("http.listen is empty, and dev asks over HTTP"), "set it to 127.0.0.1:7780, for one")
 	}

@@ -205,6 +205,45 @@ func TestDevWithRunningEngine(t *testing.T) {
 	p.await("x", "it goes on", func(s engine.Status) bool { return s.State == engine.Live && s.Position == 7 })
 }
 
+// An engine elsewhere takes the module from the bucket, with what the project declares it as.
+func TestDevElsewhere(t *testing.T) {
+	engines := newHome(t, "log.>", "")
+	engines.rewrite("config.toml", "[plugins]\n", "[plugins]\nbucket = \"MODULES\"\n")
+	p := engines.serve()
+	h := newCopied(t)
+	h.write("x.toml", "[projection]\nstream = \"LOG\"\n")
+	d := h.develop("--server", p.url())
+	d.untilShown("names no bucket, by which an engine elsewhere takes modules\nhint: set plugins.bucket", 1)
+	h.rewrite("config.toml", "[plugins]\n", "[plugins]\nbucket = \"MODULES\"\n")
+	d.untilShown("loaded: x is live at 0, 0 keys", 1)
+	p.publish(0, 7)
+	d.untilShown("7\t~\tlog.6\t", 1)
+	d.interrupt()
+	p.awaitLive("x", 7)
+}
+
+// Interrupted amid a build it ends at once, with what the build started. A configuration that
+// is wrong for a while is one thing more to mend.
+func TestDevInterrupted(t *testing.T) {
+	h := newCopied(t)
+	d := h.develop()
+	d.untilShown("loaded: x is live at 7, 7 keys", 1)
+	h.rewrite("config.toml", "[plugins]", "[plugin]")
+	d.untilShown("unknown key \"plugin\"", 1)
+	h.rewrite("config.toml", "[plugin]", "[plugins]")
+	d.untilShown("loaded: x is live at 7, 7 keys", 2)
+	h.rewrite("Makefile", "cp x.wasm $(OUT)", "sleep 1000 & echo $$! >pid.new; mv pid.new pid; wait")
+	h.rewrite("x.wasm", "", "another") // which is what is copied
+	var pid int
+	d.until("it builds", func() bool {
+		b, err := os.ReadFile(filepath.Join(h.dir, "pid"))
+		_, serr := fmt.Sscan(string(b), &pid)
+		return err == nil && serr == nil
+	})
+	d.interrupt()
+	testutil.Until(t, func() bool { return syscall.Kill(pid, 0) != nil })
+}
+
 // What is no project, and data that may be somebody's, are refused with a way out.
 func TestDevErrors(t *testing.T) {
 	h := newCopied(t)

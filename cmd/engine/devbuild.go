@@ -106,13 +106,18 @@ func (d *developer) place(ctx context.Context, file string) error {
 	return os.Rename(whole, to)
 }
 
-// deploy puts a module into the bucket that the engine takes modules from.
+// deploy puts a module into the bucket that the engine takes modules from, with the
+// NAME.toml of the project if it has one.
 func (d *developer) deploy(ctx context.Context, module []byte) error {
 	if d.loaded.Plugins.Bucket == "" {
 		return withHint(fmt.Errorf("%s names no bucket, by which an engine elsewhere takes modules", d.config), `set plugins.bucket = "GNOMON_MODULES" in it, for one, as in the configuration of that engine`)
 	}
 	name := strings.TrimSuffix(d.declared.Module, ".wasm")
-	object, err := bucket.Deployment{Name: name, Files: map[string][]byte{name + ".wasm": module}}.Pack()
+	files := map[string][]byte{name + ".wasm": module}
+	if declaration, err := os.ReadFile(filepath.Join(d.dir, name+".toml")); err == nil {
+		files[name+".toml"] = declaration
+	}
+	object, err := bucket.Deployment{Name: name, Files: files}.Pack()
 	if err != nil {
 		return err
 	}
@@ -156,8 +161,10 @@ func (d *developer) awaitRead(ctx context.Context, module string) error {
 	for {
 		s, err := d.client.Projection(ctx, d.declared.Name)
 		c := s.Candidate
+		var p *wire.Problem
+		toCome := d.server != "" && errors.As(err, &p) && p.Code == wire.CodeNoProjection
 		switch {
-		case err != nil && ctx.Err() == nil:
+		case err != nil && ctx.Err() == nil && !toCome:
 			return explain(err)
 		case err == nil && s.Module == module && c == nil && (s.State == engine.Live || s.State == engine.Halted):
 			fmt.Fprintf(d.stdout, "loaded: %s is %s at %d, %d keys%s\n", s.Projection, s.State, s.Position, s.Keys, because(s.Reason))
