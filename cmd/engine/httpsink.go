@@ -88,6 +88,11 @@ func (s *httpSink) Counts() importer.Counts { return s.counts }
 // line writes an event as importer.Parse reads it. Data goes as base64, so that not
 // even its white space changes.
 func line(e importer.Event) []byte {
+	if e.Recorded != nil {
+		if b, err := e.JSONLine(); err == nil {
+			return append(b, '\n')
+		}
+	}
 	m := map[string]any{"subject": e.Subject, "id": e.ID, "type": e.Type, "time": e.Time, "source": e.Source}
 	if e.Data != nil {
 		m["data_base64"] = e.Data

@@ -30,7 +30,7 @@ func importCommand() *cobra.Command {
 		Long: `Import appends events to a stream, in the order of their lines. A line is
   {"subject":"a.b","id":"unique","type":"paid","time":"2026-01-31T12:00:00Z","data":{}}
 with an optional "source", and "data_base64" instead of "data" for bytes that are no
-JSON. FILE may be compressed with gzip, or - for standard input. The event has the
+JSON, or one of engine record. FILE may be compressed with gzip, or - for standard input. The event has the
 headers of CloudEvents in binary mode, and data as its body, byte for byte.
 
 An import can be interrupted and repeated: ids that the stream holds are left out.

@@ -22,6 +22,16 @@ type Event struct {
 	Source  string
 	Data    []byte
 	Line    int // of its file, from 1; 0 when it is of none
+
+	Recorded *Recorded // what is known of an event that was recorded from a stream; nil: nothing
+}
+
+// Recorded is what a stream says of an event, beside its subject and its data. ID, Type, Time
+// and Source of the event are then those of its headers, if they are there.
+type Recorded struct {
+	Sequence uint64
+	Stored   time.Time
+	Headers  [][2]string // all of them, in order
 }
 
 // DefaultSource is the source of events that name none.
@@ -36,6 +46,11 @@ type line struct {
 	Source     string          `json:"source"`
 	Data       json.RawMessage `json:"data"`
 	DataBase64 *string         `json:"data_base64"`
+
+	// Of events that were recorded.
+	Sequence uint64     `json:"seq"`
+	Stored   *time.Time `json:"stored"`
+	Headers  [][]string `json:"headers"`
 }
 
 // Parse reads one event. Subject, id, type and time are required; data is any JSON
@@ -69,6 +84,9 @@ func decodeError(err error) error {
 }
 
 func (l line) event() (Event, error) {
+	if l.Headers != nil || l.Stored != nil || l.Sequence != 0 {
+		return l.recorded()
+	}
 	e := Event{Subject: l.Subject, ID: l.ID, Type: l.Type, Time: l.Time, Source: l.Source, Data: l.Data}
 	if e.Source == "" {
 		e.Source = DefaultSource
@@ -89,17 +107,24 @@ func (l line) event() (Event, error) {
 			return e, fmt.Errorf("%s %.80q cannot be a header: it has line breaks, or spaces around it", f.name, f.value)
 		}
 	}
-	if l.DataBase64 != nil {
-		if l.Data != nil {
-			return e, errors.New("data and data_base64 are both given")
-		}
-		b, err := base64.StdEncoding.DecodeString(*l.DataBase64)
-		if err != nil {
-			return e, fmt.Errorf("data_base64: %w", err)
-		}
-		e.Data = b
+	var err error
+	e.Data, err = l.data()
+	return e, err
+}
+
+// data is the body of the event.
+func (l line) data() ([]byte, error) {
+	if l.DataBase64 == nil {
+		return l.Data, nil
 	}
-	return e, nil
+	if l.Data != nil {
+		return nil, errors.New("data and data_base64 are both given")
+	}
+	b, err := base64.StdEncoding.DecodeString(*l.DataBase64)
+	if err != nil {
+		return nil, fmt.Errorf("data_base64: %w", err)
+	}
+	return b, nil
 }
 
 // HeaderValue reports whether a text arrives as it is when it is sent as a header.
@@ -110,6 +135,13 @@ func HeaderValue(s string) bool {
 // Headers are the event's attributes as headers: those of CloudEvents in binary
 // mode, and the id by which the server drops duplicates.
 func (e Event) Headers() map[string][]string {
+	if e.Recorded != nil {
+		all := map[string][]string{}
+		for _, h := range e.Recorded.Headers {
+			all[h[0]] = append(all[h[0]], h[1])
+		}
+		return all
+	}
 	return map[string][]string{
 		"ce-id": {e.ID}, "ce-type": {e.Type}, "ce-time": {e.Time}, "ce-source": {e.Source}, "ce-specversion": {"1.0"},
 		idHeader: {e.ID},

@@ -144,7 +144,7 @@ func (s *Stream) Append(ctx context.Context, e Event) error {
 			return err
 		}
 	}
-	f, err := s.js.PublishMsgAsync(&nats.Msg{Subject: e.Subject, Header: e.Headers(), Data: e.Data}, jetstream.WithExpectStream(s.name))
+	f, err := s.js.PublishMsgAsync(&nats.Msg{Subject: e.Subject, Header: e.published(), Data: e.Data}, jetstream.WithExpectStream(s.name))
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", e.Subject, err)
 	}
@@ -156,8 +156,10 @@ func (s *Stream) Append(ctx context.Context, e Event) error {
 // check finds out what the server would refuse, or store elsewhere.
 func (s *Stream) check(e Event) error {
 	headers := int64(len("NATS/1.0\r\n") + len("\r\n") + len(jetstream.ExpectedStreamHeader+": \r\n") + len(s.name))
-	for name, values := range e.Headers() {
-		headers += int64(len(name) + len(": \r\n") + len(values[0]))
+	for name, values := range e.published() {
+		for _, value := range values {
+			headers += int64(len(name) + len(": \r\n") + len(value))
+		}
 	}
 	if headers > maxHeaders {
 		return fmt.Errorf("event with %d bytes of headers: a stream takes %d", headers, maxHeaders)

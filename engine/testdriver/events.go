@@ -32,11 +32,19 @@ func ReadEvents(ctx context.Context, file string, r io.Reader, keyOf func(abi.Re
 
 // Append implements importer.Sink.
 func (e *Events) Append(_ context.Context, event importer.Event) error {
-	r, err := RecordOf(event, uint64(e.Len()+1))
-	if err == nil {
-		e.Add(r, event.Line)
+	next := uint64(1)
+	if n := e.Len(); n > 0 {
+		next = e.Record(n-1).Sequence + 1
 	}
-	return err
+	r, err := RecordOf(event, next)
+	if err != nil {
+		return err
+	}
+	if r.Sequence < next {
+		return fmt.Errorf("the sequence is %d, and that of the event before it %d: they must go up", r.Sequence, next-1)
+	}
+	e.Add(r, event.Line)
+	return nil
 }
 
 // Add adds a record, which is copied, and may be of a line.
@@ -103,11 +111,17 @@ func (e *Events) Type(i int) string {
 }
 
 // RecordOf makes the record that an event would be handed to a module as, if it were
-// imported at its own time.
+// imported at its own time. One that was recorded is handed over as it was, with its own
+// sequence.
 func RecordOf(e importer.Event, sequence uint64) (abi.Record, error) {
-	at, err := time.Parse(time.RFC3339, e.Time)
-	if err != nil {
-		return abi.Record{}, err
+	var at time.Time
+	if e.Recorded != nil {
+		at, sequence = e.Recorded.Stored, e.Recorded.Sequence
+	} else {
+		var err error
+		if at, err = time.Parse(time.RFC3339, e.Time); err != nil {
+			return abi.Record{}, err
+		}
 	}
 	r := abi.Record{Sequence: sequence, TimeNs: at.UnixNano(), Subject: []byte(e.Subject), Data: e.Data}
 	headers := e.Headers()

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,9 +29,12 @@ type Event struct {
 	// DataBase64 is, in a line, data that is no JSON. It becomes Data.
 	DataBase64 []byte `json:"data_base64"`
 
-	Key      string    `json:"-"` // what the configuration's key would say
-	Sequence uint64    `json:"-"` // 0: one more than the event before, from 1
-	Stored   time.Time `json:"-"` // zero: long after any Time, so that a mistake shows
+	Key      string    `json:"-"`      // what the configuration's key would say
+	Sequence uint64    `json:"seq"`    // 0: one more than the event before, from 1
+	Stored   time.Time `json:"stored"` // zero: long after any Time, so that a mistake shows
+	// Headers are all of an event that was recorded (engine record), instead of ID, Type,
+	// Time and Source; nil: it was not.
+	Headers [][2]string `json:"headers"`
 }
 
 // ReadLog reads a log of JSON Lines, which may be compressed with gzip.
@@ -92,7 +96,7 @@ func (e *Event) record(batch []byte, sequence uint64) ([]byte, error) {
 	}
 	headers, err := e.headers()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("event %q: %w", e.Subject, err)
 	}
 	r := abi.Record{
 		Sequence: sequence, TimeNs: stored.UnixNano(),
@@ -102,21 +106,29 @@ func (e *Event) record(batch []byte, sequence uint64) ([]byte, error) {
 }
 
 // headers encodes the headers, ordered by name.
-func (e *Event) headers() (encoded []byte, err error) {
-	for _, h := range [...][2]string{
+func (e *Event) headers() ([]byte, error) {
+	if e.Headers != nil {
+		return appendAll(e.Headers)
+	}
+	return appendAll([][2]string{
 		{"Nats-Msg-Id", e.ID},
 		{"ce-id", e.ID},
 		{"ce-source", cmp.Or(e.Source, "gnomontest")},
 		{"ce-specversion", "1.0"},
 		{"ce-time", e.Time},
 		{"ce-type", e.Type},
-	} {
-		if h[1] == "" {
+	}, "")
+}
+
+// appendAll encodes headers but those whose value is to be left out.
+func appendAll(headers [][2]string, without ...string) (encoded []byte, err error) {
+	for _, h := range headers {
+		if slices.Contains(without, h[1]) {
 			continue
 		}
 		var ok bool
 		if encoded, ok = abi.AppendHeader(encoded, h[0], h[1]); !ok {
-			return nil, fmt.Errorf("event %q: header %s is longer than 65535 bytes", e.Subject, h[0])
+			return nil, fmt.Errorf("header %s is longer than 65535 bytes", h[0])
 		}
 	}
 	return encoded, nil
