@@ -99,6 +99,9 @@ func TestState(t *testing.T) {
 		{[]string{"empty-value", "is-there"}, "there", "yes no"},
 		{[]string{"empty-value", "delete", "delete", "is-there"}, "there", "no no"},
 		{[]string{"forgiven"}, "k", "forgiven"},
+		{[]string{"int.-12"}, "k", "-12"},
+		{[]string{"int.1x"}, "k", "-1"},
+		{[]string{"int."}, "k", "-1"},
 	} {
 		got := run(t, uses, events("", tt.subjects...))
 		if got.State[tt.key] != tt.want || len(got.Errors) > 0 {

@@ -5,7 +5,7 @@
 //   static int on_event(const gn_event *e) {
 //     gn_text count = gn_text_of("0");
 //     gn_get(e->subject, &count);
-//     gn_put(e->subject, gn_join(gn_to_int(count, 0) + 1));
+//     gn_put(e->subject, gn_join(gn_int(count, 0) + 1));
 //     return 0;
 //   }
 //   GNOMON_PROJECTION(on_event)

@@ -27,15 +27,18 @@ typedef struct {
 
 enum { GN_MOST_FIELDS = 64 };
 
+GN_SHARED char gn_first_table[16 << 10];
 GN_SHARED struct gn_fields {
   const char *names[GN_MOST_FIELDS];
   uint32_t count;
   gn_buffer table;
-} gn_fields;
+} gn_fields = {{NULL}, 0, {gn_first_table, sizeof gn_first_table, 0}};
 
 // gn_declare tells the host the names of all fields that were asked for.
 GN_LARGE void gn_declare(void) {
-  char *at = (char *)gn_take(GN_MOST_FIELDS * (2 + 1024)), *to = at;
+  uint32_t most = 0;
+  for (uint32_t i = 0; i < gn_fields.count; i++) most += 2 + gn_length(gn_fields.names[i]);
+  char *at = (char *)gn_take(most), *to = at;
   for (uint32_t i = 0; i < gn_fields.count; i++) {
     uint32_t size = gn_length(gn_fields.names[i]);
     *to++ = (char)size, *to++ = (char)(size >> 8);
@@ -280,6 +283,14 @@ GN_LARGE gn_value gn_read_value(gn_reader *r, int depth) {
   else gn_read_number(r, &v);
   v.raw = gn_bytes(from, (uint32_t)(r->at - from));
   return v;
+}
+
+// gn_int is what a text says that is a whole number of at most 18 digits; otherwise when it is
+// none.
+GN_LARGE int64_t gn_int(gn_text t, int64_t otherwise) {
+  gn_reader r = {t.at, t.at + t.size, false};
+  gn_value v = gn_read_value(&r, 0);
+  return !r.bad && r.at == r.end && v.whole ? v.integer : otherwise;
 }
 
 // The members of an object, one by one:

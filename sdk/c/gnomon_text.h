@@ -64,15 +64,18 @@ GN_SHARED struct gn_now {
 } gn_now;
 
 // ---- Memory -------------------------------------------------------------------------
-// It is asked for in pages, and grows to what the largest event took; a libc that is
-// linked too has memory of its own.
+// It grows, in pages, to what the largest event took. What it begins with is enough for most
+// events: growing is slow. A libc that is linked too has memory of its own.
 
 typedef struct {
   char *at;
   uint32_t size, used;
 } gn_buffer;
 
-GN_SHARED gn_buffer gn_scratch, gn_kept, gn_batch; // until the handler returns; for good; the batch
+GN_SHARED __attribute__((aligned(8))) char gn_first_scratch[32 << 10], gn_first_batch[64 << 10];
+GN_SHARED gn_buffer gn_scratch = {gn_first_scratch, sizeof gn_first_scratch, 0}; // until the handler returns
+GN_SHARED gn_buffer gn_batch = {gn_first_batch, sizeof gn_first_batch, 0};
+GN_SHARED gn_buffer gn_kept = {NULL, 0, 0}; // for good
 
 __attribute__((noreturn)) static inline void gn_out_of_memory(void) {
   gn_text why = GN_TEXT("memory is at its limit: limits.memory of the configuration");

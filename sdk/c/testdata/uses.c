@@ -46,6 +46,7 @@ static int on_event(const gn_event *e) {
     if (gn_put(k, gn_bytes(large, sizeof large)) == GN_TOO_LARGE) gn_forgive();
     gn_put(k, gn_text_of("forgiven"));
   }
+  if (gn_is(what, "int")) gn_put(k, gn_join(gn_int(gn_token(e, 2), -1)));
   if (gn_is(what, "empty-key")) gn_put(gn_bytes(NULL, 0), k);
   if (gn_is(what, "empty-value")) gn_put(k, gn_bytes(NULL, 0));
   if (gn_is(what, "is-there")) gn_put(gn_text_of("there"), gn_join(gn_get(k, &value) ? "yes " : "no ", gn_get(gn_text_of("absent"), &value) ? "yes" : "no"));
