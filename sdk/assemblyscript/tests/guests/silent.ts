@@ -1,0 +1,2 @@
+// Exports everything, and registers nothing.
+export { apply, init, query, restore, snapshot } from "gnomon";
