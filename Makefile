@@ -59,7 +59,7 @@ tests: build
 	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v cmd/engine)
 	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(GO) test -short -timeout 12m ./cmd/engine
-	$(GO) test -timeout 12m -run '$(LONG)' ./cmd/engine
+	$(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
