@@ -28,13 +28,17 @@ func TestMain(m *testing.M) {
 
 var sandbox = sync.OnceValues(func() (*host.Host, error) { return host.New(context.Background(), host.Options{}) })
 
-// guest compiles a file of testdata as its author does, without libc, and loads it.
+// guest compiles a file of testdata as its author does, C without libc, and loads it.
 func guest(t testing.TB, file string) testdriver.Subject {
 	t.Helper()
-	clang := testutil.Tool(t, "c", "clang-19", "clang")
 	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.Command(clang, "--target=wasm32", "-mbulk-memory", "-nostdlib", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-I.",
-		"-Wl,--no-entry", "-Wl,--strip-all", "-o", out, "testdata/"+file)
+	compiler := testutil.Tool(t, "c", "clang-19", "clang")
+	args := []string{"--target=wasm32", "-nostdlib", "-std=c11", "-Wl,--no-entry"}
+	if strings.HasSuffix(file, ".cpp") {
+		compiler = testutil.Tool(t, "cpp", "clang++-19", "clang++")
+		args = []string{"--target=wasm32-wasi", "--sysroot=/usr", "-mexec-model=reactor", "-std=c++17", "-fno-exceptions", "-fno-rtti"}
+	}
+	cmd := exec.Command(compiler, append(args, "-mbulk-memory", "-Wall", "-Wextra", "-Werror", "-O2", "-I.", "-Wl,--strip-all", "-o", out, "testdata/"+file)...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", file, err, text)
 	}
@@ -173,6 +177,43 @@ func TestUpcaster(t *testing.T) {
 	}}
 	for _, d := range outcome.Compare(want, &got) {
 		t.Error(d)
+	}
+}
+
+// In C++ there is the standard library: what it keeps goes on in a fresh instance, static objects
+// are constructed, and where it would throw the event fails.
+func TestMemoryInCpp(t *testing.T) {
+	s := guest(t, "memory.cpp")
+	got := run(t, s, events("", "a", "b", "a", "throw", "exhaust", "b", "erase"))
+	want := map[string]string{"b": "hello 2 of 2 -5 1", "erase": "hello 1 of 3 -5 1"}
+	for _, d := range outcome.Compare(&outcome.Outcome{State: want, Errors: got.Errors}, &got) {
+		t.Error(d)
+	}
+	if len(got.Errors) != 2 || !strings.Contains(got.Errors[0].Error, "out_of_range") || !strings.Contains(got.Errors[1].Error, "memory is at its limit") {
+		t.Errorf("errors %v", got.Errors)
+	}
+	s.Settings = []byte(`{"loud":true}`)
+	if got := run(t, s, events("", "a")); got.State["a"] != "HELLO 1 of 1 -5 1" {
+		t.Errorf("loud: %q", got.State["a"])
+	}
+	s.Settings = []byte(`{"loud":1}`)
+	if _, err := testdriver.Run(t.Context(), s, events("", "a"), testdriver.Options{}); err == nil || !strings.Contains(err.Error(), "settings: loud is 1: expected is true or false") {
+		t.Errorf("wrong setting: %v", err)
+	}
+}
+
+// An upcaster in C++ makes other events, keeps them, and fails.
+func TestUpcasterInCpp(t *testing.T) {
+	s := guest(t, "upcast.cpp")
+	for data, want := range map[string]string{"21": "42", "-4": "-8", "0": "00", "x": ""} {
+		got := run(t, s, events(data, "n"))
+		var made string
+		for _, r := range got.Records {
+			made += r.Data
+		}
+		if made != want || (len(got.Errors) > 0) != (want == "") {
+			t.Errorf("%s: made %q, errors %v; want %q", data, made, got.Errors, want)
+		}
 	}
 }
 

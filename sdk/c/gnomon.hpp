@@ -125,6 +125,17 @@ private:
   const gn_event *e_;
 };
 
+// Output takes what an upcaster makes of an event: itself, others in its place, or nothing.
+class Output {
+public:
+  explicit Output(const gn_event &e) : e_(&e) {}
+  void pass() { gn_pass(e_); }
+  void put(string_view subject, string_view data, gn_text headers = {}) { gn_output(e_, text(subject), text(data), headers); }
+
+private:
+  const gn_event *e_;
+};
+
 // emit has an event published, once, when the one at hand is committed.
 inline void emit(string_view subject, string_view data, gn_text headers = {}) { gn_emit(text(subject), text(data), headers); }
 
@@ -242,10 +253,12 @@ __attribute__((weak, noreturn)) void __libcpp_verbose_abort(const char *format, 
 _LIBCPP_END_NAMESPACE_STD
 #endif
 
-// ---- Entry points: int on_event(gnomon::Event), int on_query(std::string_view) ------------
+// ---- Entry points ---------------------------------------------------------------------
+// int on_event(gnomon::Event), of an upcaster int on_event(gnomon::Event, gnomon::Output),
+// int on_query(std::string_view), and int () for the others.
 
 #define GNOMON_CPP_PROJECTION(on_event) extern "C" { GNOMON_PROJECTION([](const gn_event *e) { return (on_event)(gnomon::Event(*e)); }) }
-#define GNOMON_CPP_UPCASTER(on_event) extern "C" { GNOMON_UPCASTER([](const gn_event *e) { return (on_event)(gnomon::Event(*e)); }) }
+#define GNOMON_CPP_UPCASTER(on_event) extern "C" { GNOMON_UPCASTER([](const gn_event *e) { return (on_event)(gnomon::Event(*e), gnomon::Output(*e)); }) }
 #define GNOMON_CPP_QUERY(on_query) extern "C" { GNOMON_QUERY([](gn_text request) { return (on_query)(gnomon::view(request)); }) }
 #define GNOMON_CPP_INIT(on_init) extern "C" { GNOMON_INIT(on_init) }
 #define GNOMON_CPP_MEMORY(on_snapshot, on_restore) extern "C" { GNOMON_MEMORY(on_snapshot, on_restore) }
