@@ -25,6 +25,7 @@ declare -A packages=( # from Debian
   [c]="clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"
   [cpp]="clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32 libc++-19-dev-wasm32 libc++abi-19-dev-wasm32"
   [wat]="wabt"
+  [javascript]="clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32 curl xz-utils" # to build QuickJS: scripts need none
   [rust]="rustc cargo libstd-rust-dev-wasm32 lld-14"
   [d]="ldc lld-19"
   [nim]="nim clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"

@@ -290,7 +290,7 @@
 
   // answer has a function answer the request with the state, which it can only read.
   async function answer(query) {
-    entries.clear();
+    entries.clear(); // of another request, to a state as of another event
     readOnly = true;
     const result = await query(new Request(host.input(true)), state);
     if (result === undefined) return;

@@ -118,6 +118,8 @@ static JSValue settle(JSValue v)
 
 /* An allocator that remembers that it failed: a script could catch that and go on, with
    results that depend on what the memory held. */
+static size_t allocated; /* bytes */
+
 static void *counted_malloc(JSMallocState *s, size_t size)
 {
     void *p = malloc(size);
@@ -127,6 +129,7 @@ static void *counted_malloc(JSMallocState *s, size_t size)
     }
     s->malloc_count++;
     s->malloc_size += malloc_usable_size(p);
+    allocated = s->malloc_size;
     return p;
 }
 
@@ -168,7 +171,10 @@ static int new_context(void)
 {
     static const JSMallocFunctions allocator = {counted_malloc, counted_free, counted_realloc, usable};
     JSRuntime *rt = JS_NewRuntime2(&allocator, NULL);
-    if (!rt || !(ctx = JS_NewContextRaw(rt)))
+    if (!rt)
+        return -1;
+    JS_SetGCThreshold(rt, SIZE_MAX); /* while it starts there is nothing to collect */
+    if (!(ctx = JS_NewContextRaw(rt)))
         return -1;
     JS_SetMaxStackSize(rt, STACK);
     JS_SetHostPromiseRejectionTracker(rt, track_rejection, NULL);
@@ -269,6 +275,8 @@ static int32_t start(void)
     JSValue started = evaluate(__heap_end, &attached);
     if (JS_IsException(started) || out_of_memory)
         return fail();
+    /* Most memory is freed when its last reference goes; what is collected is cycles. */
+    JS_SetGCThreshold(JS_GetRuntime(ctx), 2 * allocated + (1 << 20));
     entry = started;
     on_event = JS_GetPropertyStr(ctx, entry, "onEvent");
     state = JS_GetPropertyStr(ctx, entry, "state");
@@ -287,6 +295,7 @@ static int32_t call(const char *name)
     current.index = NO_EVENT;
     JSValue f = JS_GetPropertyStr(ctx, entry, name);
     JSValue result = settle(JS_Call(ctx, f, entry, 0, NULL));
+    JS_FreeValue(ctx, f);
     if (JS_IsException(result) || out_of_memory)
         return fail();
     JS_FreeValue(ctx, result);

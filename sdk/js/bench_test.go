@@ -1,0 +1,79 @@
+package js_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"gnomon/engine"
+	"gnomon/sdk/abi"
+)
+
+// account-balances, in batches of 256 events of 50 accounts that are kept between them.
+func BenchmarkAccountBalances(b *testing.B) {
+	script, err := os.ReadFile("../../examples/wasm-projections/account-balances/javascript/projection.js")
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmark(b, string(script), func(i int) abi.Record {
+		return event(uint64(i), "account.deposited", fmt.Sprintf(`{"account":"a-%d","amount":%d}`, i%50, i+1), "ce-id", "e-1", "ce-time", "2026-03-01T10:00:00Z")
+	}, func(r *rig) {
+		for i := range 50 {
+			r.apply(event(1, "account.opened", fmt.Sprintf(`{"account":"a-%d","owner":"Ada"}`, i)))
+		}
+	})
+}
+
+// What is least for an event: a handler that does nothing, one that parses the data, one
+// that counts in a key.
+func BenchmarkEvent(b *testing.B) {
+	for _, tt := range []struct{ name, body string }{
+		{"empty", ""},
+		{"type", "event.type"},
+		{"int", "event.int('amount')"},
+		{"data", "event.data"},
+		{"count", "state.fold('n', {n: 0}, (v) => { v.n++ })"},
+		{"read", "state.getJSON(event.string('account'))"},
+		{"write", "state.putJSON(event.string('account'), {n: 1, s: 'x'})"},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			benchmark(b, "export function onEvent(event, state) { "+tt.body+" }", func(i int) abi.Record {
+				return event(uint64(i), "account.deposited", fmt.Sprintf(`{"account":"a-%d","amount":%d}`, i%50, i+1), "ce-id", "e-1", "ce-time", "2026-03-01T10:00:00Z")
+			}, func(*rig) {})
+		})
+	}
+}
+
+func benchmark(b *testing.B, script string, record func(i int) abi.Record, prepare func(*rig)) {
+	const size = 256
+	var batch []byte
+	for i := range size {
+		r := record(i)
+		batch = r.Append(batch)
+	}
+	r := start(b, script, "{}")
+	prepare(r)
+	for b.Loop() {
+		if err := r.in.Apply(b.Context(), batch, &r.state); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/event")
+	b.ReportMetric(float64(r.in.Fuel())/size, "fuel/event")
+	b.ReportMetric(float64(r.in.MemoryBytes())/(1<<20), "MiB")
+}
+
+// The start of an instance.
+func BenchmarkStart(b *testing.B) {
+	m, err := load(b, "export function onEvent(event, state) {}")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Memory: 64 << 20})
+		if err != nil {
+			b.Fatal(err)
+		}
+		in.Close(b.Context())
+	}
+}
