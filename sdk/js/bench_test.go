@@ -15,7 +15,7 @@ func BenchmarkAccountBalances(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	benchmark(b, string(script), func(i int) abi.Record {
+	benchmarkScript(b, string(script), func(i int) abi.Record {
 		return event(uint64(i), "account.deposited", fmt.Sprintf(`{"account":"a-%d","amount":%d}`, i%50, i+1), "ce-id", "e-1", "ce-time", "2026-03-01T10:00:00Z")
 	}, func(r *rig) {
 		for i := range 50 {
@@ -37,14 +37,14 @@ func BenchmarkEvent(b *testing.B) {
 		{"write", "state.putJSON(event.string('account'), {n: 1, s: 'x'})"},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
-			benchmark(b, "export function onEvent(event, state) { "+tt.body+" }", func(i int) abi.Record {
+			benchmarkScript(b, "export function onEvent(event, state) { "+tt.body+" }", func(i int) abi.Record {
 				return event(uint64(i), "account.deposited", fmt.Sprintf(`{"account":"a-%d","amount":%d}`, i%50, i+1), "ce-id", "e-1", "ce-time", "2026-03-01T10:00:00Z")
 			}, func(*rig) {})
 		})
 	}
 }
 
-func benchmark(b *testing.B, script string, record func(i int) abi.Record, prepare func(*rig)) {
+func benchmarkScript(b *testing.B, script string, record func(i int) abi.Record, prepare func(*rig)) {
 	const size = 256
 	var batch []byte
 	for i := range size {

@@ -12,6 +12,8 @@
   // ---- State -------------------------------------------------------------------------
 
   // A value is read, parsed and written at most once in a batch: entries keep it meanwhile.
+  // What an event gets is all the same what the JSON of the value says, as it is in a batch
+  // of its own: see settle.
   const CLEAN = 0, TEXT = 1, VALUE = 2, GONE = 3; // what is to be written: nothing, text, value, delete
   const NONE = Symbol("not parsed");
 
@@ -20,10 +22,12 @@
       this.text = text; // string or Uint8Array as stored, undefined when absent
       this.value = NONE; // what JSON says, once it was asked for
       this.write = CLEAN;
+      this.used = false; // by the event under way: it is in used
     }
   }
 
   const entries = new Map();
+  let used = []; // entries whose values the script has a hold of
   let readOnly = false;
 
   function load(key) {
@@ -57,34 +61,47 @@
     }
   }
 
-  // flush hands to the host what was written.
-  function flush() {
-    for (const [key, e] of entries) {
-      switch (e.write) {
-        case TEXT:
-          put(key, e.text);
-          break;
-        case VALUE:
-          put(key, (e.text = json(key, e.value)));
-          break;
-        case GONE:
-          remove(key);
-          break;
-        default:
-          unchanged(key, e);
+  function use(e, key) {
+    if (e.used) return;
+    e.used = true;
+    used.push(key, e);
+  }
+
+  // settle has the values that an event used be what their JSON says, for the next event: one
+  // that is not, such as a Date, or that the script keeps in a variable, is read anew.
+  function settle() {
+    if (used.length === 0) return;
+    const all = used;
+    used = [];
+    for (let i = 0; i < all.length; i += 2) {
+      const key = all[i], e = all[i + 1];
+      e.used = false;
+      if (e.value === NONE) continue;
+      if (e.write === CLEAN) unchanged(key, e);
+      if (host.plain(e)) continue;
+      if (e.write === VALUE) {
+        e.text = json(key, e.value);
+        e.write = TEXT;
       }
-      e.write = CLEAN;
+      e.value = NONE;
     }
   }
 
-  // unchanged throws when a value that was only read was changed: later events of the
-  // batch would see the change, and those of the next batch would not.
+  // unchanged throws when a value that was only read was changed.
   function unchanged(key, e) {
-    const v = e.value;
-    if (v === NONE || typeof v !== "object" || v === null) return;
-    const now = stringify(v);
+    const now = stringify(e.value);
     if (now !== e.text && now !== stringify(parse(e.text)))
       throw new TypeError("the value of " + stringify(key) + " was changed, and not stored: put it with putJSON, or change it in fold");
+  }
+
+  // flush hands to the host what was written.
+  function flush() {
+    for (const [key, e] of entries) {
+      if (e.write === VALUE) put(key, (e.text = json(key, e.value)));
+      else if (e.write === TEXT) put(key, e.text);
+      else if (e.write === GONE) remove(key);
+      e.write = CLEAN;
+    }
   }
 
   const state = Object.freeze({
@@ -103,8 +120,10 @@
       const e = load(key);
       if (e.value === NONE) {
         if (e.text === undefined) return undefined;
-        e.value = parsed(key, typeof e.text === "object" ? host.decode(e.text) : e.text);
+        if (typeof e.text === "object") e.text = host.decode(e.text);
+        e.value = parsed(key, e.text);
       }
+      if (typeof e.value === "object") use(e, key);
       return e.value;
     },
     has(key) {
@@ -124,6 +143,7 @@
       const e = writable(key, "put");
       e.value = value;
       e.write = VALUE;
+      use(e, key);
     },
     delete(key) {
       const e = writable(key, "delete");
@@ -215,8 +235,8 @@
 
   // ---- Settings ----------------------------------------------------------------------
 
-  // settle replaces the defaults by what the configuration says.
-  function settle(defaults, given, path) {
+  // configure replaces the defaults by what the configuration says.
+  function configure(defaults, given, path) {
     for (const [name, value] of Object.entries(given)) {
       if (!Object.hasOwn(defaults, name)) {
         const known = Object.keys(defaults);
@@ -225,7 +245,7 @@
       const was = defaults[name];
       if (was === null || was === undefined) defaults[name] = value;
       else if (kind(was) !== kind(value)) throw new Error(`settings: ${path}${name} is ${stringify(value)}: ${kind(was)} is expected`);
-      else if (kind(was) === "an object" && Object.keys(was).length > 0) settle(was, value, path + name + ".");
+      else if (kind(was) === "an object" && Object.keys(was).length > 0) configure(was, value, path + name + ".");
       else defaults[name] = value;
     }
   }
@@ -308,6 +328,7 @@
   }
 
   function endBatch() {
+    settle();
     flush();
     entries.clear();
   }
@@ -331,13 +352,14 @@
     const restore = exported(script, "restore", MEMORY);
     const settings = script.settings ?? {};
     if (kind(settings) !== "an object") throw new TypeError("settings must be an object of defaults");
-    settle(settings, parse(host.config()), "");
+    configure(settings, parse(host.config()), "");
     freeze(settings);
     const init = exported(script, "init");
     if (init) await init();
     return {
       onEvent,
       state,
+      endEvent: settle,
       endBatch,
       explain,
       query: () => answer(query),

@@ -12,9 +12,10 @@ uint32_t batch_length;
 int fields_fresh, out_of_memory;
 
 static JSContext *ctx;
-static JSValue entry = JS_UNDEFINED;    /* what the prelude's start returned */
-static JSValue on_event = JS_UNDEFINED; /* entry.onEvent */
-static JSValue state = JS_UNDEFINED;    /* entry.state */
+static JSValue entry = JS_UNDEFINED;     /* what the prelude's start returned */
+static JSValue on_event = JS_UNDEFINED;  /* entry.onEvent */
+static JSValue end_event = JS_UNDEFINED; /* entry.endEvent, or undefined */
+static JSValue state = JS_UNDEFINED;     /* entry.state */
 
 /* What is attached: see sdk/js/attach.go. It begins where the memory of the module that
    the linker made ends; all numbers are little-endian and need not be aligned. */
@@ -279,6 +280,7 @@ static int32_t start(void)
     JS_SetGCThreshold(JS_GetRuntime(ctx), 2 * allocated + (1 << 20));
     entry = started;
     on_event = JS_GetPropertyStr(ctx, entry, "onEvent");
+    end_event = JS_GetPropertyStr(ctx, entry, "endEvent");
     state = JS_GetPropertyStr(ctx, entry, "state");
     return 0;
 }
@@ -312,6 +314,8 @@ static int handle(void)
     JSValue result = settle(JS_Call(ctx, on_event, JS_UNDEFINED, 2, args));
     JS_FreeValue(ctx, event);
     JS_FreeValue(ctx, result);
+    if (!JS_IsException(result) && !JS_IsUndefined(end_event))
+        result = JS_Call(ctx, end_event, JS_UNDEFINED, 0, NULL);
     return JS_IsException(result) || out_of_memory ? -1 : 0;
 }
 
