@@ -28,6 +28,7 @@ const (
 	sectionExport    = 7
 	sectionStart     = 8
 	sectionCode      = 10
+	sectionData      = 11
 	sectionDataCount = 12
 
 	kindFunc   = 0

@@ -28,26 +28,47 @@ var (
 
 // check holds a module against the contract: every import must be offered and
 // every export that the host calls must have the expected type. wasi are the
-// functions of the system interface.
-func check(b *Binary, wasi functions) error {
+// functions of the system interface. It lists what is wrong: of imports the first ones.
+func check(b *Binary, wasi functions) (all []Problem) {
+	more := 0
 	for _, i := range b.Imports {
-		if err := checkImport(i, wasi); err != nil {
-			return err
+		switch p := checkImport(i, wasi); {
+		case p.Text == "":
+		case len(all) < mostImports:
+			all = append(all, p)
+		default:
+			more++
 		}
 	}
-	if err := checkExports(b); err != nil {
-		return err
+	if more > 0 {
+		all = append(all, problem(otherProblem, "imports %d other things that it may not", more))
 	}
-	if b.Memories != 1 {
-		return fmt.Errorf("declares %d memories: a projection has one, exported as %q", b.Memories, abi.ExportMemory)
-	}
-	return nil
+	return append(all, checkExports(b)...)
 }
 
-func checkImport(i Import, wasi functions) error {
+// A module may have any number of imports, with names of any length.
+const (
+	mostImports = 20      // that are named in a refusal
+	mostText    = 1 << 10 // bytes of what is said of one
+)
+
+func problem(kind problemKind, format string, args ...any) Problem {
+	text := fmt.Sprintf(format, args...)
+	if len(text) > mostText {
+		text = strings.ToValidUTF8(text[:mostText], "") + "…"
+	}
+	return Problem{Text: text, kind: kind}
+}
+
+// checkImport says what is wrong with an import: nothing is the zero value.
+func checkImport(i Import, wasi functions) Problem {
 	name := i.Module + "." + i.Name
 	if i.Kind != kindFunc {
-		return fmt.Errorf("imports the %s %s: only functions can be imported", kindName(i.Kind), name)
+		kind := otherProblem
+		if i.Kind == kindMemory {
+			kind = memoryImported
+		}
+		return problem(kind, "imports the %s %s: only functions can be imported", kindName(i.Kind), name)
 	}
 	var offered functions
 	switch {
@@ -58,18 +79,25 @@ func checkImport(i Import, wasi functions) error {
 	case i.Module == abi.WASI:
 		offered = wasi
 	case strings.HasPrefix(i.Module, "projection_v"):
-		return fmt.Errorf("imports %s: this engine offers %s; rebuild the module with an SDK for it", name, abi.Module)
+		return problem(otherProblem, "imports %s: this engine offers %s; rebuild the module with an SDK for it", name, abi.Module)
 	default:
-		return fmt.Errorf("imports %s, which nothing offers: a projection may import from %s and %s%s", name, abi.Module, abi.WASI, importHint(i))
+		kind := foreignImport
+		switch {
+		case strings.HasPrefix(i.Module, "__wbindgen"):
+			kind = browserGlue
+		case importHint(i) != "":
+			kind = otherProblem
+		}
+		return problem(kind, "imports %s, which nothing offers: a projection may import from %s and %s%s", name, abi.Module, abi.WASI, importHint(i))
 	}
 	want, ok := offered[i.Name]
 	if !ok {
-		return fmt.Errorf("imports %s with type %s, which is not in %s; it has %s", name, i.Type, i.Module, offered.names())
+		return problem(foreignImport, "imports %s with type %s, which is not in %s; it has %s", name, i.Type, i.Module, offered.names())
 	}
 	if !want.equal(i.Type) {
-		return fmt.Errorf("imports %s with type %s: the expected type is %s", name, i.Type, want)
+		return problem(wrongType, "imports %s with type %s: the expected type is %s", name, i.Type, want)
 	}
-	return nil
+	return Problem{}
 }
 
 // importHint says what to do about imports that toolchains add by default.
@@ -86,34 +114,42 @@ func importHint(i Import) string {
 	return ""
 }
 
-func checkExports(b *Binary) error {
+func checkExports(b *Binary) (all []Problem) {
 	exports := map[string]Export{}
-	for _, e := range b.Exports {
-		exports[e.Name] = e
-		want, known := contractExports[e.Name]
-		if !known {
+	for _, e := range b.Exports { // a name of the contract that occurs twice the compiler refuses
+		if _, again := exports[e.Name]; again {
 			continue
 		}
-		if e.Kind != kindFunc {
-			return fmt.Errorf("exports %s as a %s: the expected type is %s", e.Name, kindName(e.Kind), want)
-		}
-		if !want.equal(e.Type) {
-			return fmt.Errorf("exports %s with type %s: the expected type is %s", e.Name, e.Type, want)
+		exports[e.Name] = e
+		want, known := contractExports[e.Name]
+		switch {
+		case !known:
+		case e.Kind != kindFunc:
+			all = append(all, problem(wrongType, "exports %s as a %s: the expected type is %s", e.Name, kindName(e.Kind), want))
+		case !want.equal(e.Type):
+			all = append(all, problem(wrongType, "exports %s with type %s: the expected type is %s", e.Name, e.Type, want))
 		}
 	}
+	imported := slices.ContainsFunc(b.Imports, func(i Import) bool { return i.Kind == kindMemory })
 	if e, ok := exports[abi.ExportMemory]; !ok || e.Kind != kindMemory {
-		return fmt.Errorf("does not export its memory: a memory named %q is required", abi.ExportMemory)
+		all = append(all, problem(memoryHidden, "does not export its memory: a memory named %q is required", abi.ExportMemory))
+	} else if b.Memories != 1 && !imported {
+		all = append(all, problem(otherProblem, "declares %d memories: a projection has one, exported as %q", b.Memories, abi.ExportMemory))
 	}
 	_, applies := exports[abi.ExportApply]
 	if _, upcasts := exports[abi.ExportUpcast]; !applies && !upcasts {
-		return fmt.Errorf("does not export %s, type %s, which is required of a projection, nor %s, of an upcaster%s", abi.ExportApply, contractExports[abi.ExportApply], abi.ExportUpcast, commandHint(exports))
+		kind, hint := entryMissing, commandHint(exports)
+		if hint != "" {
+			kind = builtAsCommand
+		}
+		all = append(all, problem(kind, "does not export %s, type %s, which is required of a projection, nor %s, of an upcaster%s", abi.ExportApply, contractExports[abi.ExportApply], abi.ExportUpcast, hint))
 	}
 	_, save := exports[abi.ExportSnapshot]
 	_, restore := exports[abi.ExportRestore]
 	if save != restore {
-		return fmt.Errorf("exports only one of %s and %s: a projection that keeps state in its memory needs both", abi.ExportSnapshot, abi.ExportRestore)
+		all = append(all, problem(otherProblem, "exports only one of %s and %s: a projection that keeps state in its memory needs both", abi.ExportSnapshot, abi.ExportRestore))
 	}
-	return nil
+	return all
 }
 
 func commandHint(exports map[string]Export) string {

@@ -153,7 +153,8 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// Check holds a module against the contract without compiling it.
+// Check holds a module against the contract without compiling it. The error of one that does
+// not keep it is a *Refusal, and the description is there all the same.
 func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
 	if l.ModuleBytes > 0 && int64(len(module)) > l.ModuleBytes {
 		return nil, fmt.Errorf("has %d bytes: the limit is %d (%s)", len(module), l.ModuleBytes, l.setting("module"))
@@ -162,14 +163,15 @@ func (h *Host) Check(module []byte, l Limits) (*Binary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := check(b, h.wasi); err != nil {
-		return nil, err
-	}
+	problems := check(b, h.wasi)
 	if need := b.MinPages * pageSize; l.Memory > 0 && need > l.Memory {
-		return nil, fmt.Errorf("needs %d bytes of memory to start: the limit is %d (%s)", need, l.Memory, l.setting("memory"))
+		problems = append(problems, problem(otherProblem, "needs %d bytes of memory to start: the limit is %d (%s)", need, l.Memory, l.setting("memory")))
 	}
 	if b.Table > l.table() {
-		return nil, fmt.Errorf("declares a table of %d entries: the limit is %d (%s)", b.Table, l.table(), l.setting("table"))
+		problems = append(problems, problem(otherProblem, "declares a table of %d entries: the limit is %d (%s)", b.Table, l.table(), l.setting("table")))
+	}
+	if len(problems) > 0 {
+		return b, &Refusal{problems}
 	}
 	return b, nil
 }
@@ -237,18 +239,6 @@ func (m *Module) Traits() engine.Traits { return m.binary.traits() }
 
 // Binary describes the module.
 func (m *Module) Binary() *Binary { return m.binary }
-
-// Warnings lists, as sentences, what a module imports or exports that will not do
-// what its author may expect.
-func (m *Module) Warnings() []string {
-	var w []string
-	for _, i := range m.binary.Imports {
-		if text, ok := stubbed[i.Name]; ok && i.Module == abi.WASI {
-			w = append(w, i.Module+"."+i.Name+": "+text)
-		}
-	}
-	return w
-}
 
 // Close frees the compiled code. Instances must be closed before.
 func (m *Module) Close(ctx context.Context) error { return m.compiled.Close(ctx) }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ type checkFlags struct {
 	limitFlags
 	events, query string
 	settings, key string
-	rules         bool
+	rules, json   bool
 }
 
 // limitFlags are the limits of a module.
@@ -64,7 +65,7 @@ func checkCommand() *cobra.Command {
 		Use:   "check MODULE…",
 		Short: "Hold modules against the contract, compile them and start them once",
 		Long: `Check does with a module what run does before it uses one: it reads its structure,
-holds imports and exports against the contract, compiles it, makes an instance and
+holds imports and exports against the contract and lists all that is wrong, compiles it, makes an instance and
 calls its init with settings. Then it applies a small event of its own making, with
 the subject ` + madeUpSubject + ` and the data ` + madeUpData + `, and says how much fuel that took; a module may refuse it.
 What is an upcaster rewrites the event instead.
@@ -99,6 +100,7 @@ GNOMON_CACHE, when that is set: it has to be private.`,
 	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection: a JSON `OBJECT`, or a file that has one")
 	flags.StringVar(&f.key, "key", "", "key of each event: `KIND` subject:N, header:NAME or json:PATH")
 	flags.BoolVar(&f.rules, "rules", false, "hold it against the rules for guests of docs/ABI.md")
+	flags.BoolVar(&f.json, "json", false, "print a JSON object for each module, one a line")
 	return c
 }
 
@@ -110,13 +112,15 @@ type checker struct {
 	events   string // a file; empty: none
 	query    []byte // a request; nil: none
 	rule     bool   // whether it is held against rules
+	json     bool   // the output is for tools
+	printed  bool   // there was output for the module under way
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
 func (f *checkFlags) checker(c *cobra.Command, modules []string) (_ *checker, err error) {
-	k := &checker{events: f.events, rule: f.rules, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
+	k := &checker{events: f.events, rule: f.rules, json: f.json, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr()}
 	if c.Flags().Changed("query") {
 		k.query = []byte(f.query)
 	}
@@ -191,26 +195,55 @@ func (k *checker) modules(ctx context.Context, paths []string) error {
 	if k.rule {
 		check = k.rules
 	}
-	var failed error // the first that is worse than the ones before it
+	var worst error // 1 is worse than 3
 	for _, path := range paths {
+		k.printed = false
 		err := check(ctx, h, path)
-		var differs *differsError
-		if err != nil && (failed == nil || errors.As(failed, &differs)) {
-			failed = fmt.Errorf("%s: %w", path, err)
+		if err == nil {
+			continue
 		}
-		if err != nil && !errors.As(err, &differs) {
+		if k.json && !k.printed {
+			k.printJSON(checkJSON{Module: path, Problems: []problemJSON{{Text: err.Error()}}})
+		}
+		err = fmt.Errorf("%s: %w", path, err)
+		var differs *differsError
+		switch {
+		case worst == nil:
+			worst = err
+		case errors.As(worst, &differs):
+			printError(k.stderr, worst)
+			worst = err
+		default:
+			printError(k.stderr, err)
+		}
+		if ctx.Err() != nil {
 			break
 		}
 	}
-	return failed
+	return worst
+}
+
+// load reads, checks and compiles a module.
+func (k *checker) load(ctx context.Context, h *host.Host, path string) (*host.Module, *description, error) {
+	code, err := readModule(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &static{path: path, size: len(code), Static: host.ReadStatic(code), limits: k.limits}
+	if s.binary, err = h.Check(code, k.limits); err != nil {
+		return nil, nil, k.refused(s, err)
+	}
+	began := time.Now()
+	m, err := h.Load(ctx, code, k.limits)
+	if err != nil {
+		return nil, nil, k.refused(s, err)
+	}
+	s.took = time.Since(began)
+	return m, &description{path: path, module: m, code: code, compiler: h.Compiler(), static: s}, nil
 }
 
 func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
-	module, err := readModule(path)
-	if err != nil {
-		return err
-	}
-	m, err := h.Load(ctx, module, k.limits)
+	m, d, err := k.load(ctx, h, path)
 	if err != nil {
 		return err
 	}
@@ -220,15 +253,19 @@ func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 		return k.settingsHint(err)
 	}
 	defer s.Close(ctx)
-	d := description{path: path, module: m, code: module, memory: s.Instance().MemoryBytes(), compiler: h.Compiler()}
+	d.memory = s.Instance().MemoryBytes()
 	a := &applier{Session: s, upcasts: m.Traits().Upcasts, keyOf: k.keyOf}
 	if d.use, err = k.use(ctx, a); err != nil {
 		return err
 	}
 	if k.query != nil {
-		if err := k.ask(ctx, a, &d); err != nil {
+		if err := k.ask(ctx, a, d); err != nil {
 			return err
 		}
+	}
+	if k.json {
+		k.printJSON(d.json())
+		return nil
 	}
 	d.print(k.stdout)
 	return nil
@@ -260,6 +297,7 @@ type description struct {
 	use      []checkRow
 	answer   []byte // to a query; nil: there was none
 	compiler bool
+	static   *static
 }
 
 // checkRow is a line below a module's name.
@@ -302,12 +340,10 @@ func (d *description) print(w io.Writer) {
 	if !d.compiler {
 		row("warning", "was interpreted, some 70 times slower: the system refuses executable memory")
 	}
-	for _, text := range d.module.Warnings() {
-		row("note", text)
+	for _, n := range d.notes() {
+		row("note", n)
 	}
-	if text := host.FloatWarning(d.code); text != "" {
-		row("note", text)
-	}
+	d.static.print(w)
 	if d.answer != nil {
 		fmt.Fprintln(w, readableText(d.answer))
 	}

@@ -18,11 +18,7 @@ const madeUpEvents = 20
 // rules holds a module against the rules of docs/ABI.md that bind guests. It fails with a
 // differsError when one is broken.
 func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
-	code, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	m, err := h.Load(ctx, code, k.limits)
+	m, d, err := k.load(ctx, h, path)
 	if err != nil {
 		return err
 	}
@@ -31,7 +27,7 @@ func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
 	if err != nil {
 		return err
 	}
-	c := conformance.GuestCheck{Module: m, Code: code, Events: events, Keys: k.keyOf != nil, Settings: k.settings, Memory: k.limits.Memory}
+	c := conformance.GuestCheck{Module: m, Code: d.code, Events: events, Keys: k.keyOf != nil, Settings: k.settings, Memory: k.limits.Memory}
 	if k.query != nil {
 		c.Requests = [][]byte{k.query}
 	}
@@ -39,7 +35,16 @@ func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
 	if err != nil {
 		return k.settingsHint(err)
 	}
-	k.printReport(path, report, events.Len())
+	if k.json {
+		out := d.json()
+		out.OK = !report.Failed()
+		for _, f := range report.Findings {
+			out.Rules = append(out.Rules, ruleJSON{f.ID, f.Says, string(f.Verdict), f.Text})
+		}
+		k.printJSON(out)
+	} else {
+		k.printReport(path, report, events.Len())
+	}
 	if report.Failed() {
 		return &differsError{errors.New("breaks rules of docs/ABI.md")}
 	}

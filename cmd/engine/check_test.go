@@ -35,6 +35,11 @@ func init() {
 			m.Imports = []wasmgen.Import{wasmgen.Contract(abi.ImportBatchRead)}
 			return m.Bytes()
 		},
+		"several": func() []byte { return conformance.Guest("modules/M11-several") },
+		"several-of-c": func() []byte {
+			producers := "\x09producers\x01\x08language\x01\x03C11\x00"
+			return slices.Concat(conformance.Guest("modules/M11-several"), []byte{0, byte(len(producers))}, []byte(producers))
+		},
 		"guest-sound":  func() []byte { return conformance.Guest("faults/sound") },
 		"guest-hidden": func() []byte { return conformance.Guest("faults/X9-hidden") },
 		"guest-buffer": func() []byte { return conformance.Guest("faults/B12-buffer") },
