@@ -203,6 +203,9 @@ func (s *scenario) subject(t *testing.T, module engine.Module) testdriver.Subjec
 // dialect and exports nothing, and for another when it is said to be; a dialect that there
 // is none of is refused. Errors name the script and the line.
 func TestDialects(t *testing.T) {
+	if testing.Short() {
+		t.Skip("each case compiles a module")
+	}
 	for _, c := range []struct {
 		script  string
 		dialect js.Dialect

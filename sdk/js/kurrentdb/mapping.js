@@ -51,7 +51,7 @@ class Mapping {
     const subject = event.subject;
     let found = this.known.get(subject);
     if (found === undefined) {
-      if (this.known.size >= 4096) this.known.clear();
+      if (this.known.size >= 256) this.known.clear();
       this.known.set(subject, (found = this.read(subject)));
     }
     return found;
