@@ -114,6 +114,16 @@ func TestState(t *testing.T) {
 	}
 }
 
+// An event and its fields that are larger than the buffers begin with are whole, also when a
+// field is asked for the first time after a text of the event was taken.
+func TestLargeEvents(t *testing.T) {
+	data := `{"text":"` + strings.Repeat(`\n`, 100_000) + `","late":1}`
+	got := run(t, guest(t, "uses.c"), events(data, "field", "field", "field.late", "field"))
+	if want := "100000 of 200020 by 4, whole"; got.State["k"] != want || len(got.Errors) > 0 {
+		t.Errorf("%q, errors %v; want %q", got.State["k"], got.Errors, want)
+	}
+}
+
 // What the host refuses fails the event, with what was refused and why, though the handler
 // looks at no result; and the first reason counts.
 func TestFailures(t *testing.T) {

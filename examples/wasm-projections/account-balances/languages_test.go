@@ -3,6 +3,7 @@ package accountbalances_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"gnomon/host"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
+	"gnomon/sdk/jsonfields"
 	"gnomon/sdk/outcome"
 )
 
@@ -47,6 +49,7 @@ func TestLanguages(t *testing.T) {
 	for _, makefile := range makefiles {
 		language := filepath.Dir(makefile)
 		t.Run(language, func(t *testing.T) {
+			t.Parallel() // most of the time is the compilers'
 			module := build(t, language)
 			t.Run("imports", func(t *testing.T) { checkImports(t, language, module) })
 			loaded, err := sandbox.Load(t.Context(), module, host.Limits{Memory: 64 << 20, Fuel: 500_000_000})
@@ -57,6 +60,7 @@ func TestLanguages(t *testing.T) {
 			s := testdriver.Subject{Module: loaded}
 			t.Run("outcome", func(t *testing.T) { checkOutcome(t, s) })
 			t.Run("settings", func(t *testing.T) { checkSettings(t, s) })
+			t.Run("large", func(t *testing.T) { checkLarge(t, s) })
 		})
 	}
 }
@@ -149,6 +153,38 @@ func checkSettings(t *testing.T, s testdriver.Subject) {
 				t.Errorf("%s: event %d emits to %q, want %q", settings, e.Event, e.Subject, want)
 			}
 		}
+	}
+}
+
+// checkLarge holds that an event, a value and a scan are dealt with that are larger than buffers
+// begin with: nothing is cut.
+func checkLarge(t *testing.T, s testdriver.Subject) {
+	s.Settings = nil
+	owner := strings.Repeat("é\"\n", 60_000)
+	quoted := string(jsonfields.AppendQuoted(nil, owner))
+	list := testdriver.NewEvents(nil)
+	add := func(kind, data string) {
+		headers, _ := abi.AppendHeader(nil, "ce-type", "account."+kind)
+		list.Add(abi.Record{Sequence: uint64(list.Len() + 1), Subject: []byte("bank"), Headers: headers, Data: []byte(data)}, list.Len()+1)
+	}
+	add("opened", `{"account":"large","owner":`+quoted+`}`)
+	add("withdrawn", `{"account":"large","amount":7}`)
+	for i := range 2000 {
+		add("opened", fmt.Sprintf(`{"account":"n-%04d","owner":"%0100d"}`, i, i))
+	}
+	add("deposited", `{"account":"n-1999","amount":5}`)
+	got, err := testdriver.Run(t.Context(), s, list, testdriver.Options{Queries: [][]byte{[]byte(`{"top":2}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"owner":` + quoted + `,"balance":-7,"events":2,"last":""}`; got.Outcome.State["account\tlarge"] != want {
+		t.Errorf("a value of %d bytes is stored, want %d; errors %.200v", len(got.Outcome.State["account\tlarge"]), len(want), got.Outcome.Errors)
+	}
+	if e := got.Outcome.Emits; len(e) != 1 || len(e[0].Headers) != 2 || e[0].Headers[1].Value != fmt.Sprint(len(owner)) {
+		t.Errorf("emits %.300v, want one with a length of %d", e, len(owner))
+	}
+	if want := `[{"account":"n-1999","balance":5},{"account":"n-0000","balance":0}]`; got.Outcome.Queries[0].Answer != want {
+		t.Errorf("answer %+v, want %s", got.Outcome.Queries[0], want)
 	}
 }
 

@@ -46,6 +46,10 @@ static int on_event(const gn_event *e) {
     if (gn_put(k, gn_bytes(large, sizeof large)) == GN_TOO_LARGE) gn_forgive();
     gn_put(k, gn_text_of("forgiven"));
   }
+  if (gn_is(what, "field")) {
+    if (!gn_field_text(e, "text", &value)) return gn_fail("text must be a text");
+    gn_put(k, gn_join(value.size, " of ", e->data.size, " by ", gn_field(e, gn_is(gn_token(e, 2), "late") ? "late" : "text").kind, ", ", value.at[value.size - 1] == '\n' ? "whole" : "cut"));
+  }
   if (gn_is(what, "int")) gn_put(k, gn_join(gn_int(gn_token(e, 2), -1)));
   if (gn_is(what, "empty-key")) gn_put(gn_bytes(NULL, 0), k);
   if (gn_is(what, "empty-value")) gn_put(k, gn_bytes(NULL, 0));
