@@ -31,13 +31,22 @@ Without --lang it says which languages there are, and what each needs to be inst
 			if err != nil {
 				return explainNew(c, err)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: a projection in %s. Next:\n  cd %s\n  make && make test\n  engine dev .\n", name, o.Language, shellWord(o.Dir))
+			l, _ := scaffold.Find(o.Language) // it was found
+			fmt.Fprintf(c.OutOrStdout(), "%s: a projection in %s, which needs %s. Next:\n  cd %s\n  make && make test\n  engine dev .\n", name, l.Name, l.Needs, plainWord(o.Dir))
 			return nil
 		},
 	}
 	c.Flags().StringVar(&o.Language, "lang", "", "`LANGUAGE` to write it in")
 	c.Flags().StringVar(&o.Name, "name", "", "name of the projection; default: that of the folder")
 	return c
+}
+
+// plainWord quotes a path for a shell if it has to be.
+func plainWord(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-") == "" {
+		return path
+	}
+	return shellWord(path)
 }
 
 // explainNew adds the way out to an error of a new project.

@@ -44,6 +44,19 @@ func (l Language) Alias() string {
 // Languages returns all of them, by name.
 func Languages() []Language { return languagesOf(accountbalances.Files) }
 
+// Find returns the language of a name or an alias.
+func Find(name string) (l Language, ok bool) {
+	if alias, ok := aliases[name]; ok {
+		name = alias
+	}
+	for _, l := range Languages() {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return Language{}, false
+}
+
 func languagesOf(examples fs.FS) (all []Language) {
 	makefiles, err := fs.Glob(examples, "*/Makefile")
 	if err != nil {
@@ -117,11 +130,8 @@ func New(o Options) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	language, ok := aliases[o.Language]
+	language, ok := Find(o.Language)
 	if !ok {
-		language = o.Language
-	}
-	if !slices.ContainsFunc(Languages(), func(l Language) bool { return l.Name == language }) {
 		return "", &UnknownLanguageError{o.Language}
 	}
 	if name = o.Name; name == "" {
@@ -133,7 +143,7 @@ func New(o Options) (name string, err error) {
 	if err := checkEmpty(o.Dir); err != nil {
 		return "", err
 	}
-	files, err := Files(language, name)
+	files, err := Files(language.Name, name)
 	if err != nil {
 		return "", err
 	}
