@@ -35,7 +35,7 @@ const (
 // test applies the events, and compares.
 func (r *report) test(ctx context.Context, list *testdriver.Events) (err error) {
 	p := newProgress(r.stderr, "test "+eventsFile(r.events), int64(list.Len()))
-	defer p.Finish()
+	defer func() { p.Finish() }()
 	requests := r.queries
 	if r.want != nil {
 		requests = append(testdriver.Requests(r.want), requests...)
@@ -51,7 +51,15 @@ func (r *report) test(ctx context.Context, list *testdriver.Events) (err error) 
 		r.differs = outcome.Compare(r.want, &got)
 	}
 	if r.vary {
-		r.varied, err = testdriver.Vary(ctx, r.base, testdriver.VaryOptions{Seed: r.seed, Keys: r.keys})
+		p.Finish()
+		r.varied, err = testdriver.Vary(ctx, r.base, testdriver.VaryOptions{
+			Seed: r.seed, Keys: r.keys,
+			Begin: func(variation string) {
+				p.Finish()
+				p = newProgress(r.stderr, "with "+variation, int64(list.Len()))
+			},
+			Progress: func(n int) { p.Set(int64(n)) },
+		})
 	}
 	return err
 }

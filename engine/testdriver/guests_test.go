@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // load makes a subject of a module.
 func load(t *testing.T, module []byte) Subject {
 	t.Helper()
-	m, err := sandbox.Load(t.Context(), module, host.Limits{Memory: 64 << 20, Fuel: 500_000_000})
+	m, err := sandbox.Load(t.Context(), module, host.Limits{Memory: 64 << 20, Fuel: 20_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}

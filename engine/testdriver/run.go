@@ -198,7 +198,7 @@ func (r *run) all(ctx context.Context, count int) error {
 			return err
 		}
 		from = to
-		if from-r.kept.at >= keepEvery {
+		if from-r.kept.at >= max(keepEvery, r.sessions[0].State.keys) { // which are copied
 			if err := r.keep(ctx, from); err != nil {
 				return r.at(from-1, err)
 			}
@@ -315,7 +315,8 @@ type checkpoint struct {
 	state  *State
 }
 
-// keepEvery is how many events are applied again, at most, after a failure.
+// keepEvery is how many events are applied again, at most, after a failure, in a state with as
+// few keys.
 const keepEvery = 512
 
 // keep makes a checkpoint, for a module that keeps state in its memory.

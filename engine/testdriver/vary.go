@@ -39,6 +39,10 @@ type Varied struct {
 type VaryOptions struct {
 	Seed uint64 // of where instances are replaced, of clock and random numbers
 	Keys bool   // events have a declared key: try partitions
+	// Begin is called with the name of each variation when it begins, and Progress with how many
+	// of its events are done; nil: they are not.
+	Begin    func(variation string)
+	Progress func(events int)
 }
 
 // variation is a plan with what a difference usually comes from.
@@ -114,7 +118,10 @@ func Vary(ctx context.Context, base *Result, o VaryOptions) (*Varied, error) {
 		v.Skipped = append(v.Skipped, "partitions: no key is declared")
 	}
 	for _, how := range variations(base.events, o.Seed, partitions) {
-		f, took, err := vary(ctx, base, how)
+		if o.Begin != nil {
+			o.Begin(how.name)
+		}
+		f, took, err := vary(ctx, base, how, o.Progress)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", how.name, err)
 		}
@@ -134,13 +141,16 @@ func Vary(ctx context.Context, base *Result, o VaryOptions) (*Varied, error) {
 }
 
 // vary runs one variation up to the first difference.
-func vary(ctx context.Context, base *Result, how variation) (_ *Finding, took time.Duration, err error) {
+func vary(ctx context.Context, base *Result, how variation, progress func(int)) (_ *Finding, took time.Duration, err error) {
 	var differs *span
 	var trace trace
 	r := &run{subject: base.subject, events: base.list, plan: how.plan}
 	r.settled = func(p *span) bool {
 		took += p.cost.Took
 		trace.add(p)
+		if progress != nil {
+			progress(p.to)
+		}
 		if trace == base.trail[p.to-1] {
 			return true
 		}
