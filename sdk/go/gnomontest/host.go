@@ -30,6 +30,7 @@ type host struct {
 	logged  []string
 	emitted []Emitted
 	headers [][]outcome.Header // of emitted
+	causes  []uint32           // of emitted: the index in the batch of the event
 	emits   int                // of emitted, before the batch under way
 	writes  []write            // of the batch, in order
 }
@@ -81,7 +82,7 @@ func (h *host) rollBack() {
 		}
 	}
 	h.sorted = nil
-	h.emitted, h.headers = h.emitted[:h.emits], h.headers[:h.emits]
+	h.emitted, h.headers, h.causes = h.emitted[:h.emits], h.headers[:h.emits], h.causes[:h.emits]
 	clear(h.undo)
 }
 
@@ -183,8 +184,11 @@ func (h *host) StateDelete(key string) int32 {
 }
 
 func (h *host) StateScan(prefix, after string, limit uint32, buf []byte) int64 {
-	if code := h.readRefusal(prefix); code != 0 {
+	if code := h.readRefusal(""); code != 0 {
 		return int64(code)
+	}
+	if len(prefix) > abi.MaxKey || len(after) > abi.MaxKey {
+		return int64(abi.TooLarge)
 	}
 	count, page := int64(0), buf[:0]
 	for _, k := range h.from(max(prefix, after)) {
@@ -199,6 +203,9 @@ func (h *host) StateScan(prefix, after string, limit uint32, buf []byte) int64 {
 			if count == 0 {
 				return int64(abi.TooLarge)
 			}
+			break
+		}
+		if count > 0 && len(page)+8+len(k)+len(v) > abi.MaxScanPage {
 			break
 		}
 		page = binary.LittleEndian.AppendUint32(page, uint32(len(k)))
@@ -228,10 +235,10 @@ func (h *host) Emit(event uint32, subject string, headers, data []byte) int32 {
 	switch {
 	case h.call != abi.ExportApply:
 		return abi.ReadOnly
-	case subject == "" || len(subject) > abi.MaxSubject:
-		return abi.TooLarge
-	case int(event) >= len(h.sequence):
+	case int(event) >= len(h.sequence), len(h.emitted) > h.emits && event < h.causes[len(h.causes)-1]:
 		return abi.BadArgument
+	case subject == "" || len(subject) > abi.MaxSubject, len(headers) > abi.MaxHeaders:
+		return abi.TooLarge
 	}
 	list, err := headersOf(headers)
 	if err != nil {
@@ -239,6 +246,7 @@ func (h *host) Emit(event uint32, subject string, headers, data []byte) int32 {
 	}
 	h.emitted = append(h.emitted, Emitted{h.sequence[event], subject, string(data)})
 	h.headers = append(h.headers, list)
+	h.causes = append(h.causes, event)
 	return 0
 }
 
@@ -257,12 +265,17 @@ func headersOf(encoded []byte) (list []outcome.Header, err error) {
 func (h *host) ConfigRead(buf []byte) int32 { return give(buf, h.settings) }
 
 func (h *host) Log(level int32, line string) {
-	h.logged = append(h.logged, outcome.LogLine(int(level), line))
+	h.logged = append(h.logged, outcome.LogLine(int(level), text(line)))
+}
+
+// text is what the engine keeps of a line, or of the text of an error.
+func text(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), abi.MaxLogLine)], "\uFFFD")
 }
 
 func (h *host) LogEnabled(int32) int32 { return 1 }
 
-func (h *host) Fail(event int32, text string) { h.failed, h.said = event, text }
+func (h *host) Fail(event int32, said string) { h.failed, h.said = event, text(said) }
 
 func (h *host) BlobWrite(blob []byte) int32 {
 	if h.call != abi.ExportSnapshot {
@@ -300,7 +313,30 @@ func (h *host) OutputWrite(records []byte) int32 {
 	if h.call != abi.ExportUpcast && h.call != abi.ExportQuery {
 		return abi.BadArgument
 	}
-	h.output = append(h.output, records...)
+	if h.call == abi.ExportQuery {
+		h.output = append(h.output, records...)
+		return 0
+	}
+	for len(records) > 0 {
+		r, rest, err := abi.Next(records)
+		if err != nil {
+			return abi.BadArgument // the engine ends the call
+		}
+		r.TimeNs = h.stored(r.Sequence)
+		h.output, records = r.Append(h.output), rest
+	}
+	return 0
+}
+
+// stored is the time of the event of the batch that has a sequence, or 0.
+func (h *host) stored(sequence uint64) int64 {
+	for rest := h.batch; len(rest) > 0; {
+		r, after, err := abi.Next(rest)
+		if err != nil || r.Sequence == sequence {
+			return r.TimeNs
+		}
+		rest = after
+	}
 	return 0
 }
 
@@ -310,6 +346,9 @@ func (h *host) FieldsDeclare(names []byte) int32 {
 		name, rest, err := abi.NextName(names)
 		if err != nil {
 			return abi.BadArgument
+		}
+		if len(name) > abi.MaxField {
+			return abi.TooLarge
 		}
 		list, names = append(list, string(name)), rest
 	}
