@@ -56,11 +56,11 @@ lint: build
 	$(GO) tool staticcheck ./...
 
 tests: build
-	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v cmd/engine)
+	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e sdk/js)
 	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(GO) test -short -timeout 12m ./cmd/engine
 	$(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
-	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances
+	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./sdk/js
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 # Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.
