@@ -66,12 +66,12 @@ func TestLanguages(t *testing.T) {
 }
 
 // build makes the module of a language as its author does.
-func build(t *testing.T, language string) []byte {
+func build(t testing.TB, language string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), language+".wasm")
 	args := []string{"OUT=" + out}
 	if language == "javascript" {
-		args = append(args, "ENGINE="+engine(t))
+		args = append(args, "ENGINE="+program(t))
 	}
 	testutil.Make(t, language, language, args...)
 	module, err := os.ReadFile(out)
@@ -81,8 +81,8 @@ func build(t *testing.T, language string) []byte {
 	return module
 }
 
-// engine builds the program, which makes modules of scripts.
-func engine(t *testing.T) string {
+// program builds the engine, which makes modules of scripts.
+func program(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "engine")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "gnomon/cmd/engine").CombinedOutput(); err != nil {

@@ -37,9 +37,12 @@ export class Event {
   private headersText: Text = new Text();
   private dataText: Text = new Text();
   private keyText: Text = new Text();
+  private typeText: Text = new Text();
+  private typeKnown: bool = false; // typeText is that of this event
 
   show(at: usize): this {
     this.at = at;
+    this.typeKnown = false;
     let p = at + HEADER;
     p += this.subjectText.show(p, load<i32>(at, 24)).length;
     p += this.headersText.show(p, load<i32>(at, 28)).length;
@@ -70,13 +73,25 @@ export class Event {
   get key(): Text { return this.keyText; }
 
   /** Its type, the ce-type header. `is` compares it without making a string. */
-  get type(): string { return this.header("ce-type"); }
+  get type(): string { return this.findType().toString(); }
 
   /** Its identity, the ce-id header. */
   get id(): string { return this.header("ce-id"); }
 
   /** Whether its type is this one. */
-  is(type: string): bool { return this.headerText("ce-type").equals(type); }
+  is(type: string): bool {
+    const text = this.findType();
+    return equalsString(text.ptr, text.length, type);
+  }
+
+  private findType(): Text {
+    if (!this.typeKnown) {
+      const header = this.headerText("ce-type");
+      this.typeText.show(header.ptr, header.length);
+      this.typeKnown = true;
+    }
+    return this.typeText;
+  }
 
   /** The i-th of the subject's tokens, which dots separate, counted from 1; empty beyond the last. */
   token(i: i32): Text {
@@ -144,9 +159,12 @@ export class Event {
   }
 }
 
+/** Whether bytes are a name of the same length, without regard to the case of ASCII letters. */
 function sameName(ptr: usize, name: string): bool {
-  for (let i = 0; i < name.length; i++) {
-    if (lower(load<u8>(ptr + i)) != lower(name.charCodeAt(i))) return false;
+  const length = <usize>name.length;
+  for (let i: usize = 0; i < length; i++) {
+    const a = <u32>load<u8>(ptr + i), b = <u32>load<u16>(changetype<usize>(name) + (i << 1));
+    if (a != b && lower(a) != lower(b)) return false;
   }
   return true;
 }

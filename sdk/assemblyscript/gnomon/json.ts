@@ -2,13 +2,15 @@
 // events are found by the host, see event.ts.
 
 import { fail } from "./fail";
-import { Buffer, Text, equalsString, sequenceLength } from "./text";
+import { Buffer, Text, equalsString, plainEnd, sequenceLength } from "./text";
 
 /** The kind of a JSON value, in the host's numbers. */
 export enum Kind { Absent = 0, Null = 1, Bool = 2, Number = 3, String = 4, Array = 5, Object = 6 }
 
 /** How deep arrays and objects may be nested. */
 const DEPTH = 512;
+
+const ENTRY = 16; // bytes that a JsonObject keeps of a field
 
 /**
  * The fields of a JSON object. All of it is checked when it is opened; fields are then
@@ -17,24 +19,61 @@ const DEPTH = 512;
  */
 export class JsonObject {
   private what: string = "";
-  private start: usize = 0; // of the first field, or of the closing brace
-  private end: usize = 0; // after the closing brace
-  private next: usize = 0; // the field that is looked at first
-  private at: usize = 0; // the value that was found
-  private after: usize = 0; // its end
+  private fields: Buffer = new Buffer(); // an entry of ENTRY bytes for each: see addField
+  private entry: usize = 0; // the one that was found last
+  private at: usize = 0; // its value
+  private after: usize = 0; // the end of its value
   private texts: Buffer = new Buffer(); // what strings with escapes say
   private shown: Text = new Text();
 
   /** Opens an object. What names it in errors, such as `state account-17`. */
   open(bytes: Text, what: string): void {
     this.what = what;
+    this.texts.reset();
+    this.fields.reset();
     const end = bytes.ptr + bytes.length;
     const start = space(bytes.ptr, end);
-    const after = start < end && load<u8>(start) == 0x7b ? skip(start, end, DEPTH) : 0;
+    const after = start < end && load<u8>(start) == 0x7b ? this.readFields(start, end) : 0;
     if (after == 0 || space(after, end) != end) fail(what + ": not a JSON object");
-    this.start = this.next = space(start + 1, end);
-    this.end = after;
-    this.texts.reset();
+    this.entry = this.fields.ptr;
+  }
+
+  // readFields takes an object apart, and returns where it ends, or 0 when it is none.
+  private readFields(p: usize, end: usize): usize {
+    p = space(p + 1, end);
+    if (p < end && load<u8>(p) == 0x7d) return p + 1;
+    while (p < end) {
+      if (load<u8>(p) != 0x22) return 0;
+      const name = p;
+      p = skipString(p, end);
+      if (p == 0) return 0;
+      const nameAfter = p;
+      p = space(p, end);
+      if (p >= end || load<u8>(p) != 0x3a) return 0;
+      p = space(p + 1, end);
+      const value = p;
+      p = skip(p, end, DEPTH - 1);
+      if (p == 0) return 0;
+      this.addField(name, nameAfter, value, p);
+      p = space(p, end);
+      if (p >= end) return 0;
+      const c = load<u8>(p);
+      if (c == 0x7d) return p + 1;
+      if (c != 0x2c) return 0;
+      p = space(p + 1, end);
+    }
+    return 0;
+  }
+
+  // addField keeps where the name and the value begin and end, without the name's quotes.
+  private addField(name: usize, nameAfter: usize, value: usize, after: usize): void {
+    this.fields.reserve(ENTRY);
+    const p = this.fields.ptr + this.fields.length;
+    store<usize>(p, name + 1);
+    store<i32>(p, <i32>(nameAfter - name) - 2, 4);
+    store<usize>(p, value, 8);
+    store<usize>(p, after, 12);
+    this.fields.length += ENTRY;
   }
 
   /** The kind of a field. */
@@ -94,17 +133,17 @@ export class JsonObject {
 
   /** The JSON of a field, such as an object to be opened; empty when it is absent. */
   raw(name: string): Text {
-    if (!this.find(name)) return this.shown.show(this.end, 0);
+    this.find(name);
     return this.shown.show(this.at, <i32>(this.after - this.at));
   }
 
   /** The names of all fields, in their order. */
   names(): string[] {
     const names = new Array<string>();
-    for (let p = this.start; load<u8>(p) != 0x7d; p = this.following(p)) {
-      const after = skipString(p, this.end);
-      const name = new Buffer();
-      unescape(name, p + 1, <i32>(after - p) - 2);
+    const name = new Buffer();
+    for (let at = 0; at < this.fields.length; at += ENTRY) {
+      const p = this.fields.ptr + at;
+      unescape(name.reset(), load<usize>(p), load<i32>(p, 4));
       names.push(name.toString());
     }
     return names;
@@ -134,45 +173,32 @@ export class JsonObject {
     fail(this.what + ": field \"" + name + "\" is " + this.raw(name).slice(0, 40).toString() + ", not " + what);
   }
 
-  // find looks from where the last one was found: mostly fields are asked for in their order.
+  // find looks behind the one that was found last: mostly fields are asked for in their order.
   // Of a name that occurs twice it finds one of them; what the SDK writes has none twice.
   private find(name: string): bool {
-    let p = this.next;
-    for (let round = 0; round < 2; round++) {
-      const until = round == 0 ? this.end - 1 : this.next;
-      while (p < until) {
-        const nameAfter = skipString(p, this.end);
-        const at = space(space(nameAfter, this.end) + 1, this.end);
-        if (this.named(p + 1, <i32>(nameAfter - p) - 2, name)) {
-          this.at = at;
-          this.after = skip(at, this.end, DEPTH);
-          this.next = this.separated(this.after);
-          return true;
-        }
-        p = this.separated(skip(at, this.end, DEPTH));
+    const first = this.fields.ptr, end = first + this.fields.length;
+    let entry = this.entry;
+    for (let left = this.fields.length; left > 0; left -= ENTRY) {
+      if (entry >= end) entry = first;
+      if (named(load<usize>(entry), load<i32>(entry, 4), name)) {
+        this.at = load<usize>(entry, 8);
+        this.after = load<usize>(entry, 12);
+        this.entry = entry; // asking for it again, which its kind and then its value are, finds it at once
+        return true;
       }
-      p = this.start;
+      entry += ENTRY;
     }
+    this.after = this.at = 0;
     return false;
   }
+}
 
-  private named(ptr: usize, length: i32, name: string): bool {
-    if (!escaped(ptr, length)) return equalsString(ptr, length, name);
-    const plain = new Buffer();
-    unescape(plain, ptr, length);
-    return plain.equals(name);
-  }
-
-  // following is the field after the one at p, or the closing brace.
-  private following(p: usize): usize {
-    const value = space(space(skipString(p, this.end), this.end) + 1, this.end);
-    return this.separated(skip(value, this.end, DEPTH));
-  }
-
-  private separated(p: usize): usize {
-    p = space(p, this.end);
-    return load<u8>(p) == 0x2c ? space(p + 1, this.end) : p;
-  }
+function named(ptr: usize, length: i32, name: string): bool {
+  if (equalsString(ptr, length, name)) return true;
+  if (!escaped(ptr, length)) return false;
+  const plain = new Buffer();
+  unescape(plain, ptr, length);
+  return plain.equals(name);
 }
 
 // The functions below return where what they skip ends, or 0 when it is not JSON.
@@ -224,16 +250,11 @@ function skipList(p: usize, end: usize, close: u8, depth: i32): usize {
 }
 
 function skipString(p: usize, end: usize): usize {
-  for (p++; p < end;) {
+  for (p = plainEnd(p + 1, end, false); p < end; p = plainEnd(p, end, false)) {
     const c = load<u8>(p);
     if (c == 0x22) return p + 1;
-    if (c < 0x20) return 0;
-    if (c != 0x5c) {
-      p++;
-      continue;
-    }
-    if (p + 1 >= end) return 0;
-    switch (load<u8>(p, 1)) {
+    if (c < 0x20 || p + 1 >= end) return 0;
+    switch (load<u8>(p, 1)) { // after a backslash
       case 0x75: // u
         if (end - p < 6 || hex4(p) < 0) return 0;
         p += 6;
@@ -278,11 +299,9 @@ function skipNumber(p: usize, end: usize): usize {
   return p;
 }
 
+/** Whether there is a backslash in a string that was checked. */
 function escaped(ptr: usize, length: i32): bool {
-  for (let i = 0; i < length; i++) {
-    if (load<u8>(ptr + i) == 0x5c) return true;
-  }
-  return false;
+  return plainEnd(ptr, ptr + length, false) != ptr + length;
 }
 
 /** The number in the escape \uXXXX at p, or -1. */
@@ -386,18 +405,16 @@ export class JsonWriter extends Buffer {
   string<T>(value: T): this {
     this.separate();
     if (isString<T>()) {
-      // UTF-8 first, at the end of the buffer and a byte further, for the quote.
+      // UTF-8 first; what is not plain in it is then written again.
+      this.byte(0x22);
       const from = this.length;
-      this.byte(0x22).add(value);
-      for (let p = this.ptr + from + 1, end = this.ptr + this.length; p < end; p++) {
-        if (!plain(load<u8>(p))) {
-          const rest = p - this.ptr;
-          spare.reset();
-          quote(spare, p, end);
-          this.length = <i32>rest;
-          this.add(<Text>spare);
-          break;
-        }
+      this.add(value);
+      const end = this.ptr + this.length, plain = plainEnd(this.ptr + from, end, false);
+      if (plain != end) {
+        spare.reset();
+        quote(spare, plain, end);
+        this.length = <i32>(plain - this.ptr);
+        this.add(<Text>spare);
       }
     } else {
       const text = changetype<Text>(value);
@@ -456,27 +473,23 @@ export class JsonWriter extends Buffer {
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function plain(c: u8): bool { return c >= 0x20 && c != 0x22 && c != 0x5c && c < 0x80; }
-
 /** Appends UTF-8 as what stands between the quotes. Bytes that are none become U+FFFD. */
 function quote(to: Buffer, p: usize, end: usize): void {
-  to.reserve(<i32>(end - p));
   while (p < end) {
+    const run = p;
+    p = plainEnd(p, end, true);
+    if (p != run) to.addBytes(run, <i32>(p - run));
+    if (p == end) return;
     const c = load<u8>(p);
-    if (plain(c)) {
-      to.byte(c);
-      p++;
-    } else if (c >= 0x80) {
-      const n = sequenceLength(p, <i32>(end - p));
-      if (n == 0) addRune(to, 0xfffd);
-      for (let i = 0; i < n; i++) to.byte(load<u8>(p + i));
-      p += max(n, 1);
-    } else {
+    if (c < 0x80) {
       escape(to, c);
       p++;
+      continue;
     }
+    const n = sequenceLength(p, <i32>(end - p));
+    if (n == 0) addRune(to, 0xfffd);
+    else to.addBytes(p, n);
+    p += max(n, 1);
   }
 }
 

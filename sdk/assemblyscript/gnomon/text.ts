@@ -93,10 +93,16 @@ export class Buffer extends Text {
       this.length += encode(s, this.ptr + this.length);
     } else {
       const t = changetype<Text>(text);
-      this.reserve(t.length);
-      memory.copy(this.ptr + this.length, t.ptr, t.length);
-      this.length += t.length;
+      this.addBytes(t.ptr, t.length);
     }
+    return this;
+  }
+
+  /** Appends the bytes at an address that is not in the buffer. */
+  addBytes(ptr: usize, length: i32): this {
+    this.reserve(length);
+    memory.copy(this.ptr + this.length, ptr, length);
+    this.length += length;
     return this;
   }
 
@@ -160,6 +166,16 @@ function encode(s: string, to: usize): i32 {
   let out = to;
   const end = changetype<usize>(s) + (<usize>s.length << 1);
   for (let at = changetype<usize>(s); at < end; at += 2) {
+    // Four of ASCII at a time, as most are.
+    while (at + 8 <= end) {
+      let units = load<u64>(at);
+      if ((units & 0xff80ff80ff80ff80) != 0) break;
+      units = (units | units >> 8) & 0x0000ffff0000ffff;
+      store<u32>(out, <u32>(units | units >> 16));
+      at += 8;
+      out += 4;
+    }
+    if (at >= end) break;
     let c = <u32>load<u16>(at);
     if (c < 0x80) {
       store<u8>(out++, c);
@@ -265,12 +281,45 @@ function decodePlain(ptr: usize, length: i32): string {
 
 /** Whether bytes are the UTF-8 of a string, without making another one. */
 export function equalsString(ptr: usize, length: i32, s: string): bool {
-  let at = 0;
-  for (let i = 0; i < s.length; i++) {
-    const c = <u32>load<u16>(changetype<usize>(s) + (<usize>i << 1));
-    if (c >= 0x80) return decode(ptr, length) == s;
-    if (at == length || load<u8>(ptr + at) != c) return false;
-    at++;
+  const units = s.length; // never more than there are bytes
+  if (length < units) return false;
+  let at: usize = 0;
+  for (; at + 4 <= <usize>units; at += 4) {
+    let four = load<u64>(changetype<usize>(s) + (at << 1));
+    if ((four & 0xff80ff80ff80ff80) != 0) return decode(ptr, length) == s;
+    four = (four | four >> 8) & 0x0000ffff0000ffff;
+    if (load<u32>(ptr + at) != <u32>(four | four >> 16)) return false;
   }
-  return at == length;
+  for (; at < <usize>units; at++) {
+    const c = <u32>load<u16>(changetype<usize>(s) + (at << 1));
+    if (c >= 0x80) return decode(ptr, length) == s;
+    if (load<u8>(ptr + at) != c) return false;
+  }
+  return length == units;
+}
+
+const ONES: u64 = 0x0101010101010101;
+const HIGH: u64 = 0x8080808080808080;
+
+/**
+ * Where the first byte is that stands not for itself between the quotes of a JSON string: a
+ * quote, a backslash or a control character; with ascii also one that is not ASCII. end when
+ * there is none.
+ */
+export function plainEnd(p: usize, end: usize, ascii: bool): usize {
+  // Eight at a time: a byte of x that is zero, or less than 0x20, sets its high bit. It may
+  // set that of a byte above it, too, which then is looked at by itself.
+  while (p + 8 <= end) {
+    const x = load<u64>(p);
+    const quote = x ^ ONES * 0x22, backslash = x ^ ONES * 0x5c;
+    let special = (quote - ONES) & ~quote | (backslash - ONES) & ~backslash | (x - ONES * 0x20) & ~x;
+    if (ascii) special |= x;
+    if ((special & HIGH) != 0) break;
+    p += 8;
+  }
+  for (; p < end; p++) {
+    const c = load<u8>(p);
+    if (c == 0x22 || c == 0x5c || c < 0x20 || ascii && c >= 0x80) break;
+  }
+  return p;
 }
