@@ -130,6 +130,7 @@ func lifecycle() []Scenario {
 			Rules: []string{"X3", "X7"}, Name: "a trap is an error with its reason", Do: Script{abi.ExportApply: {put("k", "v").Is(0), trap()}},
 			Calls: []Call{apply(Want{Fails: "trapped: unreachable", Steps: 1})}, Sandbox: true,
 		},
+		{Rules: []string{"X7"}, Name: "a trap has what the guest printed last in its error", Guest: "mutter", Sandbox: true, Calls: []Call{apply(Want{Fails: "panic: out of luck"})}},
 		{
 			Rules: []string{"X7"}, Name: "a trap after fail is an error in the guest's words", Do: Script{abi.ExportApply: {put("k", "v").Is(0), fail(0, "own words"), trap()}},
 			Calls: []Call{apply(Want{Fails: "apply returned an error: own words", Steps: 2})}, Sandbox: true,
@@ -166,6 +167,11 @@ func buffers() []Scenario {
 			Rules: []string{"R3"}, Name: "a buffer that reaches past the end of memory ends the call, though nothing would be copied", Rows: rows("k", "v"),
 			Do:    Script{abi.ExportApply: {step(opStateGet, "state_get", literal("k"), numbers(memoryEnd-8, 9)), put("k", "w")}},
 			Calls: []Call{apply(Want{Fails: "state_get: 9 bytes at 4194296, memory has 4194304", Steps: -1})}, Sandbox: true,
+		},
+		{
+			Rules: []string{"R3"}, Name: "a bad buffer ends the call also when it is too small", Rows: rows("k", "a long value"),
+			Do:    Script{abi.ExportApply: {step(opStateGet, "state_get", literal("k"), numbers(memoryEnd-2, 4))}},
+			Calls: []Call{apply(Want{Fails: "state_get: 4 bytes at 4194302", Steps: -1})}, Sandbox: true,
 		},
 		{
 			Rules: []string{"R3"}, Name: "lengths are unsigned: -1 is four gigabytes",
