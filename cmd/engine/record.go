@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,10 +29,12 @@ type recorder struct {
 	stream, url, configPath, output string
 	from, to                        uint64
 	subjects                        []string
+	replace                         bool   // the file may be there
+	otherwise                       string // how to have it so, for a hint
 }
 
 func recordCommand() *cobra.Command {
-	var r recorder
+	r := recorder{otherwise: " with -o"}
 	c := &cobra.Command{
 		Use:   "record --stream S",
 		Short: "Write events of a stream to a file, to test modules with",
@@ -44,15 +47,22 @@ The server is that of the configuration, or the one of --nats. Mind what the eve
 			"  engine record --stream BANK --nats nats://localhost:4222 --subject 'bank.accounts.>' | gzip > events.jsonl.gz",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			switch {
-			case r.stream == "":
-				return usagef(c, "--stream is missing")
-			case r.to != 0 && r.to < r.from:
-				return usagef(c, "--to %d is before --from %d", r.to, r.from)
+			n, err := r.record(c)
+			if err == nil && r.output != "" {
+				fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", r.output, count(n, "event", "events"), r.stream)
 			}
-			return r.run(c)
+			return err
 		},
 	}
+	r.add(c)
+	c.Flags().StringVarP(&r.output, "output", "o", "", "file to write; default: standard output")
+	return c
+}
+
+// recordFlags say where events are, and which to take.
+var recordFlags = []string{"config", "stream", "nats", "from", "to", "subject"}
+
+func (r *recorder) add(c *cobra.Command) {
 	configFlag(c, &r.configPath)
 	flags := c.Flags()
 	flags.StringVar(&r.stream, "stream", "", "stream to read")
@@ -60,8 +70,6 @@ The server is that of the configuration, or the one of --nats. Mind what the eve
 	flags.Uint64Var(&r.from, "from", 1, "first sequence")
 	flags.Uint64Var(&r.to, "to", 0, "last sequence; default: the last that there is now")
 	flags.StringSliceVar(&r.subjects, "subject", nil, "only events of these subjects, with wildcards")
-	flags.StringVarP(&r.output, "output", "o", "", "file to write; default: standard output")
-	return c
 }
 
 // configuration is where the server is.
@@ -84,25 +92,31 @@ func (r *recorder) configuration(c *cobra.Command) (*config.Config, error) {
 	return cfg, nil
 }
 
-func (r *recorder) run(c *cobra.Command) (err error) {
+// record writes the events, and returns how many there are.
+func (r *recorder) record(c *cobra.Command) (n int, err error) {
+	switch {
+	case r.stream == "":
+		return 0, usagef(c, "--stream is missing")
+	case r.to != 0 && r.to < r.from:
+		return 0, usagef(c, "--to %d is before --from %d", r.to, r.from)
+	}
 	picks, err := fields.Filter(r.subjects)
 	if err != nil {
-		return usagef(c, "--subject: %w", err)
+		return 0, usagef(c, "--subject: %w", err)
 	}
 	cfg, err := r.configuration(c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	t, err := openTarget(c.Context(), cfg, quietLog(c.ErrOrStderr()))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
 	w, closeFile, err := r.create(c.OutOrStdout())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	n := 0
 	err = t.permitted(c.Context(), func(ctx context.Context) error {
 		return eachEvent(ctx, ingest.New(t.broker.JetStream(), t.broker.Explain), r.stream, r.from, r.to, func(e abi.Record) error {
 			if picks != nil && !picks(e.Subject) {
@@ -112,13 +126,7 @@ func (r *recorder) run(c *cobra.Command) (err error) {
 			return writeLine(w, e)
 		})
 	})
-	if err = closeFile(err); err != nil {
-		return err
-	}
-	if r.output != "" {
-		fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", r.output, count(n, "event", "events"), r.stream)
-	}
-	return nil
+	return n, closeFile(err)
 }
 
 func writeLine(w io.Writer, r abi.Record) error {
@@ -135,16 +143,13 @@ func writeLine(w io.Writer, r abi.Record) error {
 }
 
 // create opens the file. What closes it takes the error of what was written, and removes the
-// file when there is one.
+// file when there is one: a file that is to be replaced stays as it was then.
 func (r *recorder) create(stdout io.Writer) (w io.Writer, closeFile func(error) error, err error) {
 	if r.output == "" {
 		b := bufio.NewWriter(stdout)
 		return b, func(err error) error { return errors.Join(err, b.Flush()) }, nil
 	}
-	f, err := os.OpenFile(r.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		err = withHint(fmt.Errorf("%s exists already", r.output), "name another file with -o")
-	}
+	f, err := r.open()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,11 +164,26 @@ func (r *recorder) create(stdout io.Writer) (w io.Writer, closeFile func(error) 
 		for _, end := range ends {
 			err = errors.Join(err, end())
 		}
+		if err == nil && f.Name() != r.output {
+			err = os.Rename(f.Name(), r.output)
+		}
 		if err != nil {
-			err = errors.Join(err, os.Remove(r.output))
+			err = errors.Join(err, os.Remove(f.Name()))
 		}
 		return err
 	}, nil
+}
+
+// open opens the file, or one beside it that is to take its place.
+func (r *recorder) open() (*os.File, error) {
+	if r.replace {
+		return os.CreateTemp(filepath.Dir(r.output), ".record-*")
+	}
+	f, err := os.OpenFile(r.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		err = withHint(fmt.Errorf("%s exists already", r.output), "name another file%s", r.otherwise)
+	}
+	return f, err
 }
 
 // eachEvent reads a range of a stream: up to the last event that it has now, when to is 0.

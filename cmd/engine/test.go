@@ -25,6 +25,8 @@ import (
 // testFlags are what a test is asked for.
 type testFlags struct {
 	limitFlags
+	recorder                                       recorder
+	fromServer                                     bool
 	events, expect, settings, key, onError, bundle string
 	queries                                        []string
 	update, noInvariance, watch                    bool
@@ -46,13 +48,22 @@ Then the same events are applied in other batches, by fresh instances, in partit
 key, with another wall clock and with other random numbers. The result must be the same each time; if not, the
 first event of which it differs is named, with what usually causes that.
 
+With --from-server the events are those of --stream on a server, as engine record writes them: they are written
+to the file of --events, which must not exist yet without --update, and the module is run over that file.
+
 It exits with 3 when something differs. With --bundle it runs a repro bundle instead, as engine replay-bundle
 does. Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it has to be private.`,
 		Example: "  engine test build/balances.wasm --events testdata/events.jsonl\n" +
 			"  engine test build/balances.wasm --events testdata/events.jsonl --expect testdata/expected.json --update\n" +
 			"  engine test build/balances.wasm --events testdata/events.jsonl --settings testdata/settings.json --key json:account --expect testdata/expected.json\n" +
+			"  engine test build/balances.wasm --events testdata/real.jsonl --from-server --stream BANK --from 1000 --to 2000\n" +
 			"  engine test build/balances.wasm --bundle orders-1234.zip",
-		Args: cobra.MaximumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if f.fromServer && len(args) > 1 {
+				return usagef(c, "--from-server takes no value, and there is one MODULE: name the server with --nats URL")
+			}
+			return cobra.MaximumNArgs(1)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.bundle != "" {
 				return f.runBundle(c, args)
@@ -61,6 +72,12 @@ does. Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it
 			if err != nil {
 				return err
 			}
+			if f.fromServer {
+				f.recorder.replace = f.update
+				if err := t.record(&f.recorder); err != nil {
+					return err
+				}
+			}
 			if f.watch {
 				return t.watch(c.Context())
 			}
@@ -68,10 +85,12 @@ does. Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it
 		},
 	}
 	f.add(c)
+	f.recorder.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.events, "events", "", "`FILE` of events to apply")
+	flags.BoolVar(&f.fromServer, "from-server", false, "write events of --stream to the file of --events first, from the server of the configuration or of --nats")
 	flags.StringVar(&f.expect, "expect", "", "`FILE` with what is expected of them")
-	flags.BoolVar(&f.update, "update", false, "write what there is to the file of --expect, instead of comparing")
+	flags.BoolVar(&f.update, "update", false, "write what there is to the file of --expect, instead of comparing; with --from-server, replace that of --events, too")
 	flags.StringVar(&f.settings, "settings", "{}", "settings of the projection: a JSON `OBJECT`, or a file that has one")
 	flags.StringVar(&f.key, "key", "", "key of each event: `KIND` subject:N, header:NAME or json:PATH")
 	flags.StringArrayVar(&f.queries, "query", nil, "`REQUEST` to answer at the end, beside those of --expect; can be repeated")
@@ -85,7 +104,7 @@ does. Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it
 
 // runBundle runs a repro bundle.
 func (f *testFlags) runBundle(c *cobra.Command, args []string) error {
-	for _, flag := range []string{"events", "expect", "update", "settings", "key", "query", "watch", "on-error", "seed", "no-invariance"} {
+	for _, flag := range []string{"events", "expect", "update", "settings", "key", "query", "watch", "on-error", "seed", "no-invariance", "from-server"} {
 		if given(c, flag) {
 			return usagef(c, "--bundle and --%s are both set: a bundle has its own event, state and settings", flag)
 		}
@@ -109,7 +128,7 @@ type tester struct {
 
 func (f *testFlags) tester(c *cobra.Command, args []string) (t *tester, err error) {
 	t = &tester{
-		events: f.events, expect: f.expect, settings: f.settings, update: f.update, halt: f.onError == "halt",
+		events: f.events, expect: f.expect, settings: f.settings, update: f.update && f.expect != "", halt: f.onError == "halt",
 		vary: !f.noInvariance, keys: f.key != "", seed: f.seed,
 		command: c, stdin: c.InOrStdin(), stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(),
 	}
@@ -120,12 +139,19 @@ func (f *testFlags) tester(c *cobra.Command, args []string) (t *tester, err erro
 		return nil, usagef(c, "--events is missing: name a file of JSON Lines, or - for standard input")
 	case f.onError != "skip" && f.onError != "halt":
 		return nil, usagef(c, "--on-error %q: use skip or halt", f.onError)
-	case f.update && f.expect == "":
+	case f.update && f.expect == "" && !f.fromServer:
 		return nil, usagef(c, "--update: name the file to write with --expect")
+	case f.fromServer && f.events == "-":
+		return nil, usagef(c, "--from-server: name the file to write with --events")
 	case f.watch && f.events == "-":
 		return nil, usagef(c, "--watch and --events -: standard input can be read once only")
 	case f.watch && f.update:
 		return nil, usagef(c, "--watch and --update are both set: use one of them")
+	}
+	for _, flag := range recordFlags {
+		if given(c, flag) && !f.fromServer {
+			return nil, usagef(c, "--%s is for --from-server, which is not set", flag)
+		}
 	}
 	t.module = args[0]
 	if !given(c, "seed") {
@@ -141,6 +167,19 @@ func (f *testFlags) tester(c *cobra.Command, args []string) (t *tester, err erro
 		return nil, usagef(c, "--key: %w", err)
 	}
 	return t, nil
+}
+
+// record writes the file of --events.
+func (t *tester) record(r *recorder) error {
+	if _, err := readModule(t.module); err != nil { // sooner than afterwards
+		return err
+	}
+	r.output, r.otherwise = t.events, ", replace it with --update, or leave out --from-server"
+	n, err := r.record(t.command)
+	if err == nil {
+		fmt.Fprintf(t.stderr, "%s: %s of %s\n", t.events, count(n, "event", "events"), r.stream)
+	}
+	return err
 }
 
 // run tests the module once. It fails with a *differsError when something differs.
