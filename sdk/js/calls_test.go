@@ -3,12 +3,14 @@ package js_test
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 
 	"gnomon/engine"
 	"gnomon/host"
 	"gnomon/sdk/abi"
+	"gnomon/sdk/js"
 )
 
 // Settings are the defaults of the script, changed by what the configuration says; a name
@@ -249,5 +251,29 @@ func TestTimes(t *testing.T) {
 		if got := r.state.rows[fmt.Sprint(i)]; got != tt.want {
 			t.Errorf("%q is %s, want %s", tt.text, got, tt.want)
 		}
+	}
+}
+
+// A script of any size is read whole: what the runtime allocates while it starts does not
+// come to lie in it, also where its pages are full.
+func TestSizes(t *testing.T) {
+	const page = 64 << 10
+	const begin, end = "const big = new Array(1e5).fill(7); /*", "*/ export function onEvent(event, state) { state.put('n', String(big.length)); }"
+	pages := func(padding int) uint64 {
+		module, err := js.Attach([]byte(begin+strings.Repeat("x", padding)+end), js.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := testHost.Check(module, host.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.MinPages
+	}
+	full := sort.Search(page, func(n int) bool { return pages(n+1) > pages(0) }) // so much more fits
+	for _, padding := range []int{full, full + 1, full + page, 1 << 20} {
+		r := start(t, begin+strings.Repeat("x", padding)+end, "{}")
+		r.apply(events("1")...)
+		r.want("n", "100000")
 	}
 }
