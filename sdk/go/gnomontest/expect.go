@@ -62,9 +62,10 @@ func readExpectation(file string) (*outcome.Outcome, error) {
 func resultOf(events []Event, o Options, want *outcome.Outcome) (*outcome.Outcome, error) {
 	o.Batch, o.Restart = 1, 0
 	failures := []outcome.Failure{}
-	r := &run{failed: func(f *Failure) error {
-		failures = append(failures, outcome.Failure{Event: f.Sequence, Error: f.Text})
-		return nil
+	r := &run{goOn: true, settled: func(_, _ int, f *Failure) {
+		if f != nil {
+			failures = append(failures, outcome.Failure{Event: f.Sequence, Error: f.Text})
+		}
 	}}
 	result, err := r.over(imported(events), o)
 	if err != nil {

@@ -28,6 +28,12 @@ func init() {
 			counted++
 			return gnomon.Store(st, "n", counted)
 		}
+		if ev.Subject() == "sometimes" {
+			if counted++; counted > 1 {
+				return fmt.Errorf("seen %d times", counted)
+			}
+			return nil
+		}
 		if ev.Subject() == "refused" {
 			gnomon.Log.Warn("refused")
 			return errors.New("this subject is refused")
@@ -99,5 +105,25 @@ func TestInvarianceFindsForgottenState(t *testing.T) {
 	const want = `batches of 1, restart after every 2: event 3 (type "", subject "a") is the first that comes out otherwise: key "n" is "1", want "3"`
 	if len(c.text) == 0 || c.text[0] != want {
 		t.Errorf("complaints = %q, want %q", c.text, want)
+	}
+}
+
+// Events that fail are passed over, whatever batch they come in; which of them fail, and with
+// what, has to be the same.
+func TestInvarianceGoesOnAfterFailures(t *testing.T) {
+	events := make([]gnomontest.Event, 100)
+	for i := range events {
+		events[i] = gnomontest.Event{Subject: "a", Type: "t"}
+		if i%9 == 4 {
+			events[i].Subject = "refused"
+		}
+	}
+	gnomontest.CheckInvariance(t, events, gnomontest.Options{})
+
+	events[1].Subject, events[3].Subject = "sometimes", "sometimes"
+	says := complaintsOf(t, func(t testing.TB) { gnomontest.CheckInvariance(t, events, gnomontest.Options{}) })
+	const want = `batches of 1, restart after every 2: event 4 (type "t", subject "sometimes") is the first that comes out otherwise: it is applied, want that it fails with "seen 2 times"`
+	if first, _, _ := strings.Cut(says, "\n"); first != want {
+		t.Errorf("says %q, want %q", first, want)
 	}
 }

@@ -90,12 +90,10 @@ func (r *run) over(events []Event, o Options) (*Result, error) {
 type run struct {
 	host  *host
 	guest boundary.Exports
-	// applied is told of each batch, by the places of its events, before it is committed; nil:
-	// nobody is.
-	applied func(from, to int)
-	// failed decides what an event that fails does: nil, and it is passed over. A nil func
-	// ends the run.
-	failed func(*Failure) error
+	// settled is told of each batch, by the places of its events, before it is committed, and of
+	// each event that fails, when it is taken back; nil: nobody is.
+	settled func(from, to int, f *Failure)
+	goOn    bool // without events that fail; otherwise the first one ends the run
 }
 
 var errNoProjection = errors.New("this program has no projection: call gnomon.OnEvent from an init function of the package under test")
@@ -147,21 +145,13 @@ func (r *run) snapshot() error {
 
 func (r *run) events(events []Event, o Options) error {
 	size := max(o.Batch, 1)
-	sequence, at := uint64(0), 0
-	for batches := 1; len(events) > 0; batches++ {
-		batch := events[:min(size, len(events))]
-		events = events[len(batch):]
-		if err := r.host.fill(batch, &sequence); err != nil {
+	sequence := uint64(0)
+	for from, batches := 0, 1; from < len(events); batches++ {
+		to := min(from+size, len(events))
+		if err := r.batch(events, from, to, &sequence); err != nil {
 			return err
 		}
-		if err := r.apply(); err != nil {
-			return err
-		}
-		if r.applied != nil {
-			r.applied(at, at+len(batch))
-		}
-		at += len(batch)
-		r.host.commit()
+		from = to
 		if o.Restart > 0 && batches%o.Restart == 0 {
 			if err := r.restart(); err != nil {
 				return err
@@ -171,33 +161,62 @@ func (r *run) events(events []Event, o Options) error {
 	return nil
 }
 
-// apply applies the batch. One that fails is taken back.
-func (r *run) apply() error {
-	if r.failed == nil {
-		err := r.call("apply", r.guest.Apply)
-		if err != nil {
-			r.host.rollBack()
+// batch applies the events from one place up to another. When that fails, and the run goes on,
+// they are applied again one by one, by another instance.
+func (r *run) batch(events []Event, from, to int, sequence *uint64) error {
+	before := *sequence
+	if err := r.host.fill(events[from:to], sequence); err != nil {
+		return err
+	}
+	var memory [][]byte
+	if r.goOn {
+		if err := r.snapshot(); err != nil {
+			return err
 		}
-		return err
+		memory = r.host.blobs
 	}
-	if err := r.snapshot(); err != nil {
-		return err
-	}
-	memory := r.host.blobs
+	logged := len(r.host.logged)
 	err := r.call("apply", r.guest.Apply)
 	if err == nil {
+		r.settle(from, to, nil)
+		r.host.commit()
 		return nil
 	}
 	r.host.rollBack()
+	if !r.goOn {
+		return err
+	}
+	if to-from > 1 {
+		r.host.logged = r.host.logged[:logged]
+		if err := r.anew(memory); err != nil {
+			return err
+		}
+		*sequence = before
+		for i := from; i < to; i++ {
+			if err := r.batch(events, i, i+1, sequence); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	failure := err.(*Failure) // as every error of call
 	if failure.Sequence == 0 {
 		failure.Sequence = r.host.sequence[0]
 	}
-	if err := r.failed(failure); err != nil {
-		return err
+	r.settle(from, to, failure)
+	return r.anew(memory)
+}
+
+func (r *run) settle(from, to int, f *Failure) {
+	if r.settled != nil {
+		r.settled(from, to, f)
 	}
+}
+
+// anew has another instance go on after a failure. It has logged before what it logs then.
+func (r *run) anew(memory [][]byte) error {
 	logged := len(r.host.logged)
-	err = r.start(memory) // another instance goes on
+	err := r.start(memory)
 	r.host.logged = r.host.logged[:logged]
 	return err
 }

@@ -10,6 +10,7 @@ type trail struct {
 	sequences []uint64
 	writes    []tracedWrite
 	emits     []tracedEmit
+	failures  map[int]string // texts, by the place of the event
 }
 
 type tracedWrite struct {
@@ -23,9 +24,12 @@ type tracedEmit struct {
 	headers string
 }
 
-// note takes what the event at a place did.
-func (t *trail) note(at int, h *host) {
+// note takes what the event at a place did, or what it failed with.
+func (t *trail) note(at int, h *host, f *Failure) {
 	t.sequences = append(t.sequences, h.sequence[0])
+	if f != nil {
+		t.failures[at] = f.Text
+	}
 	for _, w := range h.writes {
 		t.writes = append(t.writes, tracedWrite{at, w})
 	}
@@ -49,8 +53,11 @@ type finding struct {
 	text  string
 }
 
-// compare looks at a batch of the events from one place up to another.
-func (c *comparison) compare(from, to int, h *host) {
+// compare looks at a batch of the events from one place up to another, or at one that failed.
+func (c *comparison) compare(from, to int, h *host, failure *Failure) {
+	if c.found == nil {
+		c.found = c.compareFailures(from, to, failure)
+	}
 	if c.found != nil {
 		return
 	}
@@ -77,6 +84,22 @@ func (c *comparison) compare(from, to int, h *host) {
 	if f := c.compareEmits(from, to, h); f != nil && (c.found == nil || f.event < c.found.event) {
 		c.found = f
 	}
+}
+
+// compareFailures looks at which events fail, and with what.
+func (c *comparison) compareFailures(from, to int, failure *Failure) *finding {
+	for i := from; i < to; i++ {
+		want, fails := c.trail.failures[i]
+		switch {
+		case failure == nil && fails:
+			return &finding{i, fmt.Sprintf("it is applied, want that it fails with %q", want)}
+		case failure != nil && !fails:
+			return &finding{i, fmt.Sprintf("it fails with %q, want that it is applied", failure.Text)}
+		case failure != nil && failure.Text != want:
+			return &finding{i, fmt.Sprintf("it fails with %q, want %q", failure.Text, want)}
+		}
+	}
+	return nil
 }
 
 // touched are the keys that were written, in order.
