@@ -4,8 +4,9 @@ package sdk
 
 import "embed"
 
-// Files are the folders below sdk/, one for each language, tests and all. Those of Go are
-// go and the packages that it is made of.
+// Files are the folders below sdk/ that a project gets, one for each language, tests and all.
+// Those of Go are go and the packages that it is made of. Scripts need none: what runs
+// JavaScript is in package js.
 //
-//go:embed all:*
+//go:embed abi assemblyscript c go jsonfields outcome rust
 var Files embed.FS
