@@ -14,6 +14,7 @@ import (
 	"gnomon/engine/fields"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
+	"gnomon/host/conformance"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/jsonfields"
@@ -23,6 +24,10 @@ import (
 // withWASI are the languages whose runtime cannot do without it.
 var withWASI = []string{"go", "tinygo"}
 
+// withFloats are the languages whose runtime or library computes with floats and takes their
+// bits. engine check notes that of the code alone: no float comes into this projection's outcome.
+var withFloats = []string{"go", "javascript", "tinygo", "zig"}
+
 func TestMain(m *testing.M) {
 	if host.IsTrial() {
 		os.Exit(host.ServeTrial())
@@ -31,8 +36,8 @@ func TestMain(m *testing.M) {
 }
 
 // account-balances is the same in every language, byte for byte: state, emits, errors, logs
-// and answers, in batches of any size, by fresh instances and in partitions. A language is a
-// folder with a Makefile.
+// and answers, in batches of any size, by fresh instances and in partitions; and in each it
+// keeps the rules of the contract. A language is a folder with a Makefile.
 func TestLanguages(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles every language")
@@ -61,6 +66,7 @@ func TestLanguages(t *testing.T) {
 			t.Run("outcome", func(t *testing.T) { checkOutcome(t, s) })
 			t.Run("settings", func(t *testing.T) { checkSettings(t, s) })
 			t.Run("large", func(t *testing.T) { checkLarge(t, s) })
+			t.Run("rules", func(t *testing.T) { checkRules(t, language, loaded, module) })
 		})
 	}
 }
@@ -185,6 +191,27 @@ func checkLarge(t *testing.T, s testdriver.Subject) {
 	}
 	if want := `[{"account":"n-1999","balance":5},{"account":"n-0000","balance":0}]`; got.Outcome.Queries[0].Answer != want {
 		t.Errorf("answer %+v, want %s", got.Outcome.Queries[0], want)
+	}
+}
+
+// checkRules holds that a module keeps the rules of docs/ABI.md that bind guests, whatever the
+// host does, and that it had occasion to break those that its code is about.
+func checkRules(t *testing.T, language string, loaded *host.Module, module []byte) {
+	report, err := conformance.CheckGuest(t.Context(), conformance.GuestCheck{
+		Module: loaded, Code: module, Events: events(t), Keys: true, Settings: read(t, "testdata/settings.json"),
+		Requests: [][]byte{nil, []byte(`{"top":2}`), []byte(`{"account":"a-1"}`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exercised := []string{"X8", "X9", "C7", "E9", "B10", "B11", "Q8"}
+	for _, f := range report.Findings {
+		if f.ID == "N1" && f.Verdict == conformance.Warning && slices.Contains(withFloats, language) {
+			continue
+		}
+		if f.Verdict == conformance.Failed || f.Verdict == conformance.Warning || f.Verdict == conformance.NotExercised && slices.Contains(exercised, f.ID) {
+			t.Errorf("%s (%s) is %s: %s", f.ID, f.Says, f.Verdict, f.Text)
+		}
 	}
 }
 
