@@ -88,7 +88,7 @@ func checkImport(i Import, wasi functions) Problem {
 		case importHint(i) != "":
 			kind = otherProblem
 		}
-		return problem(kind, "imports %s, which nothing offers: a projection may import from %s and %s%s", name, abi.Module, abi.WASI, importHint(i))
+		return problem(kind, "imports %s, which nothing offers: a projection may import from %s, %s and %s%s", name, abi.Module, abi.ModuleJSON, abi.WASI, importHint(i))
 	}
 	want, ok := offered[i.Name]
 	if !ok {
