@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,27 +21,41 @@ func newCommand() *cobra.Command {
 		Long: `New makes a folder with a projection in one language, the SDK that it is built with, events and the
 result that they lead to, a Makefile, and the configuration of an engine that runs it. All of it
 comes from inside this program: nothing is downloaded, and nothing outside the folder is touched.
-A folder that is there must be empty.
+A folder that is there must be empty, but for a .git.
 
 The projection is account-balances, the same in all languages: change it into yours.
-It has the name of the folder, or that of --name: 1 to 64 of a-z, 0-9 and -.
+It has the name of the folder, or that of --name: 1 to 64 of a-z, 0-9 and -, with no - in front.
 Without --lang it says which languages there are, and what each needs to be installed.`,
 		Example: "  engine new balances --lang go\n  engine new services/payments --lang rust --name payments",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef(c, "name the folder of the project, and the language with --lang; there are\n%s", languageTable())
+			}
 			o.Dir = args[0]
 			name, err := scaffold.New(o)
 			if err != nil {
 				return explainNew(c, err)
 			}
 			l, _ := scaffold.Find(o.Language) // it was found
-			fmt.Fprintf(c.OutOrStdout(), "%s: a projection in %s, which needs %s. Next:\n  cd %s\n  make && make test\n  engine dev .\n", name, l.Name, l.Needs, plainWord(o.Dir))
+			fmt.Fprintf(c.OutOrStdout(), "%s: a projection in %s, which needs %s. Next:\n%s  make && make test\n  engine dev .\n", name, l.Name, l.Needs, goThere(o.Dir))
 			return nil
 		},
 	}
 	c.Flags().StringVar(&o.Language, "lang", "", "`LANGUAGE` to write it in")
 	c.Flags().StringVar(&o.Name, "name", "", "name of the projection; default: that of the folder")
 	return c
+}
+
+// goThere is the line of a shell that goes to a folder; empty for the one it is in.
+func goThere(dir string) string {
+	if filepath.Clean(dir) == "." {
+		return ""
+	}
+	if strings.HasPrefix(dir, "-") {
+		dir = "./" + dir
+	}
+	return "  cd " + plainWord(dir) + "\n"
 }
 
 // plainWord quotes a path for a shell if it has to be.
@@ -60,8 +77,12 @@ func explainNew(c *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		return usagef(c, "%w; there are\n%s", err, languageTable())
 	case errors.As(err, &name):
-		return withHint(err, "give another one with --name")
-	case errors.As(err, &notEmpty):
+		hint := "give another one with --name"
+		if near := name.Nearest(); near != "" {
+			hint += " " + near
+		}
+		return withHint(err, "%s", hint)
+	case errors.As(err, &notEmpty), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		return withHint(err, "name a folder that is not there yet")
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -290,7 +291,7 @@ func (r *runner) report() error {
 	for _, s := range all {
 		if key, ok := r.sampleKey(s.Projection); ok {
 			fmt.Fprintf(r.stdout, "  %s '%s/v1/projections/%s/state/%s'\n", curl, base, s.Projection, url.PathEscape(key))
-			fmt.Fprintf(r.stdout, "  bin/engine get %s %s%s\n", s.Projection, shellWord(key), serverFlag(base))
+			fmt.Fprintf(r.stdout, "  %s get %s %s%s\n", plainWord(os.Args[0]), s.Projection, shellWord(key), serverFlag(base))
 		}
 	}
 	fmt.Fprintln(r.stdout, "Ctrl-C stops; the next run goes on from here.")
@@ -359,7 +360,7 @@ func (r *runner) sampleKey(projection string) (key string, ok bool) {
 // shellWord quotes a key for a shell, tabs and all.
 func shellWord(s string) string {
 	if r := readable([]byte(s)); r != s {
-		return "$'" + r[1:len(r)-1] + "'"
+		return "$'" + strings.ReplaceAll(r[1:len(r)-1], "'", `\'`) + "'"
 	}
-	return "'" + s + "'"
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -46,7 +46,9 @@ func Files(language, name string) (map[string][]byte, error) {
 	}
 	files["config.toml"] = bytes.ReplaceAll(config, []byte(exampleName), []byte(name))
 	if isGo(files) {
-		files["go.mod"] = fmt.Appendf(nil, "module %s\n\ngo %s\n\nrequire gnomon v0.0.0\n\nreplace gnomon => ./sdk\n", name, GoVersion)
+		// The folder before the name keeps it apart from Go's own packages: a projection may be
+		// called time, or go.
+		files["go.mod"] = fmt.Appendf(nil, "module projections/%s\n\ngo %s\n\nrequire gnomon v0.0.0\n\nreplace gnomon => ./sdk\n", name, GoVersion)
 		return files, copyGoSDK(files)
 	}
 	if folder := sdkOf(makefile); folder != "" {

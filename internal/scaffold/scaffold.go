@@ -44,8 +44,9 @@ func (l Language) Alias() string {
 // Languages returns all of them, by name.
 func Languages() []Language { return languagesOf(accountbalances.Files) }
 
-// Find returns the language of a name or an alias.
+// Find returns the language of a name or an alias, in capitals or not.
 func Find(name string) (l Language, ok bool) {
+	name = strings.ToLower(name)
 	if alias, ok := aliases[name]; ok {
 		name = alias
 	}
@@ -108,16 +109,28 @@ func (e *NotEmptyError) Error() string {
 type NameError struct{ Name string }
 
 func (e *NameError) Error() string {
-	return fmt.Sprintf("a projection cannot be named %q: use 1 to 64 of a-z, 0-9 and -", e.Name)
+	return fmt.Sprintf("a projection cannot be named %q: use 1 to 64 of a-z, 0-9 and -, with no - in front", e.Name)
+}
+
+// Nearest returns a name that a projection can have, and that is like this one; empty: none is.
+func (e *NameError) Nearest() string {
+	near := strings.Trim(notInName.ReplaceAllString(strings.ToLower(e.Name), "-"), "-")
+	if !projectName.MatchString(near) {
+		return ""
+	}
+	return near
 }
 
 // projectName is what a projection may be called (engine/config), less those names that
 // tools take for a flag.
-var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+var (
+	projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+	notInName   = regexp.MustCompile(`[^a-z0-9-]+`)
+)
 
 // Options say what project is made.
 type Options struct {
-	Dir      string // of the project; made if it is not there, must be empty otherwise
+	Dir      string // of the project; made if it is not there, may have a .git and nothing else otherwise
 	Language string // or its alias
 	Name     string // of the projection; empty: that of the folder
 }
@@ -126,6 +139,9 @@ type Options struct {
 // *NameError or a *NotEmptyError before it writes anything, and removes what it wrote when
 // it cannot write all of it. It touches nothing outside the folder.
 func New(o Options) (name string, err error) {
+	if o.Dir == "" {
+		return "", errors.New("the folder of the project has no name: use . for the one you are in")
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return "", err
@@ -150,12 +166,14 @@ func New(o Options) (name string, err error) {
 	return name, write(o.Dir, files)
 }
 
+// checkEmpty lets a repository pass that has nothing in it yet: one often begins with it.
 func checkEmpty(dir string) error {
 	const shown = 5
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ".git" })
 	if err != nil || len(entries) == 0 {
 		return err
 	}

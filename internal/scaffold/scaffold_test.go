@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -93,6 +94,22 @@ func TestGoProject(t *testing.T) {
 	}
 }
 
+// A projection in Go may have the name of a package of Go's own, or of its tools: the path of
+// its module is another one.
+func TestGoProjectOfAnyName(t *testing.T) {
+	for _, name := range []string{"go", "time", "std", "gnomon"} {
+		dir := t.TempDir()
+		if _, err := New(Options{Dir: dir, Language: "go", Name: name}); err != nil {
+			t.Fatal(err)
+		}
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+		list.Dir, list.Env = dir, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off", "GOPROXY=off")
+		if out, err := list.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
 // What cannot be made is refused before anything is written, with an error that names it.
 func TestRefusals(t *testing.T) {
 	full := t.TempDir()
@@ -109,7 +126,8 @@ func TestRefusals(t *testing.T) {
 		{"a language that is none", `there is no language "cobol"`, Options{Dir: filepath.Join(within, "x"), Language: "cobol"}},
 		{"no language", `there is no language ""`, Options{Dir: filepath.Join(within, "x")}},
 		{"a language by a path", `there is no language "../go"`, Options{Dir: filepath.Join(within, "x"), Language: "../go"}},
-		{"a folder that is no name", `a projection cannot be named "My.Project": use 1 to 64 of a-z, 0-9 and -`, Options{Dir: filepath.Join(within, "My.Project"), Language: "go"}},
+		{"a folder that is no name", `a projection cannot be named "My.Project": use 1 to 64 of a-z, 0-9 and -, with no - in front`, Options{Dir: filepath.Join(within, "My.Project"), Language: "go"}},
+		{"no folder", "the folder of the project has no name", Options{Language: "go", Name: "x"}},
 		{"a name that looks like a flag", `a projection cannot be named "-x": use`, Options{Dir: filepath.Join(within, "x"), Language: "go", Name: "-x"}},
 		{"a name that is too long", `a projection cannot be named "` + strings.Repeat("a", 65), Options{Dir: filepath.Join(within, "x"), Language: "go", Name: strings.Repeat("a", 65)}},
 		{"a folder with files", full + " is not empty: it has a, b, c, d, e and 2 more", Options{Dir: full, Language: "go", Name: "x"}},
@@ -133,6 +151,26 @@ func TestEmptyFolderAndAlias(t *testing.T) {
 	for alias, name := range aliases {
 		if got := (Language{Name: name}).Alias(); got != alias {
 			t.Errorf("the alias of %s is %q, want %s", name, got, alias)
+		}
+	}
+}
+
+// A repository that has nothing in it yet is an empty folder, and languages are known in capitals, too.
+func TestEmptyRepositoryAndCapitals(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if name, err := New(Options{Dir: dir, Language: "C++", Name: "x"}); err != nil || name != "x" {
+		t.Error(name, err)
+	}
+}
+
+// A name that cannot be leads to one that can, if there is any.
+func TestNearestName(t *testing.T) {
+	for name, want := range map[string]string{"My.Project": "my-project", "-x_y-": "x-y", "счёт": "", "": "", strings.Repeat("a", 65): ""} {
+		if got := (&NameError{name}).Nearest(); got != want {
+			t.Errorf("near %q is %q, want %q", name, got, want)
 		}
 	}
 }
