@@ -18,14 +18,16 @@ var kurrentdbFiles = []string{"mapping", "definition", "event", "state", "output
 var kurrentdbEmits = regexp.MustCompile(`(?i)\b(emit|linkTo|outputTo|resultStreamName)\b`)
 
 // kurrentdbSource and exporting tell a projection of KurrentDB: it has a source, and exports
-// nothing, for it is no module.
+// nothing, for it is no module. A line of a comment may begin with export all the same, but
+// a module has onEvent somewhere.
 var (
 	kurrentdbSource = regexp.MustCompile(`\bfrom(All|Streams?|StreamsMatching|StreamCatalog|Category|Categories)\s*\(`)
 	exporting       = regexp.MustCompile(`(?m)^\s*export\b`)
 )
 
 func (o Options) dialect(script []byte) Dialect {
-	if o.Dialect == "" && kurrentdbSource.Match(script) && !exporting.Match(script) {
+	module := exporting.Match(script) && bytes.Contains(script, []byte("onEvent"))
+	if o.Dialect == "" && kurrentdbSource.Match(script) && !module {
 		return KurrentDB
 	}
 	return cmp.Or(o.Dialect, Gnomon)

@@ -149,6 +149,9 @@ func TestKurrentDBRefusals(t *testing.T) {
 		{"fromAll().when({ $initShared() {} })", "", "kurrentdb: the handler $initShared: it needs foreachStream() or partitionBy()"},
 		{"fromAll().when({ $other() {} })", "", "kurrentdb: the handler $other: unknown"},
 		{"fromAll().when({ A: 5 })", "", "kurrentdb: the handler A: want a function"},
+		{"fromAll().when({ async A() {} })", "", "kurrentdb: the handler A: want a function that is neither async nor a generator (projection.js:1:15)"},
+		{"fromAll().partitionBy(function* () {})", "", "kurrentdb: partitionBy: want a function of an event that is neither async nor a generator"},
+		{"fromAll().when({ A() {} }).transformBy(async s => s)", "", "kurrentdb: transformBy: want a function of a state that is neither async"},
 		{"options({ bistate: 1 })", "", "kurrentdb: options: bistate: want a boolean"},
 		{"options({ speed: 1 })", "", "kurrentdb: options: speed: unknown; there are $includeLinks, reorderEvents"},
 		{"options({ reorderEvents: true }); fromAll()", "", "kurrentdb: options: reorderEvents: it needs fromStreams([…])"},
@@ -168,6 +171,31 @@ func TestKurrentDBRefusals(t *testing.T) {
 		if !ok || !strings.Contains(strings.ReplaceAll(text, "<input>:", "projection.js:"), c.want) {
 			t.Errorf("%s, settings %s: %v\nwant: %s", c.script, c.settings, err, c.want)
 		}
+	}
+}
+
+// An event that a script keeps in a variable is refused when it is read in place of a later one: it does
+// not show that.
+func TestKurrentDBEventsOfBefore(t *testing.T) {
+	s := scenario{script: []byte(`var kept; fromAll().when({ A(s, e) { kept = e; s.n = 1 }, B(s, e) { s.id = kept.eventId }, C(s, e) { s.kept = kept } })`), events: testdriver.NewEvents(nil)}
+	s.read(t, []byte(`{"subject":"a.b.c","type":"A","data":{}}
+{"subject":"a.b.c","type":"B","data":{}}
+{"subject":"a.b.c","type":"A","data":{}}
+{"subject":"a.b.c","type":"C","data":{}}
+`))
+	got, err := testdriver.Run(t.Context(), s.subject(t, loadKurrentDB(t, js.AttachAnyKurrentDB)), s.events, testdriver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed []int
+	for _, e := range got.Outcome.Errors {
+		if !strings.Contains(e.Error, "an event of before: it can be read until its handler returns") {
+			t.Error(e.Error)
+		}
+		failed = append(failed, int(e.Event))
+	}
+	if !slices.Equal(failed, []int{2, 4}) {
+		t.Errorf("the events %v failed, want 2 and 4:\n%s", failed, got.Outcome.Encode())
 	}
 }
 
@@ -214,6 +242,7 @@ func TestDialects(t *testing.T) {
 		{"fromAll().when({ $any(s) {} })", "", ""},
 		{"fromAll().when({ $any(s) {} })", js.Gnomon, "old.js does not export onEvent"},
 		{"// fromAll()\nexport function onEvent() {}", "", ""},
+		{"/* what the billing has to\nexport */\nfromAll().when({ $any(s) {} })", "", ""},
 		{"export function onEvent() {}", js.KurrentDB, "SyntaxError: unsupported keyword: export (old.js:1:1)"},
 		{"export function onEvent() {}", "sql", "there is no dialect sql: there are gnomon and kurrentdb"},
 		{"var a;\nfromStream('$all')", "", "kurrentdb: fromStream: $all: "},

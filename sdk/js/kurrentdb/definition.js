@@ -107,7 +107,7 @@ class Definition {
   }
 
   handle(name, handler) {
-    if (typeof handler !== "function") throw refuse(`the handler ${name}`, "want a function");
+    wantFunction(`the handler ${name}`, handler, "");
     if (["$init", "$initShared", "$any", "$created", "$deleted"].includes(name)) {
       this.special[name] = handler;
       return;
@@ -149,6 +149,12 @@ class Definition {
   }
 }
 
+/** wantFunction refuses what is no function, and those that return a promise or an iterator, which is no state. */
+function wantFunction(what, f, of) {
+  if (typeof f !== "function") throw refuse(what, `want a function${of}`);
+  if (Object.prototype.toString.call(f) !== "[object Function]") throw refuse(what, `want a function${of} that is neither async nor a generator`);
+}
+
 function deletedTypes(settings) {
   return settings.deleted.split(",").map((t) => t.trim()).filter((t) => t !== "");
 }
@@ -167,7 +173,7 @@ class Chain {
 
   partitionBy(key) {
     this.definition.then("partitionBy");
-    if (typeof key !== "function") throw refuse("partitionBy", "want a function of an event");
+    wantFunction("partitionBy", key, " of an event");
     this.definition.partitioned = "custom";
     this.definition.partitionBy = key;
     return this;
@@ -190,7 +196,7 @@ class Chain {
 
   transform(name, f) {
     this.definition.then(name);
-    if (typeof f !== "function") throw refuse(name, "want a function of a state");
+    wantFunction(name, f, " of a state");
     this.definition.transforms.push({ name, f });
     this.definition.outputsState = true;
     return this;

@@ -12,7 +12,7 @@ class Context {
     this.current = null; // what the script is given of the event
     this.json = undefined; // whether its data is JSON, once it was asked for
     this.phase = "the script itself";
-    this.events = eventsOf(this);
+    this.newEvent = eventsOf(this);
     this.metadataHeader = place("metadata", settings.metadata, "header:NAME").header;
     if (this.metadataHeader === undefined) throw wrong("metadata", settings.metadata, "header:NAME");
     const n = settings.number;
@@ -27,7 +27,7 @@ class Context {
     this.type = type;
     this.partition = "";
     this.json = undefined;
-    this.current = Object.create(this.events);
+    this.current = this.newEvent();
   }
 
   isJson() {
@@ -90,7 +90,6 @@ class Projection {
 
   // Where something fails the instance is dropped, so nothing is put back in order.
   onEvent(event) {
-    this.states.settle();
     const found = this.mapping.of(event);
     const type = this.mapping.type(event, found.token);
     const handler = this.definition.handlers.get(type);
@@ -102,6 +101,7 @@ class Projection {
     this.context.begin(event, at, type);
     if (deletes) this.handleDeleted(at);
     else this.handle(at, handler || this.any);
+    this.states.settle();
   }
 
   /** at adds to a place what the event links to. */

@@ -18,7 +18,7 @@ class Output {
     text("emit", "type", type);
     object("emit", "data", body);
     if (args.length > 3) object("emit", "metadata", metadata);
-    this.send(stream, type, JSON.stringify(body), this.metadata(metadata), {});
+    this.send(stream, type, jsonOf(body, "data of emit"), this.metadata(metadata), {});
   }
 
   /** linkTo appends a link to the event that is being handled. */
@@ -34,7 +34,7 @@ class Output {
     if (metadata !== undefined) object("linkTo", "metadata", metadata);
     const linked = this.context.event;
     const headers = { [linkHeader]: `${this.context.linkNumber()}@${event.streamId}` };
-    if (metadata !== undefined) headers[linkMetadataHeader] = JSON.stringify(metadata);
+    if (metadata !== undefined) headers[linkMetadataHeader] = jsonOf(metadata, "metadata of linkTo");
     for (const name of ["ce-id", "ce-time", "ce-datacontenttype", "content-type"]) {
       const value = linked.header(name);
       if (value) headers[name] = value;
@@ -64,7 +64,7 @@ class Output {
     if (event.id) all.$causedBy = event.id;
     const raw = this.context.metadata();
     if (raw !== null && raw.includes("$correlationId")) all.$correlationId = JSON.parse(raw).$correlationId;
-    return JSON.stringify({ ...all, ...given });
+    return jsonOf({ ...all, ...given }, "metadata of emit");
   }
 
   send(stream, type, data, metadata, headers) {

@@ -36,7 +36,7 @@ class States {
     this.eachEvent = this.transforms.length > 0 || definition.emitsResults;
     this.entries = new Map();
     this.shared = null;
-    this.used = []; // entries whose values the event before may have changed
+    this.used = []; // entries whose values the event may have changed
   }
 
   resultKey(partition) {
@@ -54,7 +54,7 @@ class States {
     return e;
   }
 
-  /** settle has the values that the event before left be what their JSON says. */
+  /** settle has the values that an event has left be what their JSON says, while it can still be read. */
   settle() {
     const used = this.used;
     for (let i = 0; i < used.length; i++) {
@@ -123,7 +123,8 @@ class States {
   /** result stores the result of a state that has changed. */
   result(partition, own) {
     const before = own.text;
-    this.write(own);
+    own.text = textOf(own.value);
+    this.used.push(own);
     if (own.text === before) return;
     if (this.transforms.length === 0) {
       this.context.output.result(partition, own.text);
@@ -167,17 +168,31 @@ let storing = false;
 
 /** textOf gives a state as JSON, as KurrentDB writes it; undefined for none. */
 function textOf(value) {
-  if (value === null || value === undefined) return undefined;
-  storing = true;
-  const text = JSON.stringify(value);
+  return value === null || value === undefined ? undefined : jsonOf(value, "the state");
+}
+
+/** jsonOf gives JSON of a value that KurrentDB would write as well, and as that. */
+function jsonOf(value, what) {
+  storing = what;
+  let text = JSON.stringify(value);
+  // Only where there is a null can there have been a number that JSON has no word for.
+  if (text !== undefined && text.includes("null")) text = JSON.stringify(value, finite);
   storing = false;
   return text;
+}
+
+/** finite refuses NaN and the infinities, at which KurrentDB's projections fault. */
+function finite(key, value) {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new Error(`${value} in ${storing}, in ${key || "its place"}: JSON has no such number; is there a property that the event does not have?`);
+  }
+  return value;
 }
 
 // A Date in a state is a Date until it is stored and a text afterwards here, and
 // an empty object in KurrentDB. Neither is meant.
 const dateToJSON = Date.prototype.toJSON;
 Date.prototype.toJSON = function (key) {
-  if (storing) throw new Error(`a Date in the state, in ${key || "its place"}: store a text, date.toISOString()`);
+  if (storing) throw new Error(`a Date in ${storing}, in ${key || "its place"}: store a text, date.toISOString()`);
   return dateToJSON.call(this, key);
 };
