@@ -19,6 +19,7 @@ class Entry {
     this.stored = stored; // undefined: there is none
     this.text = stored; // what a value would be read of
     this.value = none;
+    this.written = false; // whether the text is that of the value
   }
 }
 
@@ -66,8 +67,9 @@ class States {
   /** write makes the text of a value, which is read anew when it is used. */
   write(entry) {
     if (entry.value === none) return;
-    entry.text = textOf(entry.value);
+    if (!entry.written) entry.text = textOf(entry.value);
     entry.value = none;
+    entry.written = false;
   }
 
   /** own gives the entry of a partition, with its value; isNew when $init made that. */
@@ -78,6 +80,7 @@ class States {
   }
 
   fill(entry, init) {
+    entry.written = false;
     if (entry.value !== none) return false;
     const isNew = entry.text === undefined;
     if (!isNew) entry.value = JSON.parse(entry.text);
@@ -124,6 +127,7 @@ class States {
   result(partition, own) {
     const before = own.text;
     own.text = textOf(own.value);
+    own.written = true;
     this.used.push(own);
     if (own.text === before) return;
     if (this.transforms.length === 0) {
@@ -131,8 +135,13 @@ class States {
       return;
     }
     const entry = this.entry(this.resultKey(partition));
+    entry.value = this.transform(own.text);
+    if (!this.definition.emitsResults) {
+      this.used.push(entry);
+      return;
+    }
     const old = entry.text;
-    entry.text = textOf(this.transform(own.text));
+    this.write(entry);
     if (entry.text !== old) this.context.output.result(partition, entry.text);
   }
 
