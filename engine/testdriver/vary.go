@@ -45,9 +45,9 @@ type VaryOptions struct {
 	Progress func(events int)
 }
 
-// variation is a plan with what a difference usually comes from.
+// variation is one or more plans, each by itself, with what a difference usually comes from.
 type variation struct {
-	plan
+	plans       []plan
 	name, cause string
 }
 
@@ -59,50 +59,31 @@ const (
 	causePartition = "events of different keys use the same key of the state, which partitions cannot: build totals over all keys in a projection of their own, or do not set partitions"
 )
 
-// restartPoints is how often instances are replaced, unless there are fewer events.
-const restartPoints = 100
-
-// variations lists what is tried on so many events, in an order in which what is found first
-// tells most about the cause.
-func variations(count int, seed uint64, partitions bool) []variation {
+// variations lists what is tried, in an order in which what is found first tells most about
+// the cause.
+func variations(base *Result, seed uint64, partitions bool) []variation {
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	clock := time.Duration(1+rnd.IntN(20_000))*24*time.Hour + time.Duration(rnd.Int64N(int64(24*time.Hour)))
-	chance := rnd.Uint64() | 1
 	all := []variation{
-		{plan{batch: 1, around: engine.Surroundings{Clock: clock}}, "another wall clock", causeClock},
-		{plan{batch: 1, around: engine.Surroundings{Chance: chance}}, "other random numbers", causeChance},
+		{[]plan{{batch: 1, around: engine.Surroundings{Clock: clockAfter(rnd, base.list)}}}, "another wall clock", causeClock},
+		{chances(rnd, &base.Stats), "other random numbers", causeChance},
 	}
-	restarts := restartsOf(rnd, count)
-	if len(restarts) > 0 {
+	if count := base.events; count > 1 {
+		restarts := restartsOf(rnd, base, min(count-1, restartsFor(base)))
 		name := fmt.Sprintf("a fresh instance before %d events", len(restarts))
 		if len(restarts) == count-1 {
 			name = "a fresh instance for each event"
 		}
-		all = append(all, variation{plan{batch: 1, restarts: restarts}, name, causeRestart})
+		all = append(all, variation{[]plan{{batch: 1, restarts: restarts}}, name, causeRestart})
 	}
 	for _, n := range []int{7, 256} {
-		all = append(all, variation{plan{batch: n}, fmt.Sprintf("batches of %d", n), causeBatch})
+		all = append(all, variation{[]plan{{batch: n}}, fmt.Sprintf("batches of %d", n), causeBatch})
 	}
 	if partitions {
 		for _, n := range []int{2, 3} {
-			all = append(all, variation{plan{batch: 1, partitions: n}, fmt.Sprintf("%d partitions", n), causePartition})
+			all = append(all, variation{[]plan{{batch: 1, partitions: n}}, fmt.Sprintf("%d partitions", n), causePartition})
 		}
 	}
 	return all
-}
-
-func restartsOf(rnd *rand.Rand, count int) map[int]bool {
-	at := map[int]bool{}
-	if count-1 <= restartPoints {
-		for i := 1; i < count; i++ {
-			at[i] = true
-		}
-		return at
-	}
-	for len(at) < restartPoints {
-		at[1+rnd.IntN(count-1)] = true
-	}
-	return at
 }
 
 // Vary applies the events of a run otherwise, and demands the same result of each variation:
@@ -117,16 +98,21 @@ func Vary(ctx context.Context, base *Result, o VaryOptions) (*Varied, error) {
 	case !o.Keys && !traits.Memory && !traits.Upcasts:
 		v.Skipped = append(v.Skipped, "partitions: no key is declared")
 	}
-	for _, how := range variations(base.events, o.Seed, partitions) {
+	for _, how := range variations(base, o.Seed, partitions) {
 		if o.Begin != nil {
 			o.Begin(how.name)
 		}
-		f, took, err := vary(ctx, base, how, o.Progress)
+		var f *Finding
+		var took time.Duration
+		var err error
+		for i := 0; i < len(how.plans) && f == nil && err == nil; i++ {
+			f, took, err = how.vary(ctx, base, how.plans[i], o.Progress)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", how.name, err)
 		}
 		v.Names = append(v.Names, how.name)
-		if how.batch == 256 && base.events > 0 {
+		if how.plans[0].batch == 256 && base.events > 0 {
 			v.Batched = took / time.Duration(base.events)
 		}
 		switch {
@@ -140,11 +126,11 @@ func Vary(ctx context.Context, base *Result, o VaryOptions) (*Varied, error) {
 	return v, nil
 }
 
-// vary runs one variation up to the first difference.
-func vary(ctx context.Context, base *Result, how variation, progress func(int)) (_ *Finding, took time.Duration, err error) {
+// vary runs one plan of a variation up to the first difference.
+func (how variation) vary(ctx context.Context, base *Result, by plan, progress func(int)) (_ *Finding, took time.Duration, err error) {
 	var differs *span
 	var trace trace
-	r := &run{subject: base.subject, events: base.list, plan: how.plan}
+	r := &run{subject: base.subject, events: base.list, plan: by}
 	r.settled = func(p *span) bool {
 		took += p.cost.Took
 		trace.add(p)

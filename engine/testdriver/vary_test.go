@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	. "gnomon/engine/testdriver"
 	"gnomon/internal/testutil/wasmgen"
@@ -72,6 +73,37 @@ func TestPlantedFaults(t *testing.T) {
 			}
 			if tt.event > 0 && (f.Line != 10*tt.event || f.Type != string("ba"[tt.event%2]) || f.Subject != "s."+f.Type) {
 				t.Errorf("event %d is in line %d, of type %s and subject %s", f.Event, f.Line, f.Type, f.Subject)
+			}
+		})
+	}
+}
+
+// What shows in one event of many, or every other time, is found whatever the seed is: a bit of
+// a random number, a variable that one event leaves for the next, and a clock that is held
+// against the time of an event.
+func TestFaultsThatHardlyShow(t *testing.T) {
+	readClock := code(zeroI32, zero, value, wasmgen.Call(clockTime), drop)
+	eventTime, laterThan := []byte{0x29, 3, 16}, []byte{0x54, 0xad} // i64.lt_u, and an i64 of that
+	bit := code(value, value, loadI64, one, []byte{0x83}, storeI64) // i64.and
+	for name, tt := range map[string]struct {
+		module    []byte
+		variation string
+	}{
+		"a random bit": {guest(nil, atEvent(900, value, eight, wasmgen.Call(randomGet), drop, bit, put), nil), "other random numbers"},
+		"a variable from one event to the next": {
+			guest(nil, code(atEvent(899, one, keep), atEvent(900, value, fetch, storeI64, put)), nil), "a fresh instance for each event",
+		},
+		"is it past?": {guest(nil, atEvent(900, readClock, value, eachEvent, eventTime, value, loadI64, laterThan, storeI64, put), nil), "another wall clock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, list := load(t, tt.module), NewEvents(nil)
+			for i := range 1000 {
+				list.Add(abi.Record{Sequence: uint64(i + 1), TimeNs: time.Date(2060, 1, 1, 0, 0, i, 0, time.UTC).UnixNano(), Subject: []byte("s")}, i+1)
+			}
+			for seed := range uint64(20) {
+				if f := vary(t, s, list, VaryOptions{Seed: seed}).Finding; f == nil || f.Variation != tt.variation || f.Event != 900 {
+					t.Fatalf("seed %d: found %+v", seed, f)
+				}
 			}
 		})
 	}
