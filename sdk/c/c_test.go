@@ -38,7 +38,7 @@ func guest(t testing.TB, file string) testdriver.Subject {
 		compiler = testutil.Tool(t, "cpp", "clang++-19", "clang++")
 		args = []string{"--target=wasm32-wasi", "--sysroot=/usr", "-mexec-model=reactor", "-std=c++17", "-fno-exceptions", "-fno-rtti"}
 	}
-	cmd := exec.Command(compiler, append(args, "-mbulk-memory", "-Wall", "-Wextra", "-Werror", "-O2", "-I.", "-Wl,--strip-all", "-o", out, "testdata/"+file)...)
+	cmd := exec.Command(compiler, append(args, "-mbulk-memory", "-Wall", "-Wextra", "-Werror", "-O2", "-I.", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, "testdata/"+file)...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", file, err, text)
 	}
@@ -136,6 +136,7 @@ func TestFailures(t *testing.T) {
 		"many-fields": `fields_declare "f64" was refused: it is too large (code -2): docs/ABI.md has the limits`,
 		"no-object":   "event data at byte 0: a JSON object is expected",
 		"memory":      "memory is at its limit: limits.memory of the configuration",
+		"recurse":     "out of bounds memory access",
 	} {
 		data := "{}"
 		if subject == "no-object" {

@@ -206,6 +206,13 @@ GN_LARGE char *gn_read_escape(gn_reader *r, char *to) {
   return gn_write_rune(to, 0x10000 + (((uint32_t)rune - 0xd800) << 10) + ((uint32_t)low - 0xdc00));
 }
 
+// gn_string_size is how far it is to the quote that ends a string, or to the end.
+static inline uint32_t gn_string_size(const char *from, const char *end) {
+  const char *p = from;
+  while (p < end && *p != '"') p += *p == '\\' ? 2 : 1;
+  return (uint32_t)((p < end ? p : end) - from);
+}
+
 // gn_read_string takes a string. What it says stands in the JSON itself unless it has
 // escapes or bytes that are not UTF-8.
 GN_LARGE gn_text gn_read_string(gn_reader *r) {
@@ -213,7 +220,7 @@ GN_LARGE gn_text gn_read_string(gn_reader *r) {
   const char *from = r->at;
   r->at = gn_plain_end(from, r->end);
   if (!r->bad && r->at < r->end && *r->at == '"') return gn_bytes(from, (uint32_t)(r->at++ - from));
-  char *text = (char *)gn_take(3 * (uint32_t)(r->end - from)), *to = text;
+  char *text = (char *)gn_take(3 * gn_string_size(from, r->end)), *to = text;
   for (r->at = from; !r->bad && r->at < r->end && *r->at != '"';) {
     unsigned char c = (unsigned char)*r->at;
     uint32_t n = gn_utf8_size((const unsigned char *)r->at, (const unsigned char *)r->end);

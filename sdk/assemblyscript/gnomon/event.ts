@@ -29,6 +29,8 @@ let table: Buffer = new Buffer();
 let tableRead: bool = false; // table is that of this batch and these names
 const earlier: Array<Buffer> = new Array<Buffer>(); // tables of this batch before a name was added, which texts still show
 const headerShown: Text = new Text();
+const headerBytes: Buffer = new Buffer(); // the name that was asked for last, as UTF-8
+let headerName: string = "";
 
 /** An event of the stream. There is one, which shows the events one after the other: keep strings of it, not the event. */
 export class Event {
@@ -111,11 +113,16 @@ export class Event {
 
   /** A header as bytes: valid until the next call, or until the handler returns. */
   headerText(name: string): Text {
+    if (changetype<usize>(name) != changetype<usize>(headerName)) {
+      headerName = name;
+      headerBytes.set(name);
+    }
+    const length = headerBytes.length;
     const end = this.headersText.ptr + this.headersText.length;
     for (let p = this.headersText.ptr; p < end;) {
       const n = <i32>load<u16>(p), v = <i32>load<u16>(p, 2);
       p += 4;
-      if (n == name.length && sameName(p, name)) return headerShown.show(p + n, v);
+      if (n == length && sameName(p, headerBytes.ptr, length)) return headerShown.show(p + n, v);
       p += n + v;
     }
     return headerShown.show(end, 0);
@@ -159,11 +166,10 @@ export class Event {
   }
 }
 
-/** Whether bytes are a name of the same length, without regard to the case of ASCII letters. */
-function sameName(ptr: usize, name: string): bool {
-  const length = <usize>name.length;
+/** Whether bytes are those of a name of the same length, without regard to the case of ASCII letters. */
+function sameName(ptr: usize, name: usize, length: usize): bool {
   for (let i: usize = 0; i < length; i++) {
-    const a = <u32>load<u8>(ptr + i), b = <u32>load<u16>(changetype<usize>(name) + (i << 1));
+    const a = <u32>load<u8>(ptr + i), b = <u32>load<u8>(name + i);
     if (a != b && lower(a) != lower(b)) return false;
   }
   return true;

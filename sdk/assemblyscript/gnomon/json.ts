@@ -14,12 +14,14 @@ const ENTRY = 16; // bytes that a JsonObject keeps of a field
 
 /**
  * The fields of a JSON object. All of it is checked when it is opened; fields are then
- * looked up by their names, fastest in the order in which they stand. Texts and raw values
+ * looked up by their names, fastest in the order in which they stand; of a name that occurs
+ * twice the last counts. Texts and raw values
  * are valid until the object is opened anew, or the bytes that it was opened on change.
  */
 export class JsonObject {
   private what: string = "";
   private fields: Buffer = new Buffer(); // an entry of ENTRY bytes for each: see addField
+  private seen: u64 = 0; // of the fields' names: see earlier
   private entry: usize = 0; // the one that was found last
   private at: usize = 0; // its value
   private after: usize = 0; // the end of its value
@@ -31,6 +33,7 @@ export class JsonObject {
     this.what = what;
     this.texts.reset();
     this.fields.reset();
+    this.seen = 0;
     const end = bytes.ptr + bytes.length;
     const start = space(bytes.ptr, end);
     const after = start < end && load<u8>(start) == 0x7b ? this.readFields(start, end) : 0;
@@ -65,15 +68,38 @@ export class JsonObject {
     return 0;
   }
 
-  // addField keeps where the name and the value begin and end, without the name's quotes.
+  // addField keeps where the name and the value begin and end, without the name's quotes. A
+  // value takes the place of an earlier one of the same name.
   private addField(name: usize, nameAfter: usize, value: usize, after: usize): void {
-    this.fields.reserve(ENTRY);
-    const p = this.fields.ptr + this.fields.length;
-    store<usize>(p, name + 1);
-    store<i32>(p, <i32>(nameAfter - name) - 2, 4);
+    const ptr = name + 1, length = <i32>(nameAfter - name) - 2;
+    let p = this.earlier(ptr, length);
+    if (p == 0) {
+      this.fields.reserve(ENTRY);
+      p = this.fields.ptr + this.fields.length;
+      this.fields.length += ENTRY;
+    }
+    store<usize>(p, ptr);
+    store<i32>(p, length, 4);
     store<usize>(p, value, 8);
     store<usize>(p, after, 12);
-    this.fields.length += ENTRY;
+  }
+
+  // earlier is the entry of a name, 0 when there is none. Mostly that is known from the bits of
+  // the names so far: one for length, first and last byte, and all of them for an escaped one.
+  private earlier(ptr: usize, length: i32): usize {
+    const plain = !escaped(ptr, length);
+    const hash = length == 0 ? 0 : length + 5 * load<u8>(ptr) + 11 * load<u8>(ptr + length - 1);
+    const bits: u64 = plain ? <u64>1 << (hash & 63) : u64.MAX_VALUE;
+    const seen = (this.seen & bits) != 0;
+    this.seen |= bits;
+    if (!seen) return 0;
+    const text = new Buffer();
+    unescape(text, ptr, length);
+    const name = text.toString();
+    for (let p = this.fields.ptr, end = p + this.fields.length; p < end; p += ENTRY) {
+      if (named(load<usize>(p), load<i32>(p, 4), name)) return p;
+    }
+    return 0;
   }
 
   /** The kind of a field. */
@@ -174,7 +200,6 @@ export class JsonObject {
   }
 
   // find looks behind the one that was found last: mostly fields are asked for in their order.
-  // Of a name that occurs twice it finds one of them; what the SDK writes has none twice.
   private find(name: string): bool {
     const first = this.fields.ptr, end = first + this.fields.length;
     let entry = this.entry;

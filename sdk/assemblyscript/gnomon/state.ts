@@ -86,6 +86,7 @@ export class Scan {
   last: Buffer = new Buffer();
   private page: Buffer = takePage();
   private at: i32 = 0;
+  private ended: bool = false; // and the page is another scan's
   private began: u64 = writes;
   private keyText: Text = new Text();
   private valueText: Text = new Text();
@@ -98,6 +99,7 @@ export class Scan {
 
   /** Goes to the next key. False when there is none. */
   next(): bool {
+    if (this.ended) return false;
     if (this.began != writes) fail("scan \"" + shown(this.prefix) + "\": the state was written during the scan: collect the keys, and write after it");
     if (this.at == this.page.length && !this.readPage()) return false;
     const p = this.page.ptr + this.at;
@@ -119,8 +121,10 @@ export class Scan {
     }
     if (r < 0) refuse("scan", this.prefix, <i32>r);
     page.length = <i32>r; // the count is in the upper half
-    if (r == 0) sparePage = page;
-    return r != 0;
+    if (r != 0) return true;
+    this.ended = true;
+    sparePage = page;
+    return false;
   }
 }
 

@@ -34,6 +34,12 @@ static int many_fields(const gn_event *e) {
   return 0;
 }
 
+static int depth(const char *from, int more) {
+  char frame[1000];
+  __builtin_memset(frame, *from, sizeof frame);
+  return more ? depth(frame, more - 1) + frame[*from & 7] : 0;
+}
+
 static int on_event(const gn_event *e) {
   gn_text what = gn_token(e, 1), k = gn_text_of("k"), value;
   if (gn_is(what, "large")) {
@@ -62,6 +68,7 @@ static int on_event(const gn_event *e) {
   if (gn_is(what, "after")) return scan(gn_text_of("n\t10500"), 2);
   if (gn_is(what, "many-fields")) return many_fields(e);
   if (gn_is(what, "no-object")) gn_field(e, "a");
+  if (gn_is(what, "recurse")) return depth(e->subject.at, 100) == 7; // 100 KB of stack
   if (gn_is(what, "memory"))
     for (;;) gn_take(1 << 20);
   if (gn_is(what, "emit")) gn_emit(gn_join("to.", gn_token(e, 2)), e->data, gn_headers("a", "1", gn_type(e), 2, "empty", ""));
