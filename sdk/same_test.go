@@ -297,7 +297,12 @@ func (s *script) random(r *rand.Rand) {
 // fields are events with JSON, of which fields are read.
 func fields() *testdriver.Events {
 	list := testdriver.NewEvents(nil)
+	var many strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&many, `"f%d":%d,`, i, i)
+	}
 	for _, data := range []string{
+		`{"s":"first",` + many.String() + `"n":1,` + many.String() + `"\u0073":"last","n":2}`,
 		`{}`, ` { "s" : "x" , "n" : 1 } `, `{"s":"","n":0,"é\n":"é","absents":1}`, `{"n":-0}`, `{"n":1.0}`, `{"n":1e2}`, `{"n":-9007199254740991}`,
 		`{"n":9007199254740992}`, `{"n":true,"s":null}`, `{"n":[1,[2,{}]],"s":{"s":"inner","n":2}}`, `{"s":1,"n":"1"}`,
 		`{"s":"\u0000\u001f\b\f\n\r\t\/\\\"\u00e9\ud83d\ude00\u2028"}`, `{"s":"\ud83d"}`, `{"s":"\ude00\ud83d"}`, `{"s":"\ud83d\u0041"}`, `{"s":"\ud83d\ud83d\ude00"}`,

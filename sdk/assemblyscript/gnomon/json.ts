@@ -11,6 +11,7 @@ export enum Kind { Absent = 0, Null = 1, Bool = 2, Number = 3, String = 4, Array
 const DEPTH = 512;
 
 const ENTRY = 16; // bytes that a JsonObject keeps of a field
+const MANY = 32; // fields: those of a larger object are told apart by a table
 
 /**
  * The fields of a JSON object. All of it is checked when it is opened; fields are then
@@ -22,6 +23,7 @@ export class JsonObject {
   private what: string = "";
   private fields: Buffer = new Buffer(); // an entry of ENTRY bytes for each: see addField
   private seen: u64 = 0; // of the fields' names: see earlier
+  private places: Map<string, i32> = new Map<string, i32>(); // of the names of many
   private entry: usize = 0; // the one that was found last
   private at: usize = 0; // its value
   private after: usize = 0; // the end of its value
@@ -77,28 +79,40 @@ export class JsonObject {
       this.fields.reserve(ENTRY);
       p = this.fields.ptr + this.fields.length;
       this.fields.length += ENTRY;
+      store<usize>(p, ptr);
+      store<i32>(p, length, 4);
     }
-    store<usize>(p, ptr);
-    store<i32>(p, length, 4);
     store<usize>(p, value, 8);
     store<usize>(p, after, 12);
   }
 
-  // earlier is the entry of a name, 0 when there is none. Mostly that is known from the bits of
-  // the names so far: one for length, first and last byte, and all of them for an escaped one.
+  // earlier is the entry of a name, 0 when there is none. Of few names that is mostly known from
+  // the bits that they set: one by length, first and last byte, and all for an escaped one.
   private earlier(ptr: usize, length: i32): usize {
-    const plain = !escaped(ptr, length);
-    const hash = length == 0 ? 0 : length + 5 * load<u8>(ptr) + 11 * load<u8>(ptr + length - 1);
-    const bits: u64 = plain ? <u64>1 << (hash & 63) : u64.MAX_VALUE;
+    if (this.fields.length >= MANY * ENTRY) return this.earlierOfMany(nameText(ptr, length));
+    const hash = length == 0 ? 0 : length + 5 * <i32>load<u8>(ptr) + 11 * <i32>load<u8>(ptr + length - 1);
+    const bits: u64 = escaped(ptr, length) ? u64.MAX_VALUE : <u64>1 << (hash & 63);
     const seen = (this.seen & bits) != 0;
     this.seen |= bits;
     if (!seen) return 0;
-    const text = new Buffer();
-    unescape(text, ptr, length);
-    const name = text.toString();
+    const name = nameText(ptr, length);
     for (let p = this.fields.ptr, end = p + this.fields.length; p < end; p += ENTRY) {
       if (named(load<usize>(p), load<i32>(p, 4), name)) return p;
     }
+    return 0;
+  }
+
+  private earlierOfMany(name: string): usize {
+    const places = this.places, count = this.fields.length / ENTRY;
+    if (count == MANY) {
+      places.clear();
+      for (let i = 0; i < count; i++) {
+        const p = this.fields.ptr + i * ENTRY;
+        places.set(nameText(load<usize>(p), load<i32>(p, 4)), i);
+      }
+    }
+    if (places.has(name)) return this.fields.ptr + places.get(name) * ENTRY;
+    places.set(name, count);
     return 0;
   }
 
@@ -224,6 +238,13 @@ function named(ptr: usize, length: i32, name: string): bool {
   const plain = new Buffer();
   unescape(plain, ptr, length);
   return plain.equals(name);
+}
+
+/** The name that stands between two quotes. */
+function nameText(ptr: usize, length: i32): string {
+  const text = new Buffer();
+  unescape(text, ptr, length);
+  return text.toString();
 }
 
 // The functions below return where what they skip ends, or 0 when it is not JSON.
