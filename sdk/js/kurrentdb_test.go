@@ -73,6 +73,7 @@ func (s *scenario) read(t *testing.T, lines []byte) {
 		var e struct {
 			Subject, Type string
 			Data          json.RawMessage
+			Bytes         []byte `json:"data_base64"`
 			Headers       map[string]string
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
@@ -83,6 +84,9 @@ func (s *scenario) read(t *testing.T, lines []byte) {
 		var text string
 		if json.Unmarshal(e.Data, &text) == nil {
 			r.Data = []byte(text)
+		}
+		if e.Bytes != nil {
+			r.Data = e.Bytes
 		}
 		headers := map[string]string{}
 		if e.Type != "" {

@@ -40,7 +40,21 @@ class Context {
 
   /** data is parsed once, and undefined when it is empty or no JSON. */
   data() {
-    return this.isJson() && !blank(this.event.text) ? this.event.data : undefined;
+    if (!this.isJson() || this.empty()) return undefined;
+    try {
+      return this.event.data;
+    } catch (err) {
+      throw new TypeError(`the event's data is no JSON: ${err.message}; where that is meant, a header content-type says so`);
+    }
+  }
+
+  /** empty reports whether the event has no data, or nothing but blanks. */
+  empty() {
+    try {
+      return blank(this.event.text);
+    } catch {
+      return false; // no UTF-8: who reads it is told
+    }
   }
 
   metadata() {
@@ -146,7 +160,7 @@ class Projection {
     if (partition === null) return;
     context.partition = partition;
     context.phase = handling;
-    if (blank(context.event.text)) handler = keep;
+    if (context.empty()) handler = keep;
     else if (handler === undefined) handler = body;
     this.states.handle(partition, handler, context.current);
   }

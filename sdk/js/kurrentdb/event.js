@@ -16,8 +16,14 @@ function iso(text, stored) {
   return `${utc}.${((m[3] || "") + "0000000").slice(0, 7)}Z`;
 }
 
-function parsed(json) {
-  return json === null ? null : JSON.parse(json);
+/** parsed gives metadata; header is where they are. */
+function parsed(json, header) {
+  if (json === null) return null;
+  try {
+    return JSON.parse(json);
+  } catch (err) {
+    throw new TypeError(`the header ${header} is no JSON: ${err.message}`);
+  }
 }
 
 /** What the JSON of an event has; sequenceNumber too, where settings say what it is. */
@@ -84,14 +90,14 @@ function propertiesOf(context) {
     },
     get metadata() {
       if (this !== context.current) over();
-      return parsed(context.metadata());
+      return parsed(context.metadata(), context.metadataHeader);
     },
     get linkMetadataRaw() {
       if (this !== context.current) over();
       return context.at.link === undefined ? null : context.event.header(linkMetadataHeader) || null;
     },
     get linkMetadata() {
-      return parsed(this.linkMetadataRaw);
+      return parsed(this.linkMetadataRaw, linkMetadataHeader);
     },
     get eventId() {
       if (this !== context.current) over();

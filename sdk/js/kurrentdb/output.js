@@ -63,7 +63,7 @@ class Output {
     const all = {};
     if (event.id) all.$causedBy = event.id;
     const raw = this.context.metadata();
-    if (raw !== null && raw.includes("$correlationId")) all.$correlationId = JSON.parse(raw).$correlationId;
+    if (raw !== null && raw.includes("$correlationId")) all.$correlationId = parsed(raw, this.context.metadataHeader).$correlationId;
     return jsonOf({ ...all, ...given }, "metadata of emit");
   }
 
