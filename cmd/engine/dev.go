@@ -104,7 +104,7 @@ func newDeveloper(c *cobra.Command, o *devOptions) (*developer, error) {
 	if err := d.load(); err != nil {
 		return nil, err
 	}
-	d.sources = &sources{dir: o.dir, without: []string{d.loaded.DataDir, d.loaded.Plugins.Dir}}
+	d.sources = &sources{dir: o.dir, without: []string{d.loaded.DataDir, d.loaded.Plugins.Dir}, written: []*os.File{os.Stdout, os.Stderr}}
 	return d, nil
 }
 

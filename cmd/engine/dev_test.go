@@ -309,7 +309,7 @@ func TestChangesShown(t *testing.T) {
 	}
 }
 
-// Sources are what is not made of them: a file of another content is told, one that was
+// Sources are what is not made of them, nor written by editors and by dev itself: a file of another content is told, one that was
 // written again as it was is not.
 func TestSources(t *testing.T) {
 	h := &home{t: t, dir: t.TempDir()}
@@ -320,8 +320,17 @@ func TestSources(t *testing.T) {
 		h.write(dir+"/f", "1")
 	}
 	h.write("f", "1")
-	s := &sources{dir: h.dir, without: []string{filepath.Join(h.dir, "data")}}
+	h.write("output", "1")
+	output, err := os.Open(filepath.Join(h.dir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	s := &sources{dir: h.dir, without: []string{filepath.Join(h.dir, "data")}, written: []*os.File{output}}
 	seen := s.look()
+	for _, file := range []string{"output", ".f.swp", "f~", "#f#", "sub/dev.log"} {
+		h.write(file, "2")
+	}
 	for _, dir := range []string{"build", ".git", "data", "sub/node_modules"} {
 		h.write(dir+"/f", "2")
 	}

@@ -16,7 +16,8 @@ import (
 // sources are the files of a project, less those that are made of them.
 type sources struct {
 	dir     string
-	without []string // folders
+	without []string   // folders
+	written []*os.File // that the program writes to, which may be among them
 	last    picture
 }
 
@@ -51,7 +52,7 @@ func (s *sources) look() picture {
 			return nil
 		}
 		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() {
+		if err != nil || !info.Mode().IsRegular() || isAside(d.Name()) || s.isWritten(info) {
 			return nil
 		}
 		if f, ok := s.last[path]; ok && f.size == info.Size() && f.changed.Equal(info.ModTime()) && time.Since(f.changed) > racyFor {
@@ -77,6 +78,20 @@ func (s *sources) passed(path, name string) bool {
 	return err == nil && slices.ContainsFunc(s.without, func(dir string) bool {
 		other, err := os.Stat(dir)
 		return err == nil && os.SameFile(info, other)
+	})
+}
+
+// isAside reports whether a file is what editors keep beside another, or a log.
+func isAside(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") || strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".log")
+}
+
+// isWritten reports whether a file is one that is written to by looking at the others: each
+// look would find it changed.
+func (s *sources) isWritten(file fs.FileInfo) bool {
+	return slices.ContainsFunc(s.written, func(f *os.File) bool {
+		info, err := f.Stat()
+		return err == nil && os.SameFile(info, file)
 	})
 }
 

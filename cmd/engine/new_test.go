@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +26,37 @@ func TestNewProjects(t *testing.T) {
 			testutil.Make(t, l.Name, p.dir)
 			testutil.Make(t, l.Name, p.dir, "test")
 			p.requireServed()
+		})
+	}
+}
+
+// Where a compiler is missing, make names it and what is to be installed.
+func TestNewProjectsWithoutCompiler(t *testing.T) {
+	bare := t.TempDir()
+	for _, program := range []string{"make", "sh", "sed", "mkdir", "dirname"} {
+		path, err := exec.LookPath(program)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(bare, program))
+		}
+		if err != nil {
+			t.Skipf("there is no %s: %v", program, err)
+		}
+	}
+	for _, l := range scaffold.Languages() {
+		if l.Needs == "nothing" {
+			continue
+		}
+		t.Run(l.Name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "x")
+			if _, err := scaffold.New(scaffold.Options{Dir: dir, Language: l.Name}); err != nil {
+				t.Fatal(err)
+			}
+			build := exec.CommandContext(t.Context(), filepath.Join(bare, "make"))
+			build.Dir, build.Env = dir, []string{"PATH=" + bare}
+			out, err := build.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "not installed. ") {
+				t.Errorf("%v\n%s", err, out)
+			}
 		})
 	}
 }

@@ -193,15 +193,60 @@ func cut(text string, from int) string {
 	return s
 }
 
-// Report writes the first differences, and how many there are, as lines that begin with
-// "-" for what is wanted and "+" for what there is.
+// Report writes differences as lines that begin with "-" for what is wanted and "+" for what
+// there is, at most so many of them, with some of every section. Those of errors come first:
+// an event that fails explains what is missing elsewhere.
 func Report(all []Difference, most int) string {
 	var b strings.Builder
-	for _, d := range all[:min(most, len(all))] {
-		b.WriteString(d.String() + "\n")
-	}
-	if more := len(all) - most; more > 0 {
-		fmt.Fprintf(&b, "and %d more\n", more)
+	sections := bySection(all)
+	for i, n := range share(sections, most) {
+		for _, d := range sections[i][:n] {
+			b.WriteString(d.String() + "\n")
+		}
+		if more := len(sections[i]) - n; more > 0 {
+			fmt.Fprintf(&b, "%s: and %d more\n", sections[i][0].Section, more)
+		}
 	}
 	return b.String()
+}
+
+// bySection parts differences by their sections, errors first.
+func bySection(all []Difference) (sections [][]Difference) {
+	at := map[string]int{}
+	for _, d := range all {
+		i, known := at[d.Section]
+		if !known {
+			i = len(sections)
+			at[d.Section] = i
+			sections = append(sections, nil)
+		}
+		sections[i] = append(sections[i], d)
+	}
+	slices.SortStableFunc(sections, func(a, b []Difference) int {
+		return cmp.Compare(rank(a[0].Section), rank(b[0].Section))
+	})
+	return sections
+}
+
+func rank(section string) int {
+	if section == "errors" {
+		return 0
+	}
+	return 1
+}
+
+// share is how many of each section are shown: as many of one as of any other that has more.
+func share(sections [][]Difference, most int) []int {
+	counts := make([]int, len(sections))
+	for more := true; more && most > 0; {
+		more = false
+		for i := range sections {
+			if counts[i] < len(sections[i]) && most > 0 {
+				counts[i]++
+				most--
+				more = true
+			}
+		}
+	}
+	return counts
 }

@@ -1,8 +1,10 @@
 package outcome_test
 
 import (
+	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +140,27 @@ func TestDifferences(t *testing.T) {
 	report := Report(Compare(want, got), 8)
 	if want, err := os.ReadFile("testdata/differences.txt"); err != nil || string(want) != report {
 		t.Errorf("%v\n%s", err, report)
+	}
+}
+
+// However much is missing from the state, a report shows the errors that it comes from, and
+// they come first.
+func TestReportOfFailures(t *testing.T) {
+	want, got := &Outcome{State: map[string]string{}, Logs: []string{"info: done"}}, &Outcome{State: map[string]string{}}
+	for i := range 30 {
+		want.State[fmt.Sprint(i)] = "1"
+		got.Errors = append(got.Errors, Failure{uint64(i + 1), "x is not defined"})
+	}
+	report := Report(Compare(want, got), 5)
+	var titles []string
+	for line := range strings.Lines(report) {
+		if line[0] != ' ' {
+			titles = append(titles, strings.TrimSpace(line))
+		}
+	}
+	wanted := []string{"errors, event 1", "errors, event 2", "errors: and 28 more", `state "0"`, `state "1"`, "state: and 28 more", "logs, line 1"}
+	if !slices.Equal(titles, wanted) || !strings.Contains(report, "x is not defined") {
+		t.Errorf("it has %q, want %q:\n%s", titles, wanted, report)
 	}
 }
 
