@@ -27,7 +27,7 @@ func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
 	if err != nil {
 		return err
 	}
-	c := conformance.GuestCheck{Module: m, Code: d.code, Events: events, Keys: k.keyOf != nil, Settings: k.settings, Memory: k.limits.Memory}
+	c := conformance.GuestCheck{Module: m, Code: d.code, Events: events, Settings: k.settings, Memory: k.limits.Memory}
 	if k.query != nil {
 		c.Requests = [][]byte{k.query}
 	}

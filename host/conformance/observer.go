@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"gnomon/engine"
 	"gnomon/host"
@@ -26,6 +27,7 @@ type observer struct {
 	used    map[string]bool // functions that were called, and "short": a buffer was too small
 	unread  map[string]int  // in the call under way: what had no room, by function and key
 	refused map[string]int64
+	said    bool // fail was called
 }
 
 var _ engine.Module = (*observer)(nil)
@@ -53,6 +55,7 @@ func (o *observed) Apply(ctx context.Context, records []byte, st engine.State) e
 	if o.onePage {
 		st = shortPages{st}
 	}
+	st = checkedEmits{st, o.observer}
 	err := o.Instance.Apply(ctx, o.littered(records), st)
 	o.end(abi.ExportApply, records, err)
 	return err
@@ -93,6 +96,19 @@ func (o *observed) Query(ctx context.Context, request []byte, rows engine.Rows) 
 	return answer, err
 }
 
+// checkedEmits is a state that looks at what is emitted.
+type checkedEmits struct {
+	engine.State
+	o *observer
+}
+
+func (c checkedEmits) Emit(e engine.Emit) error {
+	if err := engine.CheckEmit(e, abi.Record{}); err != nil {
+		c.o.report.note("E9", Failed, "apply of the event %d: %s", e.Cause, err)
+	}
+	return c.State.Emit(e)
+}
+
 // shortRows are rows each of whose pages has one entry, as the contract allows.
 type shortRows struct{ engine.Rows }
 
@@ -129,7 +145,7 @@ func (o *observer) littered(records []byte) []byte {
 }
 
 func (o *observer) begin() {
-	o.unread, o.refused = map[string]int{}, map[string]int64{}
+	o.unread, o.refused, o.said = map[string]int{}, map[string]int64{}, false
 }
 
 // readers are the functions that read, with the place of their capacity.
@@ -140,6 +156,7 @@ var readers = map[string]int{
 // called is told of a call of the host.
 func (o *observer) called(c host.Called) {
 	o.used[c.Function] = true
+	o.said = o.said || c.Function == abi.ImportFail
 	if at, reads := readers[c.Function]; reads && c.Result >= 0 {
 		what := c.Function
 		if c.Function == abi.ImportStateGet {
@@ -211,5 +228,11 @@ func (o *observer) blame(where string, first abi.Record, alone bool, err error) 
 		o.report.note("B11", Failed, "%s, which has %s: it trapped (%s) and had said nothing", where, shape, guest.Text)
 	case guest.Kind == engine.GuestTrapped && alone:
 		o.report.note("X11", Warning, "%s: it trapped (%s) and had said nothing", where, guest.Text)
+	case guest.Kind == engine.GuestRefused && alone && !o.said && !limited(guest):
+		o.report.note("X11", Warning, "%s: it returned %s and had said nothing", where, guest.Text)
 	}
 }
+
+// limited reports whether an error has the limit that the host refused something by, which
+// says enough.
+func limited(e *engine.GuestError) bool { return strings.Contains(e.Text, " (after ") }

@@ -16,7 +16,7 @@ var GuestRules = []GuestRule{
 	{"R7", "a length above its buffer's is not taken for an answer"},
 	{"S8", "the state is used in apply, migrate and query only"},
 	{"C7", "a scan goes on until a page is empty"},
-	{"E9", "emits are for events of the batch, in their order"},
+	{"E9", "emits are well formed, for events of the batch, in their order"},
 	{"B10", "padding and flags are not looked at"},
 	{"B11", "events of every shape are read"},
 	{"B12", "events larger than its buffer are read"},

@@ -198,7 +198,7 @@ func checkLarge(t *testing.T, s testdriver.Subject) {
 // host does, and that it had occasion to break those that its code is about.
 func checkRules(t *testing.T, language string, loaded *host.Module, module []byte) {
 	report, err := conformance.CheckGuest(t.Context(), conformance.GuestCheck{
-		Module: loaded, Code: module, Events: events(t), Keys: true, Settings: read(t, "testdata/settings.json"),
+		Module: loaded, Code: module, Events: events(t), Settings: read(t, "testdata/settings.json"),
 		Requests: [][]byte{nil, []byte(`{"top":2}`), []byte(`{"account":"a-1"}`)},
 	})
 	if err != nil {
