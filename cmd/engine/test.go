@@ -208,7 +208,7 @@ func (t *tester) with(ctx context.Context, h *host.Host) error {
 	}
 	m, err := h.Load(ctx, code, t.limits)
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.module, err)
+		return withHint(fmt.Errorf("%s: %w", t.module, err), "engine check %s says what to do about it", t.module)
 	}
 	defer m.Close(ctx)
 	list, err := t.readEvents(ctx)

@@ -99,10 +99,19 @@ func (r *report) print() error {
 		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not what %s expects, in %s", r.module, r.expect, count(len(r.differs), "place", "places"))}, "if it is right as it is now, write it with --update")
 	case r.update:
 		return r.updateExpectation()
+	case r.noneApplied():
+		first := r.base.Outcome.Errors[0]
+		return withHint(fmt.Errorf("%s: no event could be applied; number %d: %s", r.module, first.Event, first.Error), "if that is right, keep it as what is expected: --expect testdata/expected.json --update")
 	case r.expect == "":
 		fmt.Fprintln(r.stderr, "hint: keep this as what is expected: --expect testdata/expected.json --update")
 	}
 	return nil
+}
+
+// noneApplied reports whether all events fail, and nobody has said that they are to.
+func (r *report) noneApplied() bool {
+	s := &r.base.Stats
+	return r.want == nil && s.Events > 0 && s.Failed == s.Events
 }
 
 func (r *report) finding() *testdriver.Finding {
@@ -118,6 +127,8 @@ func (r *report) verdict() string {
 		return "not always the same"
 	case len(r.differs) > 0:
 		return "differs from " + r.expect
+	case r.noneApplied() && !r.update:
+		return "no event could be applied"
 	case r.want == nil || r.update:
 		return "ok"
 	}

@@ -10,10 +10,10 @@ import (
 	"gnomon/engine"
 )
 
-// What variations may take, in fuel: so it is the same on every machine, and a seed repeats a
-// run. It is some seconds at most; large logs get the least of each.
+// What variations may take, in nanoseconds that are estimated and in fuel: so it is the same on
+// every machine, and a seed repeats a run. Large logs get the least of each.
 const (
-	restartsFuel = 3_000_000_000
+	restartsTime = 1_500_000_000
 	chancesFuel  = 1_000_000_000
 
 	leastRestarts             = 100
@@ -52,17 +52,18 @@ func chances(rnd *rand.Rand, s *Stats) (plans []plan) {
 
 // restartsFor is how many fresh instances a variation may have: a small log has one for each
 // event. An instance takes what its init does, and its memory is cleared; one with memory of
-// its own writes that, and has it copied with the state in case that an event fails.
+// its own writes that, and has it copied with the state in case that an event fails. The factors
+// are of modules in C, Rust, Go and JavaScript, which take from 50 µs to 4 ms.
 func restartsFor(base *Result) int {
 	s := &base.Stats
-	cost := 100_000 + cmp.Or(s.InitFuel, unmeteredInit) + s.MemoryAtStart/8
+	cost := 50_000 + cmp.Or(s.InitFuel, unmeteredInit)/7 + s.MemoryAtStart*2/5
 	if base.memory != nil {
 		cost += 500 * uint64(s.Keys)
 		for _, blob := range base.memory {
 			cost += 4 * uint64(len(blob))
 		}
 	}
-	return max(leastRestarts, int(restartsFuel/cost))
+	return max(leastRestarts, int(restartsTime/cost))
 }
 
 // restartsOf chooses so many events, but the first, for a fresh instance to begin with. Half of
