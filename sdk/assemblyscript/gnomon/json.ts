@@ -233,8 +233,8 @@ export class JsonObject {
 }
 
 function named(ptr: usize, length: i32, name: string): bool {
-  if (equalsString(ptr, length, name)) return true;
-  if (!escaped(ptr, length)) return false;
+  const same = equalsString(ptr, length, name);
+  if (!escaped(ptr, length)) return same;
   const plain = new Buffer();
   unescape(plain, ptr, length);
   return plain.equals(name);
