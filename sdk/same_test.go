@@ -209,10 +209,11 @@ func operations(t *testing.T) *testdriver.Events {
 	one('p', "one", "1")
 	one('p', "large", megabyte)
 	one('c', "large", "copy")
-	one('p', "large", megabyte+"1")                          // fails
-	one('p', strings.Repeat("k", 64_000), "v")               //
-	one('p', strings.Repeat("k", 64_001), "v")               // fails
-	one('p', "", "v")                                        // fails
+	one('p', "large", megabyte+"1")            // fails
+	one('p', strings.Repeat("k", 64_000), "v") //
+	one('p', strings.Repeat("k", 64_001), "v") // fails
+	one('p', "", "v")                          // fails
+	one('d', "", "")
 	one('c', "", "was absent")                               //
 	one('p', "empty", "")                                    //
 	one('c', "empty", "empty too")                           //

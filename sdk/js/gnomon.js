@@ -29,6 +29,14 @@
   const entries = new Map();
   let used = []; // entries whose values the script has a hold of
   let readOnly = false;
+  let keys = 0, bytes = 0; // that the event under way wrote; bytes: at most
+  let writes = 0; // that the host was handed
+  let dirty = false; // there is something to hand over
+
+  // What the host would refuse must fail the event that wrote it, also when a later one of the
+  // batch writes something else there: keys are looked at at once, and what may be too much is
+  // handed over at the end of its event.
+  const MAX_KEY = 64000, MAX_VALUE = 1 << 20, MAX_KEYS = 1000;
 
   function load(key) {
     let e = entries.get(key);
@@ -42,8 +50,12 @@
     let e = entries.get(key);
     if (e === undefined) {
       if (!key.isWellFormed()) throw new TypeError("a key has half of a surrogate pair, which UTF-8 cannot say");
+      if (3 * key.length > MAX_KEY && host.encode(key).length > MAX_KEY)
+        throw new RangeError(`${op} ${stringify(key.slice(0, 100))}: too large: a key may have ${MAX_KEY} bytes`);
       entries.set(key, (e = new Entry(undefined)));
     }
+    keys++;
+    dirty = true;
     return e;
   }
 
@@ -70,7 +82,12 @@
   // settle has the values that an event used be what their JSON says, for the next event: one
   // that is not, such as a Date, or that the script keeps in a variable, is read anew.
   function settle() {
-    if (used.length === 0) return;
+    if (used.length > 0) settleUsed();
+    if (bytes > MAX_VALUE || keys > MAX_KEYS) flush();
+    keys = bytes = 0;
+  }
+
+  function settleUsed() {
     const all = used;
     used = [];
     for (let i = 0; i < all.length; i += 2) {
@@ -78,10 +95,13 @@
       e.used = false;
       if (e.value === NONE) continue;
       if (e.write === CLEAN) unchanged(key, e);
-      if (host.plain(e)) continue;
+      const size = host.plain(e);
+      if (e.write === VALUE) bytes += size;
+      if (size > 0) continue;
       if (e.write === VALUE) {
         e.text = json(key, e.value);
         e.write = TEXT;
+        bytes += 3 * e.text.length;
       }
       e.value = NONE;
     }
@@ -96,7 +116,10 @@
 
   // flush hands to the host what was written.
   function flush() {
+    if (!dirty) return;
+    dirty = false;
     for (const [key, e] of entries) {
+      if (e.write !== CLEAN) writes++;
       if (e.write === VALUE) put(key, (e.text = json(key, e.value)));
       else if (e.write === TEXT) put(key, e.text);
       else if (e.write === GONE) remove(key);
@@ -133,8 +156,11 @@
     put(key, text) {
       if (typeof text !== "string" && !(text instanceof Uint8Array))
         throw new TypeError("put " + stringify(key) + ": a string or a Uint8Array is expected; putJSON writes other values");
+      if (typeof text === "string" && !text.isWellFormed())
+        throw new TypeError("put " + stringify(key) + ": the value has half of a surrogate pair, which UTF-8 cannot say");
       const e = writable(key, "put");
       e.text = typeof text === "string" ? text : text.slice();
+      bytes += 3 * text.length;
       e.value = NONE;
       e.write = TEXT;
     },
@@ -174,10 +200,15 @@
   // pages yields [key, value] in the order of the keys' bytes.
   function* pages(read, prefix, after) {
     if (!readOnly) flush();
+    const began = writes;
     for (;;) {
       const page = read(prefix, after);
       if (page.length === 0) return;
-      for (let i = 0; i < page.length; i += 2) yield [page[i], page[i + 1]];
+      for (let i = 0; i < page.length; i += 2) {
+        yield [page[i], page[i + 1]];
+        if (writes !== began)
+          throw new TypeError(`scan ${stringify(prefix)}: the state was written, and scanned again, during the scan: collect the keys, and write after it`);
+      }
       after = page[page.length - 2];
     }
   }

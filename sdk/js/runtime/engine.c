@@ -6,6 +6,31 @@ enum { PLAIN_DEPTH = 200 };
 
 static int plain_value(JSContext *ctx, JSValueConst v, int references, int depth);
 
+/* How many bytes the JSON of what was looked at has, at most: json_exact has strings counted
+   by their characters, and not as if each took an escape of six bytes. */
+static uint64_t json_size;
+static int json_exact;
+
+static uint32_t json_character(uint32_t c)
+{
+    if (c < 0x80)
+        return c < ' ' ? 6 : c == '"' || c == '\\' ? 2 : 1;
+    return c < 0x800 ? 2 : (c & 0xf800) == 0xd800 ? 6 : 3; /* a pair takes 4 */
+}
+
+static void json_string(JSValueConst v)
+{
+    JSString *s;
+    if (JS_VALUE_GET_TAG(v) == JS_TAG_STRING_ROPE || !json_exact) {
+        json_size += 3 + 6 * (uint64_t)string_rope_get_len(v);
+        return;
+    }
+    s = JS_VALUE_GET_STRING(v);
+    json_size += 3;
+    for (uint32_t i = 0; i < s->len; i++)
+        json_size += json_character(string_get(s, i));
+}
+
 static int plain_properties(JSContext *ctx, JSObject *p, int depth)
 {
     JSShape *shape = p->shape;
@@ -15,6 +40,9 @@ static int plain_properties(JSContext *ctx, JSObject *p, int depth)
             continue; /* deleted */
         if (property->flags != JS_PROP_C_W_E || JS_AtomGetKind(ctx, property->atom) != JS_ATOM_KIND_STRING)
             return 0;
+        JSValue name = JS_AtomToString(ctx, property->atom);
+        json_string(name);
+        JS_FreeValue(ctx, name);
         if (!plain_value(ctx, p->prop[i].u.value, 1, depth))
             return 0;
     }
@@ -41,15 +69,20 @@ static int plain_value(JSContext *ctx, JSValueConst v, int references, int depth
     case JS_TAG_NULL:
     case JS_TAG_BOOL:
     case JS_TAG_INT:
+        json_size += 12;
+        return 1;
     case JS_TAG_STRING:
     case JS_TAG_STRING_ROPE:
+        json_string(v);
         return 1;
     case JS_TAG_FLOAT64: {
+        json_size += 26;
         double d = JS_VALUE_GET_FLOAT64(v);
         return isfinite(d) && !(d == 0 && signbit(d));
     }
     case JS_TAG_OBJECT: {
         JSObject *p = JS_VALUE_GET_OBJ(v);
+        json_size += 3;
         if (p->header.ref_count != references || p->weakref_count || !p->extensible || depth == 0)
             return 0;
         if (p->shape->proto != JS_VALUE_GET_OBJ(ctx->class_proto[p->class_id]))
@@ -62,6 +95,19 @@ static int plain_value(JSContext *ctx, JSValueConst v, int references, int depth
     return 0;
 }
 
-/* value_is_plain reports whether a value is what its JSON says, and is held from one
-   place only, besides by the caller: then it may be kept in place of the JSON. */
-int value_is_plain(JSContext *ctx, JSValueConst v) { return plain_value(ctx, v, 2, PLAIN_DEPTH); }
+/* value_is_plain reports whether a value is what its JSON says, and is held from one place
+   only, besides by the caller: then it may be kept in place of the JSON. It is the number of
+   bytes that this has at most, 0 when it is not so; the number is exact to a few bytes a value
+   when it is large. */
+double value_is_plain(JSContext *ctx, JSValueConst v)
+{
+    json_size = json_exact = 0;
+    if (!plain_value(ctx, v, 2, PLAIN_DEPTH))
+        return 0;
+    if (json_size > 1 << 18) {
+        json_size = 0;
+        json_exact = 1;
+        plain_value(ctx, v, 2, PLAIN_DEPTH);
+    }
+    return json_size;
+}

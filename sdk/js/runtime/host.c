@@ -300,15 +300,16 @@ static JSValue join(JSContext *ctx, JSValueConst this, int argc, JSValueConst *a
     return v;
 }
 
-/* plain(holder): whether holder.value is what its JSON says, and nobody else has it. */
+/* plain(holder): how many bytes holder.value has as JSON, at most, when it is what its JSON
+   says and nobody else has it; otherwise 0. */
 static JSValue plain(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv)
 {
     JSValue v = JS_GetPropertyStr(ctx, argv[0], "value");
     if (JS_IsException(v))
         return v;
-    int is = value_is_plain(ctx, v);
+    double size = value_is_plain(ctx, v);
     JS_FreeValue(ctx, v);
-    return JS_NewBool(ctx, is);
+    return JS_NewFloat64(ctx, size);
 }
 
 static const JSCFunctionListEntry functions[] = {
