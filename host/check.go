@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gnomon/engine"
@@ -62,7 +63,7 @@ func problem(kind problemKind, format string, args ...any) Problem {
 
 // checkImport says what is wrong with an import: nothing is the zero value.
 func checkImport(i Import, wasi functions) Problem {
-	name := i.Module + "." + i.Name
+	name := readable(i.Module + "." + i.Name)
 	if i.Kind != kindFunc {
 		kind := otherProblem
 		if i.Kind == kindMemory {
@@ -100,6 +101,15 @@ func checkImport(i Import, wasi functions) Problem {
 	return Problem{}
 }
 
+// readable is a name of a module as it is, or quoted when a terminal would take it for more
+// than a name.
+func readable(name string) string {
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}
+
 // importHint says what to do about imports that toolchains add by default.
 func importHint(i Import) string {
 	switch i.Module + "." + i.Name {
@@ -107,6 +117,9 @@ func importHint(i Import) string {
 		return " (AssemblyScript: build with --use abort=, or import the SDK's abort)"
 	case "gojs.runtime.wasmExit", "go.runtime.wasmExit":
 		return " (Go: build with GOOS=wasip1, not GOOS=js)"
+	}
+	if strings.HasPrefix(i.Module, "wasi:") || i.Module == "wasi_unstable" {
+		return " (another version of WASI: build for wasm32-wasip1, or for a target without it)"
 	}
 	if i.Module == "gojs" {
 		return " (Go: build with GOOS=wasip1, not GOOS=js)"

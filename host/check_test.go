@@ -43,6 +43,8 @@ func TestRefused(t *testing.T) {
 		{"import with another type", imports(w.Import{Module: abi.Module, Name: "state_get", Params: i32, Results: i32}), "imports projection_v1.state_get with type (i32) -> i32: the expected type is (i32, i32, i32, i32) -> i32"},
 		{"newer contract", imports(w.Import{Module: "projection_v2", Name: "state_get"}), "imports projection_v2.state_get: this engine offers projection_v1"},
 		{"foreign import", imports(w.Import{Module: "env", Name: "abort", Params: []abi.ValueType{abi.I32, abi.I32, abi.I32, abi.I32}}), "imports env.abort, which nothing offers: a projection may import from projection_v1, projection_v1_json and wasi_snapshot_preview1 (AssemblyScript: build with --use abort="},
+		{"name that a terminal would obey", imports(w.Import{Module: "env", Name: "a\x1b[2J\nhint: all is well"}), `imports "env.a\x1b[2J\nhint: all is well", which nothing offers`},
+		{"another WASI", imports(w.Import{Module: "wasi:cli/stdout@0.2.0", Name: "get-stdout"}), "(another version of WASI: build for wasm32-wasip1"},
 		{"unknown wasi import", imports(w.Import{Module: abi.WASI, Name: "fd_teleport"}), "imports wasi_snapshot_preview1.fd_teleport"},
 		{"wrong code", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I64Const(0))}}.Bytes(), "is not valid WebAssembly: "},
 		{"section of four billion entries", preamble(11, 5, 0xff, 0xff, 0xff, 0xff, 0x0f), "section 11: declares 4294967295 entries in 0 bytes"},

@@ -280,9 +280,10 @@ func (k *checker) log() engine.GuestLog {
 	return engine.LimitLog(guestLog{slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
 }
 
-// settingsHint is for a module that does not start without settings.
+// settingsHint is for a module whose init does not succeed without settings.
 func (k *checker) settingsHint(err error) error {
-	if string(k.settings) != "{}" {
+	var guest *engine.GuestError
+	if string(k.settings) != "{}" || !errors.As(err, &guest) || guest.Call != abi.ExportInit || guest.Kind == engine.GuestFuel {
 		return err
 	}
 	return withHint(err, "init was called with empty settings; for a module that needs some give them with --settings")

@@ -120,7 +120,7 @@ func withHint(err error, format string, args ...any) error {
 
 // printError prints an error in one line, and below it what to do.
 func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "engine: %v\n", err)
+	fmt.Fprintf(w, "engine: %s\n", readableText([]byte(err.Error()))) // which may have the words of a guest
 	var usage *usageError
 	var h *hinted
 	switch {

@@ -47,7 +47,7 @@ func TestRefused(t *testing.T) {
 		{"a function of no type", assemble(sect(sectionFunction, bs(0))), "names type 0 of 0"},
 		{"functions without code", assemble(sect(sectionType, bs(formFunc, 0, 0)), sect(sectionFunction, bs(0))), "has the code of 0"},
 		{"a section past the end", assemble(bs(sectionType, 9)), "section 1: ends in the middle"},
-		{"a section of exceptions", assemble(bs(13, 1, 0)), "section 13 is not one of WebAssembly 2.0"},
+		{"a section of exceptions", assemble(bs(13, 1, 0)), "section 13 is not one of WebAssembly 2.0, which is what this engine runs: build without the proposals after it (here exceptions)"},
 		{"a section twice", assemble(sect(sectionType), sect(sectionType)), "section 1 is out of order"},
 		{"an imported exception", assemble(sect(sectionImport, bs(0, 0, 4, 0, 0))), "kind 4"},
 		{"blocks without end", one(bytes.Repeat(block, maxNesting)), "limit is 100000"},

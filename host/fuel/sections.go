@@ -67,6 +67,14 @@ type signature struct {
 	results []byte
 }
 
+// proposal names the proposal that a section of another version is of.
+func proposal(id byte) string {
+	if id == 13 { // tags
+		return " (here exceptions)"
+	}
+	return ""
+}
+
 // parse reads the outer structure. Every count is held against the bytes that are
 // left before anything is allocated for it.
 func parse(module []byte) (*layout, error) {
@@ -83,7 +91,7 @@ func parse(module []byte) (*layout, error) {
 			return nil, fmt.Errorf("section %d: %w", id, r.err)
 		}
 		if int(id) >= len(order) {
-			return nil, fmt.Errorf("section %d is not one of WebAssembly 2.0", id)
+			return nil, fmt.Errorf("section %d is not one of WebAssembly 2.0, which is what this engine runs: build without the proposals after it%s", id, proposal(id))
 		}
 		if id != sectionCustom {
 			if order[id] <= last {
