@@ -45,6 +45,10 @@ var builds = map[string]func(t *testing.T, out string){
 		clang := testutil.Tool(t, "c", "clang-19", "clang")
 		run(t, nil, clang, "--target=wasm32", "-mbulk-memory", "-nostdlib", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-Ic", "-Wl,--no-entry", "-Wl,--stack-first", "-o", out, exerciser+"/exerciser.c")
 	},
+	"cpp": func(t *testing.T, out string) {
+		clang := testutil.Tool(t, "cpp", "clang++-19", "clang++")
+		run(t, nil, clang, "--target=wasm32-wasi", "--sysroot=/usr", "-mexec-model=reactor", "-mbulk-memory", "-fno-exceptions", "-fno-rtti", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-O2", "-Ic", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, exerciser+"/exerciser.cpp")
+	},
 	"rust": func(t *testing.T, out string) {
 		targets, err := filepath.Abs("../build/rust-exerciser")
 		if err != nil {

@@ -20,6 +20,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __wasi__
+#include <stdlib.h>
+#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -83,6 +83,15 @@ __attribute__((noreturn)) static inline void gn_out_of_memory(void) {
   __builtin_trap();
 }
 
+#ifdef __wasi__
+// malloc of wasi-libc takes all memory that there is when it is called first: before gn_grow
+// adds some, which is not for it. (Constructors run in _initialize.)
+__attribute__((constructor)) GN_SHARED void gn_begin_malloc(void) {
+  void *volatile first = malloc(1);
+  free(first);
+}
+#endif
+
 // gn_grow gives a buffer at least so many bytes, in another place: what was in it is not.
 GN_LARGE void gn_grow(gn_buffer *b, uint32_t size) {
   uint32_t pages = (uint32_t)(((uint64_t)size + 65535) / 65536), twice = b->size / 65536 * 2;

@@ -46,7 +46,7 @@
 
   function writable(key, op) {
     if (readOnly) throw new TypeError(op + " " + stringify(key) + ": a query reads the state, and cannot write it");
-    if (typeof key !== "string" || key === "") throw new TypeError("a key must be a string that is not empty");
+    if (typeof key !== "string" || (key === "" && op === "put")) throw new TypeError("a key must be a string that is not empty");
     let e = entries.get(key);
     if (e === undefined) {
       if (!key.isWellFormed()) throw new TypeError("a key has half of a surrogate pair, which UTF-8 cannot say");

@@ -23,6 +23,8 @@ class Entry {
   }
 }
 
+const MAX_VALUE = 1 << 20; // bytes
+
 /** No value: what there is is the text. */
 const none = Symbol("none");
 
@@ -59,7 +61,11 @@ class States {
   settle() {
     const used = this.used;
     for (let i = 0; i < used.length; i++) {
-      if (!this.host.plain(used[i])) this.write(used[i]);
+      const size = this.host.plain(used[i]); // as JSON, in bytes at most; 0 when it is not plain
+      if (size > 0 && size <= MAX_VALUE) continue;
+      this.write(used[i]);
+      // One that the host would refuse fails this event, and not the last one of the batch.
+      if (used[i].text !== undefined && 3 * used[i].text.length > MAX_VALUE) this.store(used[i]);
     }
     used.length = 0;
   }
@@ -164,12 +170,17 @@ class States {
   flush() {
     for (const entry of this.entries.values()) {
       this.write(entry);
-      if (entry.text === entry.stored) continue;
-      if (entry.text === undefined) this.host.delete(entry.key);
-      else this.host.put(entry.key, entry.text);
+      this.store(entry);
     }
     this.entries.clear();
     this.used.length = 0;
+  }
+
+  store(entry) {
+    if (entry.text === entry.stored) return;
+    if (entry.text === undefined) this.host.delete(entry.key);
+    else this.host.put(entry.key, entry.text);
+    entry.stored = entry.text;
   }
 }
 
