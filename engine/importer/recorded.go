@@ -64,8 +64,8 @@ func (l line) recorded() (Event, error) {
 		if len(h) != 2 || h[0] == "" {
 			return e, fmt.Errorf("header %q: it must be [NAME,VALUE]", h)
 		}
-		if !HeaderValue(h[0]) || strings.ContainsAny(h[0], ": ") || !HeaderValue(h[1]) {
-			return e, fmt.Errorf("header %.80q: %.80q cannot be one: it has line breaks, or spaces around it", h[0], h[1])
+		if !stored(h[0], h[1]) {
+			return e, fmt.Errorf("header %.80q: %.80q cannot be one: the name has a colon, or one of them line breaks, or the value begins with a space", h[0], h[1])
 		}
 		e.Recorded.Headers = append(e.Recorded.Headers, [2]string{h[0], h[1]})
 	}
@@ -73,6 +73,13 @@ func (l line) recorded() (Event, error) {
 	var err error
 	e.Data, err = l.data()
 	return e, err
+}
+
+// stored reports whether a header can be one of a message that a stream has, which other clients
+// may have written: it is one line, of which the client takes the name up to the first colon, and
+// the value after spaces.
+func stored(name, value string) bool {
+	return !strings.ContainsAny(name, ":\r\n") && !strings.ContainsAny(value, "\r\n") && value == strings.TrimLeft(value, " \t")
 }
 
 // JSONLine writes a recorded event as Parse reads it, without a line break.

@@ -43,7 +43,7 @@ func clockAfter(rnd *rand.Rand, events *Events) time.Duration {
 // chances are runs with other random numbers: more than one, for two names come in the same
 // order every other time.
 func chances(rnd *rand.Rand, s *Stats) (plans []plan) {
-	fuel := cmp.Or(s.Fuel, uint64(s.Events)*unmeteredEvent) + cmp.Or(s.InitFuel, unmeteredInit)
+	fuel := cmp.Or(s.InitFuel+s.Fuel, unmeteredInit+uint64(s.Events)*unmeteredEvent)
 	for range max(leastChances, min(mostChances, chancesFuel/fuel)) {
 		plans = append(plans, plan{batch: 1, around: engine.Surroundings{Chance: rnd.Uint64() | 1}})
 	}
@@ -56,7 +56,11 @@ func chances(rnd *rand.Rand, s *Stats) (plans []plan) {
 // are of modules in C, Rust, Go and JavaScript, which take from 50 µs to 4 ms.
 func restartsFor(base *Result) int {
 	s := &base.Stats
-	cost := 50_000 + cmp.Or(s.InitFuel, unmeteredInit)/7 + s.MemoryAtStart*2/5
+	init := s.InitFuel // 0 of a module without init
+	if s.Fuel == 0 {
+		init = unmeteredInit
+	}
+	cost := 50_000 + init/7 + s.MemoryAtStart*2/5
 	if base.memory != nil {
 		cost += 500 * uint64(s.Keys)
 		for _, blob := range base.memory {
