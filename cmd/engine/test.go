@@ -285,13 +285,16 @@ func (t *tester) watch(ctx context.Context) error {
 	}
 }
 
-// writeExpectation replaces the file of --expect.
+// writeExpectation replaces the file of --expect, or what it links to: projects may share one.
 func (t *tester) writeExpectation(o *outcome.Outcome) (changed bool, err error) {
-	file := o.Encode()
-	if old, err := os.ReadFile(t.expect); err == nil && bytes.Equal(old, file) {
+	file, path := o.Encode(), t.expect
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, file) {
 		return false, nil
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(t.expect), ".expect-*")
+	if shared, err := filepath.EvalSymlinks(path); err == nil {
+		path = shared
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".expect-*")
 	if err != nil {
 		return false, err
 	}
@@ -300,5 +303,5 @@ func (t *tester) writeExpectation(o *outcome.Outcome) (changed bool, err error) 
 	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return false, err
 	}
-	return true, os.Rename(tmp.Name(), t.expect)
+	return true, os.Rename(tmp.Name(), path)
 }

@@ -57,6 +57,16 @@ func (e *Events) Add(r abi.Record, line int) {
 	e.lines = append(e.lines, line)
 }
 
+// keyed reports whether an event has a key.
+func (e *Events) keyed() bool {
+	for i := range e.Len() {
+		if len(e.Record(i).Key) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // withoutKeys are the events as an upcaster is handed them.
 func (e *Events) withoutKeys() *Events {
 	bare := NewEvents(nil)

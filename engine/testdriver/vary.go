@@ -93,6 +93,9 @@ func Vary(ctx context.Context, base *Result, o VaryOptions) (*Varied, error) {
 	traits := base.subject.Module.Traits()
 	partitions := o.Keys && !traits.Upcasts && !traits.Memory
 	switch {
+	case partitions && !base.list.keyed():
+		partitions = false
+		v.Skipped = append(v.Skipped, "partitions: no event has the key that is declared")
 	case o.Keys && traits.Memory && !traits.Upcasts:
 		v.Skipped = append(v.Skipped, "partitions: a module with snapshot and restore cannot be split")
 	case !o.Keys && !traits.Memory && !traits.Upcasts:

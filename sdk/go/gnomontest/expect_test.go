@@ -64,7 +64,7 @@ func TestExpect(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"state":{"a":3,"b":2}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const differs = "differ in 2 places:\nstate \"a\"\n  - 3\n  + 2\nerrors, event 5\n  - (nothing)\n  + {"
+	const differs = "differ in 2 places:\nerrors, event 5\n  - (nothing)\n  + {\"event\":5,\"error\":\"this subject is refused\"}\nstate \"a\"\n  - 3\n  + 2"
 	if text := complaintsOf(t, expect); !strings.Contains(text, differs) {
 		t.Errorf("says %s", text)
 	}

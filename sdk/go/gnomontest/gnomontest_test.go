@@ -101,8 +101,7 @@ func TestInvarianceFindsForgottenState(t *testing.T) {
 	defer func() { careless = false }()
 	c := &complaints{TB: t}
 	gnomontest.CheckInvariance(c, events, gnomontest.Options{})
-	// A fresh instance comes after every second event: the third is the first that differs.
-	const want = `batches of 1, restart after every 2: event 3 (type "", subject "a") is the first that comes out otherwise: key "n" is "1", want "3"`
+	const want = `batches of 1, restart after every 1: event 2 (type "", subject "a") is the first that comes out otherwise: key "n" is "1", want "2"`
 	if len(c.text) == 0 || c.text[0] != want {
 		t.Errorf("complaints = %q, want %q", c.text, want)
 	}
@@ -122,7 +121,7 @@ func TestInvarianceGoesOnAfterFailures(t *testing.T) {
 
 	events[1].Subject, events[3].Subject = "sometimes", "sometimes"
 	says := complaintsOf(t, func(t testing.TB) { gnomontest.CheckInvariance(t, events, gnomontest.Options{}) })
-	const want = `batches of 1, restart after every 2: event 4 (type "t", subject "sometimes") is the first that comes out otherwise: it is applied, want that it fails with "seen 2 times"`
+	const want = `batches of 1, restart after every 1: event 4 (type "t", subject "sometimes") is the first that comes out otherwise: it is applied, want that it fails with "seen 2 times"`
 	if first, _, _ := strings.Cut(says, "\n"); first != want {
 		t.Errorf("says %q, want %q", first, want)
 	}
