@@ -43,7 +43,7 @@ func (d *developer) build(ctx context.Context) (file string, err error) {
 	}
 	if !d.untested {
 		if err := d.make(ctx, "test", "OUT="+out, engine); err != nil {
-			return "", withHint(fmt.Errorf("the module is not loaded: %w", err), "where the new result is the right one, write it with: engine test … --update; or go without with --no-test")
+			return "", withHint(fmt.Errorf("the module is not loaded: %w", err), "where the new result is the right one, write it with: make update; or go without with --no-test")
 		}
 	}
 	fmt.Fprintf(d.stdout, "built in %s\n", time.Since(began).Round(10*time.Millisecond))

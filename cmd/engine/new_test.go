@@ -25,6 +25,7 @@ func TestNewProjects(t *testing.T) {
 			p := newProject(t, l.Name)
 			testutil.Make(t, l.Name, p.dir)
 			testutil.Make(t, l.Name, p.dir, "test")
+			p.requireUpdate()
 			p.requireServed()
 		})
 	}
@@ -63,9 +64,10 @@ func TestNewProjectsWithoutCompiler(t *testing.T) {
 
 // project is a new project with the name x.
 type project struct {
-	t    *testing.T
-	dir  string
-	want *outcome.Outcome // of its test data
+	t        *testing.T
+	dir      string
+	language string
+	want     *outcome.Outcome // of its test data
 }
 
 // newProject makes one where Go finds nothing but its own packages.
@@ -76,7 +78,7 @@ func newProject(t *testing.T, language string) *project {
 	t.Setenv("GOWORK", "")
 	t.Setenv("GOMODCACHE", t.TempDir())
 	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
-	p := &project{t: t, dir: filepath.Join(t.TempDir(), "my projects", "x")}
+	p := &project{t: t, language: language, dir: filepath.Join(t.TempDir(), "my projects", "x")}
 	(&home{t: t}).engine("new", p.dir, "--lang", language)
 	b, err := os.ReadFile(filepath.Join(p.dir, "testdata", "expected.json"))
 	if err == nil {
@@ -86,6 +88,24 @@ func newProject(t *testing.T, language string) *project {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// requireUpdate has make update write what is expected, where there is nothing yet.
+func (p *project) requireUpdate() {
+	p.t.Helper()
+	file := filepath.Join(p.dir, "testdata", "expected.json")
+	if err := os.Remove(file); err != nil {
+		p.t.Fatal(err)
+	}
+	testutil.Make(p.t, p.language, p.dir, "update")
+	var got *outcome.Outcome
+	b, err := os.ReadFile(file)
+	if err == nil {
+		got, err = outcome.Decode(b)
+	}
+	if err != nil || !maps.Equal(got.State, p.want.State) {
+		p.t.Errorf("make update: %v\n%s", err, b)
+	}
 }
 
 // requireServed has an engine that runs take the module and the events of testdata.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"gnomon/sdk/go/gnomontest"
@@ -17,6 +18,19 @@ func events(kindsAndData ...string) (list []gnomontest.Event) {
 		})
 	}
 	return list
+}
+
+// The events of testdata lead to what is expected of them, natively as in the sandbox.
+func TestExpected(t *testing.T) {
+	dir := "testdata"
+	if _, err := os.Stat(dir); err != nil {
+		dir = "../testdata" // all languages have it in common
+	}
+	settings, err := os.ReadFile(dir + "/settings.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gnomontest.Expect(t, gnomontest.ReadLog(t, dir+"/events.jsonl"), gnomontest.Options{Settings: string(settings)}, dir+"/expected.json")
 }
 
 // A balance is what was deposited less what was withdrawn.
