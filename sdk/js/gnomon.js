@@ -23,6 +23,8 @@
       this.value = NONE; // what JSON says, once it was asked for
       this.write = CLEAN;
       this.used = false; // by the event under way: it is in used
+      this.stored = false; // by the event under way
+      this.hash = -1; // of the value, as the event before left it: see host.hash
     }
   }
 
@@ -92,12 +94,17 @@
     used = [];
     for (let i = 0; i < all.length; i += 2) {
       const key = all[i], e = all[i + 1];
-      e.used = false;
+      const stored = e.stored;
+      e.used = e.stored = false;
       if (e.value === NONE) continue;
-      if (e.write === CLEAN) unchanged(key, e);
       const size = host.plain(e);
-      if (e.write === VALUE) bytes += size;
-      if (size > 0) continue;
+      const hash = size === 0 ? -2 : host.hash();
+      if (!stored && hash !== e.hash) unchanged(key, e);
+      if (size > 0) {
+        if (e.write === VALUE) bytes += size;
+        e.hash = hash;
+        continue;
+      }
       if (e.write === VALUE) {
         e.text = json(key, e.value);
         e.write = TEXT;
@@ -107,10 +114,11 @@
     }
   }
 
-  // unchanged throws when a value that was only read was changed.
+  // unchanged throws when a value that was only read was changed. Of one that an event before
+  // has stored there is no text to compare with: then its hash has told.
   function unchanged(key, e) {
-    const now = stringify(e.value);
-    if (now !== e.text && now !== stringify(parse(e.text)))
+    const now = e.write === VALUE ? undefined : stringify(e.value);
+    if (now === undefined || (now !== e.text && now !== stringify(parse(e.text))))
       throw new TypeError("the value of " + stringify(key) + " was changed, and not stored: put it with putJSON, or change it in fold");
   }
 
@@ -124,6 +132,7 @@
       else if (e.write === TEXT) put(key, e.text);
       else if (e.write === GONE) remove(key);
       e.write = CLEAN;
+      e.stored = false;
     }
   }
 
@@ -145,6 +154,7 @@
         if (e.text === undefined) return undefined;
         if (typeof e.text === "object") e.text = host.decode(e.text);
         e.value = parsed(key, e.text);
+        e.hash = -1;
       }
       if (typeof e.value === "object") use(e, key);
       return e.value;
@@ -163,12 +173,14 @@
       bytes += 3 * text.length;
       e.value = NONE;
       e.write = TEXT;
+      e.stored = false;
     },
     putJSON(key, value) {
       if (value === undefined || typeof value === "function" || typeof value === "symbol") json(key, value);
       const e = writable(key, "put");
       e.value = value;
       e.write = VALUE;
+      e.stored = true;
       use(e, key);
     },
     delete(key) {
@@ -176,6 +188,7 @@
       e.text = undefined;
       e.value = NONE;
       e.write = GONE;
+      e.stored = false;
     },
     fold(key, initial, change) {
       if (typeof change !== "function") throw new TypeError("fold " + stringify(key) + ": a function is expected as third argument");

@@ -161,6 +161,55 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A value that an event changes and does not store fails that event, also when an event before it in the
+// batch has stored the value; to read it, or to keep it in a variable, does not.
+func TestChangedAndNotStored(t *testing.T) {
+	tests := []struct {
+		body string // from the second event on; the first stores {n: 1, s: "text", l: [1.5, null]}
+		ok   bool
+	}{
+		{"state.getJSON('k').n", true},
+		{"globalThis.kept ??= state.getJSON('k')", true},
+		{"state.getJSON('k').n = 2 / 2", true},
+		{"state.getJSON('k').s = 'te' + 'xt'", true},
+		{"Object.freeze(state.getJSON('k'))", true},
+		{"const v = state.getJSON('k'); v.n++; state.putJSON('k', v)", true},
+		{"const v = state.getJSON('k'); state.putJSON('k', v); v.n++", true},
+		{"state.fold('k', {}, (v) => { v.n++ })", true},
+		{"state.getJSON('k').n++", false},
+		{"state.getJSON('k').s += '!'", false},
+		{"state.getJSON('k').l.push(1)", false},
+		{"state.getJSON('k').l[1] = false", false},
+		{"delete state.getJSON('k').s", false},
+		{"globalThis.kept ??= state.getJSON('k'); state.getJSON('k').n++", false},
+		{"state.put('k', '{\"n\":2}'); state.getJSON('k').n = 1", false},
+	}
+	var bodies []string
+	for _, tt := range tests {
+		bodies = append(bodies, "if (event.sequence === 1) state.putJSON('k', {n: 1, s: 'text', l: [1.5, null]}); else { "+tt.body+" }")
+	}
+	c := newCases(t, bodies)
+	for i, tt := range tests {
+		t.Run(tt.body, func(t *testing.T) {
+			batch, single := c.start(t, i), c.start(t, i)
+			err := batch.try(events("1", "2", "3")...)
+			if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), `the value of "k" was changed, and not stored`) {
+				t.Fatalf("in a batch: %v", err)
+			}
+			err = nil
+			for _, e := range events("1", "2", "3") {
+				err = errors.Join(err, single.try(e))
+			}
+			if (err == nil) != tt.ok {
+				t.Fatalf("one by one: %v", err)
+			}
+			if tt.ok && batch.state.rows["k"] != single.state.rows["k"] {
+				t.Errorf("in a batch the value is %s, one by one %s", batch.state.rows["k"], single.state.rows["k"])
+			}
+		})
+	}
+}
+
 // What is not an Error of the script's own making is told with function, line and column.
 func TestPlaceOfAFailure(t *testing.T) {
 	r := start(t, "const double = (a) => a.n.m * 2;\nexport function onEvent(event) {\n  double({});\n}", "{}")

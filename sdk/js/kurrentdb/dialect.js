@@ -162,7 +162,7 @@ class Projection {
     context.phase = handling;
     if (context.empty()) handler = keep;
     else if (handler === undefined) handler = body;
-    this.states.handle(partition, handler, context.current);
+    this.states.done(partition, this.states.handle(partition, handler, context.current));
   }
 
   handleDeleted(at) {

@@ -12,6 +12,9 @@ const rootKey = "result";
 const sharedKey = "$shared";
 const stateKey = "$state";
 
+/** What may be more than this, in bytes, is stored at once: if it is too large, the event that made it fails. */
+const MAX_VALUE = 1 << 20;
+
 /** What is known of a key: its JSON as stored, or its value, which is to be stored. */
 class Entry {
   constructor(key, stored) {
@@ -22,8 +25,6 @@ class Entry {
     this.written = false; // whether the text is that of the value
   }
 }
-
-const MAX_VALUE = 1 << 20; // bytes
 
 /** No value: what there is is the text. */
 const none = Symbol("none");
@@ -61,7 +62,8 @@ class States {
   settle() {
     const used = this.used;
     for (let i = 0; i < used.length; i++) {
-      const size = this.host.plain(used[i]); // as JSON, in bytes at most; 0 when it is not plain
+      // As JSON, in bytes at most, when it is plain. A state of null is none.
+      const size = used[i].value === null ? 0 : this.host.plain(used[i]);
       if (size > 0 && size <= MAX_VALUE) continue;
       this.write(used[i]);
       // One that the host would refuse fails this event, and not the last one of the batch.
@@ -97,7 +99,7 @@ class States {
     return isNew;
   }
 
-  /** handle calls a handler with the state of a partition, and takes what it returns. */
+  /** handle calls a handler with the state of a partition, takes what it returns, and gives the entry. */
   handle(partition, handler, e) {
     const own = this.own(partition);
     const created = this.isNew ? this.definition.special.$created : undefined;
@@ -107,7 +109,7 @@ class States {
       const returned = handler(own.value, e);
       if (returned !== undefined) own.value = returned;
     }
-    this.done(partition, own);
+    return own;
   }
 
   handlePair(own, handler, e, created) {
@@ -124,6 +126,7 @@ class States {
     this.pair = this.eachEvent ? pair : null;
   }
 
+  /** done is for when nobody has a hold of the state any more, not even handle. */
   done(partition, own) {
     if (this.eachEvent) this.result(partition, own);
     else this.used.push(own);
@@ -131,6 +134,13 @@ class States {
 
   /** result stores the result of a state that has changed. */
   result(partition, own) {
+    // Where nobody is told of the result, to compute it is cheaper than to see whether it has to be.
+    if (!this.biState && !this.definition.emitsResults && own.value !== null && this.host.plain(own) > 0) {
+      const entry = this.entry(this.resultKey(partition));
+      entry.value = this.transform(this.host.copy(own.value));
+      this.used.push(entry); // own is plain still: the script had a copy
+      return;
+    }
     const before = own.text;
     own.text = textOf(own.value);
     own.written = true;
@@ -141,7 +151,7 @@ class States {
       return;
     }
     const entry = this.entry(this.resultKey(partition));
-    entry.value = this.transform(own.text);
+    entry.value = this.transform(own.text === undefined ? null : JSON.parse(own.text));
     if (!this.definition.emitsResults) {
       this.used.push(entry);
       return;
@@ -151,9 +161,8 @@ class States {
     if (entry.text !== old) this.context.output.result(partition, entry.text);
   }
 
-  /** transform gives the result of a state, or null. */
-  transform(json) {
-    let result = json === undefined ? null : JSON.parse(json);
+  /** transform gives the result of a copy of a state, or null. */
+  transform(result) {
     // With shared state functions get the pair.
     if (this.biState) result = [result, JSON.parse(textOf(this.pair[1]) || "null")];
     for (const { name, f } of this.transforms) {

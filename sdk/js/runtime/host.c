@@ -300,20 +300,37 @@ static JSValue join(JSContext *ctx, JSValueConst this, int argc, JSValueConst *a
     return v;
 }
 
+static uint32_t plain_hash;
+
 /* plain(holder): how many bytes holder.value has as JSON, at most, when it is what its JSON
-   says and nobody else has it; otherwise 0. */
+   says and nobody else has it; negated, when somebody else has it, or it cannot be changed;
+   otherwise 0. */
 static JSValue plain(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv)
 {
     JSValue v = JS_GetPropertyStr(ctx, argv[0], "value");
     if (JS_IsException(v))
         return v;
-    double size = value_is_plain(ctx, v);
+    double size = value_plain(ctx, v, &plain_hash);
     JS_FreeValue(ctx, v);
     return JS_NewFloat64(ctx, size);
 }
 
+/* hash(): of the value that plain has looked at last, if that did not give 0. */
+static JSValue hash(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv)
+{
+    return JS_NewInt32(ctx, (int32_t)plain_hash);
+}
+
+/* copy(value): of one that plain gave a number above 0 for. */
+static JSValue copy(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv)
+{
+    return value_copy(ctx, argv[0]);
+}
+
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("plain", 1, plain),
+    JS_CFUNC_DEF("hash", 0, hash),
+    JS_CFUNC_DEF("copy", 1, copy),
     JS_CFUNC_MAGIC_DEF("get", 1, state_get, AS_TEXT),
     JS_CFUNC_MAGIC_DEF("getBytes", 1, state_get, AS_BYTES),
     JS_CFUNC_DEF("put", 2, state_put),

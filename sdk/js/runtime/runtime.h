@@ -56,7 +56,8 @@ JSValue bytes_new(JSContext *ctx, const void *p, size_t len);
 const char *code_text(int32_t code);
 
 JSValue host_object(JSContext *ctx);               /* host.c: what the prelude is given */
-double value_is_plain(JSContext *ctx, JSValueConst v); /* engine.c */
+double value_plain(JSContext *ctx, JSValueConst v, uint32_t *hash); /* engine.c */
+JSValue value_copy(JSContext *ctx, JSValueConst v);
 int event_class(JSContext *ctx);                   /* event.c */
 JSValue event_new(JSContext *ctx);                 /* of the current record */
 void fields_reset(void);
