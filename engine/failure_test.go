@@ -183,7 +183,7 @@ func TestSmallBuffer(t *testing.T) {
 		}
 		b.server.Append(streamName, "e.large", make([]byte, 500))
 		s := e.awaitState(engine.Halted)
-		if !strings.HasPrefix(s.Reason, "event 101: ") || !strings.Contains(s.Reason, "143 bytes for an event of") {
+		if !strings.HasPrefix(s.Reason, "event 101: ") || !strings.Contains(s.Reason, "143 bytes for ") {
 			t.Errorf("reason %q", s.Reason)
 		}
 		e.wantLedger(1, 100)

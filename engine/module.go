@@ -140,7 +140,7 @@ const (
 func (e *GuestError) Error() string {
 	switch {
 	case e.Kind == GuestBuffer:
-		return fmt.Sprintf("%s %s: %d bytes for an event of %d bytes", e.Call, e.Kind, e.Have, e.Need)
+		return fmt.Sprintf("%s %s: %d bytes for %d bytes of events", e.Call, e.Kind, e.Have, e.Need) // one event or several
 	case e.Text == "":
 		return fmt.Sprintf("%s %s", e.Call, e.Kind)
 	}

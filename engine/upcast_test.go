@@ -274,7 +274,7 @@ func TestEventsStayWhole(t *testing.T) {
 		b.server.Append(streamName, "a.1", nil)               // 61, one record
 		b.server.Append(streamName, "a.1", make([]byte, 300)) // 62, two of more than 300 bytes
 		got := e.awaitState(engine.Halted)
-		if got.Position != 61 || !strings.HasPrefix(got.Reason, "event 62: apply has too small a batch buffer: 600 bytes for an event of 7") {
+		if got.Position != 61 || !strings.HasPrefix(got.Reason, "event 62: apply has too small a batch buffer: 600 bytes for 7") {
 			t.Errorf("status %+v", got)
 		}
 	})
@@ -316,7 +316,7 @@ func TestUpcasterNeedsSmallerCalls(t *testing.T) {
 		reason string
 	}{
 		"buffer":            {&enginetest.Module{Name: "b", Rewrite: one, Buffer: 200}, ""},
-		"buffer, too small": {&enginetest.Module{Name: "b", Rewrite: one, Buffer: 40}, "event 1: upcaster up0: upcast has too small a batch buffer: 40 bytes for an event of 48"},
+		"buffer, too small": {&enginetest.Module{Name: "b", Rewrite: one, Buffer: 40}, "event 1: upcaster up0: upcast has too small a batch buffer: 40 bytes for 48 bytes of events"},
 		"fuel":              {&enginetest.Module{Name: "f", Rewrite: one, Fuel: 3}, ""},
 		"liar":              {&enginetest.Module{Name: "l", Rewrite: liar}, "event 41: upcaster up0: upcast trapped"},
 	} {

@@ -35,7 +35,7 @@ func batches() []Scenario {
 		},
 		{
 			Rules: []string{"B7"}, Name: "a call that saw that its buffer is too small does not count, whatever it returns", Do: Script{abi.ExportApply: {batchRead(47).Is(48), put("k", "v").Is(0)}},
-			Calls: []Call{apply(Want{Fails: "too small a batch buffer: 47 bytes for an event of 48 bytes", Rows: rows()})}, Sandbox: true,
+			Calls: []Call{apply(Want{Fails: "too small a batch buffer: 47 bytes for 48 bytes of events", Rows: rows()})}, Sandbox: true,
 		},
 	}
 }
@@ -176,7 +176,7 @@ func upcasts() []Scenario {
 		},
 		{
 			Rules: []string{"U6"}, Name: "who writes without having had room for the input has failed", Sandbox: true, Do: Script{abi.ExportUpcast: {inputRead(47), outputWrite(out(7, "x", "1"))}},
-			Calls: []Call{upcasting(Want{Fails: "47 bytes for an event of", Steps: 1}, in...)},
+			Calls: []Call{upcasting(Want{Fails: "47 bytes for ", Steps: 1}, in...)},
 		},
 		{
 			Rules: []string{"U1", "Q1"}, Name: "input and output belong to upcast and query", Do: Script{
