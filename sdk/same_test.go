@@ -96,7 +96,7 @@ func TestSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sandbox.Close(context.Background()) })
-	cases := map[string]*testdriver.Events{"operations": operations(t), "fields": fields()}
+	cases := map[string]*testdriver.Events{"operations": operations(t), "fields": fields(), "faults": faults()}
 	want := map[string]*outcome.Outcome{}
 	for _, language := range append([]string{"go"}, slices.DeleteFunc(slices.Sorted(maps.Keys(builds)), func(l string) bool { return l == "go" })...) {
 		t.Run(language, func(t *testing.T) {
@@ -114,6 +114,9 @@ func TestSame(t *testing.T) {
 			s := testdriver.Subject{Module: loaded}
 			for name, events := range cases {
 				got := apply(t, s, events)
+				if name == "faults" {
+					got.Logs = nil // runtimes print what they know
+				}
 				if want[name] == nil {
 					want[name] = got // of the first language
 				}
@@ -297,6 +300,20 @@ func (s *script) random(r *rand.Rand) {
 	default:
 		s.add(op, "", "")
 	}
+}
+
+// faults are events of which some end the call as the language does it.
+func faults() *testdriver.Events {
+	list := testdriver.NewEvents(nil)
+	add := func(op byte, a, b string) {
+		list.Add(record(list.Len()+1, "operations", script(nil).with(op, a, b)), list.Len()+1)
+	}
+	for _, fault := range []string{"panic", "memory", "stack"} {
+		add('p', "one", fault)
+		add('x', fault, "") // fails
+		add('c', "one", "after "+fault)
+	}
+	return list
 }
 
 // fields are events with JSON, of which fields are read.

@@ -103,7 +103,7 @@ GN_LARGE int32_t gn_end(int result) {
 static inline void gn_begin(uint32_t event) {
   gn_now.event = event;
   gn_now.failed = false;
-  gn_scratch.used = 0;
+  gn_scratch.used = gn_spare_page.size = 0;
 }
 
 // ---- Events -------------------------------------------------------------------------
@@ -203,15 +203,24 @@ static inline gn_scan gn_scan_after(gn_text prefix, gn_text after) {
 }
 static inline gn_scan gn_scan_prefix(gn_text prefix) { return gn_scan_after(prefix, gn_bytes(NULL, 0)); }
 
+// An entry has a key, a value and their lengths. A page whose scan
+// has ended is the next scan's, so that many in one handler take no more memory than one.
+enum { GN_PAGE = 16 << 10, GN_MOST_ENTRY = 64000 + (1 << 20) + 8 };
+
+static inline void gn_new_page(gn_scan *s, uint32_t size) { s->page = (char *)gn_take(size), s->size = size; }
+
 static inline bool gn_scan_page(gn_scan *s) {
   s->after = gn_copy(s->key); // which stands in the page
-  for (uint32_t size = s->size ? s->size : 16 << 10;; size *= 4) {
-    if (size != s->size) s->page = (char *)gn_take(size), s->size = size;
-    int64_t n = gn_host_scan(s->prefix.at, s->prefix.size, s->after.at, s->after.size, 0, s->page, size);
-    if (n == GN_TOO_LARGE && size < 2 << 20) continue; // an entry that is larger than the page
-    if (n <= 0) return gn_checked("state_scan", s->prefix, n), false;
-    s->next = s->page, s->end = s->page + (uint32_t)n;
-    return true;
+  if (s->size == 0 && gn_spare_page.size > 0) s->page = gn_spare_page.at, s->size = gn_spare_page.size, gn_spare_page.size = 0;
+  if (s->size == 0) gn_new_page(s, GN_PAGE);
+  for (;;) {
+    int64_t n = gn_host_scan(s->prefix.at, s->prefix.size, s->after.at, s->after.size, 0, s->page, s->size);
+    if (n > 0) return s->next = s->page, s->end = s->page + (uint32_t)n, true;
+    if (n != GN_TOO_LARGE || s->size >= GN_MOST_ENTRY) {
+      gn_spare_page.at = s->page, gn_spare_page.size = s->size;
+      return s->size = 0, gn_checked("state_scan", s->prefix, n), false;
+    }
+    gn_new_page(s, GN_MOST_ENTRY);
   }
 }
 

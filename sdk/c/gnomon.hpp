@@ -13,6 +13,7 @@
 #define GNOMON_HPP
 
 #include <array>
+#include <cstdarg>
 #include <cstdlib>
 #include <initializer_list>
 #include <new>
@@ -246,8 +247,17 @@ __attribute__((weak)) void operator delete(void *at, size_t) noexcept { std::fre
 #ifdef _LIBCPP_VERSION // libc++.llvm.org, "Overriding the default termination handler"
 _LIBCPP_BEGIN_NAMESPACE_STD
 __attribute__((weak, noreturn)) void __libcpp_verbose_abort(const char *format, ...) {
-  gn_text why = gn_text_of(format);
-  gn_host_fail(gn_now.event, why.at, why.size);
+  char text[512];
+  uint32_t size = 0;
+  va_list args;
+  va_start(args, format);
+  for (bool texts = true; *format && size < sizeof text; format++) { // %s, up to any other
+    texts = texts && (*format != '%' || format[1] == 's');
+    if (!texts || *format != '%') text[size++] = *format;
+    else if (format++; const char *said = va_arg(args, const char *)) while (*said && size < sizeof text) text[size++] = *said++;
+  }
+  va_end(args);
+  gn_host_fail(gn_now.event, text, size);
   __builtin_trap();
 }
 _LIBCPP_END_NAMESPACE_STD

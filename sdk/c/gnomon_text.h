@@ -75,6 +75,7 @@ typedef struct {
 GN_SHARED __attribute__((aligned(8))) char gn_first_scratch[32 << 10], gn_first_batch[64 << 10];
 GN_SHARED gn_buffer gn_scratch = {gn_first_scratch, sizeof gn_first_scratch, 0}; // until the handler returns
 GN_SHARED gn_buffer gn_batch = {gn_first_batch, sizeof gn_first_batch, 0};
+GN_SHARED gn_buffer gn_spare_page = {NULL, 0, 0}; // of scans; in the scratch
 GN_SHARED gn_buffer gn_kept = {NULL, 0, 0}; // for good
 
 __attribute__((noreturn)) static inline void gn_out_of_memory(void) {

@@ -65,6 +65,11 @@ static int on_event(const gn_event *e) {
   if (gn_is(what, "fails")) return gn_fail("number ", -1, " of ", gn_quoted(e->subject)), gn_fail("not the first reason"), 0;
   if (gn_is(what, "fill")) return fill();
   if (gn_is(what, "scan")) return scan(gn_bytes(NULL, 0), 0);
+  if (gn_is(what, "scans")) {
+    for (int i = 0; i < 10000; i++)
+      for (gn_scan s = gn_scan_prefix(gn_text_of("none")); gn_scan_next(&s);) gn_fail("a key");
+    return gn_put(gn_text_of("scanned"), gn_text_of("often")), 0;
+  }
   if (gn_is(what, "after")) return scan(gn_text_of("n\t10500"), 2);
   if (gn_is(what, "many-fields")) return many_fields(e);
   if (gn_is(what, "no-object")) gn_field(e, "a");

@@ -31,6 +31,19 @@ static gn_text scan(bool stop, gn_text prefix, gn_text after) {
   return gn_join(count, ";", inner, ";", size, ";", h, ";");
 }
 
+static int deep(const char *from) {
+  char frame[1000];
+  __builtin_memset(frame, *from, sizeof frame);
+  return *from ? deep(frame) + frame[*from & 7] : 0;
+}
+
+// fault ends the call by a trap, or by having no more memory or stack.
+static void fault(gn_text kind) {
+  while (gn_is(kind, "memory")) gn_take(1 << 20);
+  if (gn_is(kind, "stack")) gn_log(GN_INFO, deep(kind.at));
+  __builtin_trap();
+}
+
 static gn_text operation(const gn_event *e, char op, gn_text a, gn_text b) {
   static const int levels[] = {GN_DEBUG, GN_INFO, GN_WARN, GN_ERROR};
   static const char *const names[] = {"h0", "h1", "h2", "h3", "h4"};
@@ -62,6 +75,7 @@ static gn_text operation(const gn_event *e, char op, gn_text a, gn_text b) {
   case 't': return gn_join(gn_token(e, b.at[0]), ";");
   case 'q': return gn_join(gn_quoted(a));
   case 'v': return gn_join(e->subject, ";", e->key, ";", gn_header(e, "ce-id"));
+  case 'x': fault(a);
   }
   return gn_fail(a), none;
 }

@@ -61,7 +61,17 @@ function operation(event, state, op, a, b) {
     case "v":
       return `${event.subject};${event.key};${event.id}`;
   }
+  if (op === "x") fault(a);
   throw new Error(a);
+}
+
+// fault ends the call by an exception of the language, or by having no more memory or stack.
+function fault(kind) {
+  const hoard = [];
+  while (kind === "memory") hoard.push(new Uint8Array(1 << 20));
+  const deep = (n) => deep(n + 1) + 1;
+  if (kind === "stack") deep(0);
+  return undefined.length;
 }
 
 function hash(h, bytes, most = Infinity) {

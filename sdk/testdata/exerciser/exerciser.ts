@@ -9,6 +9,7 @@ let flag = false;
 const trace = new Buffer();
 const writer = new JsonWriter();
 const object = new JsonObject();
+const hoard: Buffer[] = [];
 
 onInit((settings) => {
   name = settings.string("name", name);
@@ -76,7 +77,24 @@ function operation(event: Event, state: State, op: u8, a: Text, b: Text): void {
     trace.add(event.subject).byte(0x3b).add(event.key).byte(0x3b).add(event.id);
     return;
   }
+  if (op == 0x78) fault(a.toString()); // x
   fail(a.toString());
+}
+
+// fault ends the call by an exception, or by having no more memory or stack.
+function fault(kind: string): void {
+  while (kind == "memory") {
+    const more = new Buffer();
+    more.reserve(1 << 20);
+    hoard.push(more);
+  }
+  if (kind == "stack") trace.int(deep("x").length);
+  throw new Error("it is odd");
+}
+
+function deep(text: string): string {
+  const more = text + "x";
+  return text.length == 0 ? text : deep(more) + more;
 }
 
 function hash(h: u32, t: Text, most: i32 = i32.MAX_VALUE): u32 {

@@ -90,7 +90,31 @@ func operation(ev gnomon.Event, st gnomon.State, op byte, a string, b, trace []b
 		trace = append(append(trace, ev.Subject()...), ';')
 		return append(append(append(trace, ev.Key()...), ';'), ev.ID()...), nil
 	}
+	if op == 'x' {
+		fault(a)
+	}
 	return nil, errors.New(a)
+}
+
+var hoard [][]byte
+
+// fault ends the call by a panic, or by having no more memory or stack.
+func fault(kind string) {
+	for kind == "memory" {
+		hoard = append(hoard, make([]byte, 1<<20))
+	}
+	if kind == "stack" {
+		println(deep(1))
+	}
+	panic("it is odd")
+}
+
+func deep(n int) int {
+	frame := [100]int{n}
+	if n == 0 {
+		return 0
+	}
+	return deep(n+1+frame[1]) + frame[n%100]
 }
 
 func hash(h uint32, b string) uint32 {

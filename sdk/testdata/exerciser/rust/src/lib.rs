@@ -75,9 +75,31 @@ fn operation(event: &Event, state: &mut State, op: u8, a: &[u8], b: &[u8], trace
         b't' => trace.extend([event.token(usize::from(b[0]))?.as_bytes(), b";"].concat()),
         b'q' => json::quote(trace, str::from_utf8(a)?),
         b'v' => trace.extend([event.subject()?.as_bytes(), b";", event.key(), b";", event.id()?.as_bytes()].concat()),
+        b'x' => fault(a),
         _ => fail!("{}", str::from_utf8(a)?),
     }
     Ok(())
+}
+
+/// Ends the call by a panic, or by having no more memory or stack.
+fn fault(kind: &[u8]) {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    while kind == b"memory" {
+        hoard.push(vec![1; 1 << 20]);
+    }
+    if kind == b"stack" {
+        log::info(deep(&[1; 1000]).to_string());
+    }
+    panic!("it is {}", "odd");
+}
+
+fn deep(from: &[u8; 1000]) -> u64 {
+    let mut frame = *from;
+    frame[from.len() / 2] += 1;
+    if from[0] == 0 {
+        return 0;
+    }
+    deep(&frame) + u64::from(frame[7])
 }
 
 fn hash(h: u32, bytes: &[u8]) -> u32 {
