@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
@@ -59,6 +61,29 @@ func TestNewProjectsWithoutCompiler(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// A file of a project that is in a folder, and was not there at first, is one that make builds
+// again for: otherwise dev would load what was built without it.
+func TestNewProjectsHaveMoreFiles(t *testing.T) {
+	for language, kind := range map[string]string{"assemblyscript": "ts", "c": "h", "cpp": "hpp", "go": "go", "nim": "nim", "rust": "rs", "tinygo": "go", "zig": "zig"} {
+		dir := filepath.Join(t.TempDir(), "x")
+		if _, err := scaffold.New(scaffold.Options{Dir: dir, Language: language}); err != nil {
+			t.Fatal(err)
+		}
+		for i, file := range []string{"build/x.wasm", "more/more." + kind} {
+			path := filepath.Join(dir, file)
+			at := time.Now().Add(time.Duration(i+1) * time.Hour)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := exec.CommandContext(t.Context(), "make", "-C", dir, "--question").Run()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("%s: make is content with the module that was there: %v", language, err)
+		}
 	}
 }
 
