@@ -203,6 +203,43 @@ func TestKurrentDBEventsOfBefore(t *testing.T) {
 	}
 }
 
+// States stay in JavaScript within a batch, lists and objects alike: an event more costs a part of what it
+// takes to read and to write its state.
+func TestKurrentDBStatesStayInABatch(t *testing.T) {
+	module := loadKurrentDB(t, js.AttachAnyKurrentDB)
+	for _, list := range []string{
+		"Array.from({ length: 2000 }, (_, i) => i + 0.5)",
+		"Array.from({ length: 500 }, (_, i) => ({ i, of: [i, 'text'] }))",
+		"Object.fromEntries(Array.from({ length: 500 }, (_, i) => ['k' + i, i]))",
+	} {
+		s := scenario{script: []byte("fromAll().when({ $init: () => ({ n: 0, all: " + list + " }), A(s) { s.n++ } })")}
+		fuel := func(events int) uint64 {
+			session, err := testdriver.NewSession(t.Context(), s.subject(t, module), engine.Surroundings{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.Close(t.Context())
+			var sum uint64
+			for _, n := range []int{1, events} { // the first begins the state
+				var batch []byte
+				for range n {
+					r := abi.Record{Sequence: 1, Subject: []byte("a.b.c.A"), Data: []byte("{}")}
+					batch = r.Append(batch)
+				}
+				cost, err := session.Call(t.Context(), batch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum = cost.Fuel
+			}
+			return sum
+		}
+		if one, many := fuel(1), fuel(32); many > 16*one {
+			t.Errorf("%s: 32 events take %d units of fuel, and one %d", list, many, one)
+		}
+	}
+}
+
 func loadKurrentDB(t *testing.T, attach func() ([]byte, error)) engine.Module {
 	t.Helper()
 	code, err := attach()

@@ -97,7 +97,7 @@ static int walk_properties(Walk *w, JSObject *p, int depth)
 static int walk_array(Walk *w, JSObject *p, int depth)
 {
     JSValue *length = &p->prop[0].u.value;
-    if (!p->fast_array || p->shape->prop_count != 1 || get_shape_prop(p->shape)->flags != JS_PROP_WRITABLE)
+    if (!p->fast_array || p->shape->prop_count != 1 || get_shape_prop(p->shape)->flags != (JS_PROP_WRITABLE | JS_PROP_LENGTH))
         return 0;
     if (JS_VALUE_GET_TAG(*length) != JS_TAG_INT || (uint32_t)JS_VALUE_GET_INT(*length) != p->u.array.count)
         return 0;
