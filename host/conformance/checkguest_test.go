@@ -99,6 +99,15 @@ func TestNotExercised(t *testing.T) {
 			t.Errorf("%s is %s: %q, want %q", id, f.Verdict, f.Text, want)
 		}
 	}
+	refusing := checkGuest(t, Guest("faults/X11-trap"), func(c *GuestCheck) {
+		c.Events = testdriver.NewEvents(nil)
+		c.Events.Add(event(1, "t.1", "{}"), 1)
+	})
+	for _, id := range []string{"X8", "B11", "W6"} {
+		if f := refusing.of(id); f.Verdict != NotExercised || !strings.HasPrefix(f.Text, "every event fails, as the first: ") {
+			t.Errorf("%s of a guest that takes no event is %s: %q", id, f.Verdict, f.Text)
+		}
+	}
 	all := checkGuest(t, Guest("least"))
 	if f := all.of("X8"); f.Verdict != NotExercised || f.Text != "it does not call batch_read, input_read" {
 		t.Errorf("X8 of a guest that reads no events is %s: %q", f.Verdict, f.Text)
