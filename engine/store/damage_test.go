@@ -212,8 +212,8 @@ func TestFlippedBitInLog(t *testing.T) {
 func TestLostFiles(t *testing.T) {
 	t.Parallel()
 	dir, _ := tables(t)
-	tables, err := filepath.Glob(filepath.Join(keyspaceDir(dir, "p", "g"), "db", "*.sst")) // a compaction may have made others
-	if err != nil || len(tables) < 2 {
+	tables, err := filepath.Glob(filepath.Join(keyspaceDir(dir, "p", "g"), "db", "*.sst")) // a compaction may have made others, or one of all
+	if err != nil || len(tables) == 0 {
 		t.Fatalf("tables %v, %v", tables, err)
 	}
 	for _, tc := range []struct{ name, lost string }{
