@@ -261,7 +261,7 @@ func operations(t *testing.T) *testdriver.Events {
 	one('s', "", "\U0010ffff")
 	one('s', strings.Repeat("k", 64_001), "") // fails
 	random := rand.New(rand.NewPCG(7, 7))
-	for range 300 {
+	for range 150 {
 		var s script
 		for range random.IntN(12) {
 			s.random(random)

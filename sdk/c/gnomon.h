@@ -111,7 +111,7 @@ static inline void gn_begin(uint32_t event) {
 typedef struct {
   uint32_t index;    // in the batch
   uint64_t sequence; // in the stream, from 1
-  int64_t time_ns;   // when the stream stored it: Unix nanoseconds, UTC
+  int64_t stored_ns; // when the stream stored it: Unix nanoseconds, UTC
   gn_text subject, headers, data;
   gn_text key; // the key that the projection declares; empty without one
 } gn_event;
@@ -147,7 +147,7 @@ static inline gn_text gn_token(const gn_event *e, int i) {
 static inline const char *gn_next_event(const char *p, gn_event *e) {
   struct { uint32_t size, flags; uint64_t sequence; int64_t time_ns; uint32_t subject, headers, data, key; } r;
   __builtin_memcpy(&r, p, sizeof r);
-  e->sequence = r.sequence, e->time_ns = r.time_ns;
+  e->sequence = r.sequence, e->stored_ns = r.time_ns;
   e->subject = gn_bytes(p + 40, r.subject);
   e->headers = gn_bytes(e->subject.at + r.subject, r.headers);
   e->data = gn_bytes(e->headers.at + r.headers, r.data);
@@ -289,7 +289,7 @@ GN_LARGE int32_t gn_output(const gn_event *e, gn_text subject, gn_text data, gn_
   uint32_t size = (40 + subject.size + headers.size + data.size + 7) & ~7u, sizes[] = {size, 0}, lengths[] = {subject.size, headers.size, data.size, 0};
   char *at = (char *)gn_take(size), *to = at + 40;
   __builtin_memset(at + size - 8, 0, 8); // the padding
-  __builtin_memcpy(at, sizes, 8), __builtin_memcpy(at + 8, &e->sequence, 8), __builtin_memcpy(at + 16, &e->time_ns, 8), __builtin_memcpy(at + 24, lengths, 16);
+  __builtin_memcpy(at, sizes, 8), __builtin_memcpy(at + 8, &e->sequence, 8), __builtin_memcpy(at + 16, &e->stored_ns, 8), __builtin_memcpy(at + 24, lengths, 16);
   __builtin_memcpy(to, subject.at, subject.size), to += subject.size;
   __builtin_memcpy(to, headers.at, headers.size), to += headers.size;
   __builtin_memcpy(to, data.at, data.size);

@@ -109,7 +109,7 @@ public:
   explicit Event(const gn_event &e) : e_(&e) {}
 
   uint64_t sequence() const { return e_->sequence; }
-  int64_t stored_ns() const { return e_->time_ns; } // Unix nanoseconds
+  int64_t stored_ns() const { return e_->stored_ns; } // Unix nanoseconds
   string_view subject() const { return view(e_->subject); }
   string_view token(int i) const { return view(gn_token(e_, i)); } // from 1
   string_view header(const char *name) const { return view(gn_header(e_, name)); }

@@ -82,7 +82,7 @@ static int on_event(const gn_event *e) {
     gn_log(GN_DEBUG, "token 2 ", gn_token(e, 2), ", 4 ", gn_quoted(gn_token(e, 4)), ", 0 ", gn_quoted(gn_token(e, 0)));
     gn_log(GN_INFO, "type ", gn_header(e, "CE-Type"), ", absent ", gn_header(e, "ce-typ").at == NULL ? "yes" : "no", ", key ", e->key);
     gn_log(GN_WARN, INT64_MIN, " ", UINT64_MAX, " ", 0, " ", -7);
-    if (gn_log_enabled(GN_ERROR)) gn_log(GN_ERROR, e->sequence, " ", e->time_ns);
+    if (gn_log_enabled(GN_ERROR)) gn_log(GN_ERROR, e->sequence, " ", e->stored_ns);
   }
   return 0;
 }
