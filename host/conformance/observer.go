@@ -25,9 +25,19 @@ type observer struct {
 	onePage bool // pages of scans have one entry
 
 	used    map[string]bool // functions that were called, and "short": a buffer was too small
-	unread  map[string]int  // in the call under way: what had no room, by function and key
+	unread  map[readOf]int  // in the call under way: what had no room, and how many bytes it has
 	refused map[string]int64
 	said    bool // fail was called
+}
+
+// readOf is what a guest reads.
+type readOf struct{ function, key string }
+
+func (r readOf) String() string {
+	if r.function != abi.ImportStateGet {
+		return r.function
+	}
+	return fmt.Sprintf("%s of the key %.60q", r.function, r.key)
 }
 
 var _ engine.Module = (*observer)(nil)
@@ -145,7 +155,7 @@ func (o *observer) littered(records []byte) []byte {
 }
 
 func (o *observer) begin() {
-	o.unread, o.refused, o.said = map[string]int{}, map[string]int64{}, false
+	o.unread, o.refused, o.said = map[readOf]int{}, map[string]int64{}, false
 }
 
 // readers are the functions that read, with the place of their capacity.
@@ -158,9 +168,9 @@ func (o *observer) called(c host.Called) {
 	o.used[c.Function] = true
 	o.said = o.said || c.Function == abi.ImportFail
 	if at, reads := readers[c.Function]; reads && c.Result >= 0 {
-		what := c.Function
+		what := readOf{function: c.Function}
 		if c.Function == abi.ImportStateGet {
-			what += fmt.Sprintf(" of the key %.60q", c.Memory(c.Args[0], c.Args[1]))
+			what.key = string(c.Memory(c.Args[0], c.Args[1]))
 		}
 		capacity := int64(uint32(c.Args[at]))
 		if c.Result <= capacity {
