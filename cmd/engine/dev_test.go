@@ -215,6 +215,7 @@ func TestDevElsewhere(t *testing.T) {
 	d := h.develop("--server", p.url())
 	d.untilShown("names no bucket, by which an engine elsewhere takes modules\nhint: set plugins.bucket", 1)
 	h.rewrite("config.toml", "[plugins]\n", "[plugins]\nbucket = \"MODULES\"\n")
+	d.untilShown("x.wasm is in MODULES: the engine takes it for a projection that its configuration declares, or x.toml here", 1)
 	d.untilShown("loaded: x is live at 0, 0 keys", 1)
 	p.publish(0, 7)
 	d.untilShown("7\t~\tlog.6\t", 1)

@@ -121,8 +121,11 @@ func (d *developer) deploy(ctx context.Context, module []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.client.Deploy(ctx, d.loaded.Plugins.Bucket, name, object)
-	return explain(err)
+	if _, err = d.client.Deploy(ctx, d.loaded.Plugins.Bucket, name, object); err != nil {
+		return explain(err)
+	}
+	fmt.Fprintf(d.stdout, "%s.wasm is in %s: the engine takes it for a projection that its configuration declares, or %s.toml here\n", name, d.loaded.Plugins.Bucket, name)
+	return nil
 }
 
 // takenWithin is how long an engine may take for a changed module to be read.
