@@ -60,7 +60,7 @@ tests: build
 	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(GO) test -short -timeout 12m ./cmd/engine
 	$(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
-	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./sdk/js
+	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 # Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.

@@ -2,6 +2,14 @@
 #ifndef GNOMON_TEXT_H
 #define GNOMON_TEXT_H
 
+#define GN_IMPORT_OF(module, name) __attribute__((import_module(module), import_name(#name)))
+#define GN_IMPORT(name) GN_IMPORT_OF("projection_v1", name)
+#define GN_EXPORT(name) __attribute__((export_name(#name)))
+#define GN_LARGE __attribute__((noinline, unused)) static // not to be copied to where it is called
+#define GN_SHARED __attribute__((weak)) // one of it, in however many files the header is
+
+GN_IMPORT(fail) void gn_host_fail(uint32_t event, const void *text, uint32_t len);
+
 // ---- Texts --------------------------------------------------------------------------
 
 typedef struct {
