@@ -15,7 +15,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins run test lint tests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins run test lint tests test-program test-guests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -55,11 +55,18 @@ lint: build
 	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/...
 	$(GO) tool staticcheck ./...
 
+# The program waits much, and compilers work: so they go beside each other.
 tests: build
-	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e sdk/js)
+	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e /sdk/)
+	@$(MAKE) --no-print-directory -j2 -Oline test-program test-guests
+
+test-program:
 	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(GO) test -short -timeout 12m ./cmd/engine
 	$(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
+
+# The SDKs and their guests, which have no second thread: no race detector, and nothing left out.
+test-guests:
 	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
