@@ -45,7 +45,9 @@ OURS = cmd engine host plugins sdk examples internal bench
 # times slower: all real logs, and kill -9 on the largest of them.
 # Of the program, which starts modules again and again, some scripts run with it.
 RACED = TestScripts/(node|reads|generations|interrupt)
-LONG = RealLogs|Killed|UnderLoad|Transfer|Docs|NewProjects|Dev$
+LONG = RealLogs|Killed|UnderLoad|Transfer
+# What calls compilers: a new project in every language, and what the guides tell to do.
+PROJECTS = Docs|NewProjects|Dev$$
 
 test: lint tests
 
@@ -68,6 +70,7 @@ test-program:
 # The SDKs and their guests, which have no second thread: no race detector, and nothing left out.
 test-guests:
 	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
+	$(GO) test -timeout 25m -run '$(PROJECTS)' ./cmd/engine
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 # Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.
