@@ -65,7 +65,7 @@ func TestMeasurements(t *testing.T) {
 		t.Skip("starts engines for some seconds")
 	}
 	got := runSuite(t, "-only", strings.Join(measurementNames(), ","), "-long", "30000", "-grow-events", "10000",
-		"-keys", "10", "-projections", "2", "-head", "1", "-idle", "1", "-logs", "gitlog,no-such-log", "-log-events", "1")
+		"-keys", "10", "-projections", "2", "-head", "1", "-idle", "1", "-logs", "gitlog,no-such-log", "-log-events", "1", "-languages", "go,javascript")
 	var names []string
 	for _, r := range got.Ratios {
 		names = append(names, r.Name)
@@ -76,7 +76,7 @@ func TestMeasurements(t *testing.T) {
 	want := []string{
 		"memory/flat", "memory/idle-20-caught-up-mb", "memory/idle-20-restarted-mb", "memory/open-1m-keys-s",
 		"head/p50-ms", "head/p99-ms", "head/published-of-5000", "reads/speed-kept", "reads/gets-of-10k",
-		"growth/projections-share",
+		"languages/javascript-us", "growth/projections-share",
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("goals %q, want %q", names, want)

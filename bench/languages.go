@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gnomon/engine"
@@ -70,6 +71,9 @@ func (r *rig) contestants(ctx context.Context, h *host.Host) (all []*contestant,
 	for _, makefile := range folders {
 		folder := filepath.Dir(makefile)
 		c := &contestant{language: filepath.Base(folder)}
+		if r.Languages != "" && !slices.Contains(strings.Split(r.Languages, ","), c.language) {
+			continue
+		}
 		out := filepath.Join(r.Work, "languages", c.language+".wasm")
 		if text, err := buildLanguage(ctx, folder, out, r.Engine); err != nil {
 			progress("%s is left out: %v: %.300s", c.language, err, text)

@@ -70,6 +70,7 @@ func parseSettings(args []string) (o settings, err error) {
 	f.IntVar(&o.sizes.IdleSeconds, "idle", 3, "seconds for which the memory of idle projections has not to fall")
 	f.IntVar(&o.sizes.HeadSeconds, "head", 20, "seconds for which events are published at the head")
 	f.StringVar(&o.sizes.Logs, "logs", "gitlog,bpic2012", "real event logs, separated by commas; those that are not there are left out")
+	f.StringVar(&o.sizes.Languages, "languages", "", "languages to compare, separated by commas; all unless given")
 	f.IntVar(&o.sizes.RealEvents, "log-events", 200_000, "a log is repeated until it has so many events")
 	f.StringVar(&o.sizes.Plot, "plot", "../docs/performance-growth.svg", "file for the curves of growth")
 	if err := f.Parse(args); err != nil {

@@ -45,6 +45,7 @@ type sizes struct {
 	IdleSeconds int    // for which RSS has not to fall before projections count as idle
 	HeadSeconds int    // how long events are published at the head
 	Logs        string // real event logs, separated by commas
+	Languages   string // separated by commas; empty: all whose compilers are there
 	RealEvents  int    // a log is repeated until it has so many
 	Plot        string // file for the cost curves
 }
