@@ -62,16 +62,19 @@ tests: build
 	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e /sdk/)
 	@$(MAKE) --no-print-directory -j2 -Oline test-program test-guests
 
+# Not to be mistaken for children of this make: cargo, and make in new projects.
+ALONE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
+
 test-program:
-	$(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
-	$(GO) test -short -timeout 12m ./cmd/engine
-	$(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
+	$(ALONE) $(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
+	$(ALONE) $(GO) test -short -timeout 12m ./cmd/engine
+	$(ALONE) $(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 
 # The SDKs and their guests, which have no second thread: no race detector, and nothing left out.
 test-guests:
-	$(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
-	$(GO) test -timeout 25m -run '$(PROJECTS)' ./cmd/engine
-	cd bench && $(GO) vet ./... && $(GO) test ./...
+	$(ALONE) $(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
+	$(ALONE) $(GO) test -timeout 25m -run '$(PROJECTS)' ./cmd/engine
+	cd bench && $(GO) vet ./... && $(ALONE) $(GO) test ./...
 
 # Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.
 FAULTS ?=
