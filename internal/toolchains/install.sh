@@ -85,11 +85,11 @@ build_tinygo() {
   [ -n "$source" ] || die "the module proxy has no TinyGo $version"
   rm -rf "$folder"
   mkdir -p "$folder" "$bin"
-  cp -r "$source" "$folder/root"
-  chmod -R u+w "$folder/root"
-  mkdir -p "$folder/root/src/net" # a submodule there; the build wants the folder
-  cp "$here/tinygo-wasip1.json" "$folder/root/targets/wasip1.json"
-  (cd "$folder/root" && quietly go build -tags llvm19 -o "$folder/tinygo" .)
+  cp -r "$source" "$folder/tree"
+  chmod -R u+w "$folder/tree"
+  mkdir -p "$folder/tree/src/net" # a submodule there; the build wants the folder
+  cp "$here/tinygo-wasip1.json" "$folder/tree/targets/wasip1.json"
+  (cd "$folder/tree" && quietly go build -tags llvm19 -o "$folder/tinygo" .)
   cat >"$folder/wasm-opt" <<'EOF'
 #!/bin/sh
 # wasm-opt [FLAG…] IN --output OUT: copies, and does no more.
@@ -100,7 +100,7 @@ for arg; do
 done
 cp "$in" "$out"
 EOF
-  printf '#!/bin/sh\nTINYGOROOT="%s" WASMOPT="%s" exec "%s" "$@"\n' "$folder/root" "$folder/wasm-opt" "$folder/tinygo" >"$bin/tinygo"
+  printf '#!/bin/sh\nTINYGOROOT="%s" WASMOPT="%s" exec "%s" "$@"\n' "$folder/tree" "$folder/wasm-opt" "$folder/tinygo" >"$bin/tinygo"
   chmod +x "$folder/wasm-opt" "$bin/tinygo"
   echo "$version" >"$folder/installed"
   say "built TinyGo $version"
