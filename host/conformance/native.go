@@ -10,36 +10,16 @@ import (
 	"gnomon/sdk/abi"
 )
 
-// Functions are those of the contract for a guest that runs natively: a stand-in for a host.
-type Functions interface {
-	BatchRead(buf []byte) int32
-	StateGet(key string, buf []byte) int32
-	StatePut(key string, value []byte) int32
-	StateDelete(key string) int32
-	StateScan(prefix, after string, limit uint32, buf []byte) int64
-	Emit(event uint32, subject string, headers, data []byte) int32
-	ConfigRead(buf []byte) int32
-	Log(level int32, line string)
-	LogEnabled(level int32) int32
-	Fail(event int32, text string)
-	BlobWrite(blob []byte) int32
-	BlobRead(buf []byte) int32
-	InputRead(buf []byte) int32
-	OutputWrite(records []byte) int32
-	FieldsDeclare(names []byte) int32
-	FieldsRead(buf []byte) int32
-}
-
 // Native is the guest probe as a Go program: it does the script of its settings with a
 // stand-in for a host. Scenarios that need a sandbox it cannot do.
 type Native struct {
-	host   Functions
+	host   abi.Host
 	memory []byte
 	calls  int
 }
 
 // NewNative makes an instance.
-func NewNative(h Functions) *Native { return &Native{host: h, memory: make([]byte, memoryEnd)} }
+func NewNative(h abi.Host) *Native { return &Native{host: h, memory: make([]byte, memoryEnd)} }
 
 // Call does what the script says of an export. It returns the result.
 func (n *Native) Call(export string) int32 {
