@@ -31,6 +31,12 @@ func Files(language, name string) (map[string][]byte, error) {
 		return nil, err
 	}
 	makefile := files["Makefile"]
+	if m := sourceFolder.FindSubmatch(makefile); m != nil {
+		source := copier{to: files, skip: func(p string) bool { return p != "." && path.Ext(p) != ".go" }}
+		if err := source.copy(accountbalances.Files, string(m[1]), "."); err != nil {
+			return nil, err
+		}
+	}
 	named, err := nameIn(makefile, name)
 	if err != nil {
 		return nil, fmt.Errorf("the example in %s: %w", language, err)
@@ -102,6 +108,10 @@ func nameIn(makefile []byte, name string) ([]byte, error) {
 	}
 	return nameLine.ReplaceAllLiteral(makefile, []byte("NAME ?= "+name)), nil
 }
+
+// sourceFolder is how a Makefile names the language whose source it builds where its folder has
+// none: that of TinyGo, Go's.
+var sourceFolder = regexp.MustCompile(`(?m)^SOURCE .*\.\./([a-z]+)\)$`)
 
 var sdkFolder = regexp.MustCompile(`\.\./\.\./\.\./\.\./sdk/([a-z]+)`)
 

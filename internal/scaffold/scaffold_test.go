@@ -37,11 +37,18 @@ func TestProjects(t *testing.T) {
 					t.Errorf("%s: %v; has no %q", file, err, has)
 				}
 			}
+			sources := 0
 			for _, file := range filesIn(t, tree) {
 				inSDK := strings.HasPrefix(file, "sdk/")
+				if !inSDK && slices.Contains([]string{".go", ".rs", ".c", ".cpp", ".ts", ".js", ".wat", ".zig", ".d", ".nim"}, path.Ext(file)) {
+					sources++
+				}
 				if strings.Contains(file, "build/") || inSDK && (strings.HasSuffix(file, "_test.go") || strings.Contains(file, "testdata")) || path.Ext(file) == ".wasm" && !inSDK {
 					t.Errorf("%s does not belong there", file)
 				}
+			}
+			if sources == 0 {
+				t.Error("there is no source of a projection")
 			}
 			if l.Needs == "" || strings.HasPrefix(l.Needs, "what") {
 				t.Errorf(`its Makefile does not say what has to be installed, in a line "# Needs: …"`)

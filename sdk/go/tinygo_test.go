@@ -82,7 +82,7 @@ func TestTinyGoMemoryStaysFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sandbox.Close(context.Background()) })
-	module, err := sandbox.Load(t.Context(), tiny(t, "../../examples/wasm-projections/account-balances/tinygo"), host.Limits{Memory: 64 << 20, Fuel: 500_000_000})
+	module, err := sandbox.Load(t.Context(), tiny(t, "../../examples/wasm-projections/account-balances/go"), host.Limits{Memory: 64 << 20, Fuel: 500_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}
