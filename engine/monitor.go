@@ -75,6 +75,10 @@ func (m *monitor) changes() {
 func (m *monitor) enter(s RunnerState, reason, hint string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.enterLocked(s, reason, hint)
+}
+
+func (m *monitor) enterLocked(s RunnerState, reason, hint string) {
 	if m.state == s && m.reason == reason {
 		return
 	}
@@ -93,12 +97,20 @@ func (m *monitor) end(reason, hint string) {
 	m.refuseOrders(m.stopped())
 }
 
-// fails notes the event that a projection, which was just halted, is halted before.
-func (m *monitor) fails(sequence uint64) {
+// stop enters a state that the projection does not leave by itself, before the event that
+// is failing (0: there is none), and answers the orders that waited. One that is given as
+// soon as the state can be read is not among them.
+func (m *monitor) stop(s RunnerState, reason, hint string, failing uint64) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.failing = sequence
+	m.enterLocked(s, reason, hint)
+	m.failing = failing
+	waited, err := m.orders, m.stoppedLocked()
+	m.orders = nil
 	m.notifyLocked()
+	m.mu.Unlock()
+	for _, o := range waited {
+		o.done <- err
+	}
 }
 
 // troubled notes an error of the source: the state stays what it was, unless it

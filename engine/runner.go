@@ -171,14 +171,12 @@ func (r *Runner) stop(ctx context.Context, err error) {
 	var changed *HistoryError
 	switch {
 	case errors.As(err, &changed):
-		r.enter(Diverged, changed.Text, changed.Hint)
+		r.monitor.stop(Diverged, changed.Text, changed.Hint, 0)
 	default:
-		r.enter(Halted, err.Error(), r.haltHint(err))
-		r.fails(r.failing(err))
+		r.monitor.stop(Halted, err.Error(), r.haltHint(err), r.failing(err))
 	}
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
 	clear(r.verdicts) // the events are tried anew
-	r.refuseOrders(r.stopped())
 	r.whileStopped(ctx, func() { r.awaitPause(ctx) })
 }
 

@@ -14,7 +14,6 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query/wire"
-	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -228,10 +227,9 @@ func TestLetterOrdersOfStopped(t *testing.T) {
 	if err := r.engine.AwaitEnd(t.Context()); !errors.As(err, &stopped) || stopped.State != engine.Halted || !strings.HasSuffix(stopped.Hint, "pass over it with: engine dead-letters skip p 1") {
 		t.Fatalf("the poison does not halt it: %v", err)
 	}
-	testutil.Until(t, func() bool { // which it notes after the state
-		s, err := r.engine.Status("p")
-		return err == nil && s.Failing == 1
-	})
+	if s, err := r.engine.Status("p"); err != nil || s.Failing != 1 {
+		t.Errorf("%+v, %v, want the event that it is halted before", s, err)
+	}
 	if a := r.ask("POST", "/v1/projections/p/skip", `{"seq":1}`); a.StatusCode != http.StatusOK || a.body != "{\"done\":1,\"left\":1}\n" {
 		t.Errorf("skip of what it is halted before: %s", a)
 	}
