@@ -5,6 +5,7 @@
 #   make faults  everything that may go wrong, with the tests that hold what happens then
 #   make bench   compare with programs that do the same without the engine
 #   make gobench Go benchmarks of the hot paths, for benchstat
+#   make assets  what the dashboard loads, from npm
 #   make build   bin/engine and build/plugins/*.wasm
 
 GO      ?= go
@@ -15,7 +16,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins run test lint tests test-program test-guests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -38,6 +39,13 @@ build/plugins/count.wasm: $(EXAMPLES)/count/count.wasm
 
 run: build
 	@bin/engine run --config config.toml
+
+# What the dashboard loads, from npm: committed, so that only who changes it needs node.
+DASHBOARD = engine/query/dashboard
+assets:
+	cd $(DASHBOARD) && npm ci --no-audit --no-fund --loglevel=error
+	cd $(DASHBOARD)/node_modules && cp htmx.org/dist/htmx.min.js htmx-ext-sse/dist/sse.min.js uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css ../assets/vendor/
+	cd $(DASHBOARD)/node_modules && for p in htmx.org htmx-ext-sse uplot; do cp $$p/LICENSE ../assets/vendor/$$p.LICENSE; done
 
 OURS = cmd engine host plugins sdk examples internal bench
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/query"
+	"gnomon/engine/query/dashboard"
 	"gnomon/engine/service"
 	"gnomon/engine/store"
 	"gnomon/host"
@@ -197,7 +199,8 @@ func (n *node) serve() error {
 	}
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log,
-		TLS: n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
+		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
+		TLS:       n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})
 	if err := n.offer(); err != nil || n.listener == nil {
 		return err

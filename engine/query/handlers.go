@@ -31,6 +31,18 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, map[string]any{"ready": ok, "reasons": append([]string{}, reasons...)})
 }
 
+// pagesOrIndex shows a browser the dashboard, and others what there is.
+func pagesOrIndex(pages http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		index(w, r)
+	}
+}
+
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, `Gnomon: projections over NATS JetStream

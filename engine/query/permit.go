@@ -65,6 +65,8 @@ func needOf(r *http.Request) need {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
 	switch {
 	case !ok:
+	case parts[0] == "ui":
+		return need{} // the dashboard asks the API for what it shows and does, with the same rights
 	case parts[0] != "v1" && reads:
 		return need{} // what the engine says of itself, and the metrics, which are cut to what may be read
 	case len(parts) == 2 && parts[1] == "projections" && reads:

@@ -45,7 +45,12 @@ type Options struct {
 	Exporter Exporter // nil: there are no archives
 	Access   Access   // nil: everybody may do everything
 	Version  string   // of the engine
-	Log      *slog.Logger
+
+	// Dashboard makes the pages for people, at / and below /ui/. The handler that it is given is
+	// the API, for requests with the context of one that the server let through: with the
+	// rights of its client. nil: there are none.
+	Dashboard func(api http.Handler) http.Handler
+	Log       *slog.Logger
 
 	TLS         *tls.Config // nil: none
 	Hosts       []string    // that requests may name, beside this machine; see http.hosts
@@ -120,7 +125,13 @@ func New(o Options) *Server {
 		mux.HandleFunc("/v1/modules/{name}", s.method(s.module, http.MethodPut, http.MethodDelete))
 	}
 	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.append, http.MethodPost))
-	mux.HandleFunc("/{$}", s.method(index, http.MethodGet))
+	if o.Dashboard != nil {
+		pages := o.Dashboard(s.route(mux))
+		mux.Handle("/ui/", pages)
+		mux.HandleFunc("/{$}", s.method(pagesOrIndex(pages), http.MethodGet))
+	} else {
+		mux.HandleFunc("/{$}", s.method(index, http.MethodGet))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	})
@@ -205,6 +216,7 @@ func (s *Server) count(next http.Handler) http.Handler {
 // Paths below a projection are routed here, before ServeMux cleans them: a key may be
 // any bytes.
 func (s *Server) guard(next http.Handler) http.Handler {
+	through := s.route(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recoverPanic(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -214,9 +226,21 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		r, known := s.identify(r)
 		switch {
-		case !known && !healthPath(r.URL.Path):
+		case healthPath(r.URL.Path):
+			next.ServeHTTP(w, r)
+		case !known:
 			unauthorized(w, r)
-		case known && !permitted(w, r):
+		default:
+			through.ServeHTTP(w, r)
+		}
+	})
+}
+
+// route answers a request of a client that is known, as far as it may make it.
+func (s *Server) route(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !permitted(w, r):
 		case strings.HasPrefix(r.URL.EscapedPath(), "/v1/projections/"):
 			s.projection(w, r)
 		default:

@@ -1,0 +1,100 @@
+package dashboard
+
+import (
+	"html/template"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// functions are those of the templates.
+var functions = template.FuncMap{
+	"asset":  asset,
+	"path":   url.PathEscape, // a part of a path
+	"count":  count,
+	"bytes":  size,
+	"span":   span,
+	"moment": moment,
+	"short":  short,
+}
+
+// count writes a number with thin spaces between thousands: 19 547.
+func count(n any) string {
+	var text string
+	switch n := n.(type) {
+	case uint64:
+		text = strconv.FormatUint(n, 10)
+	case int64:
+		text = strconv.FormatInt(n, 10)
+	case int:
+		text = strconv.Itoa(n)
+	case float64:
+		text = strconv.FormatFloat(n, 'f', 0, 64)
+	}
+	sign := ""
+	if strings.HasPrefix(text, "-") {
+		sign, text = "−", text[1:]
+	}
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + " " + text[i:]
+	}
+	return sign + text
+}
+
+// size writes bytes in binary units, as the CLI does: 1.5 MiB.
+func size(n any) string {
+	var f float64
+	switch n := n.(type) {
+	case uint64:
+		f = float64(n)
+	case int64:
+		f = float64(n)
+	case int:
+		f = float64(n)
+	}
+	if f < 1024 {
+		return strconv.FormatFloat(f, 'f', 0, 64) + " B"
+	}
+	unit := 0
+	for f >= 1024 && unit < 5 {
+		f, unit = f/1024, unit+1
+	}
+	return strconv.FormatFloat(f, 'f', 1, 64) + " " + [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}[unit]
+}
+
+// span writes a duration as a person says it: 850ms, 12s, 3m 20s, 5h 3m, 2d 4h.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "−" + span(-d)
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
+	case d < time.Minute:
+		return strconv.FormatInt(int64(d/time.Second), 10) + " s"
+	case d < time.Hour:
+		return two(d, time.Minute, "m", time.Second, "s")
+	case d < 24*time.Hour:
+		return two(d, time.Hour, "h", time.Minute, "m")
+	}
+	return two(d, 24*time.Hour, "d", time.Hour, "h")
+}
+
+func two(d, big time.Duration, bigName string, small time.Duration, smallName string) string {
+	text := strconv.FormatInt(int64(d/big), 10) + " " + bigName
+	if rest := d % big / small; rest > 0 {
+		text += " " + strconv.FormatInt(int64(rest), 10) + " " + smallName
+	}
+	return text
+}
+
+// moment writes a time in UTC, to the second.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// short is the beginning of a digest.
+func short(digest string) string { return digest[:min(12, len(digest))] }
