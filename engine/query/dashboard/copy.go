@@ -11,11 +11,6 @@ func curl(r *http.Request, path string) string {
 	return "curl -s" + auth(r) + " " + quoted(origin(r)+path)
 }
 
-// curlPost is the command that posts JSON there.
-func curlPost(r *http.Request, path, body string) string {
-	return "curl -s" + auth(r) + " -d " + quoted(body) + " " + quoted(origin(r)+path)
-}
-
 // auth names the token where a request had one to send, without showing it.
 func auth(r *http.Request) string {
 	if r.Header.Get("Authorization") == "" && len(r.Cookies()) == 0 {
