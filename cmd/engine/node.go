@@ -77,7 +77,7 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 		}
 		warnOfExposure(c, log)
 		if n.listener, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
-			return nil, withHint(fmt.Errorf("http.listen: %w", err), "another program has the address; configure another one, or stop it")
+			return nil, withHint(fmt.Errorf("http.listen: %w", err), "another program has the address; stop that, or configure another one: 127.0.0.1:0 is any port that is free")
 		}
 	}
 	// What changes from here on is taken later.

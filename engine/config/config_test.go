@@ -172,7 +172,7 @@ func TestMistakes(t *testing.T) {
 		{"projection name", "[[projection]]\nname = \"Bal ances\"\n", `c.toml:2: projection name "Bal ances": use 1 to 64 of a-z, 0-9 and -`},
 		{"no module", "[[projection]]\nname = \"a\"\nstream = \"S\"\n", `c.toml:1: projection a names no module: module = "FILE.wasm", relative to plugins.dir`},
 		{"no stream", "[[projection]]\nname = \"a\"\nmodule = \"a.wasm\"\n", `c.toml:1: projection a names no stream: stream = "NAME"`},
-		{"two of one name", small + "[[projection]]\nname = \"balances\"\nmodule = \"b.wasm\"\nstream = \"EVENTS\"\n", `c.toml:10: projection "balances" is declared twice, also in c.toml`},
+		{"two of one name", small + "[[projection]]\nname = \"balances\"\nmodule = \"b.wasm\"\nstream = \"EVENTS\"\n", `c.toml:10: projection "balances" is declared twice in this file`},
 		{"stream name", "[[stream]]\nname = \"a.b\"\n", `c.toml:2: stream name "a.b": use letters, digits, - and _`},
 		{"subject of a stream", "[[stream]]\nname = \"A\"\nsubjects = [\"a..b\"]\n", `c.toml:3: stream A: subject "a..b" has an empty token: dots separate tokens`},
 		{"filter outside the stream", small + "subjects = [\"orders.>\"]\n", `c.toml:10: projection balances: subject "orders.>" is not in stream EVENTS, which has events.>`},

@@ -56,6 +56,7 @@ func (c *Config) validateProjections(v *validator, streams map[string]Stream) {
 		}
 		p := path{"projection"}.element(i)
 		other, twice := origins[pr.Name]
+		one.require(p, !twice || other != pr.Origin, "projection %q is declared twice in this file", pr.Name)
 		one.require(p, !twice, "projection %q is declared twice, also in %s", pr.Name, other)
 		one.projection(p, &pr, streams)
 		one.kv(p.add("kv").add("bucket"), pr, buckets)

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// output is what a command prints to. It keeps the first error, for commands that print many
+// lines and look at none: what was not written must not pass for done.
+type output struct {
+	w io.Writer
+
+	mu  sync.Mutex
+	err error
+}
+
+func keptWriter(w io.Writer) *output { return &output{w: w} }
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// lost is the error for what could not be written; nil: everything was.
+func (o *output) lost() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		return nil
+	}
+	return withHint(fmt.Errorf("write what is printed: %w", o.err), "what was printed is not complete: see to the disk or the program that it goes to, and run the command again")
+}
+
+// terminal is the terminal that is printed to; nil: it goes to a file, a pipe or a program.
+func (o *output) terminal() *os.File {
+	if f, ok := o.w.(*os.File); ok && isTerminal(f) {
+		return f
+	}
+	return nil
+}
