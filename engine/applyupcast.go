@@ -238,7 +238,7 @@ func (s *session) takeKeys(ctx context.Context, e *abi.Record) (more [][]byte) {
 // projection, and returns what its module is handed. When an upcaster fails, it is named
 // by its place, with what it was handed, and err is an *UpcastError.
 func (s *Spec) Upcast(ctx context.Context, event []byte) (records []byte, failed int, err error) {
-	c := newChain(s.Upcasters)
+	c := newChain(s.Upcasters, "")
 	defer c.close(ctx)
 	for i, l := range c.links {
 		made, err := l.rewrite(ctx, event, true)

@@ -103,7 +103,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 		name = spec
 	}
 	p.keepHistory(ks, spec)
-	g.keyspace, g.runner = ks, newRunner(name, e, ks, p.log.With("generation", id))
+	g.keyspace, g.runner = ks, newRunner(name, id, e, ks, p.log.With("generation", id))
 	if g.spec = spec; spec != nil {
 		spec.uses++
 		g.stream = e.watch(spec.Stream)

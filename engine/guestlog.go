@@ -26,15 +26,17 @@ type limitedLog struct {
 func (l *limitedLog) Enabled(level int) bool { return l.log.Enabled(level) }
 
 // Line implements GuestLog.
-func (l *limitedLog) Line(level int, line string) {
+func (l *limitedLog) Line(line GuestLine) {
 	lost, ok := l.admit(time.Now())
 	if !ok {
 		return
 	}
 	if lost > 0 {
-		l.log.Line(level, fmt.Sprintf("%d lines of the module were dropped: the limit is %d a second (projection.limits.log_lines_per_second)", lost, l.limit))
+		about := line
+		about.Text = fmt.Sprintf("%d lines of the module were dropped: the limit is %d a second (projection.limits.log_lines_per_second)", lost, l.limit)
+		l.log.Line(about)
 	}
-	l.log.Line(level, line)
+	l.log.Line(line)
 }
 
 func (l *limitedLog) admit(now time.Time) (lost int, ok bool) {
@@ -50,4 +52,24 @@ func (l *limitedLog) admit(now time.Time) (lost int, ok bool) {
 	l.lines++
 	lost, l.lost = l.lost, 0
 	return lost, true
+}
+
+// generationLog says in lines which generation a guest runs for.
+type generationLog struct {
+	GuestLog
+	id string
+}
+
+// Line implements GuestLog.
+func (l generationLog) Line(line GuestLine) {
+	line.Generation = l.id
+	l.GuestLog.Line(line)
+}
+
+// logOf is a log for the guests of a generation; an empty id is none.
+func logOf(generation string, log GuestLog) GuestLog {
+	if log == nil || generation == "" {
+		return log
+	}
+	return generationLog{log, generation}
 }

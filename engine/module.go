@@ -48,7 +48,18 @@ type Surroundings struct {
 // may be called from any goroutine.
 type GuestLog interface {
 	Enabled(level int) bool
-	Line(level int, line string)
+	Line(l GuestLine)
+}
+
+// GuestLine is what a guest logged.
+type GuestLine struct {
+	Level int    // of log/slog
+	Text  string // at most abi.MaxLogLine bytes, UTF-8
+	// First and Last are the sequences of the events that the guest was handed when it wrote
+	// the line: the same one where there was one, as mostly at the head of a stream. Which of
+	// several it was about, a guest does not say. 0: it was handed none.
+	First, Last uint64
+	Generation  string // that it runs for; empty: none yet, as when it is tried
 }
 
 // Instance is one running copy of a module. Its methods belong to one goroutine.

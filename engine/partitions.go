@@ -39,10 +39,10 @@ func (e *SharedStateError) Error() string {
 }
 
 // openPartitions makes the instances that a spec asks for. They have no state yet.
-func openPartitions(ctx context.Context, spec *Spec) (partitions, error) {
+func openPartitions(ctx context.Context, spec *Spec, generation string) (partitions, error) {
 	var ps partitions
 	for range max(1, spec.Partitions) {
-		in, err := spec.newInstance(ctx)
+		in, err := spec.newInstance(ctx, generation)
 		if err != nil {
 			return nil, errors.Join(err, ps.close(ctx))
 		}

@@ -108,11 +108,12 @@ func (r *Reading) queryAt(ctx context.Context, a *answers, m Memory, request []b
 // answers are the instances of a generation that answer queries. They are guarded by the
 // projection's mu, but for spec.
 type answers struct {
-	spec  *Spec // that they are instances of; it counts them as one use
-	users int   // queries under way
-	ended bool  // no instance is kept any more
-	idle  []answering
-	took  time.Duration // by the last query
+	generation string
+	spec       *Spec // that they are instances of; it counts them as one use
+	users      int   // queries under way
+	ended      bool  // no instance is kept any more
+	idle       []answering
+	took       time.Duration // by the last query
 }
 
 // answering is an instance that waits for a query.
@@ -134,7 +135,7 @@ func (p *projection) useAnswers(g *generation) (*answers, error) {
 	}
 	if g.answers == nil {
 		g.spec.uses++
-		g.answers = &answers{spec: g.spec}
+		g.answers = &answers{spec: g.spec, generation: g.id}
 	}
 	g.answers.users++
 	return g.answers, nil
@@ -230,7 +231,7 @@ func (p *projection) answering(ctx context.Context, a *answers, m Memory, memory
 	p.mu.Unlock()
 	c := InstanceConfig{Settings: a.spec.Settings, Memory: a.spec.Memory}
 	if a.spec.Log != nil {
-		c.Log = queryLog{a.spec.Log}
+		c.Log = queryLog{logOf(a.generation, a.spec.Log)}
 	}
 	in, err := a.spec.Module.Instantiate(ctx, c)
 	if err != nil {
@@ -252,4 +253,7 @@ func (p *projection) answering(ctx context.Context, a *answers, m Memory, memory
 // queryLog marks the lines that a guest writes while it answers.
 type queryLog struct{ GuestLog }
 
-func (l queryLog) Line(level int, line string) { l.GuestLog.Line(level, "query: "+line) }
+func (l queryLog) Line(line GuestLine) {
+	line.Text = "query: " + line.Text
+	l.GuestLog.Line(line)
+}

@@ -21,11 +21,11 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err := r.loadOutbox(); err != nil {
 		return nil, &storeError{err}
 	}
-	ps, err := openPartitions(ctx, r.spec)
+	ps, err := openPartitions(ctx, r.spec, r.generation)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Runner: r, partitions: ps, chain: newChain(r.spec.Upcasters), newest: ck, runs: r.spec.Generation(), orders: ck.Orders}
+	s := &session{Runner: r, partitions: ps, chain: newChain(r.spec.Upcasters, r.generation), newest: ck, runs: r.spec.Generation(), orders: ck.Orders}
 	if err := s.restore(ctx, &ck); err != nil {
 		return nil, errors.Join(err, ps.close(ctx))
 	}
@@ -126,7 +126,7 @@ func (r *Runner) anchorsAt(ctx context.Context, sequence uint64) ([]Anchor, erro
 // freshMemory is the memory of an instance that has seen no event, so that there
 // always is a snapshot to go back to.
 func (r *Runner) freshMemory(ctx context.Context) ([][]byte, error) {
-	instance, err := r.spec.newInstance(ctx)
+	instance, err := r.spec.newInstance(ctx, r.generation)
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func (p *projection) scratchRunner(g *generation, spec *Spec) *Runner {
 	for i := range s.Upcasters {
 		s.Upcasters[i].Log = noLog{}
 	}
-	r := newRunner(&s, p.engine, g.keyspace, slog.New(slog.DiscardHandler))
+	r := newRunner(&s, g.id, p.engine, g.keyspace, slog.New(slog.DiscardHandler))
 	r.source = p.engine.source.Source // those who share a reader do not wait for it
 	r.background.Store(true)
 	return r
@@ -149,7 +149,7 @@ func (p *projection) scratchRunner(g *generation, spec *Spec) *Runner {
 type noLog struct{}
 
 func (noLog) Enabled(int) bool { return false }
-func (noLog) Line(int, string) {}
+func (noLog) Line(GuestLine)   {}
 
 // specOf returns the spec of a generation that has, or had, an identity. It must be released.
 func (p *projection) specOf(ctx context.Context, g *generation, identity string) (*Spec, func(), error) {

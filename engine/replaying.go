@@ -43,11 +43,11 @@ func (r *replay) run(ctx context.Context, runner *Runner, through uint64) (err e
 // open makes the instance and shows it the state at the start: that of the commit, or, of a
 // guest with memory, that of the newest memory snapshot before it.
 func (r *replay) open(ctx context.Context, runner *Runner) error {
-	ps, err := openPartitions(ctx, runner.spec)
+	ps, err := openPartitions(ctx, runner.spec, runner.generation)
 	if err != nil {
 		return err
 	}
-	r.session = &session{Runner: runner, partitions: ps, chain: newChain(runner.spec.Upcasters)}
+	r.session = &session{Runner: runner, partitions: ps, chain: newChain(runner.spec.Upcasters, runner.generation)}
 	r.start = r.from
 	if r.from.Version == 0 {
 		ps.see(r.base, TxLimit{Writes: replayWrites, Bytes: replayBytes}, r.spec.Cache)
@@ -240,7 +240,7 @@ func (r *replay) lettersAfter(sequence uint64) []Letter {
 
 // renew makes another instance: one that failed is not to be used.
 func (r *replay) renew(ctx context.Context) error {
-	in, err := r.spec.newInstance(ctx)
+	in, err := r.spec.newInstance(ctx, r.generation)
 	if err != nil {
 		return err
 	}

@@ -20,14 +20,15 @@ const (
 // applying and committing overlap: the reader reads ahead, the runner's goroutine
 // owns the instance and applies, a committer commits what was applied before.
 type Runner struct {
-	name     string
-	spec     *Spec
-	source   Source
-	keyspace Keyspace
-	catalog  Catalog
-	room     *room
-	first    *precedence
-	log      *slog.Logger
+	name       string
+	generation string // id of what it runs
+	spec       *Spec
+	source     Source
+	keyspace   Keyspace
+	catalog    Catalog
+	room       *room
+	first      *precedence
+	log        *slog.Logger
 
 	background atomic.Bool            // its generation is not the one that is read
 	rights     atomic.Pointer[rights] // of its generation; nil: none yet
@@ -47,8 +48,8 @@ type Runner struct {
 }
 
 // newRunner makes a runner. The keyspace stays the caller's.
-func newRunner(spec *Spec, e *Engine, ks Keyspace, log *slog.Logger) *Runner {
-	r := &Runner{name: spec.Name, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, monitor: newMonitor()}
+func newRunner(spec *Spec, generation string, e *Engine, ks Keyspace, log *slog.Logger) *Runner {
+	r := &Runner{name: spec.Name, generation: generation, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, monitor: newMonitor()}
 	r.current.Store(spec)
 	return r
 }

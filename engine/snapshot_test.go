@@ -121,7 +121,7 @@ func TestLimitLog(t *testing.T) {
 		log := engine.LimitLog(&lines, 3)
 		for second := range 2 {
 			for n := range 5 {
-				log.Line(0, fmt.Sprint(second, n))
+				log.Line(engine.GuestLine{Text: fmt.Sprint(second, n)})
 			}
 			time.Sleep(time.Second) // of the bubble
 		}
@@ -137,5 +137,5 @@ func TestLimitLog(t *testing.T) {
 
 type lineLog []string
 
-func (l *lineLog) Enabled(level int) bool  { return level >= 0 }
-func (l *lineLog) Line(_ int, line string) { *l = append(*l, line) }
+func (l *lineLog) Enabled(level int) bool     { return level >= 0 }
+func (l *lineLog) Line(line engine.GuestLine) { *l = append(*l, line.Text) }

@@ -111,9 +111,9 @@ func (s Start) String() string {
 	return "first"
 }
 
-// newInstance makes an instance of the module.
-func (s *Spec) newInstance(ctx context.Context) (Instance, error) {
-	in, err := s.Module.Instantiate(ctx, InstanceConfig{Settings: s.Settings, Memory: s.Memory, Log: s.Log})
+// newInstance makes an instance of the module, for a generation.
+func (s *Spec) newInstance(ctx context.Context, generation string) (Instance, error) {
+	in, err := s.Module.Instantiate(ctx, InstanceConfig{Settings: s.Settings, Memory: s.Memory, Log: logOf(generation, s.Log)})
 	if err != nil {
 		return nil, &instanceError{fmt.Errorf("instantiate module: %w", err)}
 	}

@@ -68,20 +68,21 @@ type chain struct {
 // link is one upcaster of a chain.
 type link struct {
 	*Upcaster
-	instance Instance // nil before it is needed, and after a failure
-	buffer   int      // of the guest's, in bytes; 0 when it has none
-	thirst   uint64   // fuel of an event, lately
-	used     uint64   // fuel of the calls for the events under way
-	in, out  []byte   // buffers
+	generation string   // that it works for; empty: none
+	instance   Instance // nil before it is needed, and after a failure
+	buffer     int      // of the guest's, in bytes; 0 when it has none
+	thirst     uint64   // fuel of an event, lately
+	used       uint64   // fuel of the calls for the events under way
+	in, out    []byte   // buffers
 }
 
 // upcastBytes bounds what an upcaster is handed at once, unless one event is larger.
 const upcastBytes = 1 << 20
 
-func newChain(upcasters []Upcaster) *chain {
+func newChain(upcasters []Upcaster, generation string) *chain {
 	c := &chain{}
 	for i := range upcasters {
-		c.links = append(c.links, &link{Upcaster: &upcasters[i]})
+		c.links = append(c.links, &link{Upcaster: &upcasters[i], generation: generation})
 	}
 	return c
 }
@@ -340,7 +341,7 @@ func (l *link) call(ctx context.Context, records []byte, alone bool) ([]byte, er
 		return nil, l.fail(&GuestError{Call: abi.ExportUpcast, Kind: GuestBuffer, Event: -1, Have: l.buffer, Need: len(records)})
 	}
 	if l.instance == nil {
-		in, err := l.Module.Instantiate(ctx, InstanceConfig{Settings: l.Settings, Memory: l.Memory, Log: l.Log})
+		in, err := l.Module.Instantiate(ctx, InstanceConfig{Settings: l.Settings, Memory: l.Memory, Log: logOf(l.generation, l.Log)})
 		if err != nil { // of no event, whatever it is: nothing that could be set aside
 			return nil, &instanceError{fmt.Errorf("upcaster %s: instantiate module: %v", l.Name, err)}
 		}

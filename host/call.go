@@ -25,6 +25,7 @@ type call struct {
 	rows     engine.Rows  // that can be read: state, or what a query is about
 	tooSmall int          // size of a buffer that the batch did not fit in
 	table    []byte       // of the batch's fields, once they were asked for
+	handed   span         // of the batch, once a line was logged
 
 	cause   uint32 // index of the last event that emitted
 	causing uint64 // its sequence
@@ -75,9 +76,35 @@ func (c *call) trapKind() engine.GuestErrorKind {
 // that go on after one have overlooked it.
 func (c *call) warnRefused() {
 	if c.refused != "" && c.in.log != nil {
-		c.in.log.Line(int(abi.LevelWarn), "went on after "+c.refused)
+		c.log(c.in.log, int(abi.LevelWarn), "went on after "+c.refused)
 	}
 }
+
+// log hands a line of the guest to a log, with the events that it was handed.
+func (c *call) log(to engine.GuestLog, level int, text string) {
+	to.Line(engine.GuestLine{Level: level, Text: text, First: c.span().first, Last: c.span().last})
+}
+
+// span is the sequences of the events of the batch, which is looked through once for the
+// lines of a call.
+func (c *call) span() span {
+	if c.handed == (span{}) {
+		for batch := c.batch; len(batch) > 0; {
+			r, rest, err := abi.Next(batch)
+			if err != nil {
+				break
+			}
+			if c.handed.first == 0 {
+				c.handed.first = r.Sequence
+			}
+			c.handed.last, batch = r.Sequence, rest
+		}
+	}
+	return c.handed
+}
+
+// span is the sequences of some events; the zero value: of none.
+type span struct{ first, last uint64 }
 
 // end ends the call: the guest does not run on.
 func (c *call) end(err error) {

@@ -58,10 +58,15 @@ func instantiate(t *testing.T, m *Module, settings string) (engine.Instance, *lo
 }
 
 // logLines keeps the lines of a guest.
-type logLines struct{ lines []string }
+type logLines struct {
+	lines []string
+	about []engine.GuestLine // the same, with all that is known of them
+}
 
 func (l *logLines) Enabled(level int) bool { return level >= int(abi.LevelInfo) }
-func (l *logLines) Line(_ int, s string)   { l.lines = append(l.lines, s) }
+func (l *logLines) Line(n engine.GuestLine) {
+	l.lines, l.about = append(l.lines, n.Text), append(l.about, n)
+}
 
 // mapState is an engine.State in a map.
 type mapState struct {
@@ -393,5 +398,25 @@ func TestEmit(t *testing.T) {
 	}
 	if want := []string{"100/0 out hi", "100/1 out hi", "101/0 out hi"}; !slices.Equal(got, want) {
 		t.Errorf("emits = %q, want %q", got, want)
+	}
+}
+
+// A line names the events that the guest was handed when it wrote it: of init none, of a
+// batch the first and the last.
+func TestLinesNameTheEvents(t *testing.T) {
+	logs := [][]byte{w.I32Const(0), w.I32Const(0), w.I32Const(2), w.Call(0), w.I32Const(0)}
+	m := w.Module{
+		Imports: []w.Import{w.Contract("log")}, Pages: 1, Data: []byte("hi"),
+		Funcs: []w.Func{{Export: "init", Results: []abi.ValueType{abi.I32}, Code: logs}, w.Apply(logs...)},
+	}
+	in, log := instantiate(t, load(t, m.Bytes()), "")
+	for _, b := range [][]byte{batch("a", "b", "c"), batch("a"), nil} {
+		if err := in.Apply(t.Context(), b, &mapState{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []engine.GuestLine{{Text: "hi"}, {Text: "hi", First: 100, Last: 102}, {Text: "hi", First: 100, Last: 100}, {Text: "hi"}}
+	if !slices.Equal(log.about, want) {
+		t.Errorf("lines are %+v, want %+v", log.about, want)
 	}
 }

@@ -316,7 +316,7 @@ func logLine(c *call, m api.Module, stack []uint64) {
 	level := int(int32(stack[0]))
 	line := c.bytes(m, abi.ImportLog, stack[1], stack[2])
 	if c.in.log != nil && c.in.log.Enabled(level) {
-		c.in.log.Line(level, text(line))
+		c.log(c.in.log, level, text(line))
 	}
 }
 

@@ -20,7 +20,8 @@ func (p printing) Enabled(level int) bool { return p.log != nil && p.log.Enabled
 // Line implements engine.GuestLog. Of a report on standard error the first line says what
 // happened, and the others where; what goes to standard output is the guest's own up to
 // the last line (TinyGo).
-func (p printing) Line(level int, text string) {
+func (p printing) Line(l engine.GuestLine) {
+	level, text := l.Level, l.Text
 	switch c := &p.in.call; {
 	case text == "":
 	case level == int(abi.LevelInfo):
@@ -29,7 +30,7 @@ func (p printing) Line(level int, text string) {
 		c.complaint = text
 	}
 	if p.log != nil {
-		p.log.Line(level, text)
+		p.in.call.log(p.log, level, text)
 	}
 }
 

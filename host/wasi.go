@@ -72,7 +72,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 
 func (w *lineWriter) flush() {
 	if len(w.line) > 0 && w.log != nil {
-		w.log.Line(w.level, text(w.line))
+		w.log.Line(engine.GuestLine{Level: w.level, Text: text(w.line)})
 	}
 	w.line = w.line[:0]
 }

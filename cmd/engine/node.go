@@ -336,6 +336,17 @@ func (g guestLog) Enabled(level int) bool {
 	return g.log.Enabled(context.Background(), slog.Level(level))
 }
 
-func (g guestLog) Line(level int, line string) {
-	g.log.Log(context.Background(), slog.Level(level), line, "from", "guest")
+func (g guestLog) Line(l engine.GuestLine) {
+	about := []any{"from", "guest"}
+	if l.Generation != "" {
+		about = append(about, "generation", l.Generation)
+	}
+	switch {
+	case l.First == 0:
+	case l.First == l.Last:
+		about = append(about, "seq", l.First)
+	default: // it does not say about which of them
+		about = append(about, "first_seq", l.First, "last_seq", l.Last)
+	}
+	g.log.Log(context.Background(), slog.Level(l.Level), l.Text, about...)
 }

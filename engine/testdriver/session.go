@@ -189,7 +189,7 @@ type lines struct{ all []string }
 
 func (l *lines) Enabled(int) bool { return true }
 
-func (l *lines) Line(level int, text string) { l.all = append(l.all, outcome.LogLine(level, text)) }
+func (l *lines) Line(n engine.GuestLine) { l.all = append(l.all, outcome.LogLine(n.Level, n.Text)) }
 
 // take returns what was logged since the last time.
 func (l *lines) take() []string {

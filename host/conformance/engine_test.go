@@ -34,10 +34,10 @@ type rig struct {
 func (r *rig) Enabled(level int) bool { return level >= 0 }
 
 // Line implements engine.GuestLog.
-func (r *rig) Line(_ int, line string) {
+func (r *rig) Line(l engine.GuestLine) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.said = append(r.said, line)
+	r.said = append(r.said, l.Text)
 }
 
 func newRig(t *testing.T) *rig {

@@ -92,9 +92,10 @@ type running struct {
 func (r *running) Enabled(level int) bool { return level >= int(abi.LevelInfo) }
 
 // Line implements engine.GuestLog.
-func (r *running) Line(level int, line string) {
-	if level != int(abi.LevelInfo) {
-		line = strconv.Itoa(level) + " " + line
+func (r *running) Line(l engine.GuestLine) {
+	line := l.Text
+	if l.Level != int(abi.LevelInfo) {
+		line = strconv.Itoa(l.Level) + " " + line
 	}
 	r.lines = append(r.lines, line)
 }

@@ -114,8 +114,8 @@ func instantiate(t testing.TB, m *host.Module, settings string, limit uint64) (r
 }
 
 // Line implements engine.GuestLog.
-func (r *rig) Line(level int, text string) {
-	r.lines = append(r.lines, fmt.Sprintf("%d %s", level, text))
+func (r *rig) Line(l engine.GuestLine) {
+	r.lines = append(r.lines, fmt.Sprintf("%d %s", l.Level, l.Text))
 }
 
 // Enabled implements engine.GuestLog: all but debug.

@@ -55,7 +55,7 @@ func (in *nativeInstance) call(export string) error {
 	code := in.guest.Call(export)
 	for _, line := range in.logged {
 		level, text, _ := strings.Cut(line, ": ")
-		in.log.Line(map[string]int{"debug": -4, "info": 0, "warn": 4, "error": 8}[level], text)
+		in.log.Line(engine.GuestLine{Level: map[string]int{"debug": -4, "info": 0, "warn": 4, "error": 8}[level], Text: text})
 	}
 	in.logged = nil
 	if code == 0 {
