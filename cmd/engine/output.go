@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 )
 
@@ -37,12 +36,4 @@ func (o *output) lost() error {
 		return nil
 	}
 	return withHint(fmt.Errorf("write what is printed: %w", o.err), "what was printed is not complete: see to the disk or the program that it goes to, and run the command again")
-}
-
-// terminal is the terminal that is printed to; nil: it goes to a file, a pipe or a program.
-func (o *output) terminal() *os.File {
-	if f, ok := o.w.(*os.File); ok && isTerminal(f) {
-		return f
-	}
-	return nil
 }
