@@ -176,6 +176,15 @@ func (w span) follows() bool { return w.from.Version == 0 || w.next.After == w.f
 // notKept is the error for a sequence that cannot be answered, with the oldest one above a
 // version that can, and from which on all can.
 func (p *projection) notKept(ks Keyspace, above Version, newest Checkpoint, sequence uint64) error {
+	oldest, err := oldestAbove(ks, above, newest)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the state of %s as of %d is asked for, and the oldest is that of %d (projection.history)", ErrNotKept, p.name, sequence, oldest.Position.Sequence)
+}
+
+// oldestAbove finds the first commit above a version from which on every sequence can be read.
+func oldestAbove(ks Keyspace, above Version, newest Checkpoint) (Checkpoint, error) {
 	oldest, err := checkpointAfter(ks, above, newest)
 	for w := (span{from: oldest}); err == nil && w.from.Version < newest.Version; w.from = w.next {
 		if w.next, err = checkpointAfter(ks, w.from.Version, newest); w.follows() {
@@ -183,10 +192,7 @@ func (p *projection) notKept(ks Keyspace, above Version, newest Checkpoint, sequ
 		}
 		oldest = w.next
 	}
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: the state of %s as of %d is asked for, and the oldest is that of %d (projection.history)", ErrNotKept, p.name, sequence, oldest.Position.Sequence)
+	return oldest, err
 }
 
 // reading is a reading of a view, which keeps the generation open.
@@ -199,12 +205,12 @@ func (p *projection) reading(g *generation, v View, ck Checkpoint) *Reading {
 // pastView is a view of a commit with what the events after it changed. It implements View.
 type pastView struct {
 	state, letters pastRows
-	version        Version
+	base, version  Version // of the commit, and of what is shown
 	close          func()
 }
 
-func newPastView(state, letters pastRows, version Version, bases ...View) *pastView {
-	return &pastView{state: state, letters: letters, version: version, close: sync.OnceFunc(func() {
+func newPastView(state, letters pastRows, base, version Version, bases ...View) *pastView {
+	return &pastView{state: state, letters: letters, base: base, version: version, close: sync.OnceFunc(func() {
 		for _, b := range bases {
 			b.Close()
 		}

@@ -88,6 +88,10 @@ type Commit struct {
 	KeepMemories int
 }
 
+// KeyRange is a part of the keys: those that begin with Prefix and come after After, as in
+// State.Scan. The zero one is all of them.
+type KeyRange struct{ Prefix, After []byte }
+
 // TxLimit bounds what one commit can hold.
 type TxLimit struct {
 	Writes int
@@ -143,7 +147,7 @@ type Keyspace interface {
 	// version, and up to another, wrote or deleted, by key, until it returns false: as it is
 	// at the later version. A row that is what it was before may be among them. Both versions
 	// must be kept readable, by views or pins, from the time of the older one on.
-	Changes(kind RowKind, after, at Version, fn func(r Row) bool) error
+	Changes(kind RowKind, after, at Version, within KeyRange, fn func(r Row) bool) error
 	// Revisions calls fn for the version of each commit after one version, and up to another,
 	// that wrote or deleted a key of the state, newest first, until it returns false. There
 	// may be some that left it as it was, and versions that no commit has. Both versions must

@@ -309,5 +309,5 @@ func (r *replay) view(sequence uint64) (*pastView, Checkpoint, error) {
 	if o.base != r.base {
 		views = append(views, o.base)
 	}
-	return newPastView(state, letters, ck.Version, views...), ck, nil
+	return newPastView(state, letters, o.base.Version(), ck.Version, views...), ck, nil
 }

@@ -251,7 +251,7 @@ func (w *watch) advance(ctx context.Context, now seen) error {
 func (w *watch) changes(now seen, fn func(Row) bool) error {
 	rows, ok := w.recent.changes(w.checked, now.Version(), string(w.options.Prefix))
 	if !ok {
-		return now.keyspace.Changes(OfState, w.checked, now.Version(), fn)
+		return now.keyspace.Changes(OfState, w.checked, now.Version(), KeyRange{Prefix: w.options.Prefix}, fn)
 	}
 	for _, r := range rows {
 		if !fn(r) {

@@ -343,9 +343,9 @@ type countedKeyspace struct {
 	store *countedStore
 }
 
-func (k *countedKeyspace) Changes(kind engine.RowKind, after, at engine.Version, fn func(engine.Row) bool) error {
+func (k *countedKeyspace) Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) error {
 	k.store.asked.Add(1)
-	return k.Keyspace.Changes(kind, after, at, fn)
+	return k.Keyspace.Changes(kind, after, at, within, fn)
 }
 
 // Watchers that are up to date have what the last commits wrote, and ask the keyspace for

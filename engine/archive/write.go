@@ -16,7 +16,7 @@ import (
 type Source interface {
 	Checkpoint(v engine.Version) (engine.Checkpoint, error)
 	View(v engine.Version) (engine.View, error)
-	Changes(kind engine.RowKind, after, at engine.Version, fn func(r engine.Row) bool) error
+	Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(r engine.Row) bool) error
 	Memory(m engine.Memory) (blobs [][]byte, err error)
 }
 
@@ -207,7 +207,7 @@ func (e *exporting) all(kind engine.RowKind, at engine.Version) error {
 func (e *exporting) changed(kind engine.RowKind, after, at engine.Version) error {
 	before := e.rowsOf(kind, after)
 	var failed error
-	err := e.Source.Changes(kind, after, at, func(r engine.Row) bool {
+	err := e.Source.Changes(kind, after, at, engine.KeyRange{}, func(r engine.Row) bool {
 		failed = e.alive()
 		var old []byte
 		var had bool

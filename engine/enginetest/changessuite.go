@@ -13,7 +13,7 @@ import (
 )
 
 // changesBetween: what changed between any two versions, laid over the older one, is the
-// newer one; for the state and for the letters.
+// newer one; for the state and for the letters, and for any part of their keys.
 func changesBetween(t *testing.T, open func() engine.Keyspace) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 2))
@@ -42,7 +42,7 @@ func changesBetween(t *testing.T, open func() engine.Keyspace) {
 		}
 	}
 	n := 0
-	err := ks.Changes(engine.OfState, 0, h.versions[len(h.versions)-1], func(engine.Row) bool { n++; return n < 2 })
+	err := ks.Changes(engine.OfState, 0, h.versions[len(h.versions)-1], engine.KeyRange{}, func(engine.Row) bool { n++; return n < 2 })
 	if err != nil || n != 2 {
 		t.Errorf("after false it went on to row %d: %v", n, err)
 	}
@@ -98,6 +98,24 @@ func (h *changing) writes(rows map[string]string, key func(int) string, large in
 	return writes
 }
 
+// part is all keys of a kind, or some of them.
+func (h *changing) part(kind engine.RowKind) (keys engine.KeyRange) {
+	row := func() []byte {
+		if n := h.rnd.IntN(14); kind == engine.OfState {
+			return fmt.Appendf(nil, "k%d", n)
+		} else {
+			return engine.LetterRow(uint64(n))
+		}
+	}
+	if h.rnd.IntN(3) == 0 {
+		keys.Prefix = row()
+	}
+	if h.rnd.IntN(3) == 0 {
+		keys.After = row()
+	}
+	return keys
+}
+
 // between checks the changes from after commit i to after commit j; 0 is before the first.
 func (h *changing) between(ks engine.Keyspace, kind engine.RowKind, i, j int) error {
 	version := func(n int) engine.Version {
@@ -106,11 +124,20 @@ func (h *changing) between(ks engine.Keyspace, kind engine.RowKind, i, j int) er
 		}
 		return h.versions[n-1]
 	}
-	got, want := maps.Clone(h.states[i][kind]), h.states[j][kind]
+	keys := h.part(kind)
+	outside := func(key, _ string) bool {
+		return !strings.HasPrefix(key, string(keys.Prefix)) || len(keys.After) > 0 && key <= string(keys.After)
+	}
+	got, want := maps.Clone(h.states[i][kind]), maps.Clone(h.states[j][kind])
+	maps.DeleteFunc(got, outside)
+	maps.DeleteFunc(want, outside)
 	var last []byte
 	var bad error
 	n := 0
-	err := ks.Changes(kind, version(i), version(j), func(r engine.Row) bool {
+	err := ks.Changes(kind, version(i), version(j), keys, func(r engine.Row) bool {
+		if outside(string(r.Key), "") {
+			bad = fmt.Errorf("key %q is not of %q", r.Key, keys)
+		}
 		if n++; n > 1 && bytes.Compare(r.Key, last) <= 0 {
 			bad = fmt.Errorf("key %q after %q", r.Key, last)
 		}

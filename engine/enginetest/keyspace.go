@@ -152,8 +152,8 @@ func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
 }
 
 // Changes implements engine.Keyspace.
-func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn func(engine.Row) bool) error {
-	rows, err := k.changed(kind, after, at)
+func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) error {
+	rows, err := k.changed(kind, after, at, within)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn fun
 	return nil
 }
 
-func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list []engine.Row, err error) {
+func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version, keys engine.KeyRange) (list []engine.Row, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, v := range []engine.Version{after, at} {
@@ -178,6 +178,7 @@ func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version) (list 
 	}
 	for _, row := range slices.Sorted(maps.Keys(k.rows)) {
 		key, ours := strings.CutPrefix(row, rowKey(kindOf(kind), ""))
+		ours = ours && strings.HasPrefix(key, string(keys.Prefix)) && (len(keys.After) == 0 || key > string(keys.After))
 		within := func(r revision) bool { return r.version > after && r.version <= at }
 		if ours && slices.ContainsFunc(k.rows[row], within) {
 			value, present := k.getLocked(row, at)

@@ -77,6 +77,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrNotKept, http.StatusGone, wire.CodeNotKept, "replay=true (--replay) computes it from the events, from the beginning of the generation on; projection.history says what is kept from now on"},
 		{engine.ErrEventsGone, http.StatusGone, wire.CodeEventsGone, "the stream's limits (max_age, max_bytes) removed them, or somebody did: ask for a later sequence"},
 		{engine.ErrNotRepeatable, http.StatusConflict, wire.CodeNotRepeatable, "ask for a sequence at which there was a commit, or a later one"},
+		{engine.ErrBackwards, http.StatusBadRequest, wire.CodeBadRequest, "exchange the two"},
 		{engine.ErrReplayLimit, http.StatusUnprocessableEntity, wire.CodeReplayLimit, "ask for a sequence nearer to a commit; a smaller projection.history.every_events makes more of them"},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
 		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},

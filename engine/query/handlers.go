@@ -62,6 +62,8 @@ POST /v1/projections/NAME/accept                        go on though its stream 
 GET  /v1/projections/NAME/diff?prefix=&limit=           what the candidate has otherwise than what is read, one key a line
 POST /v1/projections/NAME/promote | rollback            read the candidate; go back to the one before: {"wait":"30s"}
 GET  /v1/projections/NAME/explain?key=&at=&since=&limit=   which events changed a key, newest first, with its value before and after each
+GET  /v1/projections/NAME/changes?from=&to=&replay=&prefix=&after=&limit=   which keys differ between two points, with their values at both
+GET  /v1/projections/NAME/past                          from which sequence on its history can be read
 GET  /v1/projections/NAME/history                       which module ran from when on, and why
 POST /v1/projections/NAME/remove                        one that is no longer declared, with its data
 GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
@@ -126,6 +128,10 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.diff(w, r, name)
 	case verb == "history":
 		s.history(w, r, name)
+	case verb == "changes":
+		s.changes(w, r, name)
+	case verb == "past":
+		s.past(w, r, name)
 	case verb == "explain":
 		s.explain(w, r, name)
 	case verb == "remove":

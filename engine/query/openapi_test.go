@@ -229,7 +229,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		"GET /", "GET /openapi.json", "GET /healthz", "GET /readyz", "GET /metrics", "GET /v1/projections",
 		"POST /v1/reload", "PUT /v1/modules/m", "DELETE /v1/modules/m",
 		`POST /v1/streams/S/events {"subject":"x"}`, "LINES /v1/streams/S/events {}",
-		"GET " + p, "GET " + p + "/history", "GET " + p + "/diff", "GET " + p + "/explain?key=a", "GET " + p + "/state/a?at=4&replay=false",
+		"GET " + p, "GET " + p + "/history", "GET " + p + "/diff", "GET " + p + "/explain?key=a", "GET " + p + "/changes?from=0&to=4&replay=true", "GET " + p + "/past", "GET " + p + "/state/a?at=4&replay=false",
 		"GET " + p + "/state/a", "GET " + p + "/state/b", "GET " + p + "/state/%FF", "HEAD " + p + "/state/a",
 		"GET " + p + "/state", "GET " + p + "/state?limit=1", "LINES-GET " + p + "/state",
 		"WATCH " + p + "/watch text/event-stream", "WATCH " + p + "/watch application/x-ndjson", "POST " + p + "/query a", "POST " + p + "/query b",

@@ -88,24 +88,32 @@ func (m *moment) takePast(w http.ResponseWriter, q url.Values) bool {
 	if !m.past {
 		return true
 	}
-	text := q.Get("at")
-	n, err := strconv.ParseUint(text, 10, 47)
-	if err == nil {
-		m.at.Sequence = n
-		if q.Has("wait") {
-			m.least, m.seq = true, max(m.seq, n)
-		}
-		return true
-	}
-	if m.at.Time, err = time.Parse(time.RFC3339Nano, text); err != nil || m.at.Time.IsZero() {
-		plus := ""
-		if strings.Contains(text, " ") {
-			plus = `; in a URL "+" is written %2B`
-		}
-		bad(w, "at is %q: it must be a sequence of the stream, or a time such as 2026-01-31T00:00:00Z%s", text, plus)
+	at, ok := atOf(w, "at", q.Get("at"))
+	if !ok {
 		return false
 	}
+	m.at.Sequence, m.at.Time = at.Sequence, at.Time
+	if at.Time.IsZero() && q.Has("wait") {
+		m.least, m.seq = true, max(m.seq, at.Sequence)
+	}
 	return true
+}
+
+// atOf reads a parameter that is a sequence of the stream or a time.
+func atOf(w http.ResponseWriter, parameter, text string) (at engine.At, ok bool) {
+	n, err := strconv.ParseUint(text, 10, 47)
+	if err == nil {
+		return engine.At{Sequence: n}, true
+	}
+	if at.Time, err = time.Parse(time.RFC3339Nano, text); err == nil && !at.Time.IsZero() {
+		return at, true
+	}
+	plus := ""
+	if strings.Contains(text, " ") {
+		plus = `; in a URL "+" is written %2B`
+	}
+	bad(w, "%s is %q: it must be a sequence of the stream, or a time such as 2026-01-31T00:00:00Z%s", parameter, text, plus)
+	return at, false
 }
 
 // reading opens what a request reads, and sets the headers of its answer. Kind tells apart

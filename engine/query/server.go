@@ -23,6 +23,8 @@ type Engine interface {
 	Watch(ctx context.Context, projection string, o engine.WatchOptions, fn func(engine.WatchEvent) error) error
 	Explain(ctx context.Context, projection string, q engine.Question) (engine.Explanation, error)
 	ReadAt(ctx context.Context, projection string, at engine.At) (*engine.Reading, error)
+	Between(ctx context.Context, projection string, from, to engine.At) (*engine.Between, error)
+	Past(projection string) (engine.Past, error)
 	Await(ctx context.Context, projection string, sequence uint64) error
 	Ready() (ok bool, reasons []string)
 	Pause(projection string) error

@@ -23,7 +23,7 @@ func spaceOf(kind engine.RowKind) (space, error) {
 // Changes implements engine.Keyspace. It reads the tables that were written since, and
 // no others. Badger keeps the markers of deletions above the oldest version that is
 // readable, so that none is missed.
-func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn func(engine.Row) bool) error {
+func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) error {
 	t, err := spaceOf(kind)
 	if err != nil {
 		return err
@@ -37,10 +37,10 @@ func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, fn fun
 		}
 		defer k.unhold(v)
 	}
-	return k.changes(t, after, at, func(r engine.Row) bool { r.Kind = kind; return fn(r) })
+	return k.changes(t, after, at, within, func(r engine.Row) bool { r.Kind = kind; return fn(r) })
 }
 
-func (k *Keyspace) changes(t space, after, at engine.Version, fn func(engine.Row) bool) (err error) {
+func (k *Keyspace) changes(t space, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) (err error) {
 	if after >= at {
 		return nil
 	}
@@ -49,11 +49,11 @@ func (k *Keyspace) changes(t space, after, at engine.Version, fn func(engine.Row
 	defer tx.Discard()
 	o := badger.DefaultIteratorOptions
 	o.AllVersions, o.PrefetchValues = true, false // of deletions no other way tells
-	o.SinceTs, o.Prefix = uint64(after), []byte{t.row}
+	o.SinceTs, o.Prefix = uint64(after), t.key(within.Prefix)
 	it := tx.NewIterator(o)
 	defer it.Close()
 	var last, value []byte
-	for it.Rewind(); it.Valid(); it.Next() {
+	for it.Seek(t.first(within)); it.Valid(); it.Next() {
 		item := it.Item()
 		if last != nil && bytes.Equal(item.Key(), last) {
 			continue // an older version

@@ -48,7 +48,7 @@ func TestChangesAfterCompaction(t *testing.T) {
 	}
 	for _, at := range []uint64{51, 120, 300} {
 		got, deleted := maps.Clone(states[50]), 0
-		err := ks.Changes(engine.OfState, held, engine.VersionAt(at), func(r engine.Row) bool {
+		err := ks.Changes(engine.OfState, held, engine.VersionAt(at), engine.KeyRange{}, func(r engine.Row) bool {
 			if delete(got, string(r.Key)); r.Deleted {
 				deleted++
 			} else {
@@ -65,7 +65,7 @@ func TestChangesAfterCompaction(t *testing.T) {
 	if _, err := ks.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err := ks.Changes(engine.OfState, held, engine.VersionAt(301), func(engine.Row) bool { return true })
+	err := ks.Changes(engine.OfState, held, engine.VersionAt(301), engine.KeyRange{}, func(engine.Row) bool { return true })
 	if err == nil || !strings.Contains(err.Error(), "no longer kept") {
 		t.Errorf("since a version that nobody holds: %v", err)
 	}

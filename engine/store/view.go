@@ -116,12 +116,8 @@ func (t space) scan(tx *badger.Txn, prefix, after []byte, fn func(key, value []b
 	o.Prefix = t.key(prefix)
 	it := tx.NewIterator(o)
 	defer it.Close()
-	from := o.Prefix
-	if bytes.Compare(after, prefix) >= 0 && len(after) > 0 {
-		from = append(t.key(after), 0)
-	}
 	var value []byte
-	for it.Seek(from); it.Valid(); it.Next() {
+	for it.Seek(t.first(engine.KeyRange{Prefix: prefix, After: after})); it.Valid(); it.Next() {
 		item := it.Item()
 		key := item.Key()[1:]
 		err := item.Value(func(row []byte) (err error) {
@@ -137,6 +133,14 @@ func (t space) scan(tx *badger.Txn, prefix, after []byte, fn func(key, value []b
 		}
 	}
 	return rows, false, nil
+}
+
+// first is where a scan of a part of the keys begins.
+func (t space) first(r engine.KeyRange) []byte {
+	if len(r.After) > 0 && bytes.Compare(r.After, r.Prefix) >= 0 {
+		return append(t.key(r.After), 0)
+	}
+	return t.key(r.Prefix)
 }
 
 // recoverDamage makes an error of a panic: Badger panics on some damaged tables,
