@@ -40,7 +40,7 @@ func (r *Runner) judge(e *batchError) bool {
 		r.verdicts = map[uint64]verdict{}
 	}
 	r.verdicts[e.first] = verdict{policy: r.spec.OnError, letter: r.letter(e.err.Error(), e.fuel)}
-	r.log.Warn("event failed", "seq", e.first, "error", e.err, "on_error", string(r.spec.OnError))
+	r.log.Warn("event failed", "sequence", e.first, "error", e.err, "on_error", string(r.spec.OnError))
 	return true
 }
 

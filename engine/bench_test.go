@@ -1,10 +1,10 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -29,6 +29,7 @@ type bench struct {
 	leaser  engine.Leaser
 	space   engine.Space
 	outlet  *enginetest.Outlet // nil: nothing is published
+	log     *slog.Logger       // nil: what is logged is dropped
 
 	declared map[string]engine.Spec // that were declared, by their declarations
 }
@@ -86,7 +87,7 @@ func (b *bench) start(specs ...engine.Spec) *running {
 func (b *bench) startOn(store engine.Store, specs ...engine.Spec) *running {
 	b.t.Helper()
 	o := engine.Options{
-		Source: b.server, Store: store, Catalog: b.catalog, Leaser: b.leaser, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Source: b.server, Store: store, Catalog: b.catalog, Leaser: b.leaser, Log: cmp.Or(b.log, slog.New(slog.DiscardHandler)),
 		Space: b.space, Reserve: 1000 << 20, Restore: b.restore,
 	}
 	if b.outlet != nil {

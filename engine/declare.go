@@ -383,7 +383,7 @@ func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
 	} else {
 		old = p.candidate
 		p.setRolesLocked(p.live, g, p.previous)
-		p.log.Info("a candidate is built", "generation", id, "why", why)
+		p.log.Info("a candidate is built", "generation", id, "reason", why)
 	}
 	p.startLocked(g)
 	p.mu.Unlock()
@@ -438,7 +438,7 @@ func (p *projection) discardCandidate(id, why string) error {
 		why = "what is read is as declared"
 	}
 	err := p.update(func(r *CatalogRecord) error { r.discard(id, why); return nil })
-	p.log.Info("candidate given up", "generation", id, "why", why)
+	p.log.Info("candidate given up", "generation", id, "reason", why)
 	return errors.Join(err, p.leave(g))
 }
 

@@ -165,7 +165,7 @@ func (r *Runner) beginEmission(ctx context.Context) error {
 		if e != nil {
 			return e
 		}
-		r.log.Info("events after this one emit", "seq", first.Through, "lineage", first.Lineage)
+		r.log.Info("events after this one emit", "sequence", first.Through, "lineage", first.Lineage)
 		return first
 	})
 }

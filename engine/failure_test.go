@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -468,6 +470,33 @@ func TestOutOfFuel(t *testing.T) {
 		e.wantLedger(1, 100)
 		if s.Failures != 3 { // 100, 50, 25
 			t.Errorf("%d batches were rolled back, want 3", s.Failures)
+		}
+	})
+}
+
+// The log warns of each event that failed once: that its batch was halved to find it is for
+// those who look closer.
+func TestWarnsOncePerEvent(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(40)
+		odd := enginetest.FuncModule("odd", func(e abi.Record, st engine.State) error {
+			if e.Sequence%10 == 3 {
+				return enginetest.Refuse("ends in three")
+			}
+			return ledger(e, st)
+		})
+		var log testutil.Log
+		b.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		e := b.start(spec(odd, func(s *engine.Spec) { s.OnError = engine.Skip }))
+		e.awaitLive(40)
+		warnings, rolledBack := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "batch rolled back")
+		for _, seq := range []int{3, 13, 23, 33} {
+			if n := strings.Count(log.String(), fmt.Sprintf(`msg="event failed" projection=p generation=%s sequence=%d `, e.status().Generation, seq)); n != 1 {
+				t.Errorf("%d warnings of event %d", n, seq)
+			}
+		}
+		if warnings != 4 || rolledBack == 0 {
+			t.Errorf("%d warnings and %d batches rolled back, of 4 events that fail:\n%s", warnings, rolledBack, log.String())
 		}
 	})
 }

@@ -267,7 +267,7 @@ func (p *projection) turn(live, other *generation, role Role, at uint64, pass fu
 		p.setRolesLocked(other, nil, nil)
 	}
 	p.mu.Unlock()
-	p.log.Info("another generation is read now", "change", kind, "generation", other.id, "former", live.id, "seq", at)
+	p.log.Info("another generation is read now", "change", kind, "generation", other.id, "former", live.id, "sequence", at)
 	live.runner.letGo()
 	other.runner.letGo()
 	err = p.leave(old)

@@ -75,7 +75,7 @@ func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	}
 	at := g.runner.Published().Position.Sequence
 	p.mu.Unlock()
-	p.log.Info("code exchanged", "generation", g.id, "module", spec.Module.Digest(), "seq", at, "why", plan.Why)
+	p.log.Info("code exchanged", "generation", g.id, "module", spec.Module.Digest(), "sequence", at, "reason", plan.Why)
 	return p.update(func(r *CatalogRecord) error {
 		r.generation(g.id).exchange(spec, g.runner.took)
 		c := Change{Kind: Swapped, Generation: g.id, Module: spec.Module.Digest(), Sequence: at, Text: plan.Why}

@@ -154,7 +154,7 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 		if errors.Is(err, ErrCorrupt) {
 			damaged = err
 			s.damaged = append(s.damaged, m.Version)
-			s.log.Warn("memory snapshot is damaged, trying an older one", "seq", m.Version.Sequence(), "error", err)
+			s.log.Warn("memory snapshot is damaged, trying an older one", "sequence", m.Version.Sequence(), "error", err)
 			continue
 		}
 		if err != nil {

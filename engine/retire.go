@@ -63,7 +63,7 @@ func (p *projection) sweep() error {
 	return p.update(func(r *CatalogRecord) error {
 		for _, s := range r.Snapshots {
 			if slices.Contains(gone, s.Generation) {
-				p.log.Warn("snapshot dropped with its generation", "snapshot", s.Name, "seq", s.Sequence)
+				p.log.Warn("snapshot dropped with its generation", "snapshot", s.Name, "sequence", s.Sequence)
 			}
 		}
 		r.Generations = slices.DeleteFunc(r.Generations, func(g GenerationRecord) bool { return slices.Contains(gone, g.ID) })

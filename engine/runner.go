@@ -79,7 +79,7 @@ func (r *Runner) Run(ctx context.Context) {
 		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused), errors.Is(err, errAdopt):
 			wait = firstBackOff
 		case errors.As(err, &failed) && r.retry(failed):
-			r.log.Log(ctx, failed.level(), "batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
+			r.log.Debug("batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
 		case errors.As(err, &failed) && r.judge(failed), errors.Is(err, errReopen):
 		case passes(err) != "":
 			r.enter(Stalled, err.Error(), "it is tried again by itself, every few seconds; "+passes(err))
@@ -125,16 +125,6 @@ func cause(ctx context.Context, err error) error {
 func isSource(err error) bool {
 	var s *sourceError
 	return errors.As(err, &s)
-}
-
-// level is that of the line for a batch that is run again. Events that took more fuel
-// together than one may are no failure of any of them.
-func (e *batchError) level() slog.Level {
-	var guest *GuestError
-	if errors.As(e.err, &guest) && guest.Kind == GuestFuel {
-		return slog.LevelDebug
-	}
-	return slog.LevelWarn
 }
 
 // storeError is an error of the store, after which it is tried again.

@@ -107,7 +107,7 @@ func (p *projection) dropGoneLocked(snapshots []Snapshot) error {
 		case err != nil:
 			p.unchecked = append(p.unchecked, s)
 		case is:
-			p.log.Warn("snapshot dropped: its keyspace is no longer the one that it was taken of", "snapshot", s.Name, "seq", s.Sequence)
+			p.log.Warn("snapshot dropped: its keyspace is no longer the one that it was taken of", "snapshot", s.Name, "sequence", s.Sequence)
 			p.unpinLocked(s)
 			gone = append(gone, s)
 		}
@@ -209,7 +209,7 @@ func (p *projection) expireSnapshots() error {
 		if err == nil {
 			p.unpinLocked(s)
 		}
-		p.log.Info("snapshot dropped by age", "snapshot", s.Name, "seq", s.Sequence)
+		p.log.Info("snapshot dropped by age", "snapshot", s.Name, "sequence", s.Sequence)
 	}
 	return err
 }

@@ -216,7 +216,7 @@ func (d *developer) connect(ctx context.Context) (started bool, err error) {
 	}
 	if _, running := store.Running(d.loaded.DataDir); !running {
 		started = true
-		r := &runner{config: d.loaded, path: d.config, stdout: d.stdout, stderr: d.stderr, log: newLog(d.stderr, d.loaded.Log)}
+		r := newRunner(d.loaded, d.config, d.stdout, d.stderr)
 		go func() { d.ended <- r.run(ctx) }()
 	}
 	for {

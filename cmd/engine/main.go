@@ -85,7 +85,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
 	root.AddCommand(
-		inGroup("run", runCommand(), planCommand(), reloadCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), deployCommand(), acceptCommand(), deadLettersCommand())...)
+		inGroup("run", runCommand(), planCommand(), reloadCommand(), logLevelCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), deployCommand(), acceptCommand(), deadLettersCommand())...)
 	root.AddCommand(inGroup("events", importCommand(), publishCommand(), recordCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), historyCommand(), explainCommand(), changesCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), devCommand(), checkCommand(), testCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)

@@ -28,6 +28,7 @@ import (
 type node struct {
 	config *config.Config
 	log    *slog.Logger
+	level  *slog.LevelVar // of log
 
 	// In the order in which they are opened; closed in the reverse order.
 	listener net.Listener // nil when HTTP is off
@@ -60,8 +61,8 @@ type node struct {
 
 // openNode opens everything that the configuration of a path declares, in an order in which what is most often wrong comes
 // first and what leaves traces comes last.
-func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logger, serve bool) (_ *node, err error) {
-	n := &node{config: c, log: log}
+func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logger, level *slog.LevelVar, serve bool) (_ *node, err error) {
+	n := &node{config: c, log: log, level: level}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -170,7 +171,7 @@ func (n *node) declare(ctx context.Context) error {
 			return err
 		}
 		if plan.Action != engine.ActNothing && plan.Action != engine.ActNew {
-			n.log.Info("projection changed", "projection", p.Name, "action", plan.Action, "why", plan.Why)
+			n.log.Info("projection changed", "projection", p.Name, "action", plan.Action, "reason", plan.Why)
 		}
 	}
 	for _, mistake := range n.config.Refused {
@@ -198,7 +199,7 @@ func (n *node) serve() error {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log, LogLevel: n.level,
 		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
 		TLS:       n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})
@@ -337,16 +338,16 @@ func (g guestLog) Enabled(level int) bool {
 }
 
 func (g guestLog) Line(l engine.GuestLine) {
-	about := []any{"from", "guest"}
+	log := g.log.With("origin", "guest")
 	if l.Generation != "" {
-		about = append(about, "generation", l.Generation)
+		log = log.With("generation", l.Generation)
 	}
 	switch {
 	case l.First == 0:
 	case l.First == l.Last:
-		about = append(about, "seq", l.First)
+		log = log.With("sequence", l.First)
 	default: // it does not say about which of them
-		about = append(about, "first_seq", l.First, "last_seq", l.Last)
+		log = log.With("first_sequence", l.First, "last_sequence", l.Last)
 	}
-	g.log.Log(context.Background(), slog.Level(l.Level), l.Text, about...)
+	log.Log(context.Background(), slog.Level(l.Level), l.Text)
 }

@@ -85,6 +85,9 @@ func (r *reloader) reload(ctx context.Context, again bool) (done wire.Reloaded, 
 	if err != nil {
 		return r.refuseAll(ctx, err)
 	}
+	if again || cfg.Log.Level != r.config.Log.Level { // not for every module: an operator may have said otherwise
+		setLevel(n.level, cfg.Log)
+	}
 	done.Notes = r.notes(cfg)
 	done.Notes = append(done.Notes, r.streams(ctx, cfg)...)
 	for _, note := range done.Notes {
@@ -105,7 +108,7 @@ func (r *reloader) reload(ctx context.Context, again bool) (done wire.Reloaded, 
 	r.config = cfg
 	for _, p := range done.Projections {
 		if p.Action != engine.ActNothing {
-			n.log.Info("projection changed", "projection", p.Projection, "action", p.Action, "why", p.Why)
+			n.log.Info("projection changed", "projection", p.Projection, "action", p.Action, "reason", p.Why)
 		}
 	}
 	return done, err
@@ -141,7 +144,7 @@ func (r *reloader) notes(cfg *config.Config) (notes []string) {
 		key     string
 		was, is any
 	}{
-		{"data_dir", was.DataDir, is.DataDir}, {"disk_reserve", was.DiskReserve, is.DiskReserve}, {"[log]", was.Log, is.Log},
+		{"data_dir", was.DataDir, is.DataDir}, {"disk_reserve", was.DiskReserve, is.DiskReserve}, {"log.format", was.Log.Format, is.Log.Format},
 		{"[http]", was.HTTP, is.HTTP}, {"[nats]", was.NATS, is.NATS}, {"plugins.dir", was.Plugins.Dir, is.Plugins.Dir}, {"plugins.bucket", was.Plugins.Bucket, is.Plugins.Bucket},
 	} {
 		if !reflect.DeepEqual(s.was, s.is) {

@@ -46,7 +46,8 @@ samples say to which projection and stage they belong.`,
 			if err != nil {
 				return err
 			}
-			r := &runner{config: cfg, path: configPath, once: once, profiles: address, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), log: newLog(c.ErrOrStderr(), cfg.Log)}
+			r := newRunner(cfg, configPath, c.OutOrStdout(), c.ErrOrStderr())
+			r.once, r.profiles = once, address
 			return r.run(c.Context())
 		},
 	}
@@ -65,8 +66,15 @@ type runner struct {
 	profiles       string // address that profiles are served at; empty: none
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	level          slog.LevelVar // of log
 	node           *node
 	unfinished     string // what an interrupted run leaves for the next one to complete
+}
+
+func newRunner(c *config.Config, path string, stdout, stderr io.Writer) *runner {
+	r := &runner{config: c, path: path, stdout: stdout, stderr: stderr}
+	r.log = newLog(stderr, c.Log, &r.level)
+	return r
 }
 
 func (r *runner) run(ctx context.Context) (err error) {
@@ -78,7 +86,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		defer p.Close()
 		fmt.Fprintln(r.stdout, "profiles: "+p.URL())
 	}
-	if r.node, err = openNode(ctx, r.config, r.path, r.log, !r.once); err != nil {
+	if r.node, err = openNode(ctx, r.config, r.path, r.log, &r.level, !r.once); err != nil {
 		return r.interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, r.node.Close()) }()

@@ -159,7 +159,7 @@ func (s *syncing) reached(ctx context.Context, e engine.WatchEvent) error {
 		return err
 	}
 	if m.failed != "" {
-		m.Log.Info("bucket is in step with its projection", "projection", m.Projection, "bucket", m.Bucket, "seq", e.Sequence)
+		m.Log.Info("bucket is in step with its projection", "projection", m.Projection, "bucket", m.Bucket, "sequence", e.Sequence)
 	}
 	m.told, m.failed = e.Sequence, ""
 	m.note()

@@ -70,6 +70,7 @@ GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and w
 POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
 POST /v1/projections/NAME/export                        a file to reproduce a failure with: {"seq":N}
 POST /v1/streams/NAME/events?show=data                  append an event, or several as one: {"events":[…]}; application/x-ndjson: import many
+GET  /v1/log, PUT                                       from which level on the engine logs: {"level":"debug"}
 PUT  /v1/modules/NAME?bucket=B                          deploy a module, a tar file as engine deploy makes it; DELETE removes it
 GET  /healthz, /readyz, /metrics
 GET  /openapi.json                                      all of this, as OpenAPI 3.1

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ import (
 // describedRig is a rig that has all that a server can have.
 func describedRig(t *testing.T, rows ...string) *rig {
 	t.Helper()
-	return newRigWith(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}}, rows...)
+	return newRigWith(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, LogLevel: new(slog.LevelVar)}, rows...)
 }
 
 // syntax parses the sources in a folder, without its tests.
@@ -206,7 +207,7 @@ func TestEveryCodeIsDescribed(t *testing.T) {
 // all answers of all tests of this package against it. Whoever adds an operation asks for
 // it here.
 func TestEveryAnswerIsAsDescribed(t *testing.T) {
-	r := newRigFor(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}},
+	r := newRigFor(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, LogLevel: new(slog.LevelVar)},
 		func(s *engine.Spec) {
 			poisoned(engine.Quarantine, new(atomic.Bool))(s)
 			m := *s.Module.(*enginetest.Module)
@@ -227,7 +228,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	p := "/v1/projections/p"
 	for _, request := range []string{
 		"GET /", "GET /openapi.json", "GET /healthz", "GET /readyz", "GET /metrics", "GET /v1/projections",
-		"POST /v1/reload", "PUT /v1/modules/m", "DELETE /v1/modules/m",
+		"POST /v1/reload", "GET /v1/log", `PUT /v1/log {"level":"debug"}`, "PUT /v1/modules/m", "DELETE /v1/modules/m",
 		`POST /v1/streams/S/events {"subject":"x"}`, "LINES /v1/streams/S/events {}",
 		"GET " + p, "GET " + p + "/history", "GET " + p + "/diff", "GET " + p + "/explain?key=a", "GET " + p + "/changes?from=0&to=4&replay=true", "GET " + p + "/past", "GET " + p + "/state/a?at=4&replay=false",
 		"GET " + p + "/state/a", "GET " + p + "/state/b", "GET " + p + "/state/%FF", "HEAD " + p + "/state/a",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func guarded(t *testing.T) *rig {
 		appendsS: {Role: access.Append, Streams: []string{"S"}},
 		adminP:   {Role: access.Admin, Projections: []string{"p"}},
 		adminAll: {Role: access.Admin},
-	}), Reloader: &reloader{}, Deployer: &deployer{}}, "a", "1")
+	}), Reloader: &reloader{}, Deployer: &deployer{}, LogLevel: new(slog.LevelVar)}, "a", "1")
 	q := r.spec
 	q.Name = "q"
 	if _, err := r.engine.Declare(t.Context(), q); err != nil {
@@ -116,6 +117,8 @@ func TestRoles(t *testing.T) {
 		{"POST /v1/streams/OTHER/events", "adminAll"},
 		{"POST /v1/reload", "adminAll"},
 		{"POST /v1/%72eload", "adminAll"},
+		{"GET /v1/log", "adminAll"},
+		{"PUT /v1/log", "adminAll"},
 		{"PUT /v1/modules/m?bucket=B", "adminAll"},
 		{"DELETE /v1/modules/m?bucket=B", "adminAll"},
 		{"GET /v1/of-a-later-version", "adminAll"},

@@ -53,6 +53,7 @@ type Options struct {
 	// rights of its client. nil: there are none.
 	Dashboard func(api http.Handler) http.Handler
 	Log       *slog.Logger
+	LogLevel  LogLevel // of Log; nil: it stays as it is
 
 	TLS         *tls.Config // nil: none
 	Hosts       []string    // that requests may name, beside this machine; see http.hosts
@@ -71,6 +72,7 @@ type Server struct {
 	exporter Exporter
 	access   Access
 	log      *slog.Logger
+	level    LogLevel
 	http     http.Server
 	browsers *browsers
 	requests requests
@@ -105,7 +107,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log, level: o.LogLevel,
 		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
 		gets: newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
@@ -122,6 +124,9 @@ func New(o Options) *Server {
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
 	if o.Reloader != nil {
 		mux.HandleFunc("/v1/reload", s.method(s.reload, http.MethodPost))
+	}
+	if o.LogLevel != nil {
+		mux.HandleFunc("/v1/log", s.method(s.logLevel, http.MethodGet, http.MethodPut))
 	}
 	if o.Deployer != nil {
 		mux.HandleFunc("/v1/modules/{name}", s.method(s.module, http.MethodPut, http.MethodDelete))

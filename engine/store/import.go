@@ -118,9 +118,9 @@ func dropCutOffImports(data string, log *slog.Logger) {
 	for _, name := range left {
 		dir := filepath.Join(data, filepath.FromSlash(name))
 		if err := os.RemoveAll(dir); err != nil {
-			log.Warn("an import that was cut off cannot be removed", "dir", dir, "error", err)
+			log.Warn("an import that was cut off cannot be removed", "folder", dir, "error", err)
 			continue
 		}
-		log.Info("an import that was cut off is removed", "dir", dir)
+		log.Info("an import that was cut off is removed", "folder", dir)
 	}
 }

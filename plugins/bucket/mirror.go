@@ -234,7 +234,7 @@ func (m *Mirror) replace(n next) (changed bool, err error) {
 			n.Deployments[name] = was
 		}
 		if old, known := m.refusals[name]; !known || old.nuid != r.nuid || old.why.Error() != r.why.Error() {
-			m.Log.Warn("deployment is refused", "bucket", m.Bucket, "name", fmt.Sprintf("%.200q", name), "reason", r.why)
+			m.Log.Warn("deployment is refused", "bucket", m.Bucket, "module", fmt.Sprintf("%.200q", name), "reason", r.why)
 		}
 	}
 	m.refusals = n.refused

@@ -233,6 +233,17 @@ func (c *Client) Reload(ctx context.Context) (done wire.Reloaded, err error) {
 	return done, c.post(ctx, "/v1/reload", struct{}{}, &done)
 }
 
+// LogLevel says from which level on the engine logs.
+func (c *Client) LogLevel(ctx context.Context) (l wire.Log, err error) {
+	return l, c.get(ctx, "/v1/log", &l)
+}
+
+// SetLogLevel has the engine log from a level on, one of wire.LogLevels, until its next start
+// or reload.
+func (c *Client) SetLogLevel(ctx context.Context, level string) (l wire.Log, err error) {
+	return l, c.ask(ctx, http.MethodPut, "/v1/log", wire.Log{Level: level}, &l)
+}
+
 // Import appends events given as JSON Lines.
 func (c *Client) Import(ctx context.Context, stream string, lines io.Reader) (wire.Imported, error) {
 	var done wire.Imported
@@ -282,11 +293,15 @@ func (c *Client) read(ctx context.Context, path string, q url.Values, v any) err
 }
 
 func (c *Client) post(ctx context.Context, path string, ask, v any) error {
+	return c.ask(ctx, http.MethodPost, path, ask, v)
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, ask, v any) error {
 	b, err := json.Marshal(ask)
 	if err != nil {
 		return err
 	}
-	req, err := c.request(ctx, http.MethodPost, path, "application/json", bytes.NewReader(b))
+	req, err := c.request(ctx, method, path, "application/json", bytes.NewReader(b))
 	if err != nil {
 		return err
 	}
