@@ -6,6 +6,7 @@
 #   make bench   compare with programs that do the same without the engine
 #   make gobench Go benchmarks of the hot paths, for benchstat
 #   make assets  what the dashboard loads, from npm
+#   make packages  archives, deb and rpm of this commit, in dist; needs goreleaser
 #   make build   bin/engine and build/plugins/*.wasm
 
 GO      ?= go
@@ -16,7 +17,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -40,6 +41,35 @@ build/plugins/count.wasm: $(EXAMPLES)/count/count.wasm
 run: build
 	@bin/engine run --config config.toml
 
+# What goes into packages beside the binary.
+package-files: engine
+	@rm -rf build/packages && mkdir -p build/packages/completions
+	@bin/engine man build/packages/man
+	@bin/engine completion bash > build/packages/completions/engine.bash
+	@bin/engine completion zsh > build/packages/completions/_engine
+	@bin/engine completion fish > build/packages/completions/engine.fish
+	@bin/engine completion powershell > build/packages/completions/engine.ps1
+	@$(GO) run ./internal/licences > build/packages/THIRD_PARTY_LICENSES
+
+# A release that goes nowhere: everything in dist, named after the commit.
+GORELEASER ?= goreleaser
+packages:
+	$(GORELEASER) check
+	$(GORELEASER) release --snapshot --clean
+
+# Every licence of what is in the binary is one that the project takes.
+licences:
+	@$(GO) run ./internal/licences -list
+
+# Known vulnerabilities of what the program calls; asks vuln.go.dev.
+GOVULNCHECK ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.2.0
+vulnerabilities:
+	$(GOVULNCHECK) ./...
+
+ACTIONLINT ?= $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+lint-workflows:
+	$(ACTIONLINT)
+
 # What the dashboard loads, from npm: committed, so that only who changes it needs node.
 DASHBOARD = engine/query/dashboard
 assets:
@@ -47,7 +77,7 @@ assets:
 	cd $(DASHBOARD)/node_modules && cp htmx.org/dist/htmx.min.js htmx-ext-sse/dist/sse.min.js uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css ../assets/vendor/
 	cd $(DASHBOARD)/node_modules && for p in htmx.org htmx-ext-sse uplot; do cp $$p/LICENSE ../assets/vendor/$$p.LICENSE; done
 
-OURS = cmd engine host plugins sdk examples internal bench
+OURS = cmd engine host plugins sdk examples internal bench deploy
 
 # What -short leaves out runs without the race detector, which makes guests ten
 # times slower: all real logs, and kill -9 on the largest of them.

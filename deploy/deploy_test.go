@@ -1,0 +1,159 @@
+// Package deploy has no code: its tests hold what packages, images and services are made of
+// against the program and the repository.
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"gnomon/engine/config"
+)
+
+// Every YAML file here, of the release and of the public CI can be read, and names no key twice.
+func TestYAML(t *testing.T) {
+	n := 0
+	for _, dir := range []string{".", "../.github", "../.goreleaser.yaml"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".yaml") && !strings.HasSuffix(path, ".yml") {
+				return err
+			}
+			n++
+			if _, err := documents(path); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if n == 0 {
+		t.Error("there is none")
+	}
+}
+
+// documents are those of a YAML file.
+func documents(path string) (all []any, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for d := yaml.NewDecoder(bytes.NewReader(b)); ; {
+		var doc any
+		if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, doc)
+	}
+}
+
+// The configurations of the service and of the image are ones that the engine takes.
+func TestConfigurations(t *testing.T) {
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("correct-horse-battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GNOMON_TOKEN_FILE", tokens)
+	t.Setenv("GNOMON_NATS_URL", "embedded")
+	for _, path := range []string{"systemd/config.toml", "docker/config.toml"} {
+		c, err := config.Load(path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if c.DataDir != "/var/lib/gnomon" || c.Plugins.Dir != "/etc/gnomon/plugins.d" {
+			t.Errorf("%s: data in %s, modules in %s; the packages make other folders", path, c.DataDir, c.Plugins.Dir)
+		}
+	}
+}
+
+// The unit is one that systemd takes, lets modules be compiled, and confines the engine.
+func TestUnit(t *testing.T) {
+	b, err := os.ReadFile("systemd/gnomon.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	if regexp.MustCompile(`(?m)^(MemoryDenyWriteExecute|ProcSubset)=`).MatchString(text) {
+		t.Error("MemoryDenyWriteExecute has modules interpreted, and ProcSubset hides the boot id")
+	}
+	for _, line := range []string{"NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "StateDirectory=gnomon", "ExecStart=/usr/bin/engine run --config /etc/gnomon/config.toml"} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("the unit lacks %s", line)
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not here")
+	}
+	// It looks whether the program is there: any will do.
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "gnomon.service")
+	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(text, "/usr/bin/engine", program)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	if out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=20", unit).CombinedOutput(); err != nil {
+		t.Errorf("its exposure is above 2.0: %v\n%s", err, out)
+	}
+}
+
+// What the packages and the image are made of is there, but for what is made for them.
+func TestReferencedFiles(t *testing.T) {
+	release, err := os.ReadFile("../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := os.ReadFile("docker/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, m := range regexp.MustCompile(`(?m)(?:src|postinstall|preremove|main): (\S+)$`).FindAllStringSubmatch(string(release), -1) {
+		paths = append(paths, m[1])
+	}
+	for _, m := range regexp.MustCompile(`(?m)^COPY --from=build .*?/src/(\S+) `).FindAllStringSubmatch(string(image), -1) {
+		paths = append(paths, m[1])
+	}
+	if len(paths) < 12 {
+		t.Fatalf("only %v are found: the files are written in another way", paths)
+	}
+	for _, p := range paths {
+		if strings.HasPrefix(p, "build/packages/") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("..", p)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The scripts of the packages are ones that a shell can read.
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("*/*.sh")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("%v, %v", scripts, err)
+	}
+	for _, s := range scripts {
+		if out, err := exec.Command("bash", "-n", s).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", s, err, out)
+		}
+	}
+}
