@@ -136,7 +136,8 @@ func openBroker(ctx context.Context, c *config.Config, log *slog.Logger) (*broke
 // errConnecting says that there is no connection yet, nor an error of one.
 var errConnecting = fmt.Errorf("%w: the first connection to NATS is being made", engine.ErrSourceDown)
 
-// lateSource is a source that comes with the connection. It implements engine.Source.
+// lateSource is a source that comes with the connection. It implements engine.Source and
+// query.Streams.
 type lateSource struct{ source atomic.Pointer[ingest.Source] }
 
 func (l *lateSource) set(s *ingest.Source) { l.source.Store(s) }
@@ -163,6 +164,22 @@ func (l *lateSource) SequenceAt(ctx context.Context, stream string, t time.Time)
 		return s.SequenceAt(ctx, stream, t)
 	}
 	return 0, errConnecting
+}
+
+// Facts implements query.Streams.
+func (l *lateSource) Facts(ctx context.Context, stream string) (engine.StreamFacts, error) {
+	if s := l.source.Load(); s != nil {
+		return s.Facts(ctx, stream)
+	}
+	return engine.StreamFacts{}, errConnecting
+}
+
+// Events implements query.Streams.
+func (l *lateSource) Events(ctx context.Context, q engine.EventsQuery) (engine.EventsPage, error) {
+	if s := l.source.Load(); s != nil {
+		return s.Events(ctx, q)
+	}
+	return engine.EventsPage{}, errConnecting
 }
 
 // Read implements engine.Source.

@@ -200,6 +200,7 @@ func (n *node) serve() error {
 	}
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log, LogLevel: n.level,
+		Streams:   &n.source,
 		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
 		TLS:       n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})

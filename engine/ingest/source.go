@@ -65,17 +65,25 @@ func (s *Source) Stream(ctx context.Context, name string) (engine.StreamInfo, er
 
 // stream asks for a stream, and refuses one that is unusable.
 func (s *Source) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := s.leader(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := usable(stream.CachedInfo().Config); err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
+// leader asks for a stream, which may be unusable. Its events are got from its leader: other
+// replicas may lack an event that was read before, and answer with headers that are not its
+// own.
+func (s *Source) leader(ctx context.Context, name string) (jetstream.Stream, error) {
 	stream, err := s.js.Stream(ctx, name)
 	if err != nil {
 		return nil, s.failed(fmt.Sprintf("ask for stream %s", name), err)
 	}
-	c := &stream.CachedInfo().Config
-	if err := usable(*c); err != nil {
-		return nil, err
-	}
-	// Makes the client get events from the stream's leader. Other replicas may lack
-	// an event that was read before, and answer with headers that are not its own.
-	c.AllowDirect = false
+	stream.CachedInfo().Config.AllowDirect = false
 	return stream, nil
 }
 

@@ -73,8 +73,8 @@ func (s *Server) Beat(every time.Duration) { s.beat = every }
 // Watches is how many there are.
 func (s *Server) Watches() int { return int(s.watches.now.Load()) }
 
-// Streams is how many requests one connection of HTTP/2 has under way at most.
-const Streams = maxStreams
+// MaxStreams is how many requests one connection of HTTP/2 has under way at most.
+const MaxStreams = maxStreams
 
 // ConnectionOf tells the connection that a request came on from others.
 func ConnectionOf(ctx context.Context) any { return ctx.Value(connectionKey{}) }

@@ -69,6 +69,8 @@ POST /v1/projections/NAME/remove                        one that is no longer de
 GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
 POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
 POST /v1/projections/NAME/export                        a file to reproduce a failure with: {"seq":N}
+GET  /v1/streams, /v1/streams/NAME                      the streams of the projections: sequences, times, sizes, settings
+GET  /v1/streams/NAME/events?around=&limit=&subject=    its events around a sequence or a time; after= and before= for more
 POST /v1/streams/NAME/events?show=data                  append an event, or several as one: {"events":[…]}; application/x-ndjson: import many
 GET  /v1/log, PUT                                       from which level on the engine logs: {"level":"debug"}
 PUT  /v1/modules/NAME?bucket=B                          deploy a module, a tar file as engine deploy makes it; DELETE removes it

@@ -228,6 +228,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	p := "/v1/projections/p"
 	for _, request := range []string{
 		"GET /", "GET /openapi.json", "GET /healthz", "GET /readyz", "GET /metrics", "GET /v1/projections",
+		"GET /v1/streams", "GET /v1/streams/S", "GET /v1/streams/S/events?around=2&limit=4&subject=a",
 		"POST /v1/reload", "GET /v1/log", `PUT /v1/log {"level":"debug"}`, "PUT /v1/modules/m", "DELETE /v1/modules/m",
 		`POST /v1/streams/S/events {"subject":"x"}`, "LINES /v1/streams/S/events {}",
 		"GET " + p, "GET " + p + "/history", "GET " + p + "/diff", "GET " + p + "/explain?key=a", "GET " + p + "/changes?from=0&to=4&replay=true", "GET " + p + "/past", "GET " + p + "/state/a?at=4&replay=false",

@@ -53,7 +53,7 @@ func healthPath(path string) bool { return path == "/healthz" || path == "/ready
 // change everything.
 type need struct {
 	role               access.Role // empty: any token will do
-	projection, stream string
+	projection, stream string      // a stream is read by who may read all projections, or append to it
 	everything         bool
 }
 
@@ -69,10 +69,12 @@ func needOf(r *http.Request) need {
 		return need{} // the dashboard asks the API for what it shows and does, with the same rights
 	case parts[0] != "v1" && reads:
 		return need{} // what the engine says of itself, and the metrics, which are cut to what may be read
-	case len(parts) == 2 && parts[1] == "projections" && reads:
+	case len(parts) == 2 && (parts[1] == "projections" || parts[1] == "streams") && reads:
 		return need{} // cut, too
 	case len(parts) > 2 && parts[0] == "v1" && parts[1] == "projections" && parts[2] != "":
 		return need{role: roleFor(parts[3:], r.Method, reads), projection: parts[2]}
+	case len(parts) > 2 && parts[0] == "v1" && parts[1] == "streams" && parts[2] != "" && reads:
+		return need{role: access.Read, stream: parts[2]}
 	case len(parts) > 2 && parts[0] == "v1" && parts[1] == "streams" && parts[2] != "":
 		return need{role: access.Append, stream: parts[2]}
 	}
@@ -112,8 +114,17 @@ func (n need) granted(r access.Rights) bool {
 		return true
 	case n.role == access.Append:
 		return r.MayAppend(n.stream)
+	case n.stream != "":
+		return mayReadStream(r, n.stream)
 	}
 	return r.May(n.role, n.projection)
+}
+
+// mayReadStream reports whether a client may read the events of a stream. Who may read all
+// projections sees what becomes of them anyway; who appends to it is told of events that
+// are in the way already.
+func mayReadStream(r access.Rights, stream string) bool {
+	return r.May(access.Read, "") || r.MayAppend(stream)
 }
 
 // refusal is what somebody is told who may not. It does not say whether there is what the
@@ -125,6 +136,8 @@ func (n need) refusal(r *http.Request) (detail, hint string) {
 		return detail, "it needs the role admin, of all projections and streams"
 	case n.role == access.Append:
 		return detail, "it needs the role append, or admin, for this stream"
+	case n.stream != "":
+		return detail, "it needs the role read of all projections, or append, or admin, for this stream"
 	}
 	return detail, "it needs the role " + string(n.role) + " for this projection"
 }

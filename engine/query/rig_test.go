@@ -93,6 +93,7 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 	if _, err := r.engine.Declare(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
+	o.Streams = natsStreams{r.nats}
 	o.Engine, o.Appender, o.Bundler, o.Version, o.Log = r.engine, r.appender, bundler{}, "test", cmp.Or(o.Log, log)
 	r.query = query.New(o)
 	r.server = httptest.NewServer(r.query)

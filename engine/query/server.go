@@ -41,6 +41,7 @@ type Engine interface {
 type Options struct {
 	Engine   Engine
 	Appender Appender
+	Streams  Streams
 	Bundler  Bundler  // nil: there are no bundles
 	Reloader Reloader // nil: nothing is reloaded
 	Deployer Deployer // nil: nothing is deployed
@@ -66,6 +67,7 @@ type Options struct {
 type Server struct {
 	engine   Engine
 	appender Appender
+	facts    Streams
 	bundler  Bundler
 	reloader Reloader
 	deployer Deployer
@@ -108,6 +110,7 @@ const (
 func New(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log, level: o.LogLevel,
+		facts:  o.Streams,
 		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
 		gets: newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
@@ -131,7 +134,9 @@ func New(o Options) *Server {
 	if o.Deployer != nil {
 		mux.HandleFunc("/v1/modules/{name}", s.method(s.module, http.MethodPut, http.MethodDelete))
 	}
-	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.append, http.MethodPost))
+	mux.HandleFunc("/v1/streams", s.method(s.listStreams, http.MethodGet))
+	mux.HandleFunc("/v1/streams/{stream}", s.method(s.streamFacts, http.MethodGet))
+	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.events, http.MethodGet, http.MethodPost))
 	if o.Dashboard != nil {
 		pages := o.Dashboard(s.route(mux))
 		mux.Handle("/ui/", pages)

@@ -261,8 +261,8 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	all.Wait()
 	mu.Lock()
-	if most == 0 || most > query.Streams || len(running) == 0 {
-		t.Errorf("%d requests of one connection were under way at once, want 1 to %d", most, query.Streams)
+	if most == 0 || most > query.MaxStreams || len(running) == 0 {
+		t.Errorf("%d requests of one connection were under way at once, want 1 to %d", most, query.MaxStreams)
 	}
 	t.Logf("%d at most on one of %d connections", most, len(running))
 	mu.Unlock()

@@ -34,19 +34,14 @@ func LetterOf(l engine.Letter) (Letter, error) {
 	if err != nil {
 		return Letter{}, errors.Join(engine.ErrCorrupt, err)
 	}
-	out := Letter{
+	headers, err := headersOf(e.Headers)
+	if err != nil {
+		return Letter{}, err
+	}
+	return Letter{
 		Sequence: l.Sequence, Status: l.Status, Key: l.Key, Subject: string(e.Subject), Time: time.Unix(0, e.TimeNs).UTC(),
-		SetAside: l.Time, Error: l.Error, Module: l.Module, Attempts: l.Attempts, Fuel: l.Fuel, Headers: map[string][]string{}, Data: e.Data,
-	}
-	for h := e.Headers; len(h) > 0; {
-		name, value, rest, err := abi.NextHeader(h)
-		if err != nil {
-			return Letter{}, errors.Join(engine.ErrCorrupt, err)
-		}
-		out.Headers[string(name)] = append(out.Headers[string(name)], string(value))
-		h = rest
-	}
-	return out, nil
+		SetAside: l.Time, Error: l.Error, Module: l.Module, Attempts: l.Attempts, Fuel: l.Fuel, Headers: headers, Data: e.Data,
+	}, nil
 }
 
 type letterJSON struct {
