@@ -104,6 +104,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 	}
 	p.keepHistory(ks, spec)
 	g.keyspace, g.runner = ks, newRunner(name, id, e, ks, p.log.With("generation", id))
+	g.runner.measures = p.measures
 	if g.spec = spec; spec != nil {
 		spec.uses++
 		g.stream = e.watch(spec.Stream)

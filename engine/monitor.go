@@ -21,7 +21,8 @@ type monitor struct {
 	state        RunnerState
 	reason, hint string
 	since        time.Time
-	failing      uint64 // while halted: the event that it is halted before, 0: none
+	lived        time.Time // when it was live for the first time; zero: never yet
+	failing      uint64    // while halted: the event that it is halted before, 0: none
 
 	published Checkpoint // the newest committed; zero before the first
 	applied   uint64
@@ -86,6 +87,9 @@ func (m *monitor) enterLocked(s RunnerState, reason, hint string) {
 		m.since = time.Now()
 		m.catchUp.enter(s, m.events)
 		m.approach = approach{}
+		if s == Live && m.lived.IsZero() {
+			m.lived = m.since
+		}
 	}
 	m.state, m.reason, m.hint, m.failing = s, reason, hint, 0
 	m.notifyLocked()
@@ -161,6 +165,15 @@ func (m *monitor) countCommit(c Checkpoint) {
 	m.commits++
 	m.mu.Unlock()
 	m.publish(c)
+}
+
+// isFresh reports whether a position, which is about to be published, is that of an event
+// that was stored after the runner had caught up for the first time: what is older waited
+// for it to be started, and not on its way.
+func (m *monitor) isFresh(p Position) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.lived.IsZero() && p.Time.After(m.lived) && p.Sequence > m.published.Position.Sequence
 }
 
 // watched returns what a watcher is told of a runner. The channel is closed when there is

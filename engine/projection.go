@@ -28,6 +28,8 @@ type projection struct {
 
 	warned string // what the log was told last; only keep's
 
+	measures *measures
+
 	mu        sync.Mutex // guards what follows, and pins against expiry
 	declared  *Spec      // nil: it is not, or no longer
 	withdrawn bool       // it is no longer declared: nothing of it runs
@@ -49,7 +51,7 @@ type projection struct {
 func (e *Engine) newProjection(name string) *projection {
 	return &projection{
 		name: name, engine: e, log: e.log.With("projection", name),
-		changing: make(chan struct{}, 1), readings: map[Keyspace]int{},
+		changing: make(chan struct{}, 1), readings: map[Keyspace]int{}, measures: newMeasures(),
 	}
 }
 
@@ -174,7 +176,7 @@ func (p *projection) sync(ctx context.Context) error {
 	var all []*generation
 	var specs []*Spec
 	for _, g := range p.generationsLocked() {
-		if g.keyspace != nil && g.runner.Published().Version != g.keyspace.Durable() {
+		if g.keyspace != nil && g.isUnsynced() {
 			all, specs = append(all, g), append(specs, g.spec)
 			p.readings[g.keyspace]++ // it stays open
 		}
@@ -183,11 +185,17 @@ func (p *projection) sync(ctx context.Context) error {
 	var errs []error
 	for i, g := range all {
 		p.keepHistory(g.keyspace, specs[i])
+		began := time.Now()
 		_, err := g.keyspace.Sync(ctx)
+		p.measures.sync.observe(time.Since(began))
 		errs = append(errs, err)
 		p.giveBack(g.keyspace)
 	}
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err == nil {
+		p.measures.allSynced()
+	}
+	return err
 }
 
 // reads returns the generation of a role, with what it has committed.

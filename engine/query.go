@@ -209,6 +209,7 @@ func (p *projection) ask(ctx context.Context, a *answers, m Memory, memory func(
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a.took = took
+	p.measures.queried(took, err)
 	if err != nil || a.ended || in.MemoryBytes() > keptMemory {
 		p.report(in.Close(context.WithoutCancel(ctx)), "close instance")
 		return body, err

@@ -25,6 +25,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.measured().opened()
 	s := &session{Runner: r, partitions: ps, chain: newChain(r.spec.Upcasters, r.generation), newest: ck, runs: r.spec.Generation(), orders: ck.Orders}
 	if err := s.restore(ctx, &ck); err != nil {
 		return nil, errors.Join(err, ps.close(ctx))

@@ -90,6 +90,13 @@ func (r *room) full() error {
 	return &roomError{r.free, r.reserve}
 }
 
+// measured is how much room there is, and how much is kept; 0: nobody looks.
+func (r *room) measured() (free, reserve uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.free, r.reserve
+}
+
 // await waits until there is room, or ctx ends.
 func (r *room) await(ctx context.Context) {
 	for {

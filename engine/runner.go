@@ -34,6 +34,7 @@ type Runner struct {
 	rights     atomic.Pointer[rights] // of its generation; nil: none yet
 	current    atomic.Pointer[Spec]   // that a session runs, or will; for other goroutines
 	outlet     Outlet                 // nil: there is none
+	measures   *measures              // nil: nobody measures
 	outbox     outbox
 
 	// Owned by the goroutine of Run; they outlive a session.
@@ -52,6 +53,14 @@ func newRunner(spec *Spec, generation string, e *Engine, ks Keyspace, log *slog.
 	r := &Runner{name: spec.Name, generation: generation, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, monitor: newMonitor()}
 	r.current.Store(spec)
 	return r
+}
+
+// measured is where what is measured goes: nowhere while the generation is not read.
+func (r *Runner) measured() *measures {
+	if r.background.Load() {
+		return nil
+	}
+	return r.measures
 }
 
 // Run follows the stream until ctx ends, and returns when everything applied is

@@ -138,7 +138,9 @@ func (s *session) landed(r commitResult) error {
 	}
 	s.took = r.took
 	s.outbox.committed(r.rows, r.trimmed, r.checkpoint.Version)
+	fresh := s.isFresh(r.checkpoint.Position)
 	s.countCommit(r.checkpoint) // before the version that was read so far is let go
+	s.measured().committed(r.took, fresh, r.checkpoint.Position.Time)
 	s.partitions.committed(r.window, r.view)
 	s.passVerdicts(r.checkpoint)
 	return nil

@@ -25,6 +25,7 @@ func (n *node) connect(ctx context.Context, serve bool) (err error) {
 	if n.broker, err = openBroker(ctx, n.config, n.log); err != nil {
 		return err
 	}
+	n.around.broker.Store(n.broker)
 	source := ingest.New(n.broker.JetStream(), n.broker.Explain)
 	source.Permitted(n.broker.Permitted)
 	n.source.set(source)

@@ -44,6 +44,7 @@ type node struct {
 	source   lateSource
 	appender lateAppender
 	outlet   lateOutlet
+	around   around
 	engine   *engine.Engine
 	server   *query.Server
 	served   chan error       // result of the HTTP server; nil when there is none
@@ -201,6 +202,7 @@ func (n *node) serve() error {
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log, LogLevel: n.level,
 		Streams:   &n.source,
+		Around:    n.around.measure,
 		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
 		TLS:       n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})
@@ -219,6 +221,9 @@ func (n *node) offer() (err error) {
 		return nil
 	}
 	n.service, err = service.Open(service.Options{Conn: n.broker.JetStream().Conn(), Reads: n.server.Reads(), Version: version, Log: n.log})
+	if err == nil {
+		n.around.service.Store(n.service)
+	}
 	return err
 }
 

@@ -169,6 +169,9 @@ func (b *Broker) ClientURL() string {
 // Connected reports whether the server can be reached just now.
 func (b *Broker) Connected() bool { return b.conn.IsConnected() }
 
+// Reconnects is how often the connection was lost and made again.
+func (b *Broker) Reconnects() uint64 { return b.conn.Stats().Reconnects }
+
 // Explain adds to an error of a request what the connection reported meanwhile: a
 // request that lacks a permission only times out, the refusal comes on its own.
 func (b *Broker) Explain(err error) error {

@@ -34,6 +34,7 @@ type Keyspace struct {
 	kept        engine.Version         // see Keep; 0: nothing was asked for
 	horizon     engine.Version         // versions below it are no longer kept
 	left        bool                   // a crash may have left rows above the newest checkpoint
+	unable      error                  // to sync; see FailSync
 	closed      atomic.Int64
 }
 
@@ -205,8 +206,18 @@ func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engin
 func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.unable != nil {
+		return k.durable, k.unable
+	}
 	k.syncLocked()
 	return k.durable, nil
+}
+
+// FailSync has every Sync fail with an error, until it is nil.
+func (k *Keyspace) FailSync(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unable = err
 }
 
 // syncLocked makes everything durable, and lets go of the versions that nobody can ask for

@@ -29,18 +29,8 @@ var (
 	candidateMetrics   = generationMetrics(engine.RoleCandidate)
 	previousMetrics    = generationMetrics(engine.RolePrevious)
 	candidateStateDesc = prometheus.NewDesc("gnomon_candidate_state", "1 for the state that the candidate generation is in, 0 for the others.", []string{"projection", "stream", "state"}, nil)
-	refusedDesc        = prometheus.NewDesc("gnomon_projection_refused", "1 while the newest declaration of the projection is refused, and what ran before goes on.", []string{"projection", "stream"}, nil)
+	refusedDesc        = projectionDesc("refused", "1 while the newest declaration of the projection is refused, and what ran before goes on, 0 otherwise.")
 )
-
-func describeGenerations(ch chan<- *prometheus.Desc) {
-	for _, all := range [][]generationMetric{candidateMetrics, previousMetrics} {
-		for _, m := range all {
-			ch <- m.desc
-		}
-	}
-	ch <- candidateStateDesc
-	ch <- refusedDesc
-}
 
 func collectGenerations(ch chan<- prometheus.Metric, s engine.Status) {
 	if g := s.Candidate; g != nil {
@@ -50,11 +40,7 @@ func collectGenerations(ch chan<- prometheus.Metric, s engine.Status) {
 	if g := s.Previous; g != nil {
 		collectGeneration(ch, previousMetrics, s, g)
 	}
-	refused := 0.0
-	if s.Refused != "" {
-		refused = 1
-	}
-	ch <- prometheus.MustNewConstMetric(refusedDesc, gauge, refused, s.Projection, s.Stream)
+	ch <- prometheus.MustNewConstMetric(refusedDesc, gauge, truth(s.Refused != ""), s.Projection, s.Stream)
 }
 
 func collectGeneration(ch chan<- prometheus.Metric, all []generationMetric, s engine.Status, g *engine.GenerationStatus) {

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type paced struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	code     int       // of the answer; 0: none was written, which is 200
 	end      time.Time // by which the client has to have taken everything; zero: there is none
 }
 
@@ -41,6 +43,17 @@ func (p *paced) renew() {
 	}
 	_ = p.control.SetWriteDeadline(by) // not every writer has one
 }
+
+// WriteHeader implements http.ResponseWriter.
+func (p *paced) WriteHeader(code int) {
+	if p.code == 0 && code >= http.StatusOK {
+		p.code = code
+	}
+	p.ResponseWriter.WriteHeader(code)
+}
+
+// status is that of the answer.
+func (p *paced) status() int { return cmp.Or(p.code, http.StatusOK) }
 
 // Write implements http.ResponseWriter.
 func (p *paced) Write(b []byte) (n int, err error) {

@@ -185,6 +185,9 @@ func TestListsAreCut(t *testing.T) {
 				t.Errorf("%s has metrics of %s: %v", token, p, got)
 			}
 		}
+		if len(names) == 0 && strings.Contains(metrics, `stream="`) {
+			t.Errorf("%s has metrics of streams: %s", token, metrics)
+		}
 		if !strings.Contains(metrics, "gnomon_build_info") {
 			t.Errorf("%s has no metrics of the engine: %s", token, metrics)
 		}

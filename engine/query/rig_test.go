@@ -83,7 +83,7 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 		r.nats.Append("S", rows[i], []byte(rows[i+1]))
 	}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
-	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Outlet: r.outlet, Log: log})
+	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Outlet: r.outlet, Space: roomy{}, Reserve: 1 << 20, Log: log})
 	spec := engine.Spec{
 		Name: "p", Module: letters, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},
@@ -105,6 +105,11 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 	})
 	return r
 }
+
+// roomy is a disk of 1 GiB. It implements engine.Space.
+type roomy struct{}
+
+func (roomy) Free() (uint64, error) { return 1 << 30, nil }
 
 // admin is a file of tokens with one that may do everything; nil when it is empty.
 func admin(t *testing.T, token string) query.Access {

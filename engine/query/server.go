@@ -27,6 +27,7 @@ type Engine interface {
 	Past(projection string) (engine.Past, error)
 	Await(ctx context.Context, projection string, sequence uint64) error
 	Ready() (ok bool, reasons []string)
+	Measures() engine.Measures
 	Pause(projection string) error
 	Resume(projection string) error
 	Rebuild(ctx context.Context, projection string) error
@@ -48,6 +49,9 @@ type Options struct {
 	Exporter Exporter // nil: there are no archives
 	Access   Access   // nil: everybody may do everything
 	Version  string   // of the engine
+
+	// Around tells metrics how things stand with NATS; nil: they say nothing of it.
+	Around func() Surroundings
 
 	// Dashboard makes the pages for people, at / and below /ui/. The handler that it is given is
 	// the API, for requests with the context of one that the server let through: with the
@@ -86,6 +90,7 @@ type Server struct {
 	streams  streams
 	closing  context.Context // ended when the server is about to close
 	opened   *connections
+	traffic  *exchanges
 	stop     context.CancelFunc // ends the contexts of requests
 
 	beat           time.Duration // of watches
@@ -112,7 +117,8 @@ func New(o Options) *Server {
 		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log, level: o.LogLevel,
 		facts:  o.Streams,
 		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
-		gets: newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
+		traffic: newExchanges(),
+		gets:    newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -120,7 +126,7 @@ func New(o Options) *Server {
 	closing, giveUp := context.WithCancel(ctx)
 	s.closing = closing
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metricsHandler(o.Engine, s.opened, &s.watches, o.Version))
+	mux.Handle("/metrics", s.metricsHandler(o))
 	mux.HandleFunc("/openapi.json", s.method(openAPIHandler(o.Version), http.MethodGet))
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
 	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
@@ -214,7 +220,8 @@ func (s *Server) count(next http.Handler) http.Handler {
 			return
 		}
 		defer s.requests.done()
-		out := newPaced(w, s.patience)
+		began, out := time.Now(), newPaced(w, s.patience)
+		defer func() { s.traffic.answered(r, out, time.Since(began)) }()
 		r = withPacedBody(w, r, s.patience)
 		if s.opened.admit(out, r) {
 			next.ServeHTTP(out, r)

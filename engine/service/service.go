@@ -195,6 +195,23 @@ func (s *Service) count(e *endpoint, a reply, err error, took time.Duration) {
 	}
 }
 
+// Count is what was asked of an endpoint since the service was opened.
+type Count struct {
+	Endpoint         string
+	Requests, Errors uint64        // those that failed are among the requests
+	Took             time.Duration // all together
+}
+
+// Counts are those of all endpoints.
+func (s *Service) Counts() (all []Count) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.endpoints {
+		all = append(all, Count{e.name, uint64(e.stats.NumRequests), uint64(e.stats.NumErrors), e.stats.ProcessingTime})
+	}
+	return all
+}
+
 // maxPayload is how large a message may be, its headers included.
 func (s *Service) maxPayload() int {
 	if n := s.conn.MaxPayload(); n > 0 {

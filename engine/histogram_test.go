@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A duration is counted in the first bucket that is no shorter, one that is longer than all
+// in the last, and one below 0 as none; what many count at once is all there.
+func TestHistogram(t *testing.T) {
+	bounds := []time.Duration{10, 20, 50}
+	for _, c := range []struct {
+		took  time.Duration
+		want  []uint64
+		total time.Duration
+	}{
+		{0, []uint64{1, 0, 0, 0}, 0},
+		{10, []uint64{1, 0, 0, 0}, 10},
+		{11, []uint64{0, 1, 0, 0}, 11},
+		{50, []uint64{0, 0, 1, 0}, 50},
+		{51, []uint64{0, 0, 0, 1}, 51},
+		{-7, []uint64{1, 0, 0, 0}, 0},
+	} {
+		h := newHistogram(bounds)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for range 100 {
+					h.observe(c.took)
+				}
+			})
+		}
+		all.Wait()
+		d := h.distribution()
+		for i := range d.Counts {
+			d.Counts[i] /= 400
+		}
+		if !slices.Equal(d.Counts, c.want) || d.Sum != 400*c.total || d.Count() != 1 {
+			t.Errorf("%d counts as %v, %d", c.took, d.Counts, d.Sum)
+		}
+	}
+}
+
+// What is counted of a batch and of a commit costs next to nothing beside them.
+func BenchmarkMeasures(b *testing.B) {
+	m := newMeasures()
+	now := time.Now()
+	for b.Loop() {
+		m.applied(time.Millisecond, 4096)
+		m.committed(time.Millisecond, true, now)
+	}
+}
