@@ -17,7 +17,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -69,6 +69,10 @@ vulnerabilities:
 ACTIONLINT ?= $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 lint-workflows:
 	$(ACTIONLINT)
+
+# What Kubernetes and BuildKit would say of deploy: a module of its own, for it has many dependencies.
+lint-deploy:
+	cd deploy/lint && $(GO) vet ./... && $(GO) run . ../kubernetes ../docker/Dockerfile
 
 # What the dashboard loads, from npm: committed, so that only who changes it needs node.
 DASHBOARD = engine/query/dashboard

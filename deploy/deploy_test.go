@@ -67,14 +67,77 @@ func TestConfigurations(t *testing.T) {
 	}
 	t.Setenv("GNOMON_TOKEN_FILE", tokens)
 	t.Setenv("GNOMON_NATS_URL", "embedded")
-	for _, path := range []string{"systemd/config.toml", "docker/config.toml"} {
-		c, err := config.Load(path)
+	for _, path := range []string{"systemd/config.toml", "docker/config.toml", "kubernetes/base/config.toml", "kubernetes/example/config.toml"} {
+		c, err := config.Load(inReach(t, path, tokens))
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
 		if c.DataDir != "/var/lib/gnomon" || c.Plugins.Dir != "/etc/gnomon/plugins.d" {
 			t.Errorf("%s: data in %s, modules in %s; the packages make other folders", path, c.DataDir, c.Plugins.Dir)
+		}
+	}
+}
+
+// inReach is a copy of a configuration, with the tokens of this test instead of a cluster's.
+func inReach(t *testing.T, path, tokens string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(to, bytes.ReplaceAll(b, []byte("/run/secrets/gnomon/tokens"), []byte(tokens)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// kustomization is what a kustomization.yaml says of other files.
+type kustomization struct {
+	Resources, Components []string
+	ConfigMapGenerator    []struct{ Files []string } `yaml:"configMapGenerator"`
+	Patches               []struct{ Path string }
+}
+
+// What a kustomization names is there, and what is beside it is named.
+func TestKustomizations(t *testing.T) {
+	found, err := filepath.Glob("kubernetes/*/kustomization.yaml")
+	if err != nil || len(found) != 3 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	for _, path := range found {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var k kustomization
+		if err := yaml.Unmarshal(b, &k); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Dir(path)
+		named := map[string]bool{path: true}
+		for _, name := range append(k.Resources, k.Components...) {
+			named[filepath.Join(dir, name)] = true
+		}
+		for _, c := range k.ConfigMapGenerator {
+			for _, name := range c.Files {
+				named[filepath.Join(dir, name)] = true
+			}
+		}
+		for _, p := range k.Patches {
+			named[filepath.Join(dir, p.Path)] = true
+		}
+		for name := range named {
+			if _, err := os.Stat(name); err != nil {
+				t.Error(err)
+			}
+		}
+		beside, _ := filepath.Glob(dir + "/*")
+		for _, name := range beside {
+			if !named[name] {
+				t.Errorf("%s is not named in %s", name, path)
+			}
 		}
 	}
 }
