@@ -21,8 +21,8 @@ type Between struct {
 	Limit         int
 }
 
-// parameters are those of the request.
-func (b Between) parameters() url.Values {
+// Parameters are those of the request, in a URL.
+func (b Between) Parameters() url.Values {
 	q := url.Values{"from": {b.From}}
 	if b.To != "" {
 		q.Set("to", b.To)
@@ -49,7 +49,7 @@ func setKeys(q url.Values, prefix, after []byte) {
 
 // Changes returns a page of the keys that differ.
 func (c *Client) Changes(ctx context.Context, projection string, ask Between) (page wire.Changes, err error) {
-	return page, c.get(ctx, "/v1/projections/"+escape(projection)+"/changes?"+ask.parameters().Encode(), &page)
+	return page, c.get(ctx, "/v1/projections/"+escape(projection)+"/changes?"+ask.Parameters().Encode(), &page)
 }
 
 // largestPage is how many keys a page may have.

@@ -380,3 +380,10 @@ func escape(s string) string {
 	}
 	return url.PathEscape(s)
 }
+
+// Page returns a page of the keys with a prefix that come after one, limit of them at most.
+func (c *Client) Page(ctx context.Context, projection string, prefix, after []byte, limit int) (p wire.Page, err error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	setKeys(q, prefix, after)
+	return p, c.read(ctx, "/v1/projections/"+escape(projection)+"/state", q, &p)
+}

@@ -31,6 +31,9 @@ func New(api http.Handler, version string) *Dashboard {
 	d.mux.HandleFunc("GET /{$}", d.page(d.overview))
 	d.mux.HandleFunc("GET /ui/{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) })
 	d.mux.HandleFunc("GET /ui/projections/{projection}", d.page(d.projection))
+	d.mux.HandleFunc("GET /ui/projections/{projection}/state", d.page(d.state))
+	d.mux.HandleFunc("GET /ui/projections/{projection}/time", d.page(d.time))
+	d.mux.HandleFunc("GET /ui/projections/{projection}/explain", d.page(d.explain))
 	d.mux.HandleFunc("/", d.page(func(r *http.Request) (*page, error) { return nil, notFound(r.URL.Path) }))
 	return d
 }

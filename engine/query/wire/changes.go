@@ -41,12 +41,7 @@ func (c *Changes) SetNext(key []byte) {
 }
 
 // After is the key to ask for more after; more is false when there is no more.
-func (c *Changes) After() (key []byte, more bool) {
-	if c.Next != nil {
-		return []byte(*c.Next), true
-	}
-	return c.NextB64, c.NextB64 != nil
-}
+func (c *Changes) After() (key []byte, more bool) { return afterOf(c.Next, c.NextB64) }
 
 // ChangedCounts is how many keys differ, of those that a page begins at, and all after
 // them. It is less than all, and not Complete, where counting took too long.

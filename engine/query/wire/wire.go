@@ -206,6 +206,17 @@ func MakePage(projection string, items []Row, next []byte, at AsOf) Page {
 	return p
 }
 
+// After is the key to ask for more after; more is false when there is no more.
+func (p *Page) After() (key []byte, more bool) { return afterOf(p.Next, p.NextB64) }
+
+// afterOf is a key in one of its two forms.
+func afterOf(text *string, b64 []byte) (key []byte, ok bool) {
+	if text != nil {
+		return []byte(*text), true
+	}
+	return b64, b64 != nil
+}
+
 // Projections is the status of all projections.
 type Projections struct {
 	Projections []engine.Status `json:"projections"`

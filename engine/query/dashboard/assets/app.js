@@ -8,3 +8,82 @@ document.addEventListener('click', async (event) => {
   await navigator.clipboard.writeText(text);
   button.textContent = 'Copied';
 });
+
+// Time: sliding asks for the moment, a little after the hand has come to rest or as it goes
+// on, and the address follows. One entry of the history stands for a whole movement.
+(() => {
+  const wait = 120, rest = 1500; // ms
+  let timer = 0, later = 0, last = 0, held = false;
+  const form = () => document.getElementById('time-form');
+  const slider = (name) => document.querySelector(`[data-sliders] [data-for="${name}"]`);
+
+  // follow has sliders and fields show the moment that the page shows.
+  function follow() {
+    const moment = document.getElementById('moment');
+    const box = document.querySelector('[data-sliders]');
+    if (!moment || !box) return;
+    box.hidden = false;
+    if (held || timer || Date.now() - last < 400) { // the hand is ahead of the page
+      clearTimeout(later);
+      later = setTimeout(follow, 500);
+      return;
+    }
+    for (const name of ['to', 'from']) {
+      const s = slider(name);
+      s.min = moment.dataset.least;
+      s.max = moment.dataset.most;
+      s.value = moment.dataset[name];
+    }
+    const f = form();
+    const asked = new URL(location.href).searchParams;
+    f.elements.to.value = asked.get('to') || '';
+    f.elements.from.value = asked.get('from') || '';
+  }
+
+  function slide(s) {
+    const f = form();
+    const other = slider(s.dataset.for === 'to' ? 'from' : 'to');
+    f.elements[s.dataset.for].value = s.value;
+    if (Number(slider('from').value) > Number(slider('to').value)) {
+      other.value = s.value;
+      if (other.dataset.for === 'to' || f.elements.from.value) f.elements[other.dataset.for].value = s.value;
+    }
+    if (s.dataset.for === 'to' && !f.elements.from.value) other.value = s.value - 1;
+    if (s.dataset.for === 'from' && !f.elements.to.value) f.elements.to.value = slider('to').value;
+    const now = Date.now();
+    const fresh = now - last > rest;
+    last = now;
+    if (fresh) { f.setAttribute('hx-push-url', 'true'); f.removeAttribute('hx-replace-url'); }
+    if (timer) return; // the next one takes the newest place
+    timer = setTimeout(() => {
+      timer = 0;
+      window.htmx.trigger(f, 'slide');
+    }, wait);
+  }
+
+  document.addEventListener('input', (event) => {
+    if (event.target.matches('[data-sliders] input')) slide(event.target);
+  });
+  document.addEventListener('pointerdown', (event) => { held = event.target.matches('[data-sliders] input'); });
+  document.addEventListener('pointerup', () => { held = false; });
+  document.addEventListener('keydown', (event) => {
+    const s = event.target;
+    if (!s.matches('[data-sliders] input') || (event.key !== 'PageUp' && event.key !== 'PageDown')) return;
+    event.preventDefault();
+    const by = Math.max(1, Math.round((s.max - s.min) / 100));
+    s.value = Number(s.value) + (event.key === 'PageUp' ? by : -by);
+    slide(s);
+  });
+  document.addEventListener('htmx:pushedIntoHistory', () => {
+    const f = form();
+    if (!f) return;
+    f.removeAttribute('hx-push-url'); // what follows of the movement takes its place
+    f.setAttribute('hx-replace-url', 'true');
+  });
+  document.addEventListener('submit', (event) => {
+    if (event.target !== form()) return;
+    event.target.setAttribute('hx-push-url', 'true');
+    event.target.removeAttribute('hx-replace-url');
+  }, true);
+  for (const name of ['htmx:afterSettle', 'htmx:historyRestore', 'DOMContentLoaded']) document.addEventListener(name, follow);
+})();
