@@ -111,6 +111,7 @@ func (v *explainView) take(x wire.Explanation, stream string) {
 	v.NoneInThisRange = len(x.Changes) == 0
 	for _, c := range x.Changes {
 		k := keyChange{KeyChange: c, Cause: causes[c.Cause], Diff: differenceOf(changeOf(c), c.Before, c.After)}
+		k.Subject = keyText([]byte(c.Subject))
 		k.Time = tabAddress(v.Projection, "time", url.Values{"to": {strconv.FormatUint(c.Sequence, 10)}})
 		if c.Cause == engine.ByEvent {
 			k.Stream = eventAddress(stream, c.Sequence)

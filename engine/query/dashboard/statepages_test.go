@@ -81,7 +81,7 @@ func TestTimePages(t *testing.T) {
 	if strings.Contains(last, ">+1</a>") {
 		t.Error("there is a step beyond the end")
 	}
-	fourth := s.has(link(t, last, "−1"), "as of 4", "1 removed", `<tr class="removed">`, "/ui/streams/S?around=4")
+	fourth := s.has(link(t, last, "−1"), "as of 4", "1 removed", `<tr class="removed">`, "/ui/streams/S?around=4", "<dt>Subject</dt><dd>b</dd>", `<pre class="text">gone</pre>`)
 	s.has(link(t, fourth, "−1"), "as of 3", "1 changed", "<code>.n</code>", `<del class="bare">1</del>`, `<ins class="bare">2</ins>`, "<code>.more</code>", "<ins>&#34;x&#34;</ins>")
 	s.has(link(t, fourth, "Oldest"), "as of 1", "1 added", "What changed since 0")
 	both := s.has("/ui/projections/p/time?from=2&to=5", "1 added", "1 changed", "1 removed", `data-to="5" data-from="2"`, `data-least="0" data-most="5"`)
@@ -123,7 +123,7 @@ func TestPagesOfWhatIsNotKept(t *testing.T) {
 func TestExplainPages(t *testing.T) {
 	s := newStatePages(t, all, "a", `{"n":1}`, "b", "1", "a", `{"n":2}`, "a", "gone", "a", `{"n":3}`)
 	s.has("/ui/projections/p/explain", "Name a key")
-	body := s.has("/ui/projections/p/explain?key=a&limit=2", "/ui/streams/S?around=5", "/v1/projections/p/explain?key=a&amp;limit=2", "engine explain p a --limit 2", "removed", "added")
+	body := s.has("/ui/projections/p/explain?key=a&limit=2", "/ui/streams/S?around=5", `<span class="member">n</span>: <span class="number">3</span>`, "<dt>Subject</dt><dd>a</dd>", "/v1/projections/p/explain?key=a&amp;limit=2", "engine explain p a --limit 2", "removed", "added")
 	if strings.Index(body, ">5</a>") > strings.Index(body, ">4</a>") {
 		t.Error("the newest change is not the first")
 	}

@@ -79,7 +79,7 @@ func (d *Dashboard) time(r *http.Request) (*page, error) {
 		return p, nil
 	}
 	v.EventStream = eventAddress(status.Stream, v.At)
-	v.Event, _ = d.event(r, status.Stream, v.At)
+	v.Event = d.event(r, status.Stream, v.At)
 	return p, nil
 }
 
