@@ -257,6 +257,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	used := s.partitions.fuel()
 	s.countBatch(p.count, took, err != nil, used, s.memoryBytes())
 	s.measured().applied(took, used)
+	s.traceApplied(p.records, p.first, p.last.Sequence, p.count, used, began, took, err)
 	if err != nil {
 		s.spoiled = true
 		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, event: AnchorOf(p.last), fuel: used, alone: alone}

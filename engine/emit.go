@@ -260,7 +260,10 @@ func (s *session) emitted(e *Emit, cause *abi.Record) (keep bool, err error) {
 	if s.outlet != nil {
 		most = s.outlet.MaxBytes()
 	}
-	place := e.Event
+	place, own := e.Event, false
+	if s.trace != nil {
+		own, _ = ownHeaders(e.Headers)
+	}
 	if err := s.spec.dress(e, cause, most); err != nil {
 		return false, &GuestError{Call: abi.ExportApply, Kind: GuestOverLimit, Text: err.Error(), Event: place}
 	}
@@ -273,6 +276,9 @@ func (s *session) emitted(e *Emit, cause *abi.Record) (keep bool, err error) {
 	if s.rights.Load().silent(e.Cause) {
 		s.outbox.passedOver(1)
 		return false, nil
+	}
+	if s.trace != nil && !own {
+		e.Headers = s.trace.Continue(e.Headers, cause)
 	}
 	return true, nil
 }

@@ -33,6 +33,7 @@ type Engine struct {
 	past    pastRoom
 	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
 	outlet  Outlet        // nil: there is none
+	tracer  Tracer        // nil: nobody is told
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
 
@@ -52,6 +53,7 @@ type Options struct {
 	Catalog Catalog
 	Leaser  Leaser // nil: SoleNode
 	Outlet  Outlet // nil: nothing is published, and modules that emit are refused
+	Tracer  Tracer // nil: nothing is traced
 	Log     *slog.Logger
 
 	Space   Space  // where the store is; nil: it is not watched
@@ -69,7 +71,7 @@ func New(o Options) *Engine {
 		o.Leaser = SoleNode{}
 	}
 	return &Engine{
-		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, log: o.Log, restore: o.Restore,
+		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, tracer: o.Tracer, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"testing"
 	"time"
 )
 
@@ -33,3 +34,15 @@ func (e *Engine) BoundPast(bytes int64) { e.past.most = bytes }
 
 // PastHeld is what they hold.
 func (e *Engine) PastHeld() int64 { return e.past.held.Load() }
+
+// TellingAllocates is how often telling a tracer of a call, a cut and a commit allocates.
+func TellingAllocates(t Tracer) float64 {
+	s := &session{Runner: &Runner{name: "p", spec: &Spec{}}}
+	s.beginTrace(t)
+	var r commitResult
+	return testing.AllocsPerRun(100, func() {
+		s.traceApplied(nil, 1, 2, 2, 0, time.Time{}, 0, nil)
+		s.traceCut()
+		s.traceCommitted(&r)
+	})
+}

@@ -68,7 +68,18 @@ func BenchmarkCatchUp(b *testing.B) {
 }
 
 func catchUp(b *testing.B, source engine.Source, projections int, change func(*engine.Spec)) {
-	e := engine.New(engine.Options{Source: source, Store: new(roomyStore), Catalog: new(enginetest.Catalog), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	catchUpWith(b, engine.Options{Source: source}, projections, change)
+}
+
+// catchUpTraced says how long one projection takes that a tracer is told of.
+func catchUpTraced(b *testing.B, source engine.Source, t engine.Tracer) time.Duration {
+	began := time.Now()
+	catchUpWith(b, engine.Options{Source: source, Tracer: t}, 1, func(s *engine.Spec) { s.Batch.Events = 64 })
+	return time.Since(began)
+}
+
+func catchUpWith(b *testing.B, o engine.Options, projections int, change func(*engine.Spec)) {
+	e := engine.New(engine.Options{Source: o.Source, Tracer: o.Tracer, Store: new(roomyStore), Catalog: new(enginetest.Catalog), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	defer e.Close()
 	for i := range projections {
 		s := engine.Spec{

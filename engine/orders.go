@@ -287,8 +287,10 @@ func (w *orderWork) again(ctx context.Context, l Letter) error {
 	records, err := w.retried(ctx, l.Event)
 	fuel := w.chain.fuel()
 	if err == nil && len(records) > 0 {
+		began := time.Now()
 		err = w.partitions.apply(ctx, records, w.emitted)
 		fuel = w.partitions.fuel()
+		w.traceApplied(records, l.Sequence, l.Sequence, 1, fuel, began, time.Since(began), err)
 	}
 	if err == nil {
 		w.gone(&l)

@@ -43,6 +43,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	if err := s.loadAside(ck.Aside.Skipped); err != nil {
 		return nil, errors.Join(&storeError{err}, ps.close(ctx))
 	}
+	s.beginTrace(r.tracer)
 	s.committer = startCommitter(ctx, r.keyspace, r.spec.Quota, &r.recent, ck, s.newest)
 	s.applied.Module = r.spec.Module.Digest()
 	s.cutAt, s.cutTime = ck.Position.Sequence, time.Now()

@@ -33,6 +33,7 @@ type Runner struct {
 	background atomic.Bool            // its generation is not the one that is read
 	rights     atomic.Pointer[rights] // of its generation; nil: none yet
 	current    atomic.Pointer[Spec]   // that a session runs, or will; for other goroutines
+	tracer     Tracer                 // nil: nobody is told
 	outlet     Outlet                 // nil: there is none
 	measures   *measures              // nil: nobody measures
 	outbox     outbox
@@ -50,7 +51,7 @@ type Runner struct {
 
 // newRunner makes a runner. The keyspace stays the caller's.
 func newRunner(spec *Spec, generation string, e *Engine, ks Keyspace, log *slog.Logger) *Runner {
-	r := &Runner{name: spec.Name, generation: generation, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, monitor: newMonitor()}
+	r := &Runner{name: spec.Name, generation: generation, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, tracer: e.tracer, monitor: newMonitor()}
 	r.current.Store(spec)
 	return r
 }

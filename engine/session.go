@@ -16,9 +16,10 @@ type session struct {
 	chain      *chain // of upcasters
 
 	committer *committer
-	inFlight  bool // a window is being committed
-	broken    bool // a commit failed, or cannot be made: what was applied must not be committed
-	spoiled   bool // a call of the instance failed, which leaves its memory half changed
+	trace     SessionTracer // nil: nobody is told
+	inFlight  bool          // a window is being committed
+	broken    bool          // a commit failed, or cannot be made: what was applied must not be committed
+	spoiled   bool          // a call of the instance failed, which leaves its memory half changed
 
 	// A guest with memory begins at its newest memory snapshot and applies again what
 	// came after that, up to what was committed before. Nothing is committed until it
@@ -91,6 +92,7 @@ func (e *sourceError) Unwrap() error { return e.err }
 // instance. Memory of the guest is stored only when it is sound.
 func (s *session) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
+	defer s.endTrace()
 	err := s.settle()
 	memory := !s.spoiled && s.spec.Module.Traits().Memory && s.events > s.memoryAt.events
 	if !s.broken && !s.repeats() && (s.applied.Sequence > s.cutAt || memory) {
@@ -127,6 +129,7 @@ func (s *session) landing() <-chan commitResult {
 // landed takes in the result of a commit.
 func (s *session) landed(r commitResult) error {
 	s.inFlight = false
+	s.traceCommitted(&r)
 	if r.err != nil {
 		s.broken = true
 		s.outbox.forget()
@@ -185,6 +188,7 @@ func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
 		s.broken = true
 		return err
 	}
+	s.traceCut()
 	s.inFlight, s.fill = true, 0
 	s.cutAt, s.cutTime = s.applied.Sequence, time.Now()
 	s.committer.jobs <- job

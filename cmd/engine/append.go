@@ -186,6 +186,7 @@ func (h nats) get(name string) string {
 	return ""
 }
 
+// attributes are an event's headers: in binary mode of CloudEvents, and what it is traced by.
 func attributes(e wire.NewEvent) map[string][]string {
 	h := map[string][]string{}
 	for name, value := range map[string]string{"ce-id": e.ID, "ce-type": e.Type, "ce-time": e.Time, "ce-source": e.Source} {
@@ -195,6 +196,11 @@ func attributes(e wire.NewEvent) map[string][]string {
 	}
 	if len(h) > 0 {
 		h["ce-specversion"] = []string{"1.0"}
+	}
+	for name, value := range map[string]string{"traceparent": e.Trace.Parent, "tracestate": e.Trace.State} {
+		if value != "" {
+			h[name] = []string{value}
+		}
 	}
 	return h
 }

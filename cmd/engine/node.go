@@ -20,6 +20,7 @@ import (
 	"gnomon/engine/query/dashboard"
 	"gnomon/engine/service"
 	"gnomon/engine/store"
+	"gnomon/engine/trace"
 	"gnomon/host"
 	"gnomon/plugins/bucket"
 )
@@ -29,6 +30,7 @@ type node struct {
 	config *config.Config
 	log    *slog.Logger
 	level  *slog.LevelVar // of log
+	traces *trace.Traces  // nil when nothing is traced
 
 	// In the order in which they are opened; closed in the reverse order.
 	listener net.Listener // nil when HTTP is off
@@ -85,6 +87,10 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 	// What changes from here on is taken later.
 	if serve {
 		n.reloader = newReloader(ctx, n, path)
+	}
+	// Where traces go, for what is wrong about that is in the environment.
+	if n.traces, err = trace.Open(ctx, version, log); err != nil {
+		return nil, withHint(err, "unset it, or see Traces in docs/OPERATIONS.md")
 	}
 	// Modules: read, checked, compiled, and started once. Nothing is left behind
 	// when one of them is refused, unless its projection ran before: then that goes on.
@@ -143,7 +149,7 @@ func (n *node) openEngine(ctx context.Context) error {
 	}
 	n.engine = engine.New(engine.Options{
 		Source: &n.source, Store: n.dir, Catalog: n.dir.Catalog(), Space: n.dir, Reserve: uint64(n.config.DiskReserve), Log: n.log,
-		Restore: n.declared.restore, Outlet: &n.outlet,
+		Restore: n.declared.restore, Outlet: &n.outlet, Tracer: n.tracer(),
 	})
 	return n.declare(ctx)
 }
@@ -200,7 +206,7 @@ func (n *node) serve() error {
 		return nil
 	}
 	n.server = query.New(query.Options{
-		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log, LogLevel: n.level,
+		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log, LogLevel: n.level, Traced: n.traced(),
 		Streams:   &n.source,
 		Around:    n.around.measure,
 		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
@@ -258,6 +264,11 @@ func (n *node) Close() error {
 	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
+	}
+	if n.traces != nil {
+		if err := n.traces.Close(); err != nil {
+			n.log.Warn("traces are lost", "error", err) // it is no failure of the engine's
+		}
 	}
 	if n.broker != nil {
 		n.broker.Close()

@@ -93,9 +93,14 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) {
 	}
 	var done wire.Appended
 	var err error
+	trace := traceOf(r.Header)
 	if ask.Events == nil {
+		ask.NewEvent.Trace = trace
 		done, err = s.appender.Publish(r.Context(), stream, ask.NewEvent)
 	} else {
+		for i := range *ask.Events {
+			(*ask.Events)[i].Trace = trace
+		}
 		done, err = s.appender.PublishBatch(r.Context(), stream, *ask.Events)
 	}
 	if err != nil {

@@ -60,6 +60,9 @@ type Options struct {
 	Log       *slog.Logger
 	LogLevel  LogLevel // of Log; nil: it stays as it is
 
+	// Traced traces the requests that a handler answers; nil: they are not traced.
+	Traced func(http.Handler) http.Handler
+
 	TLS         *tls.Config // nil: none
 	Hosts       []string    // that requests may name, beside this machine; see http.hosts
 	Origins     []string    // whose pages may read and write, beside its own
@@ -153,8 +156,12 @@ func New(o Options) *Server {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	})
+	handler := s.count(s.guard(mux))
+	if o.Traced != nil {
+		handler = o.Traced(handler)
+	}
 	s.http = http.Server{
-		Handler:           s.count(s.guard(mux)),
+		Handler:           handler,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       s.opened.context,
 		ConnState:         s.opened.changed,

@@ -35,6 +35,7 @@ var guarded = map[string][]string{
 	"github.com/prometheus/client_golang": {"engine/query"},
 	"github.com/spf13/cobra":              {"cmd/engine"},
 	"github.com/schollz/progressbar":      {"cmd/engine"},
+	"go.opentelemetry.io/otel":            {"engine/trace"},
 	"golang.org/x/sync":                   {"engine/query"},
 	"golang.org/x/term":                   {"cmd/engine"},
 	"go.yaml.in/yaml":                     {}, // tests only

@@ -23,7 +23,14 @@ type NewEvent struct {
 	ExpectSubject        string  `json:"expect_subject,omitempty"`
 	// ExpectStream is the name of the stream that must store it; empty: any that is asked to.
 	ExpectStream string `json:"expect_stream,omitempty"`
+
+	// Trace is what the request that asks for it is traced by, and the event then is, too.
+	Trace Trace `json:"-"`
 }
+
+// Trace is a W3C Trace Context: the headers traceparent and tracestate. Parent is empty when there
+// is none.
+type Trace struct{ Parent, State string }
 
 // MessageID is the id by which the server tells a second one; empty: none.
 func (e NewEvent) MessageID() string {
