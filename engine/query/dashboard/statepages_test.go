@@ -95,6 +95,13 @@ func TestTimePages(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.has("/ui/projections/p/time?to="+url.QueryEscape(dashboard.RFC3339(e.TimeNs)), "as of 3", "What changed since 2")
+	_, sliding := s.get("/ui/projections/p/time?to=4", "HX-Request", "true")
+	if !strings.Contains(sliding, "1 removed") || strings.Contains(sliding, `id="below"`) || !strings.Contains(sliding, `hx-get="/ui/projections/p/time?below=4&amp;to=4"`) {
+		t.Errorf("while one slides: %s", sliding)
+	}
+	if _, below := s.get("/ui/projections/p/time?below=4&to=4", "HX-Request", "true"); !strings.Contains(below, `<div id="below"`) || strings.Contains(below, "1 removed") {
+		t.Errorf("when the hand rests: %s", below)
+	}
 	if status, body := s.get("/ui/projections/p/time?to=9", "HX-Request", "true"); status != http.StatusOK || !strings.Contains(body, "is not reached") {
 		t.Errorf("a script is answered %d: %s", status, body)
 	}
@@ -123,7 +130,7 @@ func TestPagesOfWhatIsNotKept(t *testing.T) {
 func TestExplainPages(t *testing.T) {
 	s := newStatePages(t, all, "a", `{"n":1}`, "b", "1", "a", `{"n":2}`, "a", "gone", "a", `{"n":3}`)
 	s.has("/ui/projections/p/explain", "Name a key")
-	body := s.has("/ui/projections/p/explain?key=a&limit=2", "/ui/streams/S?around=5", `<span class="member">n</span>: <span class="number">3</span>`, "<dt>Subject</dt><dd>a</dd>", "/v1/projections/p/explain?key=a&amp;limit=2", "engine explain p a --limit 2", "removed", "added")
+	body := s.has("/ui/projections/p/explain?key=a&limit=2", "/ui/streams/S?around=5", `<span class="member">n</span>: <span class="number">3</span>`, `<span class="subject">a</span>`, "The event's data, 7 B", "/v1/projections/p/explain?key=a&amp;limit=2", "engine explain p a --limit 2", "removed", "added")
 	if strings.Index(body, ">5</a>") > strings.Index(body, ">4</a>") {
 		t.Error("the newest change is not the first")
 	}

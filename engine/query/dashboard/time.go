@@ -40,6 +40,7 @@ type timeView struct {
 	Next        string // address; empty: there are no more
 	State       []stateRow
 	StateAll    string // address
+	Deferred    string // address of the part with State, which is asked for when the hand rests
 	Trouble     *trouble
 }
 
@@ -134,6 +135,13 @@ func (v *timeView) ask(r *http.Request, ask func(client.Between) (wire.Changes, 
 
 // moment reads what there is at the points that are asked for.
 func (d *Dashboard) moment(r *http.Request, v *timeView, p *page) error {
+	if below := r.URL.Query().Get("below"); below != "" {
+		prefix, err := keyOf(r.URL.Query(), "prefix")
+		if err != nil {
+			return err
+		}
+		return d.stateBelow(r, v, p, prefix, below)
+	}
 	page, asked, err := v.ask(r, func(b client.Between) (wire.Changes, error) { return d.ask.Changes(r.Context(), v.Projection, b) })
 	p.Copy = []ask{{"what changed", curl(r, apiPath(v.Projection, "changes", asked.Parameters())), "engine changes " + quoted(v.Projection) +
 		flags("from", quotedOrNone(asked.From), "to", quotedOrNone(asked.To)) + prefixFlag(asked.Prefix) + replayFlag(v.Replay)}}
@@ -156,6 +164,9 @@ func (d *Dashboard) moment(r *http.Request, v *timeView, p *page) error {
 		v.Next = tabAddress(v.Projection, "time", q)
 	}
 	v.steps(q)
+	if r.Header.Get("HX-Request") != "" && r.Header.Get("HX-History-Restore-Request") == "" {
+		v.Deferred = tabAddress(v.Projection, "time", with(q, "below", at))
+	}
 	return d.stateBelow(r, v, p, asked.Prefix, at)
 }
 
@@ -173,6 +184,9 @@ func (d *Dashboard) stateBelow(r *http.Request, v *timeView, p *page, prefix []b
 	setKey(api, "prefix", prefix)
 	v.StateAll = tabAddress(v.Projection, "state", api)
 	p.Copy = append(p.Copy, ask{"the state as of there", curl(r, apiPath(v.Projection, "state", api)), as.command("engine scan " + quoted(v.Projection) + prefixFlag(prefix))})
+	if v.Deferred != "" {
+		return nil
+	}
 	page, err := d.ask.At(client.Moment{At: at, Replay: v.Replay}).Page(r.Context(), v.Projection, prefix, nil, timeRows)
 	for _, row := range page.Items {
 		v.State = append(v.State, as.row(row))

@@ -13,7 +13,7 @@ document.addEventListener('click', async (event) => {
 // on, and the address follows. One entry of the history stands for a whole movement.
 (() => {
   const wait = 120, rest = 1500; // ms
-  let timer = 0, later = 0, last = 0, held = false;
+  let timer = 0, last = 0, sliding = false;
   const form = () => document.getElementById('time-form');
   const slider = (name) => document.querySelector(`[data-sliders] [data-for="${name}"]`);
 
@@ -21,20 +21,18 @@ document.addEventListener('click', async (event) => {
   function follow() {
     const moment = document.getElementById('moment');
     const box = document.querySelector('[data-sliders]');
-    if (!moment || !box) return;
+    if (!moment || !box || moment.querySelector('.notice-error')) return;
     box.hidden = false;
-    if (held || timer || Date.now() - last < 400) { // the hand is ahead of the page
-      clearTimeout(later);
-      later = setTimeout(follow, 500);
-      return;
-    }
+    const f = form();
+    const to = f.elements.to.value, from = f.elements.from.value;
+    if (sliding && (timer || moment.dataset.to !== to || (from && moment.dataset.from !== from))) return; // the hand is ahead of the page
+    sliding = false;
     for (const name of ['to', 'from']) {
       const s = slider(name);
       s.min = moment.dataset.least;
       s.max = moment.dataset.most;
       s.value = moment.dataset[name];
     }
-    const f = form();
     const asked = new URL(location.href).searchParams;
     f.elements.to.value = asked.get('to') || '';
     f.elements.from.value = asked.get('from') || '';
@@ -50,6 +48,7 @@ document.addEventListener('click', async (event) => {
     }
     if (s.dataset.for === 'to' && !f.elements.from.value) other.value = s.value - 1;
     if (s.dataset.for === 'from' && !f.elements.to.value) f.elements.to.value = slider('to').value;
+    sliding = true;
     const now = Date.now();
     const fresh = now - last > rest;
     last = now;
@@ -64,8 +63,6 @@ document.addEventListener('click', async (event) => {
   document.addEventListener('input', (event) => {
     if (event.target.matches('[data-sliders] input')) slide(event.target);
   });
-  document.addEventListener('pointerdown', (event) => { held = event.target.matches('[data-sliders] input'); });
-  document.addEventListener('pointerup', () => { held = false; });
   document.addEventListener('keydown', (event) => {
     const s = event.target;
     if (!s.matches('[data-sliders] input') || (event.key !== 'PageUp' && event.key !== 'PageDown')) return;
@@ -82,8 +79,11 @@ document.addEventListener('click', async (event) => {
   });
   document.addEventListener('submit', (event) => {
     if (event.target !== form()) return;
+    sliding = false;
     event.target.setAttribute('hx-push-url', 'true');
     event.target.removeAttribute('hx-replace-url');
   }, true);
-  for (const name of ['htmx:afterSettle', 'htmx:historyRestore', 'DOMContentLoaded']) document.addEventListener(name, follow);
+  document.addEventListener('click', (event) => { if (event.target.closest('.steps a')) sliding = false; });
+  document.addEventListener('htmx:historyRestore', () => { sliding = false; follow(); });
+  for (const name of ['htmx:afterSettle', 'DOMContentLoaded']) document.addEventListener(name, follow);
 })();
