@@ -28,6 +28,8 @@ type monitor struct {
 	applied   uint64
 	last      uint64 // sequence of the stream
 	started   *uint64
+	told      bool      // the server said what last is
+	level     time.Time // when the served state last was all that the stream held
 
 	events, commits, failures uint64
 	passed                    Passed
@@ -156,6 +158,7 @@ func (m *monitor) publish(c Checkpoint) {
 	}
 	if c.Version > m.published.Version {
 		m.published = c
+		m.atEndLocked()
 		m.notifyUpToLocked(c.Position.Sequence)
 	}
 }
@@ -227,7 +230,8 @@ func (m *monitor) progress(applied uint64) {
 func (m *monitor) streamLast(last uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.last = max(m.last, last)
+	m.last, m.told = max(m.last, last), true
+	m.atEndLocked()
 }
 
 // knownEnd is the last sequence of the stream, as far as the runner knows.
@@ -366,7 +370,7 @@ func (m *monitor) report(s *Status) {
 	s.StreamLast = max(s.StreamLast, m.last)
 	s.Events, s.Commits, s.Failures, s.Passed = m.events, m.commits, m.failures, m.passed
 	s.Rate, s.CatchUpRate = m.rate.perSecond(time.Now()), m.catchUp.rate
-	s.Apply, s.Memory = m.apply, m.memory
+	s.Apply, s.Memory, s.FuelUsed = m.apply, m.memory, m.fuel
 	if m.events > 0 {
 		s.Fuel = m.fuel / m.events
 	}

@@ -33,7 +33,7 @@ func (m *monitor) countPassed(p Passed) {
 // report fills in what the server last said of a stream, to a projection of some of its
 // subjects.
 func (i StreamInfo) report(s *Status, subjects []string) {
-	s.StreamLast, s.StreamAbsent = i.Last, i.Absent()
+	s.StreamFirst, s.StreamLast, s.StreamLastTime, s.StreamAbsent = i.First, i.Last, i.LastTime, i.Absent()
 	s.StreamMirror, s.StreamSources, s.Interleaved = i.Mirror, i.Sources, i.interleaved()
 	s.Warning = i.warning(subjects)
 }

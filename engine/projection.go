@@ -360,7 +360,11 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	}
 	s.Durable = g.keyspace.Durable().Sequence()
 	s.DiskBytes = g.keyspace.DiskBytes()
-	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
+	var stream StreamInfo
+	if g.stream != nil {
+		stream = g.stream.known()
+	}
+	s.reportBehind(stream, g.runner.lastLevel())
 }
 
 func (p *projection) generationStatusLocked(g *generation, role Role, r *CatalogRecord) *GenerationStatus {

@@ -74,7 +74,9 @@ type StreamInfo struct {
 	First    uint64 // sequence of the first event it holds; Last+1 when it is empty
 	Last     uint64 // sequence of the last event it ever stored; 0 before the first
 	Events   uint64 // that it holds
-	LastTime time.Time
+
+	FirstTime time.Time // when the first event was stored that it holds; zero when it is empty
+	LastTime  time.Time // when the last one was; zero before the first
 
 	Mirror      string   // the stream that it is a mirror of; empty: it is none
 	Sources     []string // streams that it gets its events from, beside its subjects

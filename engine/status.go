@@ -68,6 +68,14 @@ type Status struct {
 	StreamLast   uint64    `json:"stream_last_seq"` // as the server last said
 	Behind       uint64    `json:"behind"`          // StreamLast - Position, in sequences
 
+	// BehindMs is how far it is behind in time, in milliseconds: from the event of its
+	// position to the stream's last one, by the times at which the server stored them, and
+	// no longer than since it last stood at the stream's end. 0 when it is not behind,
+	// however long ago the last event was. Before the first event it counts from that.
+	BehindMs       int64     `json:"behind_ms"`
+	StreamFirst    uint64    `json:"stream_first_seq,omitempty"` // of the first event that the stream holds, as the server last said; StreamLast + 1: none
+	StreamLastTime time.Time `json:"stream_last_time,omitzero"`  // of the stream's last event, as the server last said
+
 	StreamAbsent  uint64   `json:"stream_absent"`                     // sequences between the stream's first and last event that hold none, as the server last said
 	StreamMirror  string   `json:"stream_mirror_of,omitempty"`        // the stream that it is a mirror of
 	StreamSources []string `json:"stream_sources,omitempty"`          // the streams that it gets its events from
@@ -91,6 +99,7 @@ type Status struct {
 	LeftMs      int64         `json:"left_ms,omitempty"`          // until it has caught up, if nothing more is stored; 0: it is not catching up, or not known yet
 	Apply       time.Duration `json:"apply_ns"`                   // spent in the guest since the engine started
 	Fuel        uint64        `json:"fuel_per_event"`             // that events took on average since the engine started; 0: not metered
+	FuelUsed    uint64        `json:"fuel_used"`                  // by events since the engine started
 	Memory      uint64        `json:"memory_bytes"`               // of the guest
 	Start       uint64        `json:"started_at_seq"`             // position when the engine started
 

@@ -322,7 +322,7 @@ func described(t *testing.T, b Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Name != suiteStream || fmt.Sprint(info.Subjects) != "[e.>]" || info.First != 1 || info.Last != 0 || info.Events != 0 || info.Created.Before(before) {
+	if info.Name != suiteStream || fmt.Sprint(info.Subjects) != "[e.>]" || info.First != 1 || info.Last != 0 || info.Events != 0 || !info.FirstTime.IsZero() || info.Created.Before(before) {
 		t.Errorf("new stream: %+v", info)
 	}
 	more(b, 1, 3)
@@ -330,7 +330,7 @@ func described(t *testing.T, b Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.First != 1 || again.Last != 3 || again.Events != 3 || !again.Created.Equal(info.Created) || again.LastTime.Before(before) {
+	if again.First != 1 || again.Last != 3 || again.Events != 3 || !again.Created.Equal(info.Created) || again.FirstTime.Before(before) || again.LastTime.Before(again.FirstTime) {
 		t.Errorf("stream of three: %+v", again)
 	}
 	b.Create(suiteStream)

@@ -177,7 +177,11 @@ func (s *Server) Stream(_ context.Context, name string) (engine.StreamInfo, erro
 	if err != nil {
 		return engine.StreamInfo{}, err
 	}
-	return st.info, nil
+	info := st.info
+	if first, ok := st.events[info.First]; ok {
+		info.FirstTime = time.Unix(0, first.TimeNs).UTC()
+	}
+	return info, nil
 }
 
 // Event implements engine.Source.

@@ -90,7 +90,7 @@ func (s *Source) leader(ctx context.Context, name string) (jetstream.Stream, err
 func describe(info *jetstream.StreamInfo) engine.StreamInfo {
 	st := info.State
 	if st.Msgs == 0 { // a new stream says 0
-		st.FirstSeq = st.LastSeq + 1
+		st.FirstSeq, st.FirstTime = st.LastSeq+1, time.Time{}
 	}
 	var mirror string
 	if m := info.Config.Mirror; m != nil {
@@ -102,7 +102,7 @@ func describe(info *jetstream.StreamInfo) engine.StreamInfo {
 	}
 	return engine.StreamInfo{
 		Name: info.Config.Name, Subjects: info.Config.Subjects, Created: info.Created,
-		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, LastTime: st.LastTime,
+		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, FirstTime: st.FirstTime, LastTime: st.LastTime,
 		Mirror: mirror, Sources: sources, Transformed: info.Config.SubjectTransform != nil,
 	}
 }

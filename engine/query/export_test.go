@@ -70,6 +70,17 @@ func ParseAppend(b io.Reader) (one wire.NewEvent, several []wire.NewEvent, err e
 // Beat sets how often a silent watch is told that it is connected. Call it before Serve.
 func (s *Server) Beat(every time.Duration) { s.beat = every }
 
+// LookEvery has a server look at the status of projections as often as that for those who
+// follow it. Call it before Serve.
+func (s *Server) LookEvery(every time.Duration) { s.statuses.every = every }
+
+// Followers is how many follow the status of projections.
+func (s *Server) Followers() int {
+	s.statuses.mu.Lock()
+	defer s.statuses.mu.Unlock()
+	return s.statuses.followers
+}
+
 // Watches is how many there are.
 func (s *Server) Watches() int { return int(s.watches.now.Load()) }
 

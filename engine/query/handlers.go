@@ -48,12 +48,13 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `Gnomon: projections over NATS JetStream
 
 GET  /v1/projections                                    status of all projections
-GET  /v1/projections/NAME                               status of one
+GET  /v1/projections/NAME                               status of one; Accept: text/event-stream: of these two, whenever it changes
 GET  /v1/projections/NAME/state/KEY                     one key
 GET  /v1/projections/NAME/state?prefix=&after=&limit=   keys in order; Accept: application/x-ndjson for all
      …?min_seq=&wait=, ?at=&replay=                     of these and of queries: as soon as it has an event; as of a sequence or a time
 POST /v1/projections/NAME/query                         what its module answers to the body, bytes as the module wants them
 GET  /v1/projections/NAME/watch?prefix=&from=           keys, then what changes, as server-sent events; Accept: application/x-ndjson: as lines
+GET  /v1/projections/NAME/samples                       what it did in the last 10 minutes
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
 GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, since another one; snapshots/export: of what is served now
@@ -80,9 +81,19 @@ GET  /openapi.json                                      all of this, as OpenAPI 
 }
 
 func (s *Server) projections(w http.ResponseWriter, r *http.Request) {
-	if _, ok := parameters(w, r); ok {
-		answer(w, http.StatusOK, wire.Projections{Projections: readable(r, s.engine.Projections())})
+	if _, ok := parameters(w, r); !ok {
+		return
 	}
+	if followsStatus(w, r) {
+		s.followAll(w, r)
+		return
+	}
+	answer(w, http.StatusOK, s.all(r, s.engine.Projections()))
+}
+
+// all is what a client may read of the status of all projections.
+func (s *Server) all(r *http.Request, all []engine.Status) wire.Projections {
+	return wire.Projections{Projections: readable(r, all), Engine: &s.about}
 }
 
 // projection routes what is below /v1/projections/. The path is taken apart as it
@@ -115,6 +126,8 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.ask(w, r, name)
 	case verb == "watch":
 		s.watch(w, r, name)
+	case verb == "samples":
+		s.samplesOf(w, r, name)
 	case verb == "snapshots":
 		s.snapshots(w, r, name)
 	case verb == "pause":
@@ -157,6 +170,10 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	if _, ok := parameters(w, r); !ok {
+		return
+	}
+	if followsStatus(w, r) {
+		s.followOne(w, r, name)
 		return
 	}
 	st, err := s.engine.Status(name)

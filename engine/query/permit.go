@@ -32,9 +32,26 @@ func rightsOf(r *http.Request) access.Rights {
 func (s *Server) identify(r *http.Request) (*http.Request, bool) {
 	rights, ok := access.Everything(), true
 	if s.access != nil {
-		rights, ok = s.access.Rights(bearer(r))
+		rights, ok = s.access.Rights(s.tokenOf(r))
 	}
 	return r.WithContext(context.WithValue(r.Context(), rightsKey{}, rights)), ok
+}
+
+// tokenOf is the token of a request: its own, or that of the session of the person whose
+// browser sends it.
+func (s *Server) tokenOf(r *http.Request) string {
+	if r.Header.Get("Authorization") != "" {
+		return bearer(r)
+	}
+	id := sessionOf(r)
+	if id == "" {
+		return ""
+	}
+	token := s.sessions.token(id)
+	if _, ok := s.access.Rights(token); !ok { // it was taken back
+		s.sessions.end(id)
+	}
+	return token
 }
 
 // bearer is the token of a request; empty: it has none.

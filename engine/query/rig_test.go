@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -183,9 +184,12 @@ func (r *rig) ask(method, path, body string, headers ...string) reply {
 	return reply{res, string(b)}
 }
 
-// holdToDescription checks that an answer is as openapi.json says.
+// holdToDescription checks that an answer is as openapi.json says, if it is no page.
 func (r *rig) holdToDescription(method, path string, res *http.Response, body []byte) {
 	r.t.Helper()
+	if strings.HasPrefix(path, "/ui/") || strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+		return
+	}
 	c, err := r.openapi.check(method, path, res, body)
 	if err != nil {
 		r.t.Error(err)

@@ -96,6 +96,12 @@ type Server struct {
 	traffic  *exchanges
 	stop     context.CancelFunc // ends the contexts of requests
 
+	statuses *statuses
+	samples  samples
+	sessions *sessions
+	about    wire.Engine
+	people   http.Handler // the dashboard; nil: there is none
+
 	beat           time.Duration // of watches
 	roomPatience   time.Duration // of requests with others that take the room
 	pageTime       time.Duration // in which rows for a page are looked for
@@ -124,6 +130,9 @@ func New(o Options) *Server {
 		gets:    newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
+	s.statuses = newStatuses(o.Engine.Projections)
+	s.sessions = newSessions()
+	s.about = wire.Engine{Version: o.Version, Started: time.Now().UTC()}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	closing, giveUp := context.WithCancel(ctx)
@@ -148,7 +157,10 @@ func New(o Options) *Server {
 	mux.HandleFunc("/v1/streams/{stream}/events", s.method(s.events, http.MethodGet, http.MethodPost))
 	if o.Dashboard != nil {
 		pages := o.Dashboard(s.route(mux))
+		s.people = pages
 		mux.Handle("/ui/", pages)
+		mux.HandleFunc("/ui/login", s.login)
+		mux.HandleFunc("/ui/logout", s.method(s.loggedOut, http.MethodPost))
 		mux.HandleFunc("/{$}", s.method(pagesOrIndex(pages), http.MethodGet))
 	} else {
 		mux.HandleFunc("/{$}", s.method(index, http.MethodGet))
@@ -181,8 +193,9 @@ func New(o Options) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
 
-// Serve answers requests until Close.
+// Serve answers requests until Close. Meanwhile it samples what projections do.
 func (s *Server) Serve(l net.Listener) error {
+	s.samples.start(s.closing, s.engine.Projections)
 	serve := s.http.Serve
 	if s.http.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
@@ -205,6 +218,7 @@ func (s *Server) Close() error {
 		err = s.http.Close()
 	}
 	s.awaitRequests()
+	s.samples.running.Wait()
 	return err
 }
 
@@ -255,7 +269,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		case healthPath(r.URL.Path):
 			next.ServeHTTP(w, r)
 		case !known:
-			unauthorized(w, r)
+			s.stranger(w, r)
 		default:
 			through.ServeHTTP(w, r)
 		}

@@ -73,9 +73,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, name string) {
 		out.header()
 		return
 	}
-	if !s.watches.begin() {
-		w.Header().Set("Retry-After", "5")
-		problem(w, http.StatusServiceUnavailable, wire.CodeTooManyWatches, fmt.Sprintf("there are %d watches, and no more may be", s.watches.most), "watch with one client for several, or raise http.max_watches")
+	if !s.beginWatch(w) {
 		return
 	}
 	defer s.watches.end()
@@ -97,14 +95,12 @@ type watchWriter struct {
 }
 
 func (o *watchWriter) header() {
-	h := o.to.Header()
-	h.Set("Content-Type", "text/event-stream")
+	kind := "text/event-stream"
 	if o.lines {
-		h.Set("Content-Type", "application/x-ndjson")
+		kind = "application/x-ndjson"
 	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // of nginx, and others that heed it
-	h.Add("Vary", "Accept")
+	eventStreamHeader(o.to.Header(), kind)
+	o.to.Header().Add("Vary", "Accept")
 }
 
 // begin sends what comes before the first event.

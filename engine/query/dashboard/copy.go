@@ -11,6 +11,11 @@ func curl(r *http.Request, path string) string {
 	return "curl -s" + auth(r) + " " + quoted(origin(r)+path)
 }
 
+// curlEvents is the command that follows what is at a path of the API.
+func curlEvents(r *http.Request, path string) string {
+	return "curl -sN -H 'Accept: text/event-stream'" + auth(r) + " " + quoted(origin(r)+path)
+}
+
 // auth names the token where a request had one to send, without showing it.
 func auth(r *http.Request) string {
 	if r.Header.Get("Authorization") == "" && len(r.Cookies()) == 0 {

@@ -30,6 +30,7 @@ func New(api http.Handler, version string) *Dashboard {
 	d.mux.Handle("GET /ui/assets/", http.StripPrefix("/ui/assets/", unchanging(http.FileServerFS(files))))
 	d.mux.HandleFunc("GET /{$}", d.page(d.overview))
 	d.mux.HandleFunc("GET /ui/{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) })
+	d.mux.HandleFunc("GET /ui/login", d.page(d.login))
 	d.mux.HandleFunc("GET /ui/projections/{projection}", d.page(d.projection))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/state", d.page(d.state))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/time", d.page(d.time))

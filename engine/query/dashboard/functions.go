@@ -17,6 +17,57 @@ var functions = template.FuncMap{
 	"span":   span,
 	"moment": moment,
 	"short":  short,
+
+	"word":       quoted,
+	"rate":       rate,
+	"ms":         func(ms int64) string { return span(time.Duration(ms) * time.Millisecond) },
+	"left":       left,
+	"took":       took,
+	"ago":        ago,
+	"curvelabel": func(c curve, label string) any { return labelledCurve{c, label} },
+}
+
+// labelledCurve is a curve with what it is of.
+type labelledCurve struct {
+	curve
+	Label string
+}
+
+// rate writes a number per second: exact where it is small.
+func rate(n float64) string {
+	if n > 0 && n < 10 {
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	}
+	return count(n)
+}
+
+// took writes how long something takes that is quick: 1.2 µs, 340 ns.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Microsecond:
+		return strconv.FormatInt(int64(d), 10) + " ns"
+	case d < time.Millisecond:
+		return strconv.FormatFloat(float64(d)/float64(time.Microsecond), 'f', 1, 64) + " µs"
+	case d < time.Second:
+		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + " ms"
+	}
+	return span(d)
+}
+
+// ago writes how long ago a moment was.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return span(max(time.Since(t), 0)) + " ago"
+}
+
+// left writes how long something still takes; empty: that is not known.
+func left(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return span(time.Duration(ms) * time.Millisecond)
 }
 
 // count writes a number with thin spaces between thousands: 19 547.

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 
 	"gnomon/engine/query/wire"
 )
@@ -26,6 +28,8 @@ type page struct {
 	status   int    // of HTTP; 0: OK
 	Copy     []ask  // where the page's facts come from
 	Data     any    // of the template
+	Live     string // address of events that say when the page's element "live" is another one; empty: it stays as it is
+	Session  bool   // the person logged in
 
 	// Of pages about a projection or a stream: its name, and which of its tabs this is.
 	Projection, Stream, Tab string
@@ -46,9 +50,14 @@ func (d *Dashboard) page(find func(*http.Request) (*page, error)) http.HandlerFu
 		if err != nil {
 			p = errorPage(err)
 		}
-		p.Version = d.version
+		p.Version, p.Session = d.version, hasSession(r)
 		d.render(w, p)
 	}
+}
+
+// hasSession reports whether the person logged in, as far as the browser says.
+func hasSession(r *http.Request) bool {
+	return slices.ContainsFunc(r.Cookies(), func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, wire.SessionCookie) })
 }
 
 func (d *Dashboard) render(w http.ResponseWriter, p *page) {

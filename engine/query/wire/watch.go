@@ -12,6 +12,11 @@ import (
 // JSON that is "event". ID of a position is what a watch goes on from.
 type Watched struct{ engine.WatchEvent }
 
+// Ended is the last event of what goes on, with why it does not: "end" of statuses.
+type Ended struct {
+	Reason string `json:"reason"`
+}
+
 type watchedJSON struct {
 	Event engine.WatchKind `json:"event"`
 	Seq   uint64           `json:"seq,omitempty"`

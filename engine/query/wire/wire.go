@@ -220,6 +220,13 @@ func afterOf(text *string, b64 []byte) (key []byte, ok bool) {
 // Projections is the status of all projections.
 type Projections struct {
 	Projections []engine.Status `json:"projections"`
+	Engine      *Engine         `json:"engine,omitempty"` // nil: over NATS
+}
+
+// Engine is what an engine says of itself.
+type Engine struct {
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
 }
 
 // Snapshots are the named snapshots of a projection.
@@ -262,6 +269,10 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string { return p.Detail }
+
+// SessionCookie is how the name of the cookie begins that a browser has for who logged in; the
+// port follows.
+const SessionCookie = "gnomon_session_"
 
 // Codes of problems.
 const (

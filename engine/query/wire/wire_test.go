@@ -46,7 +46,7 @@ func TestGetWithoutTime(t *testing.T) {
 // The time that a projection still catches up is there while it is known.
 func TestTimeLeft(t *testing.T) {
 	for left, want := range map[int64]bool{7500: true, 0: false} {
-		b, err := Marshal(Projections{[]engine.Status{{LeftMs: left}}})
+		b, err := Marshal(Projections{Projections: []engine.Status{{LeftMs: left}}})
 		if err != nil || bytes.Contains(b, []byte(`"left_ms"`)) != want {
 			t.Errorf("%d ms: %s, %v", left, b, err)
 		}

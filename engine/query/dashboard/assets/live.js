@@ -1,0 +1,146 @@
+'use strict';
+
+// What is live, and keys. A page whose body names an address of events (data-live) has its element
+// "live" drawn anew by the server whenever one comes. What stays the same stays as it is, so
+// that nothing jumps, and nothing loses the focus.
+
+(() => {
+// become makes an element what another one is, touching only what differs.
+function become(from, to) {
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && !(from.tagName === 'DETAILS' && name === 'open')) from.removeAttribute(name);
+  }
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+  if ('value' in from && from.tagName === 'PROGRESS') from.value = to.value;
+  let at = from.firstChild;
+  for (let next = to.firstChild; next; next = next.nextSibling) {
+    const known = next.id ? [...from.children].find((c) => c.id === next.id) : null;
+    if (known && known !== at) from.insertBefore(known, at);
+    const has = known || at;
+    if (has && has.nodeType === next.nodeType && has.nodeName === next.nodeName && (known || !has.id && !next.id)) {
+      if (has.nodeType === Node.ELEMENT_NODE) become(has, next);
+      else if (has.nodeValue !== next.nodeValue) has.nodeValue = next.nodeValue;
+      at = has.nextSibling;
+    } else {
+      from.insertBefore(document.importNode(next, true), at);
+    }
+  }
+  while (at) {
+    const rest = at.nextSibling;
+    at.remove();
+    at = rest;
+  }
+}
+
+const live = {
+  source: null, paused: false, due: false, busy: false, timer: 0,
+
+  say(text, state) {
+    document.getElementById('connection-text').textContent = text;
+    document.getElementById('connection').dataset.state = state;
+  },
+
+  // draw asks the server for the page as it is now.
+  async draw() {
+    if (live.busy) { live.due = true; return; }
+    live.busy = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
+      if (answer.status === 401) { location.reload(); return; }
+      const text = await answer.text();
+      const next = new DOMParser().parseFromString(text, 'text/html').getElementById('live');
+      if (next) become(document.getElementById('live'), next);
+      else location.reload(); // an error, which is a page of its own
+    } catch {
+      // the connection is lost, which the events tell
+    } finally {
+      live.busy = false;
+      if (live.due) { live.due = false; setTimeout(live.draw, 250); }
+    }
+  },
+
+  open() {
+    if (live.source || live.paused || document.hidden) return;
+    live.source = new EventSource(document.body.dataset.live);
+    live.source.onopen = () => live.say('live', 'live');
+    live.source.addEventListener('status', live.draw);
+    live.source.addEventListener('end', () => live.lost());
+    live.source.onerror = () => live.lost();
+    live.timer = setInterval(live.draw, 5000); // curves go on though nothing changes
+  },
+
+  lost() {
+    if (!live.source) return;
+    live.say('connection lost, trying again', 'lost');
+    clearInterval(live.timer);
+    if (live.source.readyState === EventSource.CLOSED) { // it was refused: the browser does not try again
+      live.close();
+      setTimeout(live.open, 3000);
+    }
+  },
+
+  close() {
+    clearInterval(live.timer);
+    if (live.source) live.source.close();
+    live.source = null;
+  },
+
+  pause(paused) {
+    live.paused = paused;
+    const button = document.getElementById('pause');
+    button.setAttribute('aria-pressed', String(paused));
+    button.textContent = paused ? 'Go on' : 'Pause';
+    if (paused) { live.close(); live.say('paused', 'paused'); } else { live.say('connecting', 'lost'); live.open(); live.draw(); }
+  },
+};
+
+if (document.body.dataset.live && document.getElementById('connection')) {
+  document.getElementById('connection').hidden = false;
+  live.say('connecting', 'lost');
+  document.getElementById('pause').addEventListener('click', () => live.pause(!live.paused));
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) live.close(); // a browser has few connections
+    else if (!live.paused) { live.open(); live.draw(); }
+  });
+  live.open();
+}
+
+// The filter of the overview is heeded as it is typed; its address is what the page shows.
+const filter = document.querySelector('[data-filter]');
+if (filter) {
+  let wait = 0;
+  filter.addEventListener('input', () => {
+    clearTimeout(wait);
+    wait = setTimeout(() => {
+      const to = new URL(location.href);
+      if (filter.value) to.searchParams.set('filter', filter.value);
+      else to.searchParams.delete('filter');
+      history.replaceState(null, '', to);
+      live.draw();
+    }, 150);
+  });
+}
+
+// --- Keys. They do nothing while something is typed.
+const help = document.getElementById('help');
+const helpButton = document.getElementById('help-button');
+helpButton.hidden = false;
+helpButton.addEventListener('click', () => help.showModal());
+
+let former = '';
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea, select, [contenteditable]')) return;
+  const keys = former + event.key;
+  former = event.key === 'g' ? 'g' : '';
+  const pause = document.getElementById('pause');
+  const search = document.querySelector('[data-filter], main input[type=search]');
+  if (keys === 'go') location.assign('/');
+  else if (event.key === '?' && !help.open) help.showModal();
+  else if (event.key === 'p' && pause && document.body.dataset.live) pause.click();
+  else if (event.key === '/' && search) search.focus();
+  else return;
+  event.preventDefault();
+});
+})();
