@@ -7,6 +7,7 @@
 #   make gobench Go benchmarks of the hot paths, for benchstat
 #   make assets  what the dashboard loads, from npm
 #   make packages  archives, deb and rpm of this commit, in dist; needs goreleaser
+#   make site    docs as a site with a search, in build/site; from npm
 #   make build   bin/engine and build/plugins/*.wasm
 
 GO      ?= go
@@ -17,7 +18,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -73,6 +74,13 @@ lint-workflows:
 # What Kubernetes and BuildKit would say of deploy: a module of its own, for it has many dependencies.
 lint-deploy:
 	cd deploy/lint && $(GO) vet ./... && $(GO) run . ../kubernetes ../docker/Dockerfile
+
+# The documents as a site, in build/site: links are checked, and that the search finds something.
+# REPOSITORY=https://… is where links to code lead.
+site:
+	cd docs/site && npm ci --no-audit --no-fund --loglevel=error
+	@rm -rf build/site
+	cd docs/site && npx eleventy --quiet && npx pagefind --site ../../build/site --quiet && node check.js
 
 # What the dashboard loads, from npm: committed, so that only who changes it needs node.
 DASHBOARD = engine/query/dashboard

@@ -27,6 +27,7 @@ var refused = []string{"gnu general public license", "gnu lesser general public 
 
 // classify names the licence that a text is; "" if it is none that is taken.
 func classify(text string) string {
+	text = strings.ReplaceAll(text, ">", " ") // some quote it, as mail does
 	words := strings.ToLower(strings.Join(strings.Fields(text), " "))
 	for _, w := range refused {
 		if strings.Contains(words, w) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -51,8 +52,9 @@ func TestClassify(t *testing.T) {
 	for text, want := range map[string]string{
 		"":   "",
 		bsd2: "BSD-2-Clause",
-		bsd2 + "\nmay be used to endorse or promote products derived from\nthis software": "BSD-3-Clause",
-		bsd2 + "\nor the GNU General Public License":                                      "",
+		"Distributed under the Simplified BSD License:\n\n> " + strings.ReplaceAll(bsd2, "\n", "\n> "): "BSD-2-Clause",
+		bsd2 + "\nmay be used to endorse or promote products derived from\nthis software":              "BSD-3-Clause",
+		bsd2 + "\nor the GNU General Public License":                                                   "",
 		"All rights reserved.":               "",
 		"Mozilla Public License Version 2.0": "",
 	} {
