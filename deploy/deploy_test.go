@@ -220,3 +220,28 @@ func TestScripts(t *testing.T) {
 		}
 	}
 }
+
+// Every document is a page of the site.
+func TestSiteHasEveryPage(t *testing.T) {
+	list, err := os.ReadFile("../docs/site/pages.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = fs.WalkDir(os.DirFS(".."), "docs", func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.Name() == "node_modules" {
+			return fs.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, ".md") {
+			return err
+		}
+		n++
+		if !bytes.Contains(list, []byte(`p("`+path+`", `)) {
+			t.Errorf("docs/site/pages.js does not name %s", path)
+		}
+		return nil
+	})
+	if err != nil || n < 20 {
+		t.Errorf("%d documents, %v", n, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -30,6 +31,7 @@ import (
 //	                      fail; a line … stands for any lines
 //	<!-- background -->   commands that go on beside what follows: an engine, in the page's
 //	                      folder; what follows waits until its projections are live
+//	<!-- stop -->         ends that engine, whatever the block says, and waits for it
 //	<!-- shown -->        nothing: it is an example that belongs into something else
 //	<!-- needs LANGUAGE PROGRAM… -->  of a page: one of the programs, without which the page is
 //	                      skipped; LANGUAGE is what internal/toolchains/install.sh calls them
@@ -38,7 +40,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range append(pages, "../../docs/AUTHORING.md") {
+	for _, path := range append(pages, "../../docs/AUTHORING.md", "../../docs/operations/backup.md") {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".md"), func(t *testing.T) {
 			long(t)
 			p := readPage(t, path)
@@ -73,6 +75,7 @@ type page struct {
 
 	dir    string
 	server string // base URL of the engine that a block started
+	stop   func() // ends it
 	stdout string // of the block before
 	stderr string
 }
@@ -84,7 +87,7 @@ type block struct {
 	text      string
 }
 
-var comment = regexp.MustCompile(`^<!-- (file|more|run|fails|output|background|shown|needs)(?: (.*))? -->$`)
+var comment = regexp.MustCompile(`^<!-- (file|more|run|fails|output|background|stop|shown|needs)(?: (.*))? -->$`)
 
 func readPage(t *testing.T, path string) *page {
 	t.Helper()
@@ -153,6 +156,9 @@ func (p *page) step(t *testing.T, b block) error {
 		}
 	case "background":
 		p.background(t, b.text)
+	case "stop":
+		p.stop()
+		p.server = ""
 	}
 	return nil
 }
@@ -209,9 +215,13 @@ func (p *page) background(t *testing.T, text string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
 		c.Wait()
+	})
+	stop := p.stop
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("the engine:\n%s", out.String())
 		}

@@ -10,6 +10,7 @@ export default [
       p("docs/operations/sizing.md", "Sizing"),
       p("docs/operations/backup.md", "Backup and restore"),
       p("docs/OPERATIONS.md", "Operations"),
+      p("docs/METRICS.md", "Metrics"),
       p("docs/RELIABILITY.md", "Reliability"),
       p("docs/PERFORMANCE.md", "Performance"),
     ],
