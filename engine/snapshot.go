@@ -38,6 +38,32 @@ func (e *Engine) Snapshots(name string) ([]Snapshot, error) {
 	return p.record().Snapshots, nil
 }
 
+// DeleteSnapshot gives a snapshot up: what was kept for it alone may be dropped. It fails
+// with ErrNoProjection or ErrNoSnapshot.
+func (e *Engine) DeleteSnapshot(name, snapshot string) error {
+	p, _, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	var gone Snapshot
+	err = p.update(func(r *CatalogRecord) error {
+		i := slices.IndexFunc(r.Snapshots, func(s Snapshot) bool { return s.Name == snapshot })
+		if i < 0 {
+			return fmt.Errorf("%w: %q of projection %s", ErrNoSnapshot, snapshot, p.name)
+		}
+		gone = r.Snapshots[i]
+		r.Snapshots = slices.Delete(r.Snapshots, i, i+1)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unpinLocked(gone)
+	return nil
+}
+
 func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
 	r, err := p.read(role)
 	if err != nil {

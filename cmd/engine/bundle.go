@@ -387,7 +387,7 @@ func replayBundle(ctx context.Context, b *repro.Bundle, code []byte, stderr io.W
 	if err != nil {
 		return r, err
 	}
-	r.Result, err = b.Run(ctx, module, guestLog{slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	r.Result, err = b.Run(ctx, module, guestLog{log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if errors.Is(err, repro.ErrUnknown) {
 		r.Unknown, err = err.Error(), nil
 	}

@@ -277,7 +277,7 @@ func (k *checker) log() engine.GuestLog {
 	if k.events == "" {
 		return nil
 	}
-	return engine.LimitLog(guestLog{slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
+	return engine.LimitLog(guestLog{log: slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
 }
 
 // settingsHint is for a module whose init does not succeed without settings.

@@ -27,9 +27,11 @@ type declarations struct {
 	host *host.Host
 	kept keptModules
 	log  *slog.Logger
+	logs engine.GuestLogs // what guests logged last
 
-	mu    sync.Mutex
-	known map[string]knownDeclaration // by projection: what was declared last, or refused
+	mu      sync.Mutex
+	known   map[string]knownDeclaration // by projection: what was declared last, or refused
+	signers map[string]string           // of modules, by digest
 }
 
 // knownDeclaration is one that need not be looked at again until it changes.
@@ -87,6 +89,7 @@ func (ds *declarations) read(c *config.Config, p config.Projection) (*declared, 
 	if verdict.Warning != nil {
 		ds.log.Warn("module is used all the same", "projection", p.Name, "reason", verdict.Warning)
 	}
+	ds.noteSigner(module.SHA256, verdict.Signer)
 	upcasters, err := ds.readUpcasters(c, &p, trust)
 	if err != nil {
 		return nil, err
@@ -126,7 +129,7 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 	if err != nil {
 		return none, err
 	}
-	log := engine.LimitLog(guestLog{ds.log.With("projection", p.Name)}, p.Limits.LogLines)
+	log := engine.LimitLog(guestLog{ds.log.With("projection", p.Name), &ds.logs, p.Name, ""}, p.Limits.LogLines)
 	spec := engine.Spec{
 		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
 		Upcasters: upcasters, Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,

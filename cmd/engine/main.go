@@ -87,7 +87,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	root.AddCommand(
 		inGroup("run", runCommand(), planCommand(), reloadCommand(), logLevelCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), deployCommand(), acceptCommand(), deadLettersCommand())...)
 	root.AddCommand(inGroup("events", importCommand(), publishCommand(), recordCommand())...)
-	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), healthCommand(), historyCommand(), explainCommand(), changesCommand(), snapshotCommand())...)
+	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), healthCommand(), historyCommand(), explainCommand(), changesCommand(), logsCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), devCommand(), checkCommand(), testCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
 	checkTopics(root)
 	return root

@@ -207,6 +207,7 @@ func (n *node) serve() error {
 	}
 	n.server = query.New(query.Options{
 		Engine: n.engine, Appender: &n.appender, Bundler: n, Reloader: n.reloader, Deployer: &nodeDeployer{n}, Exporter: n, Access: n.access, Version: version, Log: n.log, LogLevel: n.level, Traced: n.traced(),
+		Modules: n, Logs: &n.declared.logs,
 		Streams:   &n.source,
 		Around:    n.around.measure,
 		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
@@ -348,13 +349,20 @@ func openDir(path string, log *slog.Logger) (*store.Dir, error) {
 }
 
 // guestLog writes the lines of a guest to the log.
-type guestLog struct{ log *slog.Logger }
+type guestLog struct {
+	log                  *slog.Logger
+	kept                 *engine.GuestLogs // nil: they are not kept
+	projection, upcaster string            // whose lines these are
+}
 
 func (g guestLog) Enabled(level int) bool {
 	return g.log.Enabled(context.Background(), slog.Level(level))
 }
 
 func (g guestLog) Line(l engine.GuestLine) {
+	if g.kept != nil {
+		g.kept.Add(g.projection, g.upcaster, l)
+	}
 	log := g.log.With("origin", "guest")
 	if l.Generation != "" {
 		log = log.With("generation", l.Generation)

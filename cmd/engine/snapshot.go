@@ -12,12 +12,12 @@ import (
 func snapshotCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "snapshot",
-		Short: "Take, list, export and import snapshots of a projection's state",
+		Short: "Take, list, delete, export and import snapshots of a projection's state",
 		Long: `A snapshot pins a version of a projection's state under a name. It is instant, for
 nothing is copied; it costs the disk that every later version of a changed key takes.`,
 		Example: "  engine snapshot create repo-files before-upgrade\n  engine snapshot list repo-files",
 	}
-	c.AddCommand(snapshotCreateCommand(), snapshotListCommand(), snapshotExportCommand(), snapshotImportCommand())
+	c.AddCommand(snapshotCreateCommand(), snapshotListCommand(), snapshotDeleteCommand(), snapshotExportCommand(), snapshotImportCommand())
 	chooses(c)
 	return c
 }
@@ -47,6 +47,25 @@ func snapshotCreateCommand() *cobra.Command {
 	}
 	f.addServer(c)
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func snapshotDeleteCommand() *cobra.Command {
+	var f readFlags
+	c := &cobra.Command{
+		Use:     "delete NAME SNAPSHOT",
+		Short:   "Give a snapshot up: the disk that is taken for it alone comes free in time",
+		Example: "  engine snapshot delete repo-files before-upgrade",
+		Args:    asUsage(cobra.ExactArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := f.client()
+			if err != nil {
+				return err
+			}
+			return explain(cl.DeleteSnapshot(c.Context(), args[0], args[1]))
+		},
+	}
+	f.addServer(c)
 	return c
 }
 

@@ -57,6 +57,7 @@ GET  /v1/projections/NAME/watch?prefix=&from=           keys, then what changes,
 GET  /v1/projections/NAME/samples                       what it did in the last 10 minutes
 GET  /v1/projections/NAME/snapshots                     named snapshots
 POST /v1/projections/NAME/snapshots                     take one: {"name":"…"}
+DELETE /v1/projections/NAME/snapshots/SNAPSHOT          give one up
 GET  /v1/projections/NAME/snapshots/SNAPSHOT/export?since=   an archive of one, since another one; snapshots/export: of what is served now
 POST /v1/projections/NAME/pause | resume | rebuild
 POST /v1/projections/NAME/accept                        go on though its stream changed: {"reason":"…"}
@@ -66,6 +67,8 @@ GET  /v1/projections/NAME/explain?key=&at=&since=&limit=   which events changed 
 GET  /v1/projections/NAME/changes?from=&to=&replay=&prefix=&after=&limit=   which keys differ between two points, with their values at both
 GET  /v1/projections/NAME/past                          from which sequence on its history can be read
 GET  /v1/projections/NAME/history                       which module ran from when on, and why
+GET  /v1/projections/NAME/module                        the module that it runs: what it is made of, its source, its bounds
+GET  /v1/projections/NAME/log?after=&level=             what its module logged last; Accept: text/event-stream: and goes on
 POST /v1/projections/NAME/remove                        one that is no longer declared, with its data
 GET  /v1/projections/NAME/dead-letters?after=&limit=    events that failed and were set aside
 POST /v1/projections/NAME/retry | skip | drop           some of them: {"seq":N}, {"key":"…"} or {"all":true}
@@ -75,6 +78,7 @@ GET  /v1/streams/NAME/events?around=&limit=&subject=    its events around a sequ
 POST /v1/streams/NAME/events?show=data                  append an event, or several as one: {"events":[…]}; application/x-ndjson: import many
 GET  /v1/log, PUT                                       from which level on the engine logs: {"level":"debug"}
 PUT  /v1/modules/NAME?bucket=B                          deploy a module, a tar file as engine deploy makes it; DELETE removes it
+GET  /v1/access?projection=&stream=                     what who asks may do
 GET  /healthz, /readyz, /metrics
 GET  /openapi.json                                      all of this, as OpenAPI 3.1
 `)
@@ -114,8 +118,10 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case verb == "state" && hasKey:
 		s.get(w, r, name, key)
-	case verb == "snapshots" && hasKey && exports:
+	case verb == "snapshots" && hasKey && exports && !(r.Method == http.MethodDelete && key == "export"): // one may be named so
 		s.exportArchive(w, r, name, snapshot)
+	case verb == "snapshots" && hasKey && key != "" && !strings.Contains(key, "/"):
+		s.deleteSnapshot(w, r, name, key)
 	case hasKey:
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	case verb == "":
@@ -158,6 +164,10 @@ func (s *Server) projection(w http.ResponseWriter, r *http.Request) {
 		s.letters(w, r, name)
 	case verb == "retry", verb == "skip", verb == "drop":
 		s.order(w, r, name, engine.Verb(verb))
+	case verb == "module":
+		s.moduleCard(w, r, name)
+	case verb == "log":
+		s.guestLog(w, r, name)
 	case verb == "export":
 		s.export(w, r, name)
 	default:

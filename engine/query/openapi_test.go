@@ -26,7 +26,7 @@ import (
 // describedRig is a rig that has all that a server can have.
 func describedRig(t *testing.T, rows ...string) *rig {
 	t.Helper()
-	return newRigWith(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, LogLevel: new(slog.LevelVar)}, rows...)
+	return newRigWith(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, Modules: modules{}, Logs: new(engine.GuestLogs), LogLevel: new(slog.LevelVar)}, rows...)
 }
 
 // syntax parses the sources in a folder, without its tests.
@@ -207,7 +207,9 @@ func TestEveryCodeIsDescribed(t *testing.T) {
 // all answers of all tests of this package against it. Whoever adds an operation asks for
 // it here.
 func TestEveryAnswerIsAsDescribed(t *testing.T) {
-	r := newRigFor(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, LogLevel: new(slog.LevelVar)},
+	logs := new(engine.GuestLogs)
+	logs.Add("p", "", engine.GuestLine{Text: "hello", First: 1, Last: 2})
+	r := newRigFor(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, Modules: modules{}, Logs: logs, LogLevel: new(slog.LevelVar)},
 		func(s *engine.Spec) {
 			poisoned(engine.Quarantine, new(atomic.Bool))(s)
 			m := *s.Module.(*enginetest.Module)
@@ -236,7 +238,8 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		"GET " + p + "/state", "GET " + p + "/state?limit=1", "LINES-GET " + p + "/state",
 		"WATCH " + p + "/watch text/event-stream", "WATCH " + p + "/watch application/x-ndjson", "POST " + p + "/query a", "POST " + p + "/query b",
 		"GET " + p + "/dead-letters", `POST ` + p + `/retry {"all":true}`, `POST ` + p + `/drop {"seq":5}`, `POST ` + p + `/skip {"seq":4}`, `POST ` + p + `/export {"seq":3}`,
-		`POST ` + p + `/snapshots {"name":"one"}`, "GET " + p + "/snapshots", "GET " + p + "/snapshots/export", "GET " + p + "/snapshots/one/export",
+		`POST ` + p + `/snapshots {"name":"one"}`, "GET " + p + "/snapshots", "GET " + p + "/snapshots/export", "GET " + p + "/snapshots/one/export", "DELETE " + p + "/snapshots/one",
+		"GET /v1/access", "GET /v1/access?projection=p&stream=S", "GET " + p + "/module", "GET " + p + "/log", "FOLLOW " + p + "/log text/event-stream",
 		"POST " + p + "/promote", "POST " + p + "/rollback", "POST " + p + "/rebuild", "POST " + p + "/pause", "POST " + p + "/resume",
 		"WATCH /v1/projections text/event-stream", "WATCH /v1/projections/p text/event-stream", "GET " + p + "/samples",
 		"BEFORE lost", "POST " + p + `/accept {"reason":"known"}`,
@@ -250,7 +253,10 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 			r.before(path)
 			continue
 		case "WATCH":
-			r.describedWatch(path, body)
+			r.describedWatch(path, body, "position")
+			continue
+		case "FOLLOW":
+			r.describedWatch(path, body, "hello")
 			continue
 		case "LINES":
 			method, headers = "POST", []string{"Content-Type", "application/x-ndjson"}
@@ -275,11 +281,11 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 }
 
 // describedWatch holds the beginning of a watch against the description.
-func (r *rig) describedWatch(path, kind string) {
+func (r *rig) describedWatch(path, kind, until string) {
 	r.t.Helper()
 	s := r.open(path, "Accept", kind)
 	var lines []byte
-	for !strings.Contains(string(lines), "position") {
+	for !strings.Contains(string(lines), until) {
 		line, err := s.text.ReadBytes('\n')
 		if err != nil {
 			r.t.Fatalf("%s as %s: %v after %q", path, kind, err, lines)

@@ -88,6 +88,8 @@ func needOf(r *http.Request) need {
 		return need{} // what the engine says of itself, and the metrics, which are cut to what may be read
 	case len(parts) == 2 && (parts[1] == "projections" || parts[1] == "streams") && reads:
 		return need{} // cut, too
+	case len(parts) == 2 && parts[1] == "access" && reads:
+		return need{} // it is about who asks
 	case len(parts) > 2 && parts[0] == "v1" && parts[1] == "projections" && parts[2] != "":
 		return need{role: roleFor(parts[3:], r.Method, reads), projection: parts[2]}
 	case len(parts) > 2 && parts[0] == "v1" && parts[1] == "streams" && parts[2] != "" && reads:

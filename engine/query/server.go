@@ -34,6 +34,8 @@ type Engine interface {
 	Accept(ctx context.Context, projection, reason string) (engine.Acceptance, error)
 	CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error)
 	Snapshots(projection string) ([]engine.Snapshot, error)
+	DeleteSnapshot(projection, name string) error
+	Spec(projection string) (engine.Spec, error)
 	Order(ctx context.Context, projection string, verb engine.Verb, l engine.Letters) (engine.Ordered, error)
 	Generations
 }
@@ -47,6 +49,8 @@ type Options struct {
 	Reloader Reloader // nil: nothing is reloaded
 	Deployer Deployer // nil: nothing is deployed
 	Exporter Exporter // nil: there are no archives
+	Modules  Modules  // nil: nothing is told of what the bytes of modules say
+	Logs     Logs     // nil: no lines of guests are kept
 	Access   Access   // nil: everybody may do everything
 	Version  string   // of the engine
 
@@ -79,6 +83,8 @@ type Server struct {
 	reloader Reloader
 	deployer Deployer
 	exporter Exporter
+	modules  Modules
+	logs     Logs
 	access   Access
 	log      *slog.Logger
 	level    LogLevel
@@ -123,7 +129,7 @@ const (
 // New makes a server. Serve starts it.
 func New(o Options) *Server {
 	s := &Server{
-		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, access: o.Access, log: o.Log, level: o.LogLevel,
+		engine: o.Engine, appender: o.Appender, bundler: o.Bundler, reloader: o.Reloader, deployer: o.Deployer, exporter: o.Exporter, modules: o.Modules, logs: o.Logs, access: o.Access, log: o.Log, level: o.LogLevel,
 		facts:  o.Streams,
 		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
 		traffic: newExchanges(),
@@ -143,6 +149,7 @@ func New(o Options) *Server {
 	mux.HandleFunc("/healthz", s.method(s.health, http.MethodGet))
 	mux.HandleFunc("/readyz", s.method(s.ready, http.MethodGet))
 	mux.HandleFunc("/v1/projections", s.method(s.projections, http.MethodGet))
+	mux.HandleFunc("/v1/access", s.method(s.mayWhat, http.MethodGet))
 	if o.Reloader != nil {
 		mux.HandleFunc("/v1/reload", s.method(s.reload, http.MethodPost))
 	}
