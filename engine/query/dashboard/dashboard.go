@@ -20,18 +20,20 @@ type Dashboard struct {
 	ask     *client.Client // the API, with the rights that are in a request's context
 	version string
 	mux     *http.ServeMux
+	notices notices
 }
 
 // New makes the pages of an API: a handler that serves what is below /v1/, for a client
 // whose rights are in the context of the request.
 func New(api http.Handler, version string) *Dashboard {
 	d := &Dashboard{ask: client.Direct(api), version: version, mux: http.NewServeMux()}
+	d.operating()
 	files, _ := fs.Sub(assets, "assets")
 	d.mux.Handle("GET /ui/assets/", http.StripPrefix("/ui/assets/", unchanging(http.FileServerFS(files))))
 	d.mux.HandleFunc("GET /{$}", d.page(d.overview))
 	d.mux.HandleFunc("GET /ui/{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) })
 	d.mux.HandleFunc("GET /ui/login", d.page(d.login))
-	d.mux.HandleFunc("GET /ui/projections/{projection}", d.page(d.projection))
+	d.mux.HandleFunc("GET /ui/projections/{projection}", d.page(d.withActions(d.projection)))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/state", d.page(d.state))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/time", d.page(d.time))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/explain", d.page(d.explain))

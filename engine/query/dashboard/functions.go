@@ -10,6 +10,7 @@ import (
 
 // functions are those of the templates.
 var functions = template.FuncMap{
+	"millis": millis,
 	"asset":  asset,
 	"path":   url.PathEscape, // a part of a path
 	"count":  count,

@@ -33,6 +33,9 @@ type page struct {
 
 	// Of pages about a projection or a stream: its name, and which of its tabs this is.
 	Projection, Stream, Tab string
+
+	Notice  string   // what was done just before
+	Actions *actions // that there are on it; nil: none
 }
 
 // ask is a request that a page comes from, for the person who wants it elsewhere.
@@ -51,6 +54,7 @@ func (d *Dashboard) page(find func(*http.Request) (*page, error)) http.HandlerFu
 			p = errorPage(err)
 		}
 		p.Version, p.Session = d.version, hasSession(r)
+		p.Notice = d.notices.text(r.URL.Query().Get("notice"))
 		d.render(w, p)
 	}
 }

@@ -87,3 +87,56 @@ document.addEventListener('click', async (event) => {
   document.addEventListener('htmx:historyRestore', () => { sliding = false; follow(); });
   for (const name of ['htmx:afterSettle', 'DOMContentLoaded']) document.addEventListener(name, follow);
 })();
+// Acting: the page that asks shows in a dialog. The form in it works as on that page.
+document.addEventListener('click', async (event) => {
+  const link = event.target.closest('a[data-ask]');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  const page = await fetch(link.href).then((r) => r.text()).catch(() => '');
+  const asked = new DOMParser().parseFromString(page, 'text/html').querySelector('#confirm');
+  if (!asked) { location.href = link.href; return; } // which says why not
+  const dialog = document.createElement('dialog');
+  dialog.setAttribute('aria-labelledby', 'confirm-title');
+  dialog.append(document.adoptNode(asked));
+  dialog.addEventListener('close', () => { dialog.remove(); link.focus(); });
+  dialog.addEventListener('click', (e) => {
+    if (e.target.closest('[data-cancel]')) { e.preventDefault(); dialog.close(); }
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+});
+
+// The log of a module, as it goes on.
+const logTable = document.querySelector('[data-log]');
+if (logTable) {
+  const body = logTable.tBodies[0];
+  const pause = document.querySelector('[data-pause]');
+  const most = Number(logTable.dataset.most);
+  let waiting = [];
+  let paused = false;
+  const cell = (row, text, kind) => { const td = row.insertCell(); td.textContent = text; td.className = kind; };
+  const show = (line) => {
+    const row = body.insertRow();
+    row.className = 'level-' + line.level;
+    cell(row, line.time.slice(0, 19).replace('T', ' ') + 'Z', 'mono');
+    cell(row, line.level, '');
+    cell(row, line.first_seq ? (line.first_seq === line.last_seq ? String(line.first_seq) : line.first_seq + '–' + line.last_seq) : '', 'number');
+    cell(row, (line.generation || '').slice(0, 12), 'mono');
+    cell(row, (line.upcaster ? line.upcaster + ': ' : '') + line.text, 'line');
+    while (body.rows.length > most) body.deleteRow(0);
+    document.querySelector('[data-empty]')?.remove();
+  };
+  const events = new EventSource(logTable.dataset.log);
+  events.addEventListener('line', (e) => {
+    waiting.push(JSON.parse(e.data));
+    if (waiting.length > most) waiting.shift();
+    if (!paused) { waiting.forEach(show); waiting = []; }
+  });
+  pause.hidden = false;
+  pause.addEventListener('click', () => {
+    paused = !paused;
+    pause.textContent = paused ? 'Go on' : 'Pause';
+    if (!paused) { waiting.forEach(show); waiting = []; }
+  });
+  window.addEventListener('pagehide', () => events.close());
+}

@@ -1,0 +1,180 @@
+package dashboard
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"gnomon/engine"
+	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
+)
+
+const (
+	shownLetters = 25   // on a page
+	mostGrouped  = 1000 // letters that are looked through for queues
+)
+
+// lettersPage shows the events that were set aside.
+type lettersPage struct {
+	Status  engine.Status
+	Why     string // nothing can be done; empty: it can
+	Skip    *act   // of the event that it is halted before
+	All     []act
+	Letters []letterRow
+	Queues  []*queue
+	Cut     bool   // there are more letters than queues were looked for in
+	Next    string // address of the next page; empty: there is none
+	Bundle  string // address that makes bundles
+}
+
+type letterRow struct {
+	wire.Letter
+	KeyText, KeyLink string
+	Before           string // the state of its key before it, where there is one
+	HasBefore        bool
+	Headers          []header
+	DataText         string
+	Acts             []act
+	Command          string
+}
+
+type header struct{ Name, Value string }
+
+// queue is a key of which events wait behind one that failed.
+type queue struct {
+	Key     string
+	Failed  uint64
+	Waiting int
+	Error   string
+	Acts    []act
+}
+
+func (d *Dashboard) letters(r *http.Request) (*page, error) {
+	name := r.PathValue("projection")
+	s, err := d.ask.Projection(r.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+	l := lettersPage{Status: s, Bundle: tabPath(name, "bundle")}
+	if l.Why, err = d.mayAct(r, name); err != nil {
+		return nil, err
+	}
+	if s.Failing != 0 {
+		b := button("skip", name, l.Why, "seq", digits(s.Failing))
+		l.Skip = &b
+	}
+	after, _ := strconv.ParseUint(r.URL.Query().Get("after"), 10, 64) // what is no number: from the first
+	if err := d.letterRows(r, &l, after); err != nil {
+		return nil, err
+	}
+	if s.Aside.Waiting > 0 {
+		if err := d.queues(r, &l); err != nil {
+			return nil, err
+		}
+	}
+	if len(l.Letters) > 0 {
+		for _, verb := range []string{"retry", "skip", "drop"} {
+			b := button(verb, name, l.Why, "all", "true")
+			b.Label += " all"
+			l.All = append(l.All, b)
+		}
+	}
+	path := "/v1/projections/" + pathOf(name) + "/dead-letters"
+	return &page{Title: name + ": dead letters", template: "letters", Projection: name, Tab: "dead-letters", Data: l, Copy: []ask{
+		{"events that were set aside", curl(r, path), "engine dead-letters list " + quoted(name)},
+		{"a file to reproduce a failure with", curlFor(r, "POST", "/v1/projections/"+pathOf(name)+"/export", `{"seq":1}`) + " > failure.zip", "engine dead-letters export " + quoted(name) + " 1"},
+	}}, nil
+}
+
+// errEnough ends a list.
+var errEnough = errors.New("enough")
+
+func (d *Dashboard) letterRows(r *http.Request, l *lettersPage, after uint64) error {
+	err := d.ask.Letters(r.Context(), l.Status.Projection, after, shownLetters+1, func(one wire.Letter) error {
+		if len(l.Letters) == shownLetters {
+			l.Next = "?after=" + digits(l.Letters[shownLetters-1].Sequence)
+			return errEnough
+		}
+		l.Letters = append(l.Letters, d.letterRow(r, l, one))
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return err
+}
+
+func (d *Dashboard) letterRow(r *http.Request, l *lettersPage, one wire.Letter) letterRow {
+	name := l.Status.Projection
+	row := letterRow{Letter: one, DataText: readableText(one.Data), Command: "engine dead-letters retry " + quoted(name) + " " + digits(one.Sequence)}
+	for n, values := range one.Headers {
+		for _, v := range values {
+			row.Headers = append(row.Headers, header{n, v})
+		}
+	}
+	if len(one.Key) > 0 {
+		row.KeyText, row.KeyLink = oneLine(one.Key), tabPath(name, "state")+"?"+keyQuery(one.Key)
+		row.Before, row.HasBefore = d.before(r, name, one)
+	}
+	for _, verb := range []string{"retry", "skip", "drop"} {
+		if one.Status != engine.Skipped || verb == "drop" {
+			row.Acts = append(row.Acts, button(verb, name, l.Why, "seq", digits(one.Sequence)))
+		}
+	}
+	return row
+}
+
+// before is what the state has of an event's key as of the event before it, where there is
+// such a key and that is kept.
+func (d *Dashboard) before(r *http.Request, name string, l wire.Letter) (string, bool) {
+	got, err := d.ask.At(client.Moment{At: digits(l.Sequence - 1), Wait: -time.Second}).Get(r.Context(), name, l.Key)
+	return readableText(got.Value), err == nil
+}
+
+// queues are the keys of which events wait, by the first that failed.
+func (d *Dashboard) queues(r *http.Request, l *lettersPage) error {
+	name, by, n := l.Status.Projection, map[string]*queue{}, 0
+	err := d.ask.Letters(r.Context(), name, 0, mostGrouped, func(one wire.Letter) error {
+		n++
+		switch q := by[string(one.Key)]; {
+		case one.Status == engine.Failed && q == nil:
+			q = &queue{Key: oneLine(one.Key), Failed: one.Sequence, Error: one.Error}
+			for _, verb := range []string{"retry", "skip", "drop"} {
+				q.Acts = append(q.Acts, button(verb, name, l.Why, aboutKey(one.Key)...))
+			}
+			by[string(one.Key)] = q
+			l.Queues = append(l.Queues, q)
+		case one.Status == engine.Parked && q != nil:
+			q.Waiting++
+		}
+		return nil
+	})
+	l.Cut = n == mostGrouped
+	return err
+}
+
+// bundle answers with the file to reproduce a failure with.
+func (d *Dashboard) bundle(w http.ResponseWriter, r *http.Request) {
+	file, name, err := d.makeBundle(w, r)
+	if err != nil {
+		d.page(func(*http.Request) (*page, error) { return nil, err })(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	_, _ = w.Write(file) // the client is gone
+}
+
+func (d *Dashboard) makeBundle(w http.ResponseWriter, r *http.Request) (file []byte, name string, err error) {
+	if err := readForm(w, r); err != nil {
+		return nil, "", err
+	}
+	seq, err := strconv.ParseUint(r.PostForm.Get("seq"), 10, 64)
+	if err != nil {
+		return nil, "", problem(http.StatusBadRequest, wire.CodeBadRequest, "seq is no sequence", "go back to the list")
+	}
+	file, err = d.ask.Bundle(r.Context(), r.PathValue("projection"), seq)
+	return file, "event-" + digits(seq) + ".zip", err
+}
