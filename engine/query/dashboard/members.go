@@ -49,26 +49,31 @@ func compareNodes(path string, a, b *node, differs func(member)) {
 }
 
 func compareObjects(path string, a, b *node, differs func(member)) {
-	old := map[string]*node{}
+	old, now := a.byName(), b.byName()
 	for _, n := range a.Children {
-		old[n.Name] = n
-	}
-	has := map[string]bool{}
-	for _, n := range b.Children {
-		has[n.Name] = true
-	}
-	for _, n := range a.Children {
-		if !has[n.Name] {
+		if now[n.Name] == nil && old[n.Name] == n {
 			differs(member{path + step(n.Name), wire.KeyRemoved, n.json(), ""})
 		}
 	}
 	for _, n := range b.Children {
-		if was := old[n.Name]; was != nil {
+		switch was := old[n.Name]; {
+		case now[n.Name] != n: // another one of the name follows, which counts
+		case was != nil:
 			compareNodes(path+step(n.Name), was, n, differs)
-		} else {
+		default:
 			differs(member{path + step(n.Name), wire.KeyAdded, "", n.json()})
 		}
 	}
+}
+
+// byName are the members of an object; of those with one name the last one, as nearly all
+// readers of JSON have it.
+func (n *node) byName() map[string]*node {
+	all := map[string]*node{}
+	for _, c := range n.Children {
+		all[c.Name] = c
+	}
+	return all
 }
 
 // compareArrays compares items by their place, after those that both end with: lists mostly
