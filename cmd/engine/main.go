@@ -75,7 +75,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef(c, "%w", err) })
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetUsageTemplate(usageTemplate(root))
 	chooses(root)
 	root.AddGroup(
@@ -89,6 +88,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	root.AddCommand(inGroup("events", importCommand(), publishCommand(), recordCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), healthCommand(), historyCommand(), explainCommand(), changesCommand(), logsCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), devCommand(), checkCommand(), testCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
+	root.AddCommand(inGroup("tools", completionCommand(), manCommand())...)
+	completes(root)
 	checkTopics(root)
 	return root
 }

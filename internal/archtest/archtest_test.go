@@ -34,6 +34,9 @@ var guarded = map[string][]string{
 	"github.com/tidwall/gjson":            {"engine/fields"},
 	"github.com/prometheus/client_golang": {"engine/query"},
 	"github.com/spf13/cobra":              {"cmd/engine"},
+	"github.com/spf13/pflag":              {"cmd/engine"},
+	"github.com/gdamore/tcell":            {"cmd/engine"},
+	"github.com/creack/pty":               {}, // tests
 	"github.com/schollz/progressbar":      {"cmd/engine"},
 	"go.opentelemetry.io/otel":            {"engine/trace"},
 	"golang.org/x/sync":                   {"engine/query"},
