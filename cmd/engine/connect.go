@@ -85,11 +85,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 // others differ.
 func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Stream, log *slog.Logger) error {
 	for _, s := range streams {
-		created, differences, err := b.EnsureStream(ctx, broker.StreamSpec{
-			Name: s.Name, Subjects: s.Subjects, Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge),
-			MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow), Replicas: s.Replicas,
-			Atomic: s.AllowAtomic && len(s.Subjects) > 0,
-		})
+		created, differences, err := b.EnsureStream(ctx, streamSpec(s))
 		if err != nil {
 			return err
 		}
@@ -101,6 +97,15 @@ func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Strea
 		}
 	}
 	return nil
+}
+
+// streamSpec is what the broker is told of a stream.
+func streamSpec(s config.Stream) broker.StreamSpec {
+	return broker.StreamSpec{
+		Name: s.Name, Subjects: s.Subjects, Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge),
+		MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow), Replicas: s.Replicas,
+		Atomic: s.AllowAtomic && len(s.Subjects) > 0,
+	}
 }
 
 // checkStreams refuses streams that cannot be projected. One that does not exist is waited

@@ -28,3 +28,6 @@ func freeBytes(string) (uint64, error) { return 0, errors.ErrUnsupported }
 
 // processEnded is not known here.
 func processEnded(int) bool { return false }
+
+// DiskOf is not known here.
+func DiskOf(string) (Disk, error) { return Disk{}, errors.ErrUnsupported }

@@ -39,3 +39,15 @@ func freeBytes(dir string) (uint64, error) {
 // processEnded reports whether there is no process with an id. One in another container
 // may not be seen from here.
 func processEnded(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+
+// DiskOf asks for the file system of a directory.
+func DiskOf(dir string) (Disk, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return Disk{}, err
+	}
+	return Disk{
+		Free: uint64(st.Bavail) * uint64(st.Bsize), Files: uint64(st.Ffree), All: uint64(st.Files),
+		Network: network(dir), Memory: inMemory(dir),
+	}, nil
+}

@@ -1,6 +1,9 @@
 package store
 
-import "syscall"
+import (
+	"slices"
+	"syscall"
+)
 
 // networkFiles are the file systems whose files are on another machine, by their numbers in
 // statfs(2) and linux/magic.h. FUSE is none of them: local disks and folders of a virtual
@@ -32,4 +35,13 @@ func network(dir string) string {
 		return ""
 	}
 	return networkFiles[number]
+}
+
+// memoryFiles are tmpfs and ramfs, likewise.
+var memoryFiles = []uint32{0x01021994, 0x858458F6}
+
+// inMemory reports whether the files of a directory are in memory.
+func inMemory(dir string) bool {
+	number, err := fileSystem(dir)
+	return err == nil && slices.Contains(memoryFiles, number)
 }

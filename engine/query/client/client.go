@@ -121,6 +121,17 @@ func withoutUser(text string) string {
 // ErrUnreachable says that no engine answers. It is wrapped with the URL.
 var ErrUnreachable = errors.New("no engine answers")
 
+// Version is that of the engine.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var description struct {
+		Info struct {
+			Version string `json:"version"`
+		} `json:"info"`
+	}
+	err := c.get(ctx, "/openapi.json", &description)
+	return description.Info.Version, err
+}
+
 // Projections returns the status of all projections.
 func (c *Client) Projections(ctx context.Context) ([]engine.Status, error) {
 	var p wire.Projections
