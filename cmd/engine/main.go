@@ -88,7 +88,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	root.AddCommand(inGroup("events", importCommand(), publishCommand(), recordCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), healthCommand(), historyCommand(), explainCommand(), changesCommand(), logsCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), devCommand(), checkCommand(), testCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
-	root.AddCommand(inGroup("tools", doctorCommand(), completionCommand(), manCommand())...)
+	root.AddCommand(inGroup("tools", topCommand(), doctorCommand(), completionCommand(), manCommand())...)
 	completes(root)
 	checkTopics(root)
 	return root

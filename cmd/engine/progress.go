@@ -20,6 +20,9 @@ type progress interface {
 
 // isTerminal reports whether something is written for a person to see.
 func isTerminal(w io.Writer) bool {
+	if o, kept := w.(*output); kept {
+		w = o.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
