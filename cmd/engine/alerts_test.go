@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,6 +54,17 @@ func TestAlerts(t *testing.T) {
 		if !slices.Contains(caused, r.Alert) && !(strings.HasPrefix(r.Alert, "GnomonDisk") && os.Geteuid() != 0) {
 			t.Errorf("nothing here causes the trouble of %s", r.Alert)
 		}
+	}
+}
+
+// The rules do over time what deploy/prometheus/alerts_test.yml says: they wait, and what passes or
+// gets less is reported by none.
+func TestAlertsOverTime(t *testing.T) {
+	promtool := testutil.Tool(t, "promtool", "promtool")
+	cmd := exec.CommandContext(t.Context(), promtool, "test", "rules", "alerts_test.yml")
+	cmd.Dir = filepath.Dir(alertRules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
