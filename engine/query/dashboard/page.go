@@ -53,7 +53,10 @@ func (d *Dashboard) page(find func(*http.Request) (*page, error)) http.HandlerFu
 		if err != nil {
 			p = errorPage(err)
 		}
-		p.Version, p.Session = d.version, hasSession(r)
+		if p.template != "login" { // which is for strangers
+			p.Version = d.version
+		}
+		p.Session = hasSession(r)
 		p.Notice = d.notices.text(r.URL.Query().Get("notice"))
 		d.render(w, p)
 	}

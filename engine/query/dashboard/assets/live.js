@@ -49,6 +49,7 @@ const live = {
     try {
       const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
       if (answer.status === 401) { location.reload(); return; }
+      if (answer.status >= 500) return; // the next one may be better
       const text = await answer.text();
       const next = new DOMParser().parseFromString(text, 'text/html').getElementById('live');
       if (next) become(document.getElementById('live'), next);
@@ -77,7 +78,7 @@ const live = {
     clearInterval(live.timer);
     if (live.source.readyState === EventSource.CLOSED) { // it was refused: the browser does not try again
       live.close();
-      setTimeout(live.open, 3000);
+      setTimeout(() => { live.open(); live.draw(); }, 3000); // to be asked for a token, if that is why
     }
   },
 
