@@ -7,6 +7,7 @@
 (() => {
 // become makes an element what another one is, touching only what differs.
 function become(from, to) {
+  if ('keep' in (from.dataset || {})) return; // a script draws there
   for (const { name } of [...from.attributes]) {
     if (!to.hasAttribute(name) && !(from.tagName === 'DETAILS' && name === 'open')) from.removeAttribute(name);
   }
@@ -106,6 +107,74 @@ if (document.body.dataset.live && document.getElementById('connection')) {
     else if (!live.paused) { live.open(); live.draw(); }
   });
   live.open();
+}
+
+// Curves that can be pointed at and zoomed (drag; a double click goes back) stand in place of
+// those that the server drew: in a figure that has the address of samples, and the name of a
+// member of them.
+const plots = [];
+
+// colour is one of the style sheet, as a canvas takes it.
+function colour(name) {
+  const probe = document.createElement('span');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const is = getComputedStyle(probe).color;
+  probe.remove();
+  return is;
+}
+
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString('en-GB');
+const number = (v) => v.toLocaleString('en', { maximumFractionDigits: v < 10 ? 1 : 0 }).replaceAll(',', ' ');
+
+function plot(figure) {
+  const box = document.createElement('div');
+  const caption = figure.querySelector('figcaption');
+  const name = figure.dataset.plot;
+  const label = caption.textContent.split(/[,:]/)[0];
+  figure.dataset.keep = '';
+  figure.querySelector('svg').replaceWith(box);
+  const axis = { stroke: () => colour('--quiet'), grid: { stroke: () => colour('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
+  const say = (u) => {
+    const i = u.cursor.idx, values = u.data[1];
+    if (i != null && values[i] != null) caption.textContent = `${label}: ${number(values[i])} at ${clock(u.data[0][i])}`;
+    else caption.textContent = `${label}, last 10 minutes: at most ${number(Math.max(0, ...values))}`;
+  };
+  const u = new uPlot({
+    width: figure.clientWidth, height: 110, cursor: { y: false }, legend: { show: false },
+    scales: { x: { range: (u, low, high) => [low ?? 0, high ?? 600] }, y: { range: (_, low, high) => [0, Math.max(high || 0, 1)] } },
+    series: [{}, { stroke: () => colour('--busy'), width: 1.5, points: { show: false } }],
+    axes: [{ ...axis, size: 24, space: 70, values: (_, all) => all.map((t) => clock(t).slice(0, -3)), incrs: [60, 120, 300, 600] }, { ...axis, size: 52, space: 28, values: (_, all) => all.map(number) }],
+    hooks: { setCursor: [say], setData: [say] },
+  }, [[], []], box);
+  plots.push({ u, figure, of: (s) => (name === 'behind_ms' ? s[name] / 1000 : s[name]), address: figure.dataset.samples });
+}
+
+async function drawPlots() {
+  if (!plots.length || live.paused || document.hidden) return;
+  const answer = await fetch(plots[0].address);
+  if (!answer.ok) return;
+  const { samples } = await answer.json();
+  const times = samples.map((s) => Date.parse(s.time) / 1000);
+  const end = times.at(-1) || Date.now() / 1000;
+  for (const p of plots) {
+    const { min, max } = p.u.scales.x;
+    const zoomed = p.end && (max - min < 599 || Math.abs(max - p.end) > 1);
+    p.u.setData([times, samples.map(p.of)], false);
+    if (zoomed) p.u.redraw();
+    else p.u.setScale('x', { min: end - 600, max: end });
+    p.end = end;
+  }
+}
+
+if (window.uPlot) {
+  document.querySelectorAll('figure[data-plot]').forEach(plot);
+  if (plots.length) {
+    drawPlots().catch(() => {});
+    setInterval(() => drawPlots().catch(() => {}), 5000);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plots.forEach((p) => p.u.redraw()));
+    addEventListener('resize', () => plots.forEach((p) => p.u.setSize({ width: p.figure.clientWidth, height: 110 })));
+  }
 }
 
 // The filter of the overview is heeded as it is typed; its address is what the page shows.
