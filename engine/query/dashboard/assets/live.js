@@ -53,8 +53,9 @@ const live = {
       if (answer.status >= 500) return; // the next one may be better
       const text = await answer.text();
       const next = new DOMParser().parseFromString(text, 'text/html').getElementById('live');
-      if (next) become(document.getElementById('live'), next);
-      else location.reload(); // an error, which is a page of its own
+      if (!next) { location.reload(); return; } // an error, which is a page of its own
+      become(document.getElementById('live'), next);
+      addPlots();
     } catch {
       // the connection is lost, which the events tell
     } finally {
@@ -167,14 +168,18 @@ async function drawPlots() {
   }
 }
 
-if (window.uPlot) {
-  document.querySelectorAll('figure[data-plot]').forEach(plot);
-  if (plots.length) {
-    drawPlots().catch(() => {});
-    setInterval(() => drawPlots().catch(() => {}), 5000);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plots.forEach((p) => p.u.redraw()));
-    addEventListener('resize', () => plots.forEach((p) => p.u.setSize({ width: p.figure.clientWidth, height: 110 })));
-  }
+// addPlots draws in figures that are new.
+function addPlots() {
+  const fresh = window.uPlot ? document.querySelectorAll('figure[data-plot]:not([data-keep])') : [];
+  fresh.forEach(plot);
+  if (fresh.length) drawPlots().catch(() => {}); // the connection is lost, which the events tell
+}
+
+addPlots();
+if (document.querySelector('figure[data-plot]')) {
+  setInterval(() => drawPlots().catch(() => {}), 5000);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plots.forEach((p) => p.u.redraw()));
+  addEventListener('resize', () => plots.forEach((p) => p.u.setSize({ width: p.figure.clientWidth, height: 110 })));
 }
 
 // The filter of the overview is heeded as it is typed; its address is what the page shows.
