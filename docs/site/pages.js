@@ -2,7 +2,7 @@
 const p = (file, title) => ({ file, title });
 
 export default [
-  { title: "Gnomon", pages: [p("README.md", "Overview"), p("CHANGELOG.md", "Changes")] },
+  { title: "Gnomon", pages: [p("README.md", "Overview"), p("docs/COMPARISON.md", "Compared with others"), p("CHANGELOG.md", "Changes")] },
   {
     title: "Run it",
     pages: [
