@@ -14,6 +14,7 @@ clean() {
   as_root dpkg -P gnomon >/dev/null 2>&1 || true
   as_root rm -rf /var/lib/gnomon /etc/gnomon
   as_root userdel gnomon 2>/dev/null || true
+  rm -f "${log:-}"
 }
 trap clean EXIT
 
@@ -22,13 +23,13 @@ engine version
 [ "$(stat -c '%G %a' /etc/gnomon/config.toml)" = 'gnomon 640' ] || { say 'others may read the configuration'; exit 1; }
 man --path engine >/dev/null 2>&1 || [ -e /usr/share/man/man1/engine.1 ] || [ -e /usr/share/man/man1/engine.1.gz ] || { say 'there is no manual page'; exit 1; }
 
-pidfile=$(mktemp)
-as_root setpriv --reuid=gnomon --regid=gnomon --clear-groups --no-new-privs sh -c 'cd /var/lib/gnomon && exec engine run --config /etc/gnomon/config.toml' >/dev/null 2>"$pidfile.log" &
+log=$(mktemp)
+as_root setpriv --reuid=gnomon --regid=gnomon --clear-groups --no-new-privs sh -c 'cd /var/lib/gnomon && exec engine run --config /etc/gnomon/config.toml' >/dev/null 2>"$log" &
 for _ in $(seq 100); do
   engine health >/dev/null 2>&1 && break
   sleep 0.1
 done
-engine health || { cat "$pidfile.log"; exit 1; }
+engine health || { cat "$log"; exit 1; }
 engine=$(pgrep -u gnomon -x engine)
 as_root kill -TERM "$engine"
 wait || true
