@@ -120,10 +120,12 @@ test-program:
 	$(ALONE) $(GO) test -short -timeout 12m ./cmd/engine
 	$(ALONE) $(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 
-# The SDKs and their guests, which have no second thread: no race detector, and nothing left out.
+# The SDKs and their guests, which have no second thread, and the dashboard in a browser: no
+# race detector, and nothing left out.
 test-guests:
 	$(ALONE) $(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
 	$(ALONE) $(GO) test -timeout 25m -run '$(PROJECTS)' ./cmd/engine
+	$(ALONE) $(GO) test -timeout 5m ./internal/browser
 	cd bench && $(GO) vet ./... && $(ALONE) $(GO) test ./...
 
 # Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.

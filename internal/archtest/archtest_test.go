@@ -42,6 +42,7 @@ var guarded = map[string][]string{
 	"golang.org/x/sync":                   {"engine/query"},
 	"golang.org/x/term":                   {"cmd/engine"},
 	"go.yaml.in/yaml":                     {}, // tests only
+	"github.com/chromedp":                 {}, // tests only
 }
 
 // domain is what every adapter may import. Adapters never import each other; only

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# install.sh [LANGUAGE…]: installs the compilers that the SDKs' tests use, on Debian or
+# install.sh [LANGUAGE…]: installs the compilers that the SDKs' tests use, and the browser of
+# the dashboard's (a "language", too), on Debian or
 # Ubuntu, as root or with sudo. Without arguments those of all languages. What is there
 # already is left alone, so it can be run again at any time.
 #
@@ -29,6 +30,7 @@ declare -A packages=( # from Debian
   [rust]="rustc cargo libstd-rust-dev-wasm32 lld-14"
   [d]="ldc lld-19"
   [nim]="nim clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"
+  [browser]="chromium" # of the dashboard's tests, with what checks pages for accessibility: build_browser
   [tinygo]="clang-19 lld-19 llvm-19-dev libclang-19-dev wasi-libc libclang-rt-19-dev-wasm32 g++ libz3-dev"
 )
 declare -A modules=( # from npm: package@version, and its program
@@ -73,6 +75,17 @@ npm_install() {
   mkdir -p "$folder" "$bin"
   quietly npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "$package"
   ln -sf "$folder/node_modules/.bin/$program" "$bin/$program"
+  echo "$package" >"$folder/installed"
+  say "npm installed $package"
+}
+
+# build_browser: axe-core, a script that the dashboard's tests run in each page.
+build_browser() {
+  local package=axe-core@4.14.1 folder=$root/npm/browser
+  [ "$(cat "$folder/installed" 2>/dev/null)" != "$package" ] || return 0
+  command -v npm >/dev/null || die "needs npm (Debian: nodejs npm) for $package"
+  mkdir -p "$folder"
+  quietly npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "$package"
   echo "$package" >"$folder/installed"
   say "npm installed $package"
 }

@@ -37,6 +37,7 @@ func New(api http.Handler, version string) *Dashboard {
 	d.mux.HandleFunc("GET /ui/projections/{projection}/state", d.page(d.state))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/time", d.page(d.time))
 	d.mux.HandleFunc("GET /ui/projections/{projection}/explain", d.page(d.explain))
+	d.mux.HandleFunc("GET /ui/streams/{stream}", d.page(d.stream))
 	d.mux.HandleFunc("/", d.page(func(r *http.Request) (*page, error) { return nil, notFound(r.URL.Path) }))
 	return d
 }
