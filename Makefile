@@ -5,6 +5,7 @@
 #   make faults  everything that may go wrong, with the tests that hold what happens then
 #   make bench   compare with programs that do the same without the engine
 #   make gobench Go benchmarks of the hot paths, for benchstat
+#   make screenshots  the pictures of the documentation
 #   make assets  what the dashboard loads, from npm
 #   make packages  archives, deb and rpm of this commit, in dist; needs goreleaser
 #   make site    docs as a site with a search, in build/site; from npm
@@ -18,7 +19,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets run test lint tests test-program test-guests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets screenshots run test lint tests test-program test-guests faults bench gobench soak fuzz clean
 
 all: build
 
@@ -88,6 +89,11 @@ assets:
 	cd $(DASHBOARD) && npm ci --no-audit --no-fund --loglevel=error
 	cd $(DASHBOARD)/node_modules && cp htmx.org/dist/htmx.min.js htmx-ext-sse/dist/sse.min.js uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css ../assets/vendor/
 	cd $(DASHBOARD)/node_modules && for p in htmx.org htmx-ext-sse uplot; do cp $$p/LICENSE ../assets/vendor/$$p.LICENSE; done
+
+# The pictures of the documentation, from an engine that runs, in Chromium.
+screenshots:
+	@mkdir -p docs/images
+	GNOMON_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -timeout 5m -run TestScreenshots ./internal/browser
 
 OURS = cmd engine host plugins sdk examples internal bench deploy
 

@@ -43,6 +43,7 @@ var build = sync.OnceValue(func() error {
 		{"GOOS=wasip1 GOARCH=wasm", "go build -trimpath -buildvcs=false -buildmode=c-shared -ldflags=-s -o " + built + "/repo-files.wasm gnomon/examples/wasm-projections/repo-files"},
 		{"", "cp ../../examples/wasm-projections/count/count.wasm " + built},
 		{"", built + "/engine attach testdata/balances.js -o " + built + "/balances.wasm"},
+		{"", built + "/engine attach testdata/mended.js -o " + built + "/mended.wasm"},
 	} {
 		words := strings.Fields(c.command)
 		cmd := exec.Command(words[0], words[1:]...)

@@ -57,9 +57,7 @@ func pays(s *server) {
 
 // The suite shares an engine: each part leaves what the others look at as it is.
 func TestDashboard(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a browser and an engine: make test-guests runs it without the race detector")
-	}
+	unraced(t)
 	s := serve(t, shop(t), "")
 	pays(s)
 	s.awaitLive("count", "repo-files", "balances")
@@ -73,6 +71,10 @@ func TestDashboard(t *testing.T) {
 		{"slider", slider},
 		{"explanation", explanation},
 		{"every page", everyPage},
+		{"live overview", liveOverview},
+		{"keyboard", keyboard},
+		{"promote", promote},
+		{"dead letter", deadLetter},
 	} {
 		t.Run(part.name, func(t *testing.T) { one := *s; one.t = t; part.test(&one) })
 	}
