@@ -46,7 +46,8 @@ func keyboard(s *server) {
 	if got := p.focused(); got != "Skip to the content" {
 		s.t.Errorf("the first key leads to %q", got)
 	}
-	p.presses("/").presses("repo").until("others are filtered out", func() bool { return !strings.Contains(p.text(), "balances") })
+	p.presses("/").until("the filter has the focus", func() bool { return evaluate[string](p, "document.activeElement.id") == "filter" })
+	p.fills("Filter by name", "repo").until("others are filtered out", func() bool { return !strings.Contains(p.text(), "balances") })
 	p.focuses("link", "repo-files")
 	p.presses("\r").finds("heading", "repo-files")
 	p.presses("?").finds("dialog", "Keys")
