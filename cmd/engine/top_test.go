@@ -32,12 +32,14 @@ type topEngine struct {
 	mu   sync.Mutex
 	all  []engine.Status
 	away atomic.Bool
+	asks atomic.Int64 // how often it was asked
 }
 
 func newTopEngine(t *testing.T, all ...engine.Status) *topEngine {
 	t.Helper()
 	e := &topEngine{all: all}
 	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.asks.Add(1)
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		switch {
@@ -140,7 +142,7 @@ func three() []engine.Status {
 	return []engine.Status{
 		{Projection: "balances", State: engine.Live, Stream: "EVENTS", Position: 1000, StreamLast: 1000, Keys: 12345, Bytes: 5 << 20, Rate: 250, Fuel: 1234, Memory: 3 << 20},
 		{Projection: "orders", State: engine.CatchingUp, Stream: "EVENTS", Position: 250, StreamLast: 1000, Behind: 750, PositionTime: time.Now().Add(-3 * time.Hour), Rate: 90000, Candidate: &engine.GenerationStatus{ID: "0002", State: engine.CatchingUp, Position: 500, Behind: 500}},
-		{Projection: "words", State: engine.Halted, Stream: "EVENTS", Position: 7, StreamLast: 1000, Behind: 993, Reason: "event 8: \x1b]0;owned\a\x1b[2J", Hint: "mend the module, or: engine dead-letters skip words", Failures: 3},
+		{Projection: "words", State: engine.Halted, Stream: "EVENTS", Position: 7, StreamLast: 1000, Behind: 993, Reason: "event 8: \x1b]0;owned\a\x1b[2J", Hint: "mend the module, or: engine dead-letters skip words", Failures: 3, Emits: &engine.EmitStatus{Trouble: "\x1b[31mred"}},
 	}
 }
 
@@ -168,6 +170,7 @@ func TestTop(t *testing.T) {
 	p.sees("words is halted:", "balances")
 	p.sees(`event 8: \x1b]0;owned\a\x1b[2J`)
 	p.sees("mend the module")
+	p.sees(`\x1b[31mred`)
 	if title := p.term.GetTitle(); strings.Contains(title, "owned") {
 		t.Error("a module's words have set the title of the terminal")
 	}
@@ -213,9 +216,14 @@ func TestTopOfAnEngineThatIsAway(t *testing.T) {
 	p.sees("balances       paused", "trying on")
 	p.types("p")
 	p.sees("held: p goes on")
-	e.away.Store(true)
-	p.types("?")
-	p.sees("AGE is how old", "trying on")
+	e.mu.Lock()
+	e.all[0].State = engine.Halted
+	e.mu.Unlock()
+	asked := e.asks.Load()
+	testutil.Until(t, func() bool { return e.asks.Load() >= asked+2 }) // the answer to the first has come
+	p.sees("balances       paused")
+	p.types("p")
+	p.sees("balances       halted")
 }
 
 // An engine without projections says what to do, and one that never answered, too.
