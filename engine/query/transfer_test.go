@@ -52,7 +52,7 @@ func TestExportArchive(t *testing.T) {
 			t.Errorf("client: %s, %v, want %s", b, err, c.want)
 		}
 	}
-	for path, code := range map[string]string{"/snapshots/x": wire.CodeNotFound, "/snapshots//export": wire.CodeNotFound, "/snapshots/x/export?at=1": wire.CodeBadRequest, "/snapshots/x/export?a=1": wire.CodeBadRequest} {
+	for path, code := range map[string]string{"/snapshots/x": wire.CodeBadMethod, "/snapshots//export": wire.CodeNotFound, "/snapshots/x/export?at=1": wire.CodeBadRequest, "/snapshots/x/export?a=1": wire.CodeBadRequest} {
 		if p := r.ask("GET", "/v1/projections/p"+path, "").problem(t); p.Code != code {
 			t.Errorf("%s: %+v, want %s", path, p, code)
 		}
