@@ -1,5 +1,5 @@
 // Holds the built site against what it promises: every link within it leads to a page and a
-// heading that are there, and the search finds what there is to find.
+// heading that are there, nothing is loaded from elsewhere, and the search finds what there is to find.
 import { createServer } from "node:http";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
@@ -12,6 +12,7 @@ const ids = (page) => new Set([...text[page].matchAll(/ id="([^"]+)"/g)].map((m)
 const problems = [];
 
 for (const page of pages) {
+  for (const [tag] of text[page].matchAll(/<(?:img|script|link|iframe|source)\b[^>]*(?:src|href)="(?:[a-z]+:)?\/\/[^>]*>/g)) problems.push(`${page} loads from elsewhere: ${tag}`);
   for (const [, to] of text[page].matchAll(/(?:href|src)="([^"]+)"/g)) {
     if (/^[a-z]+:/.test(to)) continue;
     const [file, fragment] = to.replaceAll("&amp;", "&").split("#");

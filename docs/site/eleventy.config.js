@@ -32,6 +32,12 @@ export default function (config) {
       else tokens[i].attrs = [["title", tokens[i].attrGet("href") + ", in the repository"]];
       return open(tokens, i, options, env, self);
     };
+    // Pictures are copied beside the pages.
+    const image = md.renderer.rules.image;
+    md.renderer.rules.image = (tokens, i, options, env, self) => {
+      tokens[i].attrSet("src", link(env.file, tokens[i].attrGet("src")) ?? tokens[i].attrGet("src"));
+      return image(tokens, i, options, env, self);
+    };
   });
 
   for (const page of pages) {
