@@ -50,8 +50,8 @@ func keyboard(s *server) {
 	p.fills("Filter by name", "repo").until("others are filtered out", func() bool { return !strings.Contains(p.text(), "balances") })
 	p.focuses("link", "repo-files")
 	p.presses("\r").finds("heading", "repo-files")
-	p.presses("?").finds("dialog", "Keys")
-	p.presses(kb.Escape).until("the help is gone", func() bool { return !p.has("dialog", "Keys") })
+	p.presses("?").finds("dialog", "Keyboard shortcuts")
+	p.presses(kb.Escape).until("the help is gone", func() bool { return !p.has("dialog", "Keyboard shortcuts") })
 	p.presses("g").presses("o").until("it is the overview", func() bool { return p.address() == "/" })
 }
 
