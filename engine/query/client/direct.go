@@ -1,20 +1,36 @@
 package client
 
 import (
-	"bytes"
+	"context"
 	"io"
 	"net/http"
+)
+
+const (
+	// mostHeld bounds one answer: a bundle has a module in it, a page of rows 4 MiB.
+	mostHeld = 64 << 20
+	// heldRoom bounds all answers that are held at once.
+	heldRoom = 256 << 20
 )
 
 // Direct makes a client of a handler in the same process, such as what a server guards.
 // Requests are served while the caller waits, in its context: with whatever that says of
 // who asks. An answer is held in memory until it is complete, so that what does not end,
-// such as Watch, is not for it.
-func Direct(h http.Handler) *Client {
-	return &Client{base: "http://localhost", shown: "the engine", http: &http.Client{Transport: direct{h}}}
+// such as Watch, is not for it. One of more than 64 MiB fails with a *wire.Problem of the
+// code too-large. All of them have 256 MiB, in which an answer counts until its request's
+// context is done, for as long may what was made of it be in use; beyond that they fail
+// with the code busy.
+func Direct(h http.Handler) *Client { return directly(h, mostHeld, heldRoom) }
+
+func directly(h http.Handler, most int, room int64) *Client {
+	return &Client{base: "http://localhost", shown: "the engine", http: &http.Client{Transport: direct{h, most, newRoom(room)}}}
 }
 
-type direct struct{ handler http.Handler }
+type direct struct {
+	handler http.Handler
+	most    int
+	room    *room
+}
 
 // RoundTrip implements http.RoundTripper.
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -24,38 +40,38 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	out := &held{header: http.Header{}}
-	d.handler.ServeHTTP(out, in)
-	out.WriteHeader(http.StatusOK) // unless it has one
-	return &http.Response{
-		Status: http.StatusText(out.status), StatusCode: out.status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: out.sent, Body: io.NopCloser(&out.body), ContentLength: int64(out.body.Len()), Request: r,
-	}, nil
-}
-
-// held is an answer that is held in memory.
-type held struct {
-	header, sent http.Header // sent: as it was when the answer began
-	status       int
-	body         bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (h *held) Header() http.Header { return h.header }
-
-// WriteHeader implements http.ResponseWriter. What comes after the first has no effect.
-func (h *held) WriteHeader(status int) {
-	if h.status == 0 {
-		h.status, h.sent = status, h.header.Clone()
+	out := &held{header: http.Header{}, most: d.most, room: d.room}
+	defer out.releaseAfter(r.Context())
+	whole := serve(d.handler, out, in)
+	if out.refused != nil {
+		return out.refused.response(r)
 	}
+	if !whole && out.status == 0 {
+		return nil, cutOff(r.Context())
+	}
+	out.WriteHeader(http.StatusOK) // unless it has one
+	return out.response(r, whole), nil
 }
 
-// Write implements http.ResponseWriter.
-func (h *held) Write(p []byte) (int, error) {
-	h.WriteHeader(http.StatusOK)
-	return h.body.Write(p)
+// serve reports whether a handler answered with all that it meant to. One that gave up in
+// the midst of its answer ends a connection by that, and here the answer only.
+func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (whole bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler {
+				panic(p)
+			}
+			whole = false
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return true
 }
 
-// Flush implements http.Flusher: some handlers flush what they have of a long answer.
-func (h *held) Flush() {}
+// cutOff is why an answer is not whole.
+func cutOff(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return io.ErrUnexpectedEOF
+}

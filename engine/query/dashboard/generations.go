@@ -115,5 +115,8 @@ func (d *Dashboard) compare(r *http.Request, g *generationsPage) {
 	})
 	if g.Sum = sum; err != nil {
 		g.CompareProblem = err.Error()
+		if ctx.Err() != nil {
+			g.CompareProblem = "it takes longer than " + span(compareTime) + ": give a prefix, or use the command, which takes its time"
+		}
 	}
 }

@@ -99,7 +99,11 @@ func saysPromote(d *Dashboard, o *order) ([]string, error) {
 	defer cancel()
 	sum, err := d.ask.Diff(ctx, o.name, nil, 1, func(wire.Difference) error { return nil })
 	if err != nil {
-		return append(says, "In how many keys the two differ was not counted: "+firstLine(err.Error())), nil
+		why := firstLine(err.Error())
+		if ctx.Err() != nil {
+			why = fmt.Sprintf("it takes longer than %s; the tab Generations compares them", span(countingTime))
+		}
+		return append(says, "In how many keys the two differ was not counted: "+why), nil
 	}
 	return append(says, fmt.Sprintf("As of %s, %s keys differ: %s added, %s missing, %s changed. %s are the same.", count(sum.AsOfSeq), count(sum.Added+sum.Missing+sum.Changed), count(sum.Added), count(sum.Missing), count(sum.Changed), count(sum.Same)),
 		"What is read now follows on for a while, and can be gone back to."), nil

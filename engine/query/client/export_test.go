@@ -1,0 +1,4 @@
+package client
+
+// Directly is Direct with other bounds.
+var Directly = directly
