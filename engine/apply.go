@@ -256,7 +256,7 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	s.lastCall = took
 	used := s.partitions.fuel()
 	s.countBatch(p.count, took, err != nil, used, s.memoryBytes())
-	s.measured().applied(took, used)
+	s.measured().applied(p.count, took, used, err)
 	s.traceApplied(p.records, p.first, p.last.Sequence, p.count, used, began, took, err)
 	if err != nil {
 		s.spoiled = true

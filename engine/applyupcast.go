@@ -59,6 +59,7 @@ func (s *session) upcast(ctx context.Context, stored []byte) (u upcasted, failed
 	s.first.end(read)
 	s.lastCall = took
 	s.countBatch(0, took, err != nil, s.chain.fuel(), s.memoryBytes())
+	s.measured().upcast(err)
 	var bad *UpcastError
 	if errors.As(err, &bad) { // the first event alone
 		return u, &batchError{err: err, first: u.first, last: u.last, count: u.count, event: AnchorOf(first), fuel: s.chain.fuel()}, nil

@@ -48,7 +48,7 @@ func BenchmarkMeasures(b *testing.B) {
 	m := newMeasures()
 	now := time.Now()
 	for b.Loop() {
-		m.applied(time.Millisecond, 4096)
+		m.applied(1, time.Millisecond, 4096, nil)
 		m.committed(time.Millisecond, true, now)
 	}
 }

@@ -9,9 +9,12 @@ import (
 // Bounds of histograms: about three for each power of ten, from what is usual on a fast
 // machine to what only trouble makes.
 var (
-	// workBounds are those of work that takes from a tenth of a millisecond to seconds: the
-	// time of a guest's call is held at about 5 ms (callTime), a commit takes milliseconds.
+	// workBounds are those of work that takes from microseconds to seconds: at the head of a
+	// stream, where a call or a commit is of one event, mostly some ten microseconds; while
+	// catching up a call is held at about 5 ms (callTime), and a commit takes as long as a sync
+	// of a slow disk at worst.
 	workBounds = []time.Duration{
+		10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond,
 		100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 		time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
 		10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
@@ -35,7 +38,7 @@ var (
 type measures struct {
 	apply, commit, age, sync, query histogram
 
-	fuel, sessions, queryFailures atomic.Uint64
+	events, failures, fuel, sessions, queryFailures atomic.Uint64
 
 	synced atomic.Int64 // when everything was durable last, in nanoseconds since 1970
 }
@@ -49,11 +52,25 @@ func newMeasures() *measures {
 	return m
 }
 
-// applied notes one call of the guest for a batch.
-func (m *measures) applied(took time.Duration, fuel uint64) {
-	if m != nil {
-		m.apply.observe(took)
-		m.fuel.Add(fuel)
+// applied notes one call of the guest for a batch, or a part of one, of so many events.
+func (m *measures) applied(events int, took time.Duration, fuel uint64, err error) {
+	if m == nil {
+		return
+	}
+	m.apply.observe(took)
+	m.fuel.Add(fuel)
+	if err != nil {
+		m.failures.Add(1)
+		return
+	}
+	m.events.Add(uint64(events))
+}
+
+// upcast notes one call of the upcasters: what they use is no fuel of the module, and one that
+// fails rolls a batch back as well.
+func (m *measures) upcast(err error) {
+	if m != nil && err != nil {
+		m.failures.Add(1)
 	}
 }
 
@@ -108,6 +125,8 @@ type ProjectionMeasures struct {
 	Query  Distribution // of queries, without the waiting for a processor
 	Failed uint64       // of these
 
+	Events   uint64        // that were applied
+	Failures uint64        // calls that were rolled back
 	Fuel     uint64        // that calls for batches used; 0: not metered
 	Sessions uint64        // times that instances were made, and the stream read, anew
 	Unsynced time.Duration // how long there have been commits that are not durable; 0: there are none
@@ -137,7 +156,7 @@ func (p *projection) measured() ProjectionMeasures {
 	out := ProjectionMeasures{
 		Apply: m.apply.distribution(), Commit: m.commit.distribution(), Age: m.age.distribution(),
 		Sync: m.sync.distribution(), Query: m.query.distribution(), Failed: m.queryFailures.Load(),
-		Fuel: m.fuel.Load(), Sessions: m.sessions.Load(),
+		Events: m.events.Load(), Failures: m.failures.Load(), Fuel: m.fuel.Load(), Sessions: m.sessions.Load(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -42,7 +42,7 @@ func TestMeasures(t *testing.T) {
 }
 
 // What is measured is of the generation that is read: a candidate adds nothing to it, and
-// when it takes over, the counts go on.
+// when it takes over, the counts go on: none of them goes back, or counts what it did before.
 func TestMeasuresArePromoted(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(10)
@@ -51,7 +51,7 @@ func TestMeasuresArePromoted(t *testing.T) {
 		before := e.Measures().Projections["p"].Commit.Count()
 		e.declare(spec(slow("changed"), byHand))
 		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
-		if m := e.Measures().Projections["p"]; m.Commit.Count() != before || m.Apply.Sum != 0 {
+		if m := e.Measures().Projections["p"]; m.Commit.Count() != before || m.Apply.Sum != 0 || m.Events != 10 {
 			t.Errorf("with a candidate: %+v, %d commits before", m, before)
 		}
 		if _, err := e.Promote(t.Context(), "p"); err != nil {
@@ -59,8 +59,26 @@ func TestMeasuresArePromoted(t *testing.T) {
 		}
 		b.append(1)
 		e.awaitLive(11)
-		if m := e.Measures().Projections["p"]; m.Commit.Count() <= before || m.Apply.Sum != 20*time.Millisecond {
+		if m := e.Measures().Projections["p"]; m.Commit.Count() <= before || m.Apply.Sum != 20*time.Millisecond || m.Events != 11 {
 			t.Errorf("after the promotion: %+v, %d commits before", m, before)
+		}
+	})
+}
+
+// A call that fails is counted as such, once, and none of its events as applied.
+func TestFailuresAreMeasured(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		e := b.start(spec(enginetest.FuncModule("fifth", func(e abi.Record, st engine.State) error {
+			if e.Sequence == 5 {
+				return enginetest.Refuse("not this one")
+			}
+			return ledger(e, st)
+		})))
+		e.awaitState(engine.Halted)
+		m, s := e.Measures().Projections["p"], e.status()
+		if m.Events != 4 || m.Failures == 0 || m.Failures != s.Failures {
+			t.Errorf("%d events, %d failures; the status has %d and %d: %s", m.Events, m.Failures, s.Events, s.Failures, s.Reason)
 		}
 	})
 }

@@ -49,6 +49,9 @@ var (
 		{projectionDesc("query_duration_seconds", "How long the module took to answer queries."), func(m engine.ProjectionMeasures) engine.Distribution { return m.Query }},
 	}
 	measuredMetrics = []measured{
+		{projectionDesc("events_applied_total", "Events handed to the module and applied."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Events) }},
+		{projectionDesc("commits_total", "Commits of state and position."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Commit.Count()) }},
+		{projectionDesc("failures_total", "Batches that were rolled back."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Failures) }},
 		{projectionDesc("fuel_total", "Fuel that calls of the module for events used; 0: not metered."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Fuel) }},
 		{projectionDesc("sessions_total", "Times that the module was instantiated and the stream read anew."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Sessions) }},
 		{projectionDesc("query_failures_total", "Queries that the module, or the engine, failed to answer."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Failed) }},
@@ -71,8 +74,6 @@ var (
 		}},
 	}
 
-	lagDesc = projectionDesc("behind_seconds", "Time between the last event that the served state reflects and the last one of the stream, both by the stream's clock; 0: it reflects all of it.")
-
 	readyDesc       = prometheus.NewDesc("gnomon_ready", "1 while every projection is live, as /readyz says, 0 otherwise.", nil, nil)
 	diskFreeDesc    = prometheus.NewDesc("gnomon_disk_free_bytes", "Bytes that may still be written where the data directory is.", nil, nil)
 	diskReserveDesc = prometheus.NewDesc("gnomon_disk_reserve_bytes", "Bytes that are kept free (disk_reserve): with less, no events are taken.", nil, nil)
@@ -90,9 +91,7 @@ func streamDesc(name, help string) *prometheus.Desc {
 // collectMeasures sends what the engine measured, of projections whose status is given.
 func (c collector) collectMeasures(ch chan<- prometheus.Metric, all map[string]engine.Status) {
 	m := c.engine.Measures()
-	streams := map[string]engine.StreamInfo{}
 	for _, s := range m.Streams {
-		streams[s.Name] = s
 		for _, d := range streamMetrics {
 			ch <- prometheus.MustNewConstMetric(d.desc, gauge, d.value(s), s.Name)
 		}
@@ -103,9 +102,6 @@ func (c collector) collectMeasures(ch chan<- prometheus.Metric, all map[string]e
 			continue // it came in between
 		}
 		stream := s.Stream
-		if info, ok := streams[stream]; ok {
-			ch <- prometheus.MustNewConstMetric(lagDesc, gauge, lag(s, info).Seconds(), name, stream)
-		}
 		for _, d := range distributions {
 			ch <- constHistogram(d.desc, d.value(p), name, stream)
 		}
@@ -119,18 +115,6 @@ func (c collector) collectMeasures(ch chan<- prometheus.Metric, all map[string]e
 	}
 	ready, _ := c.engine.Ready()
 	ch <- prometheus.MustNewConstMetric(readyDesc, gauge, truth(ready))
-}
-
-// lag is how much of a stream's time a projection has yet to read.
-func lag(s engine.Status, stream engine.StreamInfo) time.Duration {
-	if s.Position >= stream.Last {
-		return 0
-	}
-	from := s.PositionTime
-	if from.IsZero() { // nothing was read
-		from = stream.Created
-	}
-	return max(0, stream.LastTime.Sub(from))
 }
 
 // constHistogram is a distribution as Prometheus has it: its buckets count what is shorter,
