@@ -16,7 +16,7 @@ func (n *node) tracer() engine.Tracer {
 }
 
 // traced is what traces requests; nil: nothing.
-func (n *node) traced() func(http.Handler) http.Handler {
+func (n *node) traced() func(http.Handler, func(*http.Request) string) http.Handler {
 	if n.traces == nil {
 		return nil
 	}

@@ -76,12 +76,15 @@ func (e *exchanges) route(path string) string {
 	return "other"
 }
 
+// routeOf is what a request is for: as metrics have it, and traces.
+func (e *exchanges) routeOf(r *http.Request) string { return e.route(r.URL.EscapedPath()) }
+
 // methods are those that are told apart.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions}
 
 // answered notes that a request has its answer.
 func (e *exchanges) answered(r *http.Request, out *paced, took time.Duration) {
-	route, method := e.route(r.URL.EscapedPath()), r.Method
+	route, method := e.routeOf(r), r.Method
 	if !slices.Contains(methods, method) {
 		method = "other"
 	}

@@ -35,6 +35,21 @@ func newPaced(w http.ResponseWriter, patience time.Duration) *paced {
 	return &paced{ResponseWriter: w, control: http.NewResponseController(w), patience: patience}
 }
 
+// pacedOf is the one that a writer hands on to; nil: there is none, as of an answer in the
+// same process.
+func pacedOf(w http.ResponseWriter) *paced {
+	for {
+		switch is := w.(type) {
+		case *paced:
+			return is
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = is.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
 // renew sets the time by which the client has to have taken what is written next.
 func (p *paced) renew() {
 	by := time.Now().Add(p.patience)

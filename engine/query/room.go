@@ -97,7 +97,7 @@ func (p *place) sendMade(w http.ResponseWriter, v any) {
 
 // hurry bounds the time that a client has for a whole answer, which is held meanwhile.
 func hurry(w http.ResponseWriter, bytes int) {
-	if p, ok := w.(*paced); ok {
+	if p := pacedOf(w); p != nil {
 		p.end = time.Now().Add(p.patience + time.Duration(bytes)*time.Second/heldRate)
 	}
 }

@@ -64,8 +64,10 @@ type Options struct {
 	Log       *slog.Logger
 	LogLevel  LogLevel // of Log; nil: it stays as it is
 
-	// Traced traces the requests that a handler answers; nil: they are not traced.
-	Traced func(http.Handler) http.Handler
+	// Traced traces the requests that a handler answers, by what the function says that they
+	// are for; nil: they are not traced. It stands behind the guard: who has no token makes no
+	// traces.
+	Traced func(next http.Handler, route func(*http.Request) string) http.Handler
 
 	TLS         *tls.Config // nil: none
 	Hosts       []string    // that requests may name, beside this machine; see http.hosts
@@ -175,12 +177,12 @@ func New(o Options) *Server {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing at "+r.URL.Path, "see / for what there is")
 	})
-	handler := s.count(s.guard(mux))
+	through := s.route(mux)
 	if o.Traced != nil {
-		handler = o.Traced(handler)
+		through = o.Traced(through, s.traffic.routeOf)
 	}
 	s.http = http.Server{
-		Handler:           handler,
+		Handler:           s.count(s.guard(mux, through)),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       s.opened.context,
 		ConnState:         s.opened.changed,
@@ -261,9 +263,8 @@ func (s *Server) count(next http.Handler) http.Handler {
 
 // guard stands before every request: panics, who asks, by which name, and from where.
 // Paths below a projection are routed here, before ServeMux cleans them: a key may be
-// any bytes.
-func (s *Server) guard(next http.Handler) http.Handler {
-	through := s.route(next)
+// any bytes. Through answers a client that is known, next whoever asks how the engine is.
+func (s *Server) guard(next, through http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recoverPanic(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -40,3 +40,14 @@ func (s *Server) StopTries() {
 	defer s.sessions.mu.Unlock()
 	s.sessions.now = func() time.Time { return now }
 }
+
+// NewPaced is a writer that paces a client.
+func NewPaced(w http.ResponseWriter) http.ResponseWriter { return newPaced(w, time.Minute) }
+
+// PacedOf is the one that a writer hands on to; nil: there is none.
+func PacedOf(w http.ResponseWriter) http.ResponseWriter {
+	if p := pacedOf(w); p != nil {
+		return p
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -51,15 +52,51 @@ func TestAppendPassesTheTraceOn(t *testing.T) {
 	}
 }
 
-// What traces requests stands before everything else, and may change what they are traced by.
+// A client that is known may be traced, by what openapi.json calls what it asks for, and the
+// request goes on as that says. Who has no token, or is a page of another site, is not, and
+// neither are those who ask how the engine is.
 func TestTracedRequests(t *testing.T) {
-	r := newRigWith(t, query.Options{Traced: func(next http.Handler) http.Handler {
+	var traced []string
+	r := newRigWith(t, query.Options{Access: admin(t, "a-token-of-the-tests"), Traced: func(next http.Handler, route func(*http.Request) string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			traced = append(traced, r.Method+" "+route(r))
 			r.Header.Set("traceparent", traceParent)
 			next.ServeHTTP(w, r)
 		})
 	}}).start()
-	if a := r.ask("POST", "/v1/streams/S/events", `{"subject":"x"}`); a.StatusCode != 201 || r.appender.event.Trace.Parent != traceParent {
-		t.Errorf("%s: %+v", a, r.appender.event)
+	for _, tt := range []struct{ method, path, from, want string }{
+		{"POST", "/v1/streams/S/events", "", "POST /v1/streams/{stream}/events"},
+		{"GET", "/v1/projections/p/state/a/b", "", "GET /v1/projections/{projection}/state/{key}"},
+		{"GET", "/v1/made-up/by/somebody", "", "GET other"},
+		{"GET", "/v1/projections", "https://evil.example", ""},
+		{"GET", "/healthz", "", ""},
+	} {
+		traced = nil
+		a := r.ask(tt.method, tt.path, `{"subject":"x"}`, "Authorization", "Bearer a-token-of-the-tests", "Origin", tt.from)
+		if got := strings.Join(traced, ", "); got != tt.want {
+			t.Errorf("%s is traced as %q, want %q: %s", tt.path, got, tt.want, a)
+		}
+	}
+	if r.appender.event.Trace.Parent != traceParent {
+		t.Errorf("the event is traced by %+v", r.appender.event.Trace)
+	}
+	traced = nil
+	for _, path := range []string{"/v1/projections", "/ui/login", "/"} {
+		if r.ask("GET", path, "", html()...); len(traced) > 0 {
+			t.Errorf("a stranger made a trace of %q", traced)
+		}
 	}
 }
+
+// A client that takes its answer slowly is given as long when it is traced.
+func TestTracedAnswersAreHurried(t *testing.T) {
+	p := query.NewPaced(httptest.NewRecorder())
+	if query.PacedOf(struct{ http.ResponseWriter }{p}) != nil || query.PacedOf(wraps{p}) != p || query.PacedOf(p) != p {
+		t.Error("the writer is not found through what wraps it")
+	}
+}
+
+// wraps is a writer around another one.
+type wraps struct{ http.ResponseWriter }
+
+func (w wraps) Unwrap() http.ResponseWriter { return w.ResponseWriter }

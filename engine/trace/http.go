@@ -2,7 +2,6 @@ package trace
 
 import (
 	"net/http"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -11,17 +10,20 @@ import (
 )
 
 // Handler has a span for each request that says what it is traced by; others have none, so that
-// probes and scrapes make no traces. To who answers, the request is traced by that span.
-func (t *Traces) Handler(next http.Handler) http.Handler {
+// probes and scrapes make no traces. To who answers, the request is traced by that span. Route
+// names what a request is for, without what stands for one of many: names, and keys, which may
+// be about people.
+func (t *Traces) Handler(next http.Handler, route func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		if !trace.SpanContextFromContext(ctx).IsValid() {
 			next.ServeHTTP(w, r)
 			return
 		}
-		route := routeOf(r.URL.EscapedPath())
-		ctx, span := t.tracer.Start(ctx, r.Method+" "+route, trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithAttributes(attribute.String("http.request.method", r.Method), attribute.String("http.route", route), attribute.String("url.scheme", schemeOf(r))))
+		to := route(r)
+		name, method := methodOf(r)
+		ctx, span := t.tracer.Start(ctx, name+" "+to, trace.WithSpanKind(trace.SpanKindServer),
+			trace.WithAttributes(attribute.String("http.request.method", method), attribute.String("http.route", to), attribute.String("url.scheme", schemeOf(r))))
 		defer span.End()
 		r = r.WithContext(ctx)
 		r.Header = r.Header.Clone()
@@ -35,32 +37,21 @@ func (t *Traces) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// methodOf is the method of a request in the name of its span, and as its attribute: what a
+// client made up is in neither (OpenTelemetry's semantic conventions for HTTP spans).
+func methodOf(r *http.Request) (name, method string) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions:
+		return r.Method, r.Method
+	}
+	return "HTTP", "_OTHER"
+}
+
 func schemeOf(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"
 	}
 	return "http"
-}
-
-// routeOf is a path without what stands for one of many: names, and keys, which may be about
-// people.
-func routeOf(path string) string {
-	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	names := map[string]string{"projections": "{projection}", "streams": "{stream}", "modules": "{name}"}
-	if parts[0] != "v1" || len(parts) < 2 {
-		return "/" + parts[0]
-	}
-	route := "/v1/" + parts[1]
-	if len(parts) > 2 && names[parts[1]] != "" {
-		route += "/" + names[parts[1]]
-		if len(parts) > 3 {
-			route += "/" + parts[3]
-		}
-		if len(parts) > 4 {
-			route += "/{…}"
-		}
-	}
-	return route
 }
 
 // statusWriter notes the status of an answer.

@@ -295,8 +295,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// A request that says what it is traced by has a span, which its handler is traced by; the path
-// in it has no names and no keys. Other requests have none.
+// A request that says what it is traced by has a span, which its handler is traced by; its name
+// has neither the path nor a method that nobody knows. Other requests have none.
 func TestRequests(t *testing.T) {
 	col := newCollector(t)
 	traces := col.open()
@@ -309,9 +309,9 @@ func TestRequests(t *testing.T) {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			t.Error(err)
 		}
-	}))
-	ask := func(path, traceparent string) string {
-		r := httptest.NewRequest("GET", path, nil)
+	}), func(*http.Request) string { return "/v1/{of}" })
+	ask := func(method, path, traceparent string) string {
+		r := httptest.NewRequest(method, path, nil)
 		if traceparent != "" {
 			r.Header.Set("traceparent", traceparent)
 		}
@@ -319,21 +319,23 @@ func TestRequests(t *testing.T) {
 		h.ServeHTTP(httptest.NewRecorder(), r)
 		return seen
 	}
-	got := ask("/v1/projections/p/state/a@example.com", parent)
+	got := ask("GET", "/v1/projections/p/state/a@example.com", parent)
 	for _, other := range []string{"", "00-x", strings.ToUpper(parent)} {
-		if s := ask("/metrics", other); s != other {
+		if s := ask("GET", "/metrics", other); s != other {
 			t.Errorf("a request with %q is answered with %q", other, s)
 		}
 	}
-	ask("/v1/projections", parent)
+	ask("MADE-UP", "/v1/projections", parent)
 	if err := traces.Close(); err != nil {
 		t.Fatal(err)
 	}
-	span := col.one("GET /v1/projections/{projection}/state/{…}")
+	span := col.one("GET /v1/{of}")
 	if hex.EncodeToString(span.ParentSpanId) != spanID || got != traceparent(span) || textsOf(span.Attributes)["http.response.status_code"] != "404" {
 		t.Errorf("%v, and the handler has %s", span, got)
 	}
-	col.one("GET /v1/projections")
+	if span := col.one("HTTP /v1/{of}"); textsOf(span.Attributes)["http.request.method"] != "_OTHER" {
+		t.Errorf("of a method that nobody knows: %v", span)
+	}
 	if n := len(col.spans); n != 2 {
 		t.Errorf("%d spans, want 2", n)
 	}
