@@ -65,11 +65,16 @@ func (g *GuestLogs) Add(projection, upcaster string, line GuestLine) {
 }
 
 // Lines returns the lines of a projection that are kept and come after a number, oldest
-// first, and a channel that is closed when there is another one.
+// first, and a channel that is closed when there is another one. A number that there was no
+// line of yet is one of before the engine was started, or the projection removed: all that
+// is kept comes after it.
 func (g *GuestLogs) Lines(projection string, after uint64) ([]KeptLine, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	k := g.of(projection)
+	if after > k.last {
+		after = 0
+	}
 	i := len(k.lines) - int(min(uint64(len(k.lines)), k.last-min(k.last, after)))
 	return slices.Clone(k.lines[i:]), k.grown
 }

@@ -68,6 +68,9 @@ func (s *Server) logPage(name string, after uint64, least slog.Level) (wire.Gues
 	kept, another := s.logs.Lines(name, after)
 	page := wire.GuestLog{Projection: name, Lines: []wire.LogLine{}, Next: after}
 	for i, k := range kept {
+		if i == 0 && k.Number <= after { // they are numbered anew
+			after = 0
+		}
 		if i == 0 && k.Number > after+1 {
 			page.Dropped = k.Number - after - 1
 		}

@@ -1,0 +1,32 @@
+package query_test
+
+import (
+	"strings"
+	"testing"
+
+	"gnomon/engine"
+	"gnomon/engine/query"
+)
+
+// Who follows the lines of a module goes on with the first one when the engine was started
+// again, and numbers them anew.
+func TestLogGoesOnAfterAStart(t *testing.T) {
+	var logs engine.GuestLogs
+	logs.Add("p", "", engine.GuestLine{Text: "hello again"})
+	logs.Add("p", "", engine.GuestLine{Text: "and more"})
+	r := newRigWith(t, query.Options{Logs: &logs}).start()
+	s := r.open("/v1/projections/p/log", "Accept", "text/event-stream", "Last-Event-ID", "480")
+	for _, want := range []string{"hello again", "and more"} {
+		for block := s.block(); !strings.Contains(block, want); block = s.block() {
+			if strings.Contains(block, "event: line") {
+				t.Fatalf("%q came before %q", block, want)
+			}
+		}
+	}
+	if a := r.ask("GET", "/v1/projections/p/log?after=480", ""); !strings.Contains(a.body, "hello again") || strings.Contains(a.body, "dropped") || !strings.Contains(a.body, `"next":2`) {
+		t.Errorf("as a page: %s", a)
+	}
+	if a := r.ask("GET", "/v1/projections/p/log?after=2", ""); strings.Contains(a.body, "hello again") || !strings.Contains(a.body, `"next":2`) {
+		t.Errorf("after the last: %s", a)
+	}
+}
