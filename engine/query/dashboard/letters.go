@@ -1,8 +1,11 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +17,10 @@ import (
 const (
 	shownLetters = 25   // on a page
 	mostGrouped  = 1000 // letters that are looked through for queues
+	// What a page takes its time for: states of the past, which may have to be computed from
+	// events, and letters, which may be large. What is not there by then is a link away.
+	beforeTime  = time.Second
+	groupedTime = 2 * time.Second
 )
 
 // lettersPage shows the events that were set aside.
@@ -34,6 +41,7 @@ type letterRow struct {
 	KeyText, KeyLink string
 	Before           string // the state of its key before it, where there is one
 	HasBefore        bool
+	BeforeLink       string // address of that state, where it was not read; empty: it was
 	Headers          []header
 	DataText         string
 	Acts             []act
@@ -92,12 +100,14 @@ func (d *Dashboard) letters(r *http.Request) (*page, error) {
 var errEnough = errors.New("enough")
 
 func (d *Dashboard) letterRows(r *http.Request, l *lettersPage, after uint64) error {
+	past, cancel := context.WithTimeout(r.Context(), beforeTime)
+	defer cancel()
 	err := d.ask.Letters(r.Context(), l.Status.Projection, after, shownLetters+1, func(one wire.Letter) error {
 		if len(l.Letters) == shownLetters {
 			l.Next = "?after=" + digits(l.Letters[shownLetters-1].Sequence)
 			return errEnough
 		}
-		l.Letters = append(l.Letters, d.letterRow(r, l, one))
+		l.Letters = append(l.Letters, d.letterRow(past, l, one))
 		return nil
 	})
 	if errors.Is(err, errEnough) {
@@ -106,17 +116,19 @@ func (d *Dashboard) letterRows(r *http.Request, l *lettersPage, after uint64) er
 	return err
 }
 
-func (d *Dashboard) letterRow(r *http.Request, l *lettersPage, one wire.Letter) letterRow {
+func (d *Dashboard) letterRow(past context.Context, l *lettersPage, one wire.Letter) letterRow {
 	name := l.Status.Projection
 	row := letterRow{Letter: one, DataText: readableText(one.Data), Command: "engine dead-letters retry " + quoted(name) + " " + digits(one.Sequence)}
-	for n, values := range one.Headers {
-		for _, v := range values {
+	for _, n := range slices.Sorted(maps.Keys(one.Headers)) {
+		for _, v := range one.Headers[n] {
 			row.Headers = append(row.Headers, header{n, v})
 		}
 	}
 	if len(one.Key) > 0 {
 		row.KeyText, row.KeyLink = oneLine(one.Key), tabPath(name, "state")+"?"+keyQuery(one.Key)
-		row.Before, row.HasBefore = d.before(r, name, one)
+		if row.Before, row.HasBefore = d.before(past, name, one); past.Err() != nil && !row.HasBefore {
+			row.BeforeLink = row.KeyLink + "&at=" + digits(one.Sequence-1)
+		}
 	}
 	for _, verb := range []string{"retry", "skip", "drop"} {
 		if one.Status != engine.Skipped || verb == "drop" {
@@ -127,17 +139,22 @@ func (d *Dashboard) letterRow(r *http.Request, l *lettersPage, one wire.Letter) 
 }
 
 // before is what the state has of an event's key as of the event before it, where there is
-// such a key and that is kept.
-func (d *Dashboard) before(r *http.Request, name string, l wire.Letter) (string, bool) {
-	got, err := d.ask.At(client.Moment{At: digits(l.Sequence - 1), Wait: -time.Second}).Get(r.Context(), name, l.Key)
+// such a key and that is kept, and while there is time for it.
+func (d *Dashboard) before(past context.Context, name string, l wire.Letter) (string, bool) {
+	if past.Err() != nil {
+		return "", false
+	}
+	got, err := d.ask.At(client.Moment{At: digits(l.Sequence - 1), Wait: -time.Second}).Get(past, name, l.Key)
 	return readableText(got.Value), err == nil
 }
 
 // queues are the keys of which events wait, by the first that failed.
 func (d *Dashboard) queues(r *http.Request, l *lettersPage) error {
-	name, by, n := l.Status.Projection, map[string]*queue{}, 0
+	name, by, n, began := l.Status.Projection, map[string]*queue{}, 0, time.Now()
 	err := d.ask.Letters(r.Context(), name, 0, mostGrouped, func(one wire.Letter) error {
-		n++
+		if n++; time.Since(began) > groupedTime {
+			return errEnough
+		}
 		switch q := by[string(one.Key)]; {
 		case one.Status == engine.Failed && q == nil:
 			q = &queue{Key: oneLine(one.Key), Failed: one.Sequence, Error: one.Error}
@@ -151,7 +168,9 @@ func (d *Dashboard) queues(r *http.Request, l *lettersPage) error {
 		}
 		return nil
 	})
-	l.Cut = n == mostGrouped
+	if l.Cut = n == mostGrouped || errors.Is(err, errEnough); l.Cut {
+		return nil
+	}
 	return err
 }
 
