@@ -102,6 +102,9 @@ func TestFacts(t *testing.T) {
 	if err != nil || f.First != 1 || f.Last != 0 || f.Retention != "workqueue" || f.Storage != "memory" || !f.FirstTime.IsZero() || !f.LastTime.IsZero() {
 		t.Errorf("%+v, %v", f, err)
 	}
+	if _, err := r.source.Facts(t.Context(), "../"); !errors.Is(err, engine.ErrNoStream) {
+		t.Errorf("a name that no stream can have: %v", err)
+	}
 	if _, err := r.source.Facts(t.Context(), "NONE"); !errors.Is(err, engine.ErrNoStream) {
 		t.Errorf("a stream that is not there: %v", err)
 	}

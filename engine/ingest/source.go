@@ -197,6 +197,8 @@ func (s *Source) failed(what string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
+	case errors.Is(err, jetstream.ErrInvalidStreamName): // none can be called so
+		return fmt.Errorf("%s: %w", what, engine.ErrNoStream)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%s: the server has JetStream switched off: %w", what, err)
 	case errors.Is(err, nats.ErrNoResponders):

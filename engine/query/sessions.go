@@ -3,6 +3,7 @@ package query
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,9 +16,11 @@ import (
 const (
 	sessionIdle = 12 * time.Hour // after which one that is not used ends
 	maxSessions = 1000
-	// maxTries are how many tokens may be tried in a second, by everybody together: a token has
-	// 16 characters at least, and nobody types faster.
+	// maxTries are how many tokens a client may try in a second, by its address: a token has 16
+	// characters at least, and nobody types faster. One that guesses keeps only itself out.
 	maxTries = 5
+	// maxTriers are how many clients may try one in a second.
+	maxTriers = 20
 )
 
 // sessions are those of people who gave their token to a page. A browser cannot send it with
@@ -29,7 +32,7 @@ type sessions struct {
 	mu    sync.Mutex
 	of    map[string]*session // by the number in the cookie
 	tried time.Time           // the second that tries are counted in
-	tries int
+	tries map[string]int      // by client
 }
 
 type session struct {
@@ -39,15 +42,23 @@ type session struct {
 
 func newSessions() *sessions { return &sessions{now: time.Now, of: map[string]*session{}} }
 
-// mayTry counts a try of a token, and reports whether it may be made.
-func (s *sessions) mayTry() bool {
+// mayTry counts a try of a token by the client at an address, and reports whether it may be
+// made.
+func (s *sessions) mayTry(address string) bool {
+	client, _, err := net.SplitHostPort(address)
+	if err != nil {
+		client = address
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if second := s.now().Truncate(time.Second); !second.Equal(s.tried) {
-		s.tried, s.tries = second, 0
+		s.tried, s.tries = second, map[string]int{}
 	}
-	s.tries++
-	return s.tries <= maxTries
+	if s.tries[client] == 0 && len(s.tries) == maxTriers {
+		return false
+	}
+	s.tries[client]++
+	return s.tries[client] <= maxTries
 }
 
 // begin makes a session of a token. The one that was not used for the longest time makes
@@ -147,6 +158,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 // loggedIn answers a form with a token: with a cookie, and the way back to the page that
 // asked for it.
 func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request) {
+	if !ownForm(w, r) {
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	if err := r.ParseForm(); err != nil {
 		bad(w, "the form: %v", err)
@@ -157,7 +171,7 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
-	if !s.sessions.mayTry() {
+	if !s.sessions.mayTry(r.RemoteAddr) {
 		w.Header().Set("Retry-After", "1")
 		s.loginPage(w, r, next, "busy")
 		return
@@ -171,8 +185,21 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
+// ownForm refuses forms of pages of other origins, those of http.origins included: they would
+// log a person in as somebody else.
+func ownForm(w http.ResponseWriter, r *http.Request) bool {
+	if fromOwnPage(r) {
+		return true
+	}
+	problem(w, http.StatusForbidden, wire.CodeCrossOrigin, "a page of another origin sent this form", "go to the page yourself")
+	return false
+}
+
 // loggedOut ends a session.
 func (s *Server) loggedOut(w http.ResponseWriter, r *http.Request) {
+	if !ownForm(w, r) {
+		return
+	}
 	if id := sessionOf(r); id != "" {
 		s.sessions.end(id)
 	}
@@ -220,9 +247,21 @@ func (s *Server) stranger(w http.ResponseWriter, r *http.Request) {
 		s.loggedOut(w, r)
 	case reads && strings.HasPrefix(r.URL.Path, "/ui/assets/"):
 		s.people.ServeHTTP(w, r)
-	case reads && r.Header.Get("Authorization") == "" && strings.Contains(r.Header.Get("Accept"), "text/html"):
+	case r.Header.Get("Authorization") != "" || !strings.Contains(r.Header.Get("Accept"), "text/html"):
+		unauthorized(w, r)
+	case reads:
 		s.loginPage(w, r, r.URL.RequestURI(), "")
+	case r.Method == http.MethodPost: // a form of a page whose session has ended meanwhile
+		s.loginPage(w, r, pageOf(r.URL.EscapedPath()), "ended")
 	default:
 		unauthorized(w, r)
 	}
+}
+
+// pageOf is the page about a projection that has the form which is sent to a path.
+func pageOf(path string) string {
+	if before, _, found := strings.Cut(path, "/do/"); found {
+		return before
+	}
+	return strings.TrimSuffix(path, "/bundle")
 }

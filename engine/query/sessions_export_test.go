@@ -27,6 +27,9 @@ func (s Sessions) Begin(token string) string { return s.s.begin(token) }
 // Token is that of one.
 func (s Sessions) Token(id string) string { return s.s.token(id) }
 
+// MayTry counts a try.
+func (s Sessions) MayTry(address string) bool { return s.s.mayTry(address) }
+
 // Count is how many there are.
 func (s Sessions) Count() int { return len(s.s.of) }
 

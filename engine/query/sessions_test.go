@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gnomon/engine"
 	"gnomon/engine/query"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/dashboard"
@@ -141,6 +142,32 @@ func TestLoginIsNotForTrustedOrigins(t *testing.T) {
 		if a := r.ask("POST", "/v1/projections/p/pause", "", append(headers, "Cookie", c.Name+"="+c.Value)...); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%q: %s", headers, a)
 		}
+		for _, path := range []string{"/ui/login", "/ui/logout"} {
+			a := r.ask("POST", path, "token="+adminToken, append(headers, "Content-Type", "application/x-www-form-urlencoded")...)
+			if a.StatusCode != http.StatusForbidden || len(a.Cookies()) > 0 {
+				t.Errorf("%s with %q: %s", path, headers, a)
+			}
+		}
+	}
+}
+
+// A form whose session has ended is not done, and the person is told so where they log in, to
+// go on at the page that has the form.
+func TestFormsOfEndedSessions(t *testing.T) {
+	r, revoked := newLoginRig(t)
+	c := r.login(adminToken)
+	revoked.gone.Store(true)
+	for path, next := range map[string]string{"/ui/projections/p/do/pause": "/ui/projections/p", "/ui/projections/p%2Fq/bundle": "/ui/projections/p%2Fq"} {
+		a := r.submit(path, nil, "Cookie", c.Name+"="+c.Value)
+		if a.StatusCode != http.StatusUnauthorized || !strings.Contains(a.body, "nothing was done") || !strings.Contains(a.body, `name="next" value="`+next+`"`) {
+			t.Errorf("%s: %s", path, a)
+		}
+	}
+	if s, err := r.engine.Status("p"); err != nil || s.State == engine.Paused {
+		t.Errorf("it is %s, %v", s.State, err)
+	}
+	if a := r.ask("POST", "/ui/projections/p/do/pause", "", "Accept", "application/json"); a.problem(t).Code != wire.CodeUnauthorized {
+		t.Errorf("a program: %s", a)
 	}
 }
 
@@ -181,6 +208,29 @@ func TestLoginRefused(t *testing.T) {
 	}
 	if a := r.ask("GET", "/v1/projections", "", html()...); a.problem(t).Code != wire.CodeUnauthorized {
 		t.Errorf("the API asks for a token as ever: %s", a)
+	}
+}
+
+// A client that guesses tokens keeps out itself, and no other; of very many, those that came
+// first may go on.
+func TestTriesAreCountedByClient(t *testing.T) {
+	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	s := query.NewSessions(func() time.Time { return now })
+	for i := range 7 {
+		if got, want := s.MayTry(fmt.Sprintf("[2001:db8::1]:%d", 1000+i)), i < 5; got != want {
+			t.Errorf("try %d: %v", i, got)
+		}
+	}
+	for i := range 22 {
+		if got, want := s.MayTry(fmt.Sprintf("10.0.0.%d:80", i)), i < 19; got != want {
+			t.Errorf("the first try of client %d: %v", i, got)
+		}
+	}
+	if !s.MayTry("10.0.0.1:80") {
+		t.Error("a client among many may not try again")
+	}
+	if now = now.Add(time.Second); !s.MayTry("[2001:db8::1]:80") {
+		t.Error("it may not try a second later")
 	}
 }
 

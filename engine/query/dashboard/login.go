@@ -16,6 +16,8 @@ func (d *Dashboard) login(r *http.Request) (*page, error) {
 	switch r.URL.Query().Get("failed") {
 	case "wrong":
 		data.Failed = "This is no token of this engine, or no longer one."
+	case "ended":
+		data.Failed = "The session has ended, and nothing was done: log in, and do it again."
 	case "busy":
 		data.Failed, status = "Too many tokens were tried: wait a second.", http.StatusTooManyRequests
 	}
