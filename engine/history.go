@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -12,10 +13,22 @@ import (
 type HistoryError struct {
 	Code string // stable: "stream-recreated", "tail-lost", "history-changed", "events-lost"
 	Text string // both facts
-	Hint string // the ways out
+	Hint string // the ways out, of a projection NAME
+	of   history
 }
 
 func (e *HistoryError) Error() string { return e.Text }
+
+// hint is the ways out of a projection, as commands to be copied.
+func (e *HistoryError) hint(name string) string { return strings.ReplaceAll(e.Hint, "NAME", name) }
+
+// isPast reports whether the stream is the one that was read again, or is another one in
+// another way: then there is something else to do, or to say.
+func (e *HistoryError) isPast(ctx context.Context, src Source) bool {
+	_, err := e.of.verify(ctx, src)
+	var now *HistoryError
+	return err == nil || errors.As(err, &now) && now.Code != e.Code
+}
 
 // history is what is known of the part of a stream that was read.
 type history struct {
@@ -38,27 +51,40 @@ func (h history) verify(ctx context.Context, src Source) (StreamInfo, error) {
 	return info, h.compareAnchors(ctx, src, info)
 }
 
+// The ways out of a history that is another one.
+const (
+	toRebuild = "build it from what the stream holds now: engine rebuild NAME"
+	toAccept  = "go on with what the stream holds now, and keep the state: engine accept NAME --reason TEXT"
+)
+
 // compare holds the position against what the stream says of itself.
 func (h history) compare(info StreamInfo) error {
 	p := h.position
 	switch {
 	case !info.Created.Equal(p.Created):
+		hint := "restore the stream that was read, then it goes on by itself; or " + toRebuild
+		if info.Last >= p.Sequence { // otherwise accept is refused
+			hint += "; or " + toAccept
+		}
 		return &HistoryError{
+			of:   h,
 			Code: "stream-recreated",
 			Text: fmt.Sprintf("stream %s was created at %s, but the position %d was taken in one created at %s", p.Stream, stamp(info.Created), p.Sequence, stamp(p.Created)),
-			Hint: "restore the stream that was read, rebuild the projection from this one (engine rebuild), or accept it as it is (engine accept --reason …)",
+			Hint: hint,
 		}
 	case info.Last < p.Sequence:
 		return &HistoryError{
+			of:   h,
 			Code: "tail-lost",
 			Text: fmt.Sprintf("stream %s ends at sequence %d, but events up to %d were applied: it lost its tail, as after a restore or a power cut", p.Stream, info.Last, p.Sequence),
-			Hint: "restore the stream's newer copy, or rebuild the projection from what is left (engine rebuild)",
+			Hint: "restore the stream's newer copy, then it goes on by itself; or " + toRebuild,
 		}
 	case !h.fresh && info.First > p.Sequence+1:
 		return &HistoryError{
+			of:   h,
 			Code: "events-lost",
 			Text: fmt.Sprintf("stream %s begins at sequence %d, but %d is the next to apply: %d sequences were removed before they were read", p.Stream, info.First, p.Sequence+1, info.First-p.Sequence-1),
-			Hint: "restore the stream from a backup, rebuild the projection from what is left (engine rebuild), or go on without them (engine accept --reason …); then raise the stream's limits (max_age, max_bytes)",
+			Hint: "restore the stream from a backup, then it goes on by itself; or " + toRebuild + "; or " + toAccept + "; then raise the stream's limits (max_age, max_bytes)",
 		}
 	}
 	return nil
@@ -83,9 +109,10 @@ func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo
 			return nil
 		}
 		return &HistoryError{
+			of:   h,
 			Code: "history-changed",
 			Text: fmt.Sprintf("stream %s holds another event at sequence %d than was applied: %s stored at %s, applied was %s stored at %s", h.position.Stream, a.Sequence, found.Subject, stamp(found.Time), a.Subject, stamp(a.Time)),
-			Hint: "the stream was restored from an older copy, or lost its tail and reused its numbers: restore the copy that was read, rebuild the projection (engine rebuild), or go on with what there is now (engine accept --reason …)",
+			Hint: "the stream was restored from an older copy, or lost its tail and reused its numbers: restore the copy that was read, then it goes on by itself; or " + toRebuild + "; or " + toAccept,
 		}
 	}
 	return nil

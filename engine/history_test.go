@@ -54,6 +54,51 @@ func TestDivergedStream(t *testing.T) {
 	}
 }
 
+// What diverged goes on by itself, and applies every event once, when the stream that was read is
+// there again; when the stream differs in another way by then, the reason says that one.
+func TestRestoredStream(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(b *bench)
+	}{
+		{"recreated", func(b *bench) { b.server.Create(streamName); b.append(50) }},
+		{"lost its tail", func(b *bench) { b.server.Rewind(streamName, 15) }},
+		{"numbers used again", func(b *bench) { b.server.Rewind(streamName, 15); b.append(30) }},
+		{"events lost unread", func(b *bench) { b.append(10); b.server.Purge(streamName, 26) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(20)
+				e := b.start(spec(ledgerModule))
+				e.awaitLive(20)
+				restore := b.server.Copy(streamName)
+				b.server.SetDown(true)
+				c.change(b)
+				b.server.SetDown(false)
+				e.awaitState(engine.Diverged)
+				restore()
+				e.awaitLive(20)
+				b.append(5)
+				e.awaitLive(25)
+				e.wantLedger(1, 25)
+			})
+		})
+	}
+	t.Run("another difference", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			b.append(20)
+			e := b.start(spec(ledgerModule))
+			e.awaitLive(20)
+			b.server.Rewind(streamName, 15)
+			e.awaitState(engine.Diverged)
+			b.append(10)
+			e.await("the reason of now", func(s engine.Status) bool {
+				return s.State == engine.Diverged && strings.HasPrefix(s.Reason, "stream S holds another event at sequence 20")
+			})
+		})
+	})
+}
+
 // What diverged is accepted, with a reason that is kept, when no event to come would be
 // taken for one that was applied: then it goes on where the stream does. A rebuild makes
 // the state that of the stream as it is.
@@ -84,7 +129,10 @@ func TestWaysOut(t *testing.T) {
 				e.stop()
 				c.change(b)
 				e = b.start(spec(ledgerModule))
-				e.awaitState(engine.Diverged)
+				diverged := e.awaitState(engine.Diverged)
+				if offered := strings.Contains(diverged.Hint, "engine accept p --reason"); offered != (c.to != 0) {
+					t.Errorf("hint %q: it offers to accept: %t, which is refused: %t", diverged.Hint, offered, c.to == 0)
+				}
 				a, err := e.Accept(t.Context(), "p", "restored by hand")
 				if c.to == 0 {
 					if !errors.Is(err, engine.ErrNotAcceptable) {
@@ -120,7 +168,7 @@ func (r *running) wantDiverged(reason string) {
 	if !strings.HasPrefix(s.Reason, reason) {
 		r.t.Errorf("reason %q, want %q", s.Reason, reason)
 	}
-	if !strings.Contains(s.Hint, "restore") || !strings.Contains(s.Hint, "rebuild") {
+	if !strings.Contains(s.Hint, "restore") || !strings.Contains(s.Hint, "engine rebuild p") {
 		r.t.Errorf("hint %q names no way out", s.Hint)
 	}
 	if s.Position != 20 {

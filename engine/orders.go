@@ -129,7 +129,7 @@ func (s *session) failedAgain(ctx context.Context) (e abi.Record, err error) {
 	_, err = s.history().verify(ctx, s.source)
 	var changed *HistoryError
 	if errors.As(err, &changed) {
-		return e, &StoppedError{State: Diverged, Reason: changed.Text, Hint: changed.Hint}
+		return e, &StoppedError{State: Diverged, Reason: changed.Text, Hint: changed.hint(s.spec.Name)}
 	}
 	if err == nil {
 		e, err = s.source.Event(ctx, s.spec.Stream, s.failed.event.Sequence)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -172,13 +173,33 @@ func (r *Runner) stop(ctx context.Context, err error) {
 	var changed *HistoryError
 	switch {
 	case errors.As(err, &changed):
-		r.monitor.stop(Diverged, changed.Text, changed.Hint, 0)
+		r.monitor.stop(Diverged, changed.Text, changed.hint(r.spec.Name), 0)
 	default:
 		r.monitor.stop(Halted, err.Error(), r.haltHint(err), r.failing(err))
 	}
 	r.log.Error("projection stopped", "state", r.State(), "reason", err)
 	clear(r.verdicts) // the events are tried anew
-	r.whileStopped(ctx, func() { r.awaitPause(ctx) })
+	r.whileStopped(ctx, func() {
+		if changed != nil {
+			r.awaitRestored(ctx, changed)
+		} else {
+			r.awaitPause(ctx)
+		}
+	})
+}
+
+// awaitRestored waits as awaitPause does, or until the stream is no longer what changed says.
+func (r *Runner) awaitRestored(ctx context.Context, changed *HistoryError) {
+	waiting, end := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	looks.Go(func() {
+		defer end()
+		for sleep(waiting, verifyEvery) && !changed.isPast(waiting, r.source) {
+		}
+	})
+	r.awaitPause(waiting)
+	end()
+	looks.Wait()
 }
 
 // haltHint is the way out of a halt.

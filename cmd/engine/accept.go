@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"gnomon/engine/query/wire"
 )
 
 // acceptCommand has a diverged projection go on.
@@ -29,6 +32,10 @@ when events to come would have numbers that were applied before.`,
 				return err
 			}
 			done, err := cl.Accept(c.Context(), args[0], reason)
+			var p *wire.Problem
+			if errors.As(err, &p) && p.Code == wire.CodeNotAcceptable {
+				return withHint(err, "engine rebuild %s builds it from the stream as it is", args[0])
+			}
 			if err != nil {
 				return explain(err)
 			}

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -104,6 +105,20 @@ func (s *Server) Rewind(name string, last uint64) {
 	}
 	st.info.Events = uint64(len(st.events))
 	s.loseLocked("server restarted")
+}
+
+// Copy copies a stream as it is, as a backup does; what it returns puts the copy in the place of
+// what there is then.
+func (s *Server) Copy(name string) (restore func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := stream{info: s.streams[name].info, events: maps.Clone(s.streams[name].events)}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.streams[name] = &stream{info: kept.info, events: maps.Clone(kept.events)}
+		s.loseLocked("server restarted")
+	}
 }
 
 // LoseReaders makes every reader fail.
