@@ -112,7 +112,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 	switch {
 	case g.failed != nil:
 		g.keyspace = nil
-		g.runner.enter(Halted, g.failed.Error(), haltHint(g.failed))
+		g.runner.enter(Halted, g.failed.Error(), haltHint(g.failed, p.name))
 		p.log.Error("generation cannot be opened", "generation", id, "reason", g.failed)
 		return g, nil
 	case spec == nil:

@@ -204,7 +204,7 @@ func (r *Runner) awaitRestored(ctx context.Context, changed *HistoryError) {
 
 // haltHint is the way out of a halt.
 func (r *Runner) haltHint(err error) string {
-	hint := haltHint(err)
+	hint := haltHint(err, r.spec.Name)
 	if seq := r.failing(err); seq != 0 {
 		hint += fmt.Sprintf("; or pass over it with: engine dead-letters skip %s %d", r.spec.Name, seq)
 	}
@@ -220,7 +220,7 @@ func (r *Runner) failing(err error) uint64 {
 	return 0
 }
 
-func haltHint(err error) string {
+func haltHint(err error, name string) string {
 	var failed *batchError
 	var shared *SharedStateError
 	var quota *quotaError
@@ -232,7 +232,7 @@ func haltHint(err error) string {
 	case errors.As(err, &failed):
 		return "everything before that event is committed and can be read; mend the module, or the configuration: a running engine takes either by itself"
 	case errors.Is(err, ErrCorrupt):
-		return "check the disk, and run: engine inspect --verify DATA_DIR; restore the data directory, or remove the projection's data to rebuild it"
+		return "check the disk, and run: engine inspect --verify DATA_DIR; build it anew from its stream, beside what is damaged: engine rebuild " + name + "; or restore the data directory from a copy"
 	}
 	return "mend the cause and start the engine again"
 }

@@ -55,6 +55,7 @@ func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
 	}
 	for _, s := range all {
 		printReason(w, s)
+		printEffects(w, s)
 		printBeside(w, s)
 	}
 	return nil
@@ -103,6 +104,21 @@ func printReason(w io.Writer, s engine.Status) {
 	}
 	if s.Hint != "" {
 		fmt.Fprintf(w, "  hint: %s\n", s.Hint)
+	}
+}
+
+// printEffects prints what a projection has not done though it may be live: events that were not
+// applied, or what does not get out.
+func printEffects(w io.Writer, s engine.Status) {
+	if s.Aside.Letters > 0 || s.Aside.Waiting > 0 {
+		fmt.Fprintf(w, "%s: %s\n  hint: engine dead-letters list %s\n", s.Projection, notApplied(s.Aside), s.Projection)
+	}
+	if e := s.Emits; e != nil && e.Trouble != "" {
+		fmt.Fprintf(w, "%s: emitted events are not published, %d wait: %s\n", s.Projection, e.Waiting, readable([]byte(e.Trouble)))
+		fmt.Fprintf(w, "  hint: %s\n", e.Hint)
+	}
+	if m := s.Mirror; m != nil && m.Error != "" {
+		fmt.Fprintf(w, "%s: bucket %s is not kept in step: %s\n", s.Projection, m.Bucket, readable([]byte(m.Error)))
 	}
 }
 

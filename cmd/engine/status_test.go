@@ -20,7 +20,7 @@ func catchingUp(name string, left time.Duration) engine.Status {
 var live = engine.Status{Projection: "live", State: engine.Live, Position: 1000, StreamLast: 1000, Keys: 9, Rate: 3}
 
 // The table says how long a projection still catches up; when none does, there is no
-// such column.
+// such column. What does not get in, or out, of one that is live is said below it.
 func TestStatusTable(t *testing.T) {
 	for _, tt := range []struct {
 		all  []engine.Status
@@ -35,6 +35,19 @@ PROJECTION   STATE         POSITION   BEHIND   KEYS   EVENTS/S   LEFT
 live         live          1000       0        9      3          -
 new          catching-up   250        750      7      100        -
 slow         catching-up   250        750      7      100        8s
+`},
+		{[]engine.Status{{
+			Projection: "odd", State: engine.Live, Aside: engine.Aside{Letters: 2, Waiting: 1},
+			Emits:  &engine.EmitStatus{Waiting: 5, Trouble: "no permission", Hint: "it is tried again"},
+			Mirror: &engine.MirrorStatus{Bucket: "B", Error: "no room"},
+		}}, `
+PROJECTION   STATE   POSITION   BEHIND   KEYS   EVENTS/S
+odd          live    0          0        0      0
+odd: 2 set aside, 1 waiting in the queues of their keys
+  hint: engine dead-letters list odd
+odd: emitted events are not published, 5 wait: no permission
+  hint: it is tried again
+odd: bucket B is not kept in step: no room
 `},
 	} {
 		var out bytes.Buffer

@@ -132,7 +132,7 @@ func concernsOf(s engine.Status) (all []concern) {
 	add(s.Aside.Letters > 0, count(s.Aside.Letters)+" set aside", "events that failed; they are retried, skipped or dropped by hand", base+"/dead-letters")
 	add(s.Failures > 0, count(s.Failures)+" failed", "batches that were rolled back since the engine started", base)
 	if e := s.Emits; e != nil {
-		add(e.Trouble != "", "does not emit", e.Trouble, base)
+		add(e.Trouble != "", "cannot emit", e.Trouble, base)
 		add(e.Warning != "", "emitted events lost", e.Warning, base)
 	}
 	if m := s.Mirror; m != nil {

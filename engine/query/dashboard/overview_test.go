@@ -113,7 +113,7 @@ func TestOverviewTroubleFirst(t *testing.T) {
 	}
 	page := api.get(t, "/")
 	wants(t, page, "event 7: it is odd", "mend the module", "2 failed", `<b>2</b> with trouble`,
-		`href="/ui/projections/y-aside/dead-letters"`, "3 set aside", `href="/ui/projections/y-aside/generations"`, "its file is none", "no such stream", "the bucket is gone", "2 keys not mirrored", "candidate halted")
+		`href="/ui/projections/y-aside/dead-letters"`, "3 set aside", `href="/ui/projections/y-aside/generations"`, "its file is none", "cannot emit", "no such stream", "the bucket is gone", "as last known", "2 keys not mirrored", "candidate halted")
 	for address, want := range map[string]string{"/": "z-halted y-aside b-paused a-fine ", "/?sort=name": "a-fine b-paused y-aside z-halted ", "/?filter=A&sort=name": "a-fine b-paused y-aside z-halted ", "/?filter=aside": "y-aside "} {
 		if got := order(api.get(t, address)); got != want {
 			t.Errorf("%s: %q, want %q", address, got, want)
