@@ -56,7 +56,6 @@ package-files: engine
 # A release that goes nowhere: everything in dist, named after the commit.
 GORELEASER ?= goreleaser
 packages:
-	$(GORELEASER) check
 	$(GORELEASER) release --snapshot --clean
 
 # Every licence of what is in the binary is one that the project takes.

@@ -295,7 +295,8 @@ func (r *runner) report() error {
 	}
 	base := baseOf(store.Holder{HTTP: r.node.address()})
 	curl, needs := curlFor(r.node.config.HTTP)
-	fmt.Fprintf(r.stdout, "\nServing on %s. Try%s:\n  %s %s/v1/projections\n", base, needs, curl, base)
+	fmt.Fprintf(r.stdout, "\nThe dashboard, for a browser: %s/\n", base)
+	fmt.Fprintf(r.stdout, "Serving on %s. Try%s:\n  %s %s/v1/projections\n", base, needs, curl, base)
 	for _, s := range all {
 		if key, ok := r.sampleKey(s.Projection); ok {
 			fmt.Fprintf(r.stdout, "  %s '%s/v1/projections/%s/state/%s'\n", curl, base, s.Projection, url.PathEscape(key))

@@ -47,6 +47,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, `Gnomon: projections over NATS JetStream
 
+GET  /, Accept: text/html                               the dashboard, for a browser
 GET  /v1/projections                                    status of all projections
 GET  /v1/projections/NAME                               status of one; Accept: text/event-stream: of these two, whenever it changes
 GET  /v1/projections/NAME/state/KEY                     one key
