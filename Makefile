@@ -25,8 +25,11 @@ all: build
 
 build: engine plugins
 
+# The version that it says it is, and its manual pages: of a release.
+VERSION =
+
 engine:
-	@$(GO) build -trimpath -o bin/engine ./cmd/engine
+	@$(GO) build -trimpath $(VERSION:%=-ldflags='-X main.version=%') -o bin/engine ./cmd/engine
 
 plugins: $(PLUGINS)
 

@@ -208,6 +208,42 @@ func TestReferencedFiles(t *testing.T) {
 	}
 }
 
+// Whatever goes into an archive has the time of the commit, so that two builds of it are the same file.
+func TestArchivesHaveTheTimeOfTheCommit(t *testing.T) {
+	text, err := os.ReadFile("../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type info struct{ MTime string }
+	var release struct {
+		Before   struct{ Hooks []string }
+		Archives []struct {
+			BuildsInfo info `yaml:"builds_info"`
+			Files      []struct {
+				Src  string
+				Info info
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &release); err != nil {
+		t.Fatal(err)
+	}
+	if len(release.Archives) == 0 || !strings.Contains(strings.Join(release.Before.Hooks, "\n"), "SOURCE_DATE_EPOCH={{ .CommitTimestamp }}") {
+		t.Error("there are no archives, or their manual pages have the day on which they are built")
+	}
+	const commit = "{{ .CommitDate }}"
+	for _, a := range release.Archives {
+		if a.BuildsInfo.MTime != commit {
+			t.Errorf("the binary has the time %q", a.BuildsInfo.MTime)
+		}
+		for _, f := range a.Files {
+			if f.Info.MTime != commit {
+				t.Errorf("%s has the time %q", f.Src, f.Info.MTime)
+			}
+		}
+	}
+}
+
 // The scripts of the packages are ones that a shell can read.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("*/*.sh")
