@@ -44,8 +44,8 @@ type property struct {
 }
 
 // bom writes what a binary says that it was built from. There is no time and no random number
-// in it: two of one binary are the same.
-func bom(b *bytes.Buffer, binary string, parts []part) error {
+// in it: two of one binary are the same. version is the release that the binary is of; "": Go's word for it.
+func bom(b *bytes.Buffer, binary, version string, parts []part) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return fmt.Errorf("read what %s was built from: %w", binary, err)
@@ -54,8 +54,11 @@ func bom(b *bytes.Buffer, binary string, parts []part) error {
 	for _, p := range parts {
 		licences[p.Name] = p.Texts
 	}
+	if version == "" {
+		version = info.Main.Version
+	}
 	made := document{BOMFormat: "CycloneDX", SpecVersion: "1.6", Version: 1}
-	made.Metadata.Component = component{Type: "application", Name: info.Main.Path, Version: info.Main.Version, Properties: settings(info)}
+	made.Metadata.Component = component{Type: "application", Name: info.Main.Path, Version: version, Properties: settings(info)}
 	for _, m := range info.Deps {
 		if m.Replace != nil {
 			m = m.Replace

@@ -72,7 +72,7 @@ func TestBOM(t *testing.T) {
 	}
 	var b bytes.Buffer
 	known := part{"std", "", []text{{"LICENSE", "BSD-3-Clause", ""}}}
-	if err := bom(&b, self, []part{known}); err != nil {
+	if err := bom(&b, self, "1.2.3", []part{known}); err != nil {
 		t.Fatal(err)
 	}
 	var got document
@@ -81,6 +81,9 @@ func TestBOM(t *testing.T) {
 	}
 	if got.BOMFormat != "CycloneDX" || len(got.Components) == 0 {
 		t.Fatalf("%s", b.Bytes())
+	}
+	if v := got.Metadata.Component.Version; v != "1.2.3" {
+		t.Errorf("the list is of version %q", v)
 	}
 	std := got.Components[len(got.Components)-1]
 	if std.Name != "std" || std.Version == "" || std.PURL != "pkg:golang/std@"+std.Version || len(std.Licenses) != 1 || std.Licenses[0].License.ID != "BSD-3-Clause" {

@@ -30,22 +30,23 @@ var vendored = []string{"sdk/js/LICENSE.quickjs", "engine/query/dashboard/assets
 func main() {
 	list := flag.Bool("list", false, "print names and licences only")
 	binary := flag.String("bom", "", "write what this `FILE`, an engine, was built from, as CycloneDX")
+	version := flag.String("version", "", "release that the binary of -bom is of")
 	out := flag.String("o", "/dev/stdout", "`FILE` that is written")
 	flag.Parse()
-	if err := run(*list, *binary, *out); err != nil {
+	if err := run(*list, *binary, *version, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "licences:", err)
 		os.Exit(1)
 	}
 }
 
-func run(list bool, binary, out string) error {
+func run(list bool, binary, version, out string) error {
 	parts, err := all(".")
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	if binary != "" {
-		err = bom(&b, binary, parts)
+		err = bom(&b, binary, version, parts)
 	} else {
 		write(&b, parts, list)
 	}
