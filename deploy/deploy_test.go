@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,6 +240,42 @@ func TestArchivesHaveTheTimeOfTheCommit(t *testing.T) {
 		for _, f := range a.Files {
 			if f.Info.MTime != commit {
 				t.Errorf("%s has the time %q", f.Src, f.Info.MTime)
+			}
+		}
+	}
+}
+
+// What the program has embedded, as the examples that engine new begins with, is not kept from the image.
+func TestImageHasWhatIsEmbedded(t *testing.T) {
+	ignored, err := os.ReadFile("../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const embedded = `{{if .Module}}{{if .Module.Main}}{{$d := .Dir}}{{range .EmbedFiles}}{{$d}}/{{.}}{{"\n"}}{{end}}{{end}}{{end}}`
+	list := exec.Command("go", "list", "-deps", "-f", embedded, "./cmd/engine")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := strings.Fields(string(out))
+	if len(files) < 100 {
+		t.Fatalf("only %d files are embedded", len(files))
+	}
+	for _, pattern := range strings.Fields(string(ignored)) {
+		name, anywhere := strings.CutPrefix(pattern, "**/")
+		for _, file := range files {
+			parts := strings.Split(strings.TrimPrefix(file, root+"/"), "/")
+			if !anywhere {
+				parts = parts[:1]
+			}
+			if slices.ContainsFunc(parts, func(part string) bool { ok, _ := filepath.Match(name, part); return ok }) {
+				t.Errorf(".dockerignore keeps %s from the image, by %s", strings.Join(parts, "/"), pattern)
+				break
 			}
 		}
 	}
