@@ -111,7 +111,9 @@ func (d *doctor) examine(ctx context.Context) {
 		d.checkHTTP()
 		d.checkNATS(ctx)
 	}
-	d.checkEngine(ctx)
+	if d.config != nil || d.server != nil { // otherwise it is not known where one would be
+		d.checkEngine(ctx)
+	}
 	d.checkSteps(began)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,9 @@ func (d *doctor) checkHTTP() {
 		d.ok("http", "is off: nothing is served, and no metrics")
 		return
 	}
+	if !d.checkAccess() {
+		return
+	}
 	who := "everybody on this machine may do everything"
 	if h.Guarded() {
 		who = "with tokens"
@@ -81,6 +85,39 @@ func (d *doctor) checkHTTP() {
 		return
 	}
 	_ = l.Close()
+}
+
+// certificateSoon is when a certificate should have been renewed.
+const certificateSoon = 14 * 24 * time.Hour
+
+// checkAccess reads tokens and certificates as an engine does at its start, and reports whether it would start.
+func (d *doctor) checkAccess() bool {
+	const stays = "the engine does not start"
+	if _, err := openAccess(d.config.HTTP, quietLog(io.Discard)); err != nil {
+		d.fail("http", err.Error(), stays, "put tokens there, one a line, of 16 characters at least: openssl rand -hex 32")
+		return false
+	}
+	made, err := openTLS(d.config.HTTP, quietLog(io.Discard))
+	if err != nil {
+		d.fail("http", err.Error(), stays, "put a certificate, and the key that belongs to it, in PEM into the files of [http.tls]")
+		return false
+	}
+	if made == nil {
+		return true
+	}
+	pair, err := tls.LoadX509KeyPair(d.config.HTTP.TLS.Cert, d.config.HTTP.TLS.Key)
+	if err != nil {
+		return true // it has changed since
+	}
+	switch left := pair.Leaf.NotAfter.Sub(d.now()); {
+	case left <= 0:
+		d.fail("http", fmt.Sprintf("the certificate %s ended at %s", d.config.HTTP.TLS.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime)), "clients refuse it", "renew it: the file is read again when it changes")
+	case left < certificateSoon:
+		d.warn("http", fmt.Sprintf("the certificate %s ends at %s", d.config.HTTP.TLS.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime)), "clients refuse it from then on", "renew it: the file is read again when it changes")
+	case d.now().Before(pair.Leaf.NotBefore):
+		d.fail("http", fmt.Sprintf("the certificate %s begins at %s", d.config.HTTP.TLS.Cert, pair.Leaf.NotBefore.UTC().Format(time.DateTime)), "clients refuse it until then", "set the clock of this machine, or that of who made the certificate")
+	}
+	return true
 }
 
 // manyBehind is when a live projection is behind by so many events that it is not for a moment.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -147,8 +148,9 @@ func (d *doctor) checkSecrets() {
 // hasSecret reports whether the configuration itself has a password or token, and not the name of
 // an environment variable.
 func (d *doctor) hasSecret(text string) bool {
-	for _, secret := range []string{d.config.NATS.Password, d.config.NATS.Token} {
-		if secret != "" && strings.Contains(text, secret) {
+	for key, secret := range map[string]string{"password": d.config.NATS.Password, "token": d.config.NATS.Token} {
+		written := regexp.MustCompile(`(?m)^[^#\n]*\b` + key + `\s*=\s*["']` + regexp.QuoteMeta(secret) + `["']`)
+		if secret != "" && written.MatchString(text) {
 			return true
 		}
 	}

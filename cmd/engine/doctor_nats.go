@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/ingest"
@@ -49,8 +51,10 @@ func (d *doctor) checkNATS(ctx context.Context) {
 		return
 	}
 	for _, s := range d.streams() {
+		d.checkSeed(s)
 		d.checkStream(ctx, b, s)
 	}
+	d.checkEmits(ctx, b)
 	if d.config.NATS.Service {
 		for _, subject := range []string{"gnomon.v1.doctor", "$SRV.PING." + noSuchName} { // where no request comes
 			d.tried(b.TryListen(ctx, subject), "nats.service: requests over NATS are not answered")
@@ -68,6 +72,10 @@ func (d *doctor) checkEmbedded() {
 	}
 	d.ok("nats", "embedded, synced every %v", sync)
 	for _, s := range d.config.Streams {
+		d.checkSeed(s)
+		if !d.mayReplicate(s, "") {
+			continue
+		}
 		r := broker.StreamReport{Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge), MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow)}
 		if d.checkKeeping(s.Name, r) {
 			d.ok("stream "+s.Name, "is the embedded server's")
@@ -165,7 +173,7 @@ func (d *doctor) checkStream(ctx context.Context, b *broker.Broker, s config.Str
 		return
 	case broker.Absent(err) && len(s.Subjects) > 0:
 		if d.tried(b.Try(ctx, "$JS.API.STREAM.CREATE."+s.Name), "stream "+s.Name+" is absent, and cannot be created") {
-			d.ok(check, "is absent, and created at the start")
+			d.checkCreation(ctx, b, s)
 		}
 		return
 	case broker.Absent(err):
@@ -197,6 +205,59 @@ func (d *doctor) checkStream(ctx context.Context, b *broker.Broker, s config.Str
 	}
 }
 
+// checkCreation looks for what keeps an engine from creating a stream.
+func (d *doctor) checkCreation(ctx context.Context, b *broker.Broker, s config.Stream) {
+	f, err := b.Facts()
+	if err != nil || !d.mayReplicate(s, f.Cluster) {
+		return
+	}
+	for _, subject := range s.Subjects {
+		if other, _ := b.StreamOf(ctx, subject); other != "" {
+			d.fail("stream "+s.Name, fmt.Sprintf("is absent, and %q of its subjects is stored by stream %s already", subject, other), "it cannot be created, and the engine does not start", "leave the subject to one of them, or project stream "+other)
+			return
+		}
+	}
+	d.ok("stream "+s.Name, "is absent, and created at the start")
+}
+
+// mayReplicate reports whether a server can keep as many replicas of a stream; cluster: its cluster, if it is in one.
+func (d *doctor) mayReplicate(s config.Stream, cluster string) bool {
+	if s.Replicas <= 1 || cluster != "" {
+		return true
+	}
+	d.fail("stream "+s.Name, fmt.Sprintf("it is to have %d replicas, and the server is in no cluster", s.Replicas), "it cannot be created, and the engine does not start", "set replicas = 1, or use a cluster of that many servers")
+	return false
+}
+
+// checkSeed looks whether what an empty stream begins with can be read.
+func (d *doctor) checkSeed(s config.Stream) {
+	if s.Seed == "" {
+		return
+	}
+	f, err := os.Open(s.Seed)
+	if err != nil {
+		d.warn("stream "+s.Name, fmt.Sprintf("its seed: %v", err), "the engine does not start while the stream is empty", "put the file there, or remove seed from the configuration")
+		return
+	}
+	_ = f.Close()
+}
+
+// checkEmits looks for a stream for what projections emit.
+func (d *doctor) checkEmits(ctx context.Context, b *broker.Broker) {
+	declared := func(subject string) bool {
+		return slices.ContainsFunc(d.config.Streams, func(s config.Stream) bool {
+			return slices.ContainsFunc(s.Subjects, func(stored string) bool { return engine.FiltersOverlap(stored, subject) })
+		})
+	}
+	for _, p := range d.config.Projections {
+		for _, subject := range p.Emit.Subjects {
+			if other, known := b.StreamOf(ctx, subject); other == "" && known && !declared(subject) {
+				d.warn("emit", fmt.Sprintf("projection %s: no stream stores %q", p.Name, subject), "what it emits there waits, and it takes no more events when projection.limits.outbox is full", "declare the subject in a [[stream]], or remove it from projection.emit.subjects")
+			}
+		}
+	}
+}
+
 // checkKeeping reports whether a stream keeps what projections need.
 func (d *doctor) checkKeeping(name string, r broker.StreamReport) bool {
 	well := true
@@ -210,6 +271,15 @@ func (d *doctor) checkKeeping(name string, r broker.StreamReport) bool {
 	if r.Duplicates > 0 && r.Duplicates < shortWindow {
 		warn(fmt.Sprintf("its duplicate_window is %v", r.Duplicates), "an import or an application that repeats itself after an outage stores events twice", "set it to 2m, the server's default, or more")
 	}
+	if r.NoAck {
+		warn("it acknowledges nothing (no_ack)", "whoever appends to it does not learn what was stored, and what projections emit to it waits", "set no_ack = false: nats stream edit "+name)
+	}
+	if full := filled(r); full != "" {
+		warn("it refuses events beyond "+full, "appends fail, and what projections emit to it waits", "raise the limit: nats stream edit "+name)
+	}
+	if need := d.readersOf(name); r.MaxConsumers > 0 && !d.running && r.Consumers+need > r.MaxConsumers {
+		warn(fmt.Sprintf("it has %d of at most %d consumers, and projections need %d", r.Consumers, r.MaxConsumers, need), "a projection that gets none reads nothing", "raise max_consumers, which takes a new stream, or remove consumers: nats consumer ls "+name)
+	}
 	if r.Async {
 		warn("it acknowledges events before they are written (persist_mode async)", "a crash of its server loses acknowledged events, and projections that had them are then diverged", "use the default persist_mode")
 	}
@@ -217,6 +287,29 @@ func (d *doctor) checkKeeping(name string, r broker.StreamReport) bool {
 		warn("its events come from "+strings.Join(r.Sources, ", "), "events of different sources are in the order of their arrival: another one when the stream is built again", "have projections not depend on that order")
 	}
 	return well
+}
+
+// readersOf is how many projections read a stream: each has a consumer of its own.
+func (d *doctor) readersOf(stream string) (n int) {
+	for _, p := range d.config.Projections {
+		if p.Stream == stream {
+			n++
+		}
+	}
+	return n
+}
+
+// filled says which limit refuses events, or nearly does; empty: none.
+func filled(r broker.StreamReport) string {
+	switch {
+	case !r.DiscardNew:
+		return ""
+	case r.MaxEvents > 0 && float64(r.Events) >= fullEnough*float64(r.MaxEvents):
+		return fmt.Sprintf("max_msgs %s, and has %s", humanize.Comma(r.MaxEvents), humanize.Comma(int64(r.Events)))
+	case r.MaxBytes > 0 && float64(r.Bytes) >= fullEnough*float64(r.MaxBytes):
+		return fmt.Sprintf("max_bytes %s, and has %s", humanize.IBytes(uint64(r.MaxBytes)), humanize.IBytes(r.Bytes))
+	}
+	return ""
 }
 
 // removing says by which limits a stream removes events; empty: by none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine/store"
+	"gnomon/internal/testutil/certtest"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -128,6 +130,17 @@ func TestDoctorOfTheHealthy(t *testing.T) {
 	for name, change := range map[string]func(p *patient){
 		"external": func(*patient) {},
 		"embedded": func(p *patient) { p.replace(`"URL"`, `"embedded"`) },
+		"with TLS": func(p *patient) { p.certified(365 * 24 * time.Hour) },
+		"a password of the environment that is a word of the configuration": func(p *patient) {
+			p.runs(natstest.User("gnomon", "count", nil))
+			p.replace(`url = "URL"`, "url = \"URL\"\nuser = \"gnomon\"\npassword = \"${PASSWORD}\"")
+			p.t.Setenv("PASSWORD", "count")
+			p.write("config.toml", "")
+			p.mode("config.toml", 0o644)
+		},
+		"emitting to a stream that it creates": func(p *patient) {
+			p.text += "[projection.emit]\nsubjects = [\"alerts.low.>\"]\n[[stream]]\nname = \"ALERTS\"\nsubjects = [\"alerts.>\"]\n"
+		},
 		"first start": func(p *patient) { // neither folder nor stream is there yet
 			p.stream.Name = ""
 			if err := os.Remove(p.file("data")); err != nil {
@@ -165,6 +178,12 @@ var planted = []struct {
 	{"a reserve that the disk does not have", func(p *patient) { p.replace(`"1MiB"`, `"1PiB"`) }, "disk", levelFail, "disk_reserve is 1.0 PiB", "make room"},
 	{"a data directory that others write", func(p *patient) { p.mode("data", 0o777) }, "data_dir", levelFail, "may be written by others", "chmod 700"},
 	{"tokens that everybody reads", func(p *patient) { p.mode("tokens", 0o644) }, "secrets", levelWarn, "http.token_file: ", "chmod 600"},
+	{"a password that everybody reads", func(p *patient) {
+		p.runs(natstest.User("gnomon", "secret", nil))
+		p.replace(`url = "URL"`, "url = \"URL\"\nuser = \"gnomon\"\npassword = 'secret'")
+		p.write("config.toml", "")
+		p.mode("config.toml", 0o644)
+	}, "secrets", levelWarn, "the password or token in the configuration", "chmod 600"},
 	{"few file descriptors", func(p *patient) { p.openFiles = func() uint64 { return 256 } }, "open files", levelWarn, "256 at most; 1 projection and http.max_connections = 512 may need 676", "LimitNOFILE=1024"},
 	{"little memory", func(p *patient) { p.memory = func() uint64 { return 128 << 20 } }, "memory", levelWarn, "128 MiB at most, and guests and caches may take 136 MiB", "projection.limits.memory"},
 	{"a folder of modules that there is not", func(p *patient) { p.replace(`dir = "plugins"`, `dir = "plugin"`) }, "modules", levelFail, "no such file", "plugins.dir"},
@@ -212,6 +231,52 @@ var planted = []struct {
 		p.stream.PersistMode, p.stream.AllowAtomicPublish = jetstream.AsyncPersistMode, false
 		p.replace(`subjects = ["events.>"]`, "subjects = [\"events.>\"]\nallow_atomic = false")
 	}, "stream EVENTS", levelWarn, "persist_mode async", "default persist_mode"},
+	{"a token that is too short", func(p *patient) { p.write("tokens", "short\n") }, "http", levelFail, "token file", "16 characters"},
+	{"a certificate that is none", func(p *patient) {
+		p.write("key.pem", "none")
+		p.replace("token_file", "tls.cert = \"key.pem\"\ntls.key = \"key.pem\"\ntoken_file")
+	}, "http", levelFail, "certificate ", "in PEM"},
+	{"a certificate that ends", func(p *patient) { p.certified(24 * time.Hour) }, "http", levelWarn, "ends at ", "renew it"},
+	{"a certificate that has ended", func(p *patient) { p.certified(-time.Minute) }, "http", levelFail, "ended at ", "renew it"},
+	{"a stream that acknowledges nothing", func(p *patient) {
+		p.stream.NoAck, p.stream.AllowAtomicPublish = true, false
+		p.replace(`subjects = ["events.>"]`, "subjects = [\"events.>\"]\nallow_atomic = false")
+	}, "stream EVENTS", levelWarn, "no_ack", "no_ack = false"},
+	{"a stream that is full", func(p *patient) {
+		p.stream.MaxMsgs, p.stream.Discard = 1, jetstream.DiscardNew
+		p.runs()
+		if _, err := p.server.JetStream(p.t).Publish(p.t.Context(), "events.a", nil); err != nil {
+			p.t.Fatal(err)
+		}
+	}, "stream EVENTS", levelWarn, "max_msgs 1, and has 1", "raise the limit"},
+	{"a stream without room for consumers", func(p *patient) {
+		p.stream.MaxConsumers = 1
+		p.runs()
+		if _, err := p.server.JetStream(p.t).CreateConsumer(p.t.Context(), "EVENTS", jetstream.ConsumerConfig{Durable: "other"}); err != nil {
+			p.t.Fatal(err)
+		}
+	}, "stream EVENTS", levelWarn, "1 of at most 1 consumers", "max_consumers"},
+	{"a stream with subjects of another", func(p *patient) {
+		p.text += "[[stream]]\nname = \"OTHER\"\nsubjects = [\"events.a.>\"]\n"
+	}, "stream OTHER", levelFail, "stored by stream EVENTS already", "leave the subject"},
+	{"a stream with more replicas than servers", func(p *patient) {
+		p.text += "[[stream]]\nname = \"OTHER\"\nsubjects = [\"other.>\"]\nreplicas = 3\n"
+	}, "stream OTHER", levelFail, "the server is in no cluster", "replicas = 1"},
+	{"a seed that there is not", func(p *patient) {
+		p.replace(`subjects = ["events.>"]`, "subjects = [\"events.>\"]\nseed = \"none.jsonl\"")
+	}, "stream EVENTS", levelWarn, "its seed: ", "put the file there"},
+	{"events that are emitted to no stream", func(p *patient) {
+		p.text += "[projection.emit]\nsubjects = [\"nowhere.>\"]\n"
+	}, "emit", levelWarn, `no stream stores "nowhere.>"`, "[[stream]]"},
+}
+
+// certified gives the address a certificate that ends after so long.
+func (p *patient) certified(ends time.Duration) {
+	p.t.Helper()
+	cert, key := certtest.New().Files(p.t, "server", func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(ends)
+	})
+	p.replace("token_file", fmt.Sprintf("tls.cert = %q\ntls.key = %q\ntoken_file", cert, key))
 }
 
 // mode changes who may do what with a file.

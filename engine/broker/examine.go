@@ -65,17 +65,22 @@ func (b *Broker) Account(ctx context.Context) (Account, error) {
 
 // StreamReport is what is known of a stream, for one who looks for what is wrong with it.
 type StreamReport struct {
-	Differences []Difference // from what is declared
-	Memory      bool         // its events are in memory
-	MaxAge      time.Duration
-	MaxBytes    int64 // below 1: no limit, as MaxEvents
-	MaxEvents   int64
-	DiscardNew  bool // at a limit it refuses events, instead of removing the oldest
-	Duplicates  time.Duration
-	Replicas    int
-	Async       bool // it acknowledges events before they are written (persist_mode)
-	Sources     []string
-	Troubles    []string // of its mirror or its sources, in the server's words
+	Differences  []Difference // from what is declared
+	Memory       bool         // its events are in memory
+	MaxAge       time.Duration
+	MaxBytes     int64 // below 1: no limit, as MaxEvents
+	MaxEvents    int64
+	DiscardNew   bool // at a limit it refuses events, instead of removing the oldest
+	Duplicates   time.Duration
+	Replicas     int
+	Async        bool // it acknowledges events before they are written (persist_mode)
+	Sources      []string
+	NoAck        bool     // it acknowledges nothing
+	Events       uint64   // that it holds
+	Bytes        uint64   // of them
+	Consumers    int      // that it has
+	MaxConsumers int      // below 1: no limit
+	Troubles     []string // of its mirror or its sources, in the server's words
 
 	Clock time.Time // of the server, when it answered
 	Asked time.Time // our own, in the middle between question and answer
@@ -96,6 +101,7 @@ func (b *Broker) Report(ctx context.Context, s StreamSpec) (r StreamReport, err 
 		Differences: s.compare(c), Memory: c.Storage == jetstream.MemoryStorage,
 		MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, MaxEvents: c.MaxMsgs, DiscardNew: c.Discard == jetstream.DiscardNew,
 		Duplicates: c.Duplicates, Replicas: c.Replicas, Async: c.PersistMode == jetstream.AsyncPersistMode,
+		NoAck: c.NoAck, Events: info.State.Msgs, Bytes: info.State.Bytes, Consumers: info.State.Consumers, MaxConsumers: c.MaxConsumers,
 		Clock: info.TimeStamp, Asked: began.Add(time.Since(began) / 2),
 	}
 	for _, s := range c.Sources {
@@ -107,6 +113,15 @@ func (b *Broker) Report(ctx context.Context, s StreamSpec) (r StreamReport, err 
 		}
 	}
 	return r, nil
+}
+
+// StreamOf is the stream that stores what is published to a subject, or to one that it matches; empty: none does.
+// Known tells whether that could be asked: only some users may.
+func (b *Broker) StreamOf(ctx context.Context, subject string) (name string, known bool) {
+	ctx, done := b.examining(ctx, subject)
+	defer done()
+	name, err := b.js.StreamNameBySubject(ctx, subject)
+	return name, err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // Absent reports whether an error says that there is no such stream.
