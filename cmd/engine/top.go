@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/gdamore/tcell/v3"
@@ -25,7 +26,8 @@ func topCommand() *cobra.Command {
 events and in time, its pace with that of the last seconds, and what it holds; as many columns as the terminal has room for.
 Keys: q quits, p holds the picture, s sorts by the next column, / filters by name or state, the arrows select a
 projection and Enter shows all that is known of it, ? lists the keys.
-With --once, and where standard output is no terminal, it prints one table, as engine status does. With --json
+PgUp and PgDn go through what Enter shows, where it is longer than the terminal.
+With --once, and where standard output is no terminal or a dumb one, it prints one table, as engine status does. With --json
 it prints a line {"projections":[…]} every second, or one with --once. Colours are left out where NO_COLOR is set.`,
 		Example: "  engine top\n  engine top --server https://gnomon.example.com:7780\n  engine top --json | jq -c '.projections[] | [.projection, .behind]'",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -40,6 +42,9 @@ it prints a line {"projections":[…]} every second, or one with --once. Colours
 				return explain(topOnce(c.Context(), cl, out))
 			case !isTerminal(out):
 				fmt.Fprintln(c.ErrOrStderr(), "engine top: standard output is no terminal: this is one table, as with --once")
+				return explain(topOnce(c.Context(), cl, out))
+			case os.Getenv("TERM") == "dumb":
+				fmt.Fprintln(c.ErrOrStderr(), "engine top: the terminal cannot place a cursor (TERM is dumb): this is one table, as with --once")
 				return explain(topOnce(c.Context(), cl, out))
 			}
 			screen, err := tcell.NewScreen(tcell.OptSanitizeContent(true))

@@ -90,6 +90,9 @@ type canvas struct {
 // put writes text within so many columns, and returns how many it took. What a terminal would take
 // for orders is quoted.
 func (c canvas) put(x, y, width int, text string, style tcell.Style) int {
+	if c.screen.Colors() == 0 { // a library that has none would show them as reverse, as what is selected is
+		style = style.Foreground(color.Default)
+	}
 	begin, rest := x, readable([]byte(text))
 	for rest != "" && x < min(begin+width, c.width) {
 		var n int
@@ -118,7 +121,7 @@ func drawTop(screen tcell.Screen, v *topView, now time.Time) {
 		c.lines(3, last, emptyTop(v))
 	case v.detail:
 		c.table(v, rows[v.at(rows):][:1], 2, 4, now)
-		c.lines(5, last, detailOf(rows[v.at(rows)], width))
+		c.detail(v, detailOf(rows[v.at(rows)], width), 5, last)
 	default:
 		c.table(v, rows, 2, last, now)
 	}
@@ -251,19 +254,38 @@ func (c canvas) lines(from, to int, lines []string) {
 	}
 }
 
+// detail draws lines from the one that a person went to, and says when there are more. What is beyond the last is
+// never shown.
+func (c canvas) detail(v *topView, lines []string, from, to int) {
+	room := to - from
+	v.scroll = max(0, min(v.scroll, len(lines)-room+1))
+	if len(lines) <= room || room < 2 {
+		v.scroll = 0
+		c.lines(from, to, lines)
+		return
+	}
+	rest := lines[v.scroll:]
+	c.lines(from, to-1, rest)
+	if more := len(rest) - (room - 1); more > 0 {
+		c.put(1, to-1, c.width-2, fmt.Sprintf("PgDn: %s more", numbered(more, "line")), dimStyle)
+		return
+	}
+	c.put(1, to-1, c.width-2, "PgUp: what is above", dimStyle)
+}
+
 var topHelp = []string{
 	"q, Ctrl-C     quit",
 	"p, space      hold the picture, and go on",
 	"s             sort by name, state, behind, events/s, bytes",
 	"/             filter by name or state; Enter keeps it, Esc takes it away",
-	"↑ ↓, j k      select a projection; PgUp, PgDn by ten",
+	"↑ ↓, j k      select a projection; PgUp, PgDn by ten, or through its details",
 	"Enter         all that is known of it: reason, hint, what it emits, candidate",
 	"?             these keys",
 	"",
 	"AGE is how old the newest event is that is served, while there are newer ones.",
 	"EV/S are events applied in a second; beside it the last eight answers.",
 	"ERRORS are batches rolled back since the start, and events set aside.",
-	"FUEL is what an event took on average. More columns come with a wider terminal.",
+	"FUEL is what an event took on average. A wider terminal has more columns.",
 }
 
 // emptyTop says what to do where there is nothing to show.
@@ -293,11 +315,12 @@ func detailOf(s engine.Status, width int) (lines []string) {
 func wrapped(line string, width int) (lines []string) {
 	const in = "    "
 	for r := []rune(line); ; {
-		if len(r) <= width || width <= 2*len(in) {
+		end := within(r, width)
+		if end == len(r) || width <= 2*len(in) {
 			return append(lines, string(r))
 		}
-		at := width
-		for i := width; i > width/2; i-- {
+		at := end
+		for i := end; i > end/2; i-- {
 			if r[i] == ' ' {
 				at = i
 				break
@@ -306,4 +329,18 @@ func wrapped(line string, width int) (lines []string) {
 		lines = append(lines, string(r[:at]))
 		r = append([]rune(in), []rune(strings.TrimLeft(string(r[at:]), " "))...)
 	}
+}
+
+// within is how many runes surely have room in a width: those that may take two columns are taken to do so. Scripts with
+// such runes begin at U+1100 (Unicode Standard Annex 11).
+func within(r []rune, width int) int {
+	for i, c := range r {
+		if width--; c >= 0x1100 {
+			width--
+		}
+		if width < 0 {
+			return i
+		}
+	}
+	return len(r)
 }

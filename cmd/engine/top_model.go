@@ -29,6 +29,7 @@ type topView struct {
 	typing   bool   // the filter is being typed
 	selected string // name of the projection; empty: the first
 	detail   bool
+	scroll   int // first line of the details that is shown
 	help     bool
 }
 
@@ -96,8 +97,24 @@ func (v *topView) at(rows []engine.Status) int {
 // move selects another row.
 func (v *topView) move(by int) {
 	if rows := v.rows(); len(rows) > 0 {
-		v.selected = rows[min(max(v.at(rows)+by, 0), len(rows)-1)].Projection
+		v.selected, v.scroll = rows[min(max(v.at(rows)+by, 0), len(rows)-1)].Projection, 0
 	}
+}
+
+// pageLines is how far a key for pages goes.
+const pageLines = 10
+
+// page goes through the details, if they are shown, or the rows.
+func (v *topView) page(key topKey) {
+	by := pageLines
+	if key == keyPageUp {
+		by = -pageLines
+	}
+	if v.detail {
+		v.scroll = max(0, v.scroll+by) // drawing knows where they end
+		return
+	}
+	v.move(by)
 }
 
 // topKey is what a key is for; runes are themselves.
@@ -133,10 +150,8 @@ func (v *topView) press(key topKey) bool {
 		v.move(-1)
 	case keyDown, "j":
 		v.move(1)
-	case keyPageUp:
-		v.move(-10)
-	case keyPageDown:
-		v.move(10)
+	case keyPageUp, keyPageDown:
+		v.page(key)
 	case keyEnter:
 		v.move(0)
 		v.detail = !v.detail
@@ -194,8 +209,9 @@ func behindTime(s engine.Status, now time.Time) string {
 	return shortTime(max(0, now.Sub(s.PositionTime)))
 }
 
-// shortTime is a time span in five characters or less.
+// shortTime is a time span in four characters or less.
 func shortTime(d time.Duration) string {
+	const day = 24 * time.Hour
 	switch {
 	case d < time.Second:
 		return "<1s"
@@ -205,8 +221,10 @@ func shortTime(d time.Duration) string {
 		return fmt.Sprintf("%dm", d/time.Minute)
 	case d < 100*time.Hour:
 		return fmt.Sprintf("%dh", d/time.Hour)
+	case d < 1000*day:
+		return fmt.Sprintf("%dd", d/day)
 	}
-	return fmt.Sprintf("%dd", d/(24*time.Hour))
+	return fmt.Sprintf("%dy", d/(365*day)) // of a time.Duration, less than 300
 }
 
 // shortNumber is a number in five characters or less, for columns that do not jump.

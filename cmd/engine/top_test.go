@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -242,6 +244,9 @@ func TestTopOfNothing(t *testing.T) {
 	p.ended <- nil
 }
 
+// reversed is a state whose background and foreground have changed places.
+var reversed = regexp.MustCompile(`\x1b\[[0-9;]*7m\d* ?(live|halted|catching-up)`)
+
 // In a terminal of its own the program leaves everything as it was, however it ends.
 func TestTopRestoresTheTerminal(t *testing.T) {
 	e := newTopEngine(t, three()...)
@@ -283,6 +288,9 @@ func TestTopRestoresTheTerminal(t *testing.T) {
 		}
 		if strings.Contains(out, "\x1b[31") || strings.Contains(out, "\x1b[38") || strings.Contains(out, "owned\a") {
 			t.Errorf("%s: colours though NO_COLOR is set, or the words of a guest: %q", name, out)
+		}
+		if reversed.MatchString(out) {
+			t.Errorf("%s: without colours states look as what is selected: %q", name, out)
 		}
 	}
 }
@@ -368,6 +376,59 @@ func (w *twice) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A terminal that cannot place a cursor gets one table, without orders that it would show as text.
+func TestTopOnADumbTerminal(t *testing.T) {
+	c := exec.CommandContext(t.Context(), "engine", "top", "--server", newTopEngine(t, three()...).URL)
+	c.Env = append(c.Environ(), "TERM=dumb")
+	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	out, _ := io.ReadAll(tty) // ends with an error, as a terminal whose program has ended does
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+	if bytes.Contains(out, []byte("\x1b")) || !bytes.Contains(out, []byte("TERM is dumb")) || !bytes.Contains(out, []byte("balances")) {
+		t.Errorf("%q", out)
+	}
+}
+
+// What is known of a projection and has no room in the terminal can be gone through, to its end and back.
+func TestTopScrollsDetails(t *testing.T) {
+	long := three()[2]
+	long.Reason = strings.Repeat("理由が長い ", 150)
+	p := sit(t, newTopEngine(t, long), 80, 24)
+	p.sees("words")
+	p.types("\r")
+	p.sees("PgDn: ", "dead-letters skip")
+	for range 9 { // further than there is
+		p.types("\x1b[6~")
+	}
+	p.sees("dead-letters skip words", "PgDn: ", "projection   words")
+	p.types("\x1b[5~\x1b[5~\x1b[5~\x1b[5~\x1b[5~")
+	p.sees("projection   words", "dead-letters skip")
+}
+
+// No line is wider than the terminal, whatever it is written in, and nothing of it is lost.
+func TestWrapped(t *testing.T) {
+	for _, text := range []string{strings.Repeat("理由", 100), strings.Repeat("words and ", 30), "short", ""} {
+		all := ""
+		for i, line := range wrapped(text, 40) {
+			if within([]rune(line), 40) != len([]rune(line)) {
+				t.Errorf("%q is too wide", line)
+			}
+			if i > 0 {
+				line = strings.TrimPrefix(line, "    ")
+			}
+			all += line
+		}
+		if got, want := strings.ReplaceAll(all, " ", ""), strings.ReplaceAll(text, " ", ""); got != want {
+			t.Errorf("%q became %q", want, got)
+		}
+	}
+}
+
 // A token that is wrong ends it, with what to do: waiting does not help.
 func TestTopWithoutAToken(t *testing.T) {
 	e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -390,10 +451,16 @@ func TestShortForms(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
 		{shortNumber(0), "0"}, {shortNumber(9999), "9999"}, {shortNumber(10000), "10k"}, {shortNumber(9.96e6), "9960k"}, {shortNumber(12.3e6), "12M"}, {shortNumber(1e20), ">999T"},
 		{shortBytes(0), "0B"}, {shortBytes(1023), "1023B"}, {shortBytes(1024), "1.0K"}, {shortBytes(10 << 20), "10M"}, {shortBytes(1 << 63), ">999T"},
-		{shortTime(0), "<1s"}, {shortTime(99 * time.Second), "99s"}, {shortTime(100 * time.Second), "1m"}, {shortTime(100 * time.Hour), "4d"},
+		{shortTime(0), "<1s"}, {shortTime(99 * time.Second), "99s"}, {shortTime(100 * time.Second), "1m"}, {shortTime(100 * time.Hour), "4d"}, {shortTime(999 * 24 * time.Hour), "999d"},
+		{shortTime(1000 * 24 * time.Hour), "2y"}, {shortTime(math.MaxInt64), "292y"},
 	} {
 		if tt.got != tt.want || len(tt.got) > 5 {
 			t.Errorf("%q, want %q", tt.got, tt.want)
+		}
+	}
+	for _, d := range []time.Duration{99 * time.Minute, 99 * time.Hour, 999 * 24 * time.Hour, math.MaxInt64} { // the width of its column
+		if got := shortTime(d); len(got) > 4 {
+			t.Errorf("%v is %q, which its column cuts", d, got)
 		}
 	}
 	for want, rates := range map[string][]float64{"        ": nil, "      ▁█": {0, 9}, "▁▁▁▁▁▁▁▁": make([]float64, sparkLength)} {
