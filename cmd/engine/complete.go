@@ -13,6 +13,7 @@ import (
 
 	"gnomon/engine/config"
 	"gnomon/engine/query/client"
+	"gnomon/internal/scaffold"
 )
 
 // completionPatience is how long a shell waits for names of a running engine. Without them
@@ -32,7 +33,7 @@ func completionCommand() *cobra.Command {
 		Short: "Print the script that lets a shell complete commands, names and files",
 		Long: `Completion prints a script for a shell. With it the shell completes commands and flags, the names of
 projections, streams and snapshots of the engine that runs (as --server, or GNOMON_SERVER, says), and files where
-files are due. While no engine answers, within a moment, names are not completed.`,
+files are due. While no engine answers, within a moment, names are not completed. Bash needs its package bash-completion for it.`,
 		Example: `  source <(engine completion bash)
   engine completion bash > /etc/bash_completion.d/engine
   engine completion zsh > "${fpath[1]}/_engine"
@@ -51,6 +52,7 @@ type completer = func(c *cobra.Command, args []string) []string
 // What is not here is up to the user, and completed as nothing.
 var words = map[string]completer{
 	"NAME": projectionNames, "PROJECTION": projectionNames, "SNAPSHOT": snapshotNames, "STREAM": streamNames,
+	"LANGUAGE": languageNames, "LEVEL": levelNames,
 }
 
 // paths are those that stand for files or folders, completed by the shell itself.
@@ -59,10 +61,21 @@ var paths = map[string]cobra.ShellCompDirective{
 	"DIR": cobra.ShellCompDirectiveFilterDirs, "DATA_DIR": cobra.ShellCompDirectiveFilterDirs,
 }
 
+// languageNames are those in which a project can begin.
+func languageNames(*cobra.Command, []string) (names []string) {
+	for _, l := range scaffold.Languages() {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+func levelNames(*cobra.Command, []string) []string { return []string{"debug", "info", "warn", "error"} }
+
 // flagWords are the words for the values of flags, by name; other flags are completed as nothing.
 var flagWords = map[string]string{
 	"stream": "STREAM", "projection": "PROJECTION", "since": "SNAPSHOT", "snapshot": "SNAPSHOT", "data-dir": "DIR",
 	"config": "FILE", "output": "FILE", "events": "FILE", "expect": "FILE", "batch": "FILE", "bundle": "FILE", "module": "FILE",
+	"lang": "LANGUAGE", "level": "LEVEL",
 }
 
 // completes lets every command complete what its usage names.

@@ -52,6 +52,8 @@ func TestCompletion(t *testing.T) {
 	}
 	for _, tt := range []struct{ line, offers, more string }{
 		{"get |", "balances books count", ""},
+		{"new x --lang ru|", "rust", ""},
+		{"logs count --level |", "debug info warn error", ""},
 		{"get b|", "balances books", ""},
 		{"get count |", "", ""},
 		{"status --server " + engine.URL + " c|", "count", ""},

@@ -31,6 +31,9 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 			}
 		}
 		if err := check(c, args); err != nil {
+			if strings.Contains(err.Error(), "arg(s)") { // which says how many, and not what for
+				err = fmt.Errorf("%s takes %s: %s given", c.CommandPath(), takes(c), numbered(len(args), "argument"))
+			}
 			return usagef(c, "%w", err)
 		}
 		if given(c, "server") && given(c, "data-dir") {
@@ -38,6 +41,15 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// takes are the arguments in the usage of a command.
+func takes(c *cobra.Command) string {
+	_, arguments, some := strings.Cut(c.Use, " ")
+	if !some {
+		return "no arguments"
+	}
+	return arguments
 }
 
 func given(c *cobra.Command, flag string) bool {
