@@ -126,6 +126,7 @@ func projectionTroubles(t *testing.T) []alertCase {
 	h := newHome(t, "log.>", projection("calm", "calm.wasm")+
 		projection("halts", "traps.wasm")+
 		projection("letters", "traps.wasm", `on_error = "dead-letter"`)+
+		projection("passes", "traps.wasm", `on_error = "skip"`)+
 		projection("slow", "busy.wasm", "[projection.limits]", "batch_events = 1", "fuel = 0")+
 		projection("waits", "calm.wasm")+
 		projection("emits", "emits.wasm", "[projection.emit]", `subjects = ["out.>"]`, "history = true")+
@@ -140,10 +141,16 @@ func projectionTroubles(t *testing.T) []alertCase {
 	h.configure("", fmt.Sprintf("[nats]\nurl = %q", server.URL()))
 	p := h.serve()
 	p.awaitLive("recreated", 2)
-	for _, name := range []string{"unsynced", "letters", "waits", "withdrawn", "changed", "refused"} {
+	for _, name := range []string{"unsynced", "letters", "passes", "waits", "withdrawn", "changed", "refused"} {
 		p.awaitLive(name, 20)
 	}
 
+	before := scraped{}
+	for name, v := range p.scrape() {
+		if strings.HasPrefix(name, "gnomon_projection_skipped_events_total") {
+			before[name] = v
+		}
+	}
 	if _, err := p.client.Act(t.Context(), "waits", "pause"); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +181,7 @@ func projectionTroubles(t *testing.T) []alertCase {
 	for name, limit := range map[string]float64{
 		state("projection", "halts", "LOG", "halted"): 0, state("projection", "recreated", "GONE", "diverged"): 0, state("projection", "waits", "LOG", "paused"): 0,
 		state("projection", "withdrawn", "LOG", "stopped"): 0, state("candidate", "changed", "LOG", "halted"): 0,
-		of("refused", "refused"): 0, of("dead_letters", "letters"): 219, of("outbox_blocked", "emits"): 0, of("mirror_failing", "mirrored"): 0, of("unsynced_seconds", "unsynced"): 5,
+		of("refused", "refused"): 0, of("dead_letters", "letters"): 219, of("skipped_events_total", "passes"): 219, of("outbox_blocked", "emits"): 0, of("mirror_failing", "mirrored"): 0, of("unsynced_seconds", "unsynced"): 5,
 		state("projection", "calm", "LOG", "live"): 0, state("projection", "changed", "LOG", "live"): 0, state("projection", "refused", "LOG", "live"): 0, state("projection", "letters", "LOG", "live"): 0,
 	} {
 		there = p.scrapeUntil(name, above(limit))
@@ -182,9 +189,9 @@ func projectionTroubles(t *testing.T) []alertCase {
 	if there[of("behind", "slow")] == 0 {
 		t.Fatal("the slow one is not behind")
 	}
-	return []alertCase{{"projections in trouble", []scraped{there}, []string{
+	return []alertCase{{"projections in trouble", []scraped{before, there}, []string{
 		"GnomonNotReady", "GnomonProjectionHalted halts", "GnomonProjectionDiverged recreated", "GnomonProjectionPaused waits", "GnomonProjectionStopped withdrawn",
-		"GnomonProjectionBehind slow", "GnomonCandidateStuck changed", "GnomonDeclarationRefused refused", "GnomonDeadLetters letters",
+		"GnomonProjectionBehind slow", "GnomonCandidateStuck changed", "GnomonDeclarationRefused refused", "GnomonDeadLetters letters", "GnomonEventsSkipped passes",
 		"GnomonOutboxBlocked emits", "GnomonMirrorFailing mirrored", "GnomonNotSynced unsynced",
 	}}}
 }
