@@ -225,6 +225,7 @@ func processTroubles(t *testing.T) []alertCase {
 	const ready, refused = `gnomon_ready{instance="here",job="gnomon"}`, `gnomon_http_refused_total{instance="here",job="gnomon"}`
 	const connected = `gnomon_nats_connected{instance="here",job="gnomon"}`
 	p := h.serve()
+	p.awaitLive("count", 3) // a scrape from before that would be of one that is behind
 	well := p.scrapeUntil(ready, above(0))
 
 	ctx, leave := context.WithCancel(t.Context())
@@ -250,6 +251,7 @@ func processTroubles(t *testing.T) []alertCase {
 		p.signal(syscall.SIGKILL)
 		_, _ = p.wait()
 		p = h.serve()
+		p.awaitLive("count", 3)
 		again = append(again, p.scrapeUntil(ready, above(0)))
 	}
 	p.signal(syscall.SIGKILL)
