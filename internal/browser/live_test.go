@@ -55,6 +55,43 @@ func keyboard(s *server) {
 	p.presses("g").presses("o").until("it is the overview", func() bool { return p.address() == "/" })
 }
 
+// When the connection is lost the pages say so; when it is back, the overview goes on by
+// itself, curves, too, for which no status has to change.
+func lostConnection(s *server) {
+	p := s.visit().open("/").sees("live", "repo-files").clicks("button", "Pause").sees("paused")
+	evaluate[any](p, `{
+  const Source = EventSource, every = setInterval, ask = fetch;
+  window.EventSource = class extends Source { constructor(...of) { super(...of); window.source = this; } };
+  window.setInterval = (what) => every(what, 30);
+  window.asked = 0;
+  window.fetch = (...of) => { window.asked++; return ask(...of); };
+}0`)
+	p.clicks("button", "Go on").until("it is drawn now and then", func() bool { return evaluate[int](p, "window.asked") > 5 })
+	evaluate[any](p, "source.onerror(), 0")
+	p.sees("connection lost")
+	evaluate[any](p, "source.onopen(), window.asked = 0")
+	p.sees("live").until("it is drawn now and then", func() bool { return evaluate[int](p, "window.asked") > 5 })
+
+	p.open("/ui/projections/repo-files/time").sees("as of 19 547")
+	evaluate[any](p, "console.error = () => {}, 0") // htmx tells it, too
+	evaluate[any](p, "window.answers = XMLHttpRequest.prototype.send, XMLHttpRequest.prototype.send = function () { setTimeout(() => this.onerror()); }, 0")
+	p.clicks("link", "−1").finds("alert", "")
+	p.sees("The engine does not answer")
+	evaluate[any](p, "XMLHttpRequest.prototype.send = window.answers, 0")
+	p.clicks("link", "−1").until("it is there again", func() bool { return strings.Contains(p.text(), "as of 19 546") && !p.has("alert", "") })
+}
+
+// A command is copied where the browser has no clipboard for pages, too: it has none for those
+// that come over plain HTTP from another machine.
+func copying(s *server) {
+	p := s.visit().open("/ui/projections/count").sees("As a command")
+	for _, clipboard := range []string{"navigator.clipboard", "undefined"} {
+		evaluate[any](p, "Object.defineProperty(navigator, 'clipboard', {value: "+clipboard+", configurable: true}), document.querySelector('details.copy').open = true, 0")
+		p.clicks("button", "Copy").finds("button", "Copied")
+		p.until("it can be copied again", func() bool { return !p.has("button", "Copied") })
+	}
+}
+
 // focused is the text of what has the focus.
 func (p *person) focused() string {
 	p.t.Helper()

@@ -73,6 +73,8 @@ func TestDashboard(t *testing.T) {
 		{"every page", everyPage},
 		{"live overview", liveOverview},
 		{"keyboard", keyboard},
+		{"lost connection", lostConnection},
+		{"copying", copying},
 		{"promote", promote},
 		{"dead letter", deadLetter},
 	} {

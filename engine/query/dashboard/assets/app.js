@@ -4,9 +4,15 @@
 document.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-copy]');
   if (!button) return;
-  const text = button.parentElement.querySelector('code').textContent;
-  await navigator.clipboard.writeText(text);
+  const code = button.parentElement.querySelector('code');
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch { // which browsers have only on this machine, and with TLS
+    getSelection().selectAllChildren(code);
+    if (!document.execCommand('copy')) return; // it is selected, to be copied by hand
+  }
   button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
 });
 
 // Time: sliding asks for the moment, a little after the hand has come to rest or as it goes
@@ -21,7 +27,7 @@ document.addEventListener('click', async (event) => {
   function follow() {
     const moment = document.getElementById('moment');
     const box = document.querySelector('[data-sliders]');
-    if (!moment || !box || moment.querySelector('.notice-error')) return;
+    if (!moment || !box || !Number(moment.dataset.most) || moment.querySelector('.notice-error')) return;
     box.hidden = false;
     const f = form();
     const to = f.elements.to.value, from = f.elements.from.value;
@@ -85,6 +91,16 @@ document.addEventListener('click', async (event) => {
   }, true);
   document.addEventListener('click', (event) => { if (event.target.closest('.steps a')) sliding = false; });
   document.addEventListener('htmx:historyRestore', () => { sliding = false; follow(); });
+  for (const name of ['htmx:sendError', 'htmx:timeout', 'htmx:responseError']) {
+    document.addEventListener(name, (event) => { // which htmx would keep to itself
+      const status = event.detail.xhr && event.detail.xhr.status;
+      if (status === 401) { location.reload(); return; } // to be asked for a token
+      const said = document.getElementById('unanswered');
+      said.textContent = status ? `The engine answered with the status ${status}: what is below is what was there before.` : 'The engine does not answer: what is below is what was there before. Try again.';
+      said.hidden = false;
+    });
+  }
+  document.addEventListener('htmx:afterSwap', () => { document.getElementById('unanswered').hidden = true; });
   for (const name of ['htmx:afterSettle', 'DOMContentLoaded']) document.addEventListener(name, follow);
 })();
 // Acting: the page that asks shows in a dialog. The form in it works as on that page.
@@ -115,6 +131,8 @@ if (logTable) {
   let waiting = [];
   let paused = false;
   const cell = (row, text, kind) => { const td = row.insertCell(); td.textContent = text; td.className = kind; };
+  // What has no shape, or turns the direction of what follows, shows as an escape: as on the server.
+  const visible = (text) => text.replace(/(?![\n\t\r])[\p{Cc}\p{Bidi_Control}]/gu, (c) => '\\u' + c.codePointAt(0).toString(16).padStart(4, '0'));
   const show = (line) => {
     const row = body.insertRow();
     row.className = 'level-' + line.level;
@@ -122,7 +140,7 @@ if (logTable) {
     cell(row, line.level, '');
     cell(row, line.first_seq ? (line.first_seq === line.last_seq ? String(line.first_seq) : line.first_seq + '–' + line.last_seq) : '', 'number');
     cell(row, (line.generation || '').slice(0, 12), 'mono');
-    cell(row, (line.upcaster ? line.upcaster + ': ' : '') + line.text, 'line');
+    cell(row, visible((line.upcaster ? line.upcaster + ': ' : '') + line.text), 'line');
     while (body.rows.length > most) body.deleteRow(0);
     document.querySelector('[data-empty]')?.remove();
   };

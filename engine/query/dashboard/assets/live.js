@@ -36,22 +36,27 @@ function become(from, to) {
 }
 
 const live = {
-  source: null, paused: false, due: false, busy: false, timer: 0,
+  source: null, paused: false, due: false, busy: false, timer: 0, retry: 0,
 
   say(text, state) {
     document.getElementById('connection-text').textContent = text;
     document.getElementById('connection').dataset.state = state;
   },
 
+  // follow draws what is new, unless the person wants the page to stand still.
+  follow() { if (!live.paused) live.draw(); },
+
   // draw asks the server for the page as it is now.
   async draw() {
     if (live.busy) { live.due = true; return; }
+    const paused = live.paused;
     live.busy = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
       if (answer.status === 401) { location.reload(); return; }
       if (answer.status >= 500) return; // the next one may be better
       const text = await answer.text();
+      if (live.paused && !paused) return; // meanwhile
       const next = new DOMParser().parseFromString(text, 'text/html').getElementById('live');
       if (!next) { location.reload(); return; } // an error, which is a page of its own
       become(document.getElementById('live'), next);
@@ -60,18 +65,21 @@ const live = {
       // the connection is lost, which the events tell
     } finally {
       live.busy = false;
-      if (live.due) { live.due = false; setTimeout(live.draw, 250); }
+      if (live.due) { live.due = false; setTimeout(paused ? live.draw : live.follow, 250); }
     }
   },
 
   open() {
     if (live.source || live.paused || document.hidden) return;
     live.source = new EventSource(document.body.dataset.live);
-    live.source.onopen = () => live.say('live', 'live');
-    live.source.addEventListener('status', live.draw);
+    live.source.onopen = () => { // again, too, after the connection was lost
+      live.say('live', 'live');
+      clearInterval(live.timer);
+      live.timer = setInterval(live.follow, 5000); // curves go on though nothing changes
+    };
+    live.source.addEventListener('status', live.follow);
     live.source.addEventListener('end', () => live.lost());
     live.source.onerror = () => live.lost();
-    live.timer = setInterval(live.draw, 5000); // curves go on though nothing changes
   },
 
   lost() {
@@ -80,12 +88,13 @@ const live = {
     clearInterval(live.timer);
     if (live.source.readyState === EventSource.CLOSED) { // it was refused: the browser does not try again
       live.close();
-      setTimeout(() => { live.open(); live.draw(); }, 3000); // to be asked for a token, if that is why
+      live.retry = setTimeout(() => { live.open(); live.follow(); }, 3000); // to be asked for a token, if that is why
     }
   },
 
   close() {
     clearInterval(live.timer);
+    clearTimeout(live.retry);
     if (live.source) live.source.close();
     live.source = null;
   },
@@ -126,6 +135,8 @@ function colour(name) {
 }
 
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString('en-GB');
+// brief is a number that fits beside an axis: 12M.
+const brief = (v) => (v < 10000 ? number(v) : v.toLocaleString('en', { notation: 'compact', maximumFractionDigits: 1 }));
 const number = (v) => v.toLocaleString('en', { maximumFractionDigits: v < 10 ? 1 : 0 }).replaceAll(',', ' ');
 
 function plot(figure) {
@@ -145,7 +156,7 @@ function plot(figure) {
     width: figure.clientWidth, height: 110, cursor: { y: false }, legend: { show: false },
     scales: { x: { range: (u, low, high) => [low ?? 0, high ?? 600] }, y: { range: (_, low, high) => [0, Math.max(high || 0, 1)] } },
     series: [{}, { stroke: () => colour('--busy'), width: 1.5, points: { show: false } }],
-    axes: [{ ...axis, size: 24, space: 70, values: (_, all) => all.map((t) => clock(t).slice(0, -3)), incrs: [60, 120, 300, 600] }, { ...axis, size: 52, space: 28, values: (_, all) => all.map(number) }],
+    axes: [{ ...axis, size: 24, space: 70, values: (_, all) => all.map((t) => clock(t).slice(0, -3)), incrs: [60, 120, 300, 600] }, { ...axis, size: 52, space: 28, values: (_, all) => all.map(brief) }],
     hooks: { setCursor: [say], setData: [say] },
   }, [[], []], box);
   plots.push({ u, figure, of: (s) => (name === 'behind_ms' ? s[name] / 1000 : s[name]), address: figure.dataset.samples });
