@@ -3,6 +3,8 @@ package dashboard
 import (
 	"net/http"
 	"strings"
+
+	"gnomon/engine"
 )
 
 // emptyStream is a stream that never had an event, for the person who is to give it some.
@@ -14,11 +16,15 @@ type emptyStream struct {
 
 // empty finds out what an empty stream takes.
 func (d *Dashboard) empty(r *http.Request, name string) emptyStream {
-	e := emptyStream{Name: name, Subject: "SUBJECT"}
 	facts, err := d.ask.Stream(r.Context(), name)
 	if err != nil { // it may not be there yet, which the state of its projections says
-		return e
+		facts = engine.StreamFacts{Name: name}
 	}
+	return emptyOf(facts)
+}
+
+func emptyOf(facts engine.StreamFacts) emptyStream {
+	e := emptyStream{Name: facts.Name, Subject: "SUBJECT"}
 	if e.Subjects = facts.Subjects; len(e.Subjects) > 0 {
 		e.Subject = strings.NewReplacer("*", "any", ">", "any").Replace(e.Subjects[0])
 	}

@@ -44,13 +44,13 @@ func decoded(data []byte) (kind, text string, hidden int) {
 	case wire.IsJSON(data):
 		var out bytes.Buffer
 		if len(data) <= unfoldedBytes && json.Indent(&out, data, "", "  ") == nil {
-			return "JSON", out.String(), 0
+			return "JSON", visible(out.String()), 0
 		}
 		shown := clip(data, unfoldedBytes)
-		return "JSON", shown, len(data) - len(shown)
+		return "JSON", visible(shown), len(data) - len(shown)
 	case utf8.Valid(data):
 		shown := clip(data, unfoldedBytes)
-		return "text", shown, len(data) - len(shown)
+		return "text", visible(shown), len(data) - len(shown)
 	}
 	n := min(len(data), unfoldedDump)
 	return "bytes", hex.Dump(data[:n]), len(data) - n

@@ -10,14 +10,16 @@ import (
 
 // functions are those of the templates.
 var functions = template.FuncMap{
-	"millis": millis,
-	"asset":  asset,
-	"path":   url.PathEscape, // a part of a path
-	"count":  count,
-	"bytes":  size,
-	"span":   span,
-	"moment": moment,
-	"short":  short,
+	"millis":  millis,
+	"asset":   asset,
+	"path":    url.PathEscape, // a part of a path
+	"count":   count,
+	"bytes":   size,
+	"span":    span,
+	"moment":  moment,
+	"short":   short,
+	"visible": visible,
+	"event":   eventAddress,
 
 	"word":       quoted,
 	"rate":       rate,

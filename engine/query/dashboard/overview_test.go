@@ -128,7 +128,7 @@ func TestProjectionShows(t *testing.T) {
 	s.State, s.Reason, s.Hint, s.Failing = engine.Halted, "event 12351: odd", "mend it", 12351
 	s.Candidate = &engine.GenerationStatus{ID: "candidate-id", State: engine.CatchingUp, Position: 400, Behind: 19600, Auto: true}
 	page := (&told{projections: []engine.Status{s}}).get(t, "/ui/projections/orders")
-	wants(t, page, "halted since", "1970-01-01 00:00:01Z", "event 12351: odd", "mend it", "/ui/streams/ORDERS?seq=12351", "12 345 / 20 000", "7 655 events, 3 m 20 s", "12 350", "12 000",
+	wants(t, page, "halted since", "1970-01-01 00:00:01Z", "event 12351: odd", "mend it", "/ui/streams/ORDERS?around=12351", "12 345 / 20 000", "7 655 events, 3 m 20 s", "12 350", "12 000",
 		"1970-01-01 00:01:40Z", "1970-01-01 00:05:00Z", "1.0 µs", "77", "4 567", "2.0 MiB", "5.0 MiB", "17", "3 of 100", "bucket orders_kv, up to 12 340", "candidate-id", "19 600 behind", "by itself",
 		`data-live="/v1/projections/orders"`, "engine status orders", "curl -sN")
 }

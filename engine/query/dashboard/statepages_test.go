@@ -72,6 +72,15 @@ func TestStatePages(t *testing.T) {
 	}
 }
 
+// Before the first event the tab Time is no error: it says how the stream gets one.
+func TestTimeBeforeTheFirstEvent(t *testing.T) {
+	s := newStatePages(t, all)
+	body := s.has("/ui/projections/p/time", "It has applied no event yet", "engine publish --stream S")
+	if strings.Contains(body, "notice-error\" role=\"alert\"><p>") {
+		t.Errorf("it shows an error:\n%s", body)
+	}
+}
+
 // The tab Time shows what the last event changed, at any sequence that is asked for, and what
 // changed between two; the members of a value that differ are named. Its steps lead to the
 // sequences nearby.

@@ -23,9 +23,10 @@ type streamPage struct {
 	Passages           []passage // of its projections, the furthest first
 	Rows               []streamRow
 	Asked              client.Stretch
-	Around             uint64 // the sequence that was asked for; 0: none
-	Older, Newer       string // addresses of the pages beside this one; empty: there is none
-	From, To           uint64 // what the page covers
+	Around             uint64       // the sequence that was asked for; 0: none
+	Older, Newer       string       // addresses of the pages beside this one; empty: there is none
+	From, To           uint64       // what the page covers
+	Empty              *emptyStream // nil: it had events
 }
 
 // streamRow is an event, or how far projections are: they reflect what is above.
@@ -60,6 +61,10 @@ func (d *Dashboard) stream(r *http.Request) (*page, error) {
 	s := streamPage{
 		Facts: facts, MaxAge: seconds(facts.MaxAge), Duplicates: seconds(facts.Duplicates),
 		Passages: passagesOf(all, name), Asked: stretch, Around: events.Around, From: events.From, To: events.Through,
+	}
+	if facts.Last == 0 {
+		empty := emptyOf(facts)
+		s.Empty = &empty
 	}
 	s.Rows = streamRows(events, s.Passages)
 	if events.From > facts.First {

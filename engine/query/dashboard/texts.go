@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -55,6 +56,27 @@ func aboutKey(key []byte) []string {
 		return []string{"key", string(key)}
 	}
 	return []string{"key_b64", base64.StdEncoding.EncodeToString(key)}
+}
+
+// visible is a text with escapes for what a page would not show as it is: controls, which have
+// no shape, and those that turn the direction of what follows, so that it reads as another text.
+func visible(text string) string {
+	if !strings.ContainsFunc(text, misleads) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if misleads(r) {
+			fmt.Fprintf(&b, `\u%04x`, r) // which JSON has, too
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func misleads(r rune) bool {
+	return unicode.Is(unicode.Bidi_Control, r) || unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r'
 }
 
 func firstLine(text string) string {

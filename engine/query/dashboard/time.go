@@ -42,6 +42,8 @@ type timeView struct {
 	StateAll    string // address
 	Deferred    string // address of the part with State, which is asked for when the hand rests
 	Trouble     *trouble
+	Nothing     bool         // no event was applied yet
+	Empty       *emptyStream // nil: the stream has events
 }
 
 // place is a link to a place nearby.
@@ -69,6 +71,13 @@ func (d *Dashboard) time(r *http.Request) (*page, error) {
 	v := &timeView{Projection: name, From: strings.TrimSpace(q.Get("from")), To: strings.TrimSpace(q.Get("to")), Prefix: q.Get("prefix"), Replay: q.Get("replay") == "true"}
 	v.bounds(past, q)
 	p := &page{Title: name + ": time", template: "time", Projection: name, Tab: "time", Data: v}
+	if v.Nothing = v.Most == 0; v.Nothing {
+		if status.Stream != "" && status.StreamLast == 0 {
+			empty := d.empty(r, status.Stream)
+			v.Empty = &empty
+		}
+		return p, nil
+	}
 	if err := d.moment(r, v, p); err != nil {
 		t, known := troubleOf(err, v.Further)
 		if !known {

@@ -18,6 +18,7 @@ const (
 	rowNodes  = 200      // of one among others
 	rowBytes  = 16 << 10 // of one among others; a longer one is cut
 	cutBytes  = 512      // of what is left of it
+	rowDump   = 128      // of one among others, in hex
 	textBytes = 1 << 20  // of a value on its own page, as text: what a value may have
 	dumpBytes = 64 << 10 // of it, in hex
 	treeDepth = 64       // what is deeper is shown as text
@@ -38,14 +39,18 @@ type shown struct {
 func showRow(value []byte) shown {
 	if len(value) > rowBytes {
 		s := shown{Size: len(value), Cut: true}
-		if part := value[:cutBytes]; utf8.Valid(trimRune(part)) {
-			s.Text = string(trimRune(part))
+		if part := value[:cutBytes]; isText(trimRune(part)) {
+			s.Text = visible(string(trimRune(part)))
 		} else {
-			s.Dump = hex.Dump(part)
+			s.Dump = hex.Dump(part[:rowDump])
 		}
 		return s
 	}
-	return show(value, rowNodes)
+	s := show(value, rowNodes)
+	if s.Dump != "" && len(value) > rowDump {
+		s.Dump, s.Cut = hex.Dump(value[:rowDump]), true
+	}
+	return s
 }
 
 // showWhole shows a value on its own page.
@@ -59,7 +64,7 @@ func show(value []byte, nodes int) shown {
 		if s.Tree = treeOf(value, nodes); s.Tree == nil { // it has too much for that
 			s.Text, s.Cut = text(value, textBytes)
 		}
-	case utf8.Valid(value) && !strings.ContainsFunc(string(value), isBinary):
+	case isText(value):
 		s.Text, s.Cut = text(value, textBytes)
 	default:
 		part := value[:min(len(value), dumpBytes)]
@@ -70,9 +75,9 @@ func show(value []byte, nodes int) shown {
 
 func text(value []byte, most int) (string, bool) {
 	if len(value) <= most {
-		return string(value), false
+		return visible(string(value)), false
 	}
-	return string(trimRune(value[:most])), true
+	return visible(string(trimRune(value[:most]))), true
 }
 
 // trimRune takes off the beginning of a character that was cut.
@@ -84,6 +89,11 @@ func trimRune(b []byte) []byte {
 		b = b[:len(b)-1]
 	}
 	return b
+}
+
+// isText reports whether a value is one, of characters that people read.
+func isText(value []byte) bool {
+	return utf8.Valid(value) && !strings.ContainsFunc(string(value), isBinary)
 }
 
 // isBinary reports whether a character is none of a text.
@@ -143,7 +153,7 @@ func (b *builder) value(depth int) *node {
 	if depth > treeDepth {
 		var raw json.RawMessage
 		_ = b.decoder.Decode(&raw) // it is valid
-		return &node{Kind: "word", Text: string(raw)}
+		return &node{Kind: "word", Text: visible(string(raw))}
 	}
 	token, err := b.decoder.Token()
 	if err != nil {
@@ -191,5 +201,5 @@ func quotedJSON(s string) string {
 	if err != nil {
 		return strconv.Quote(s)
 	}
-	return string(b)
+	return visible(string(b)) // which is JSON all the same
 }

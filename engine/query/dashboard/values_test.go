@@ -106,6 +106,33 @@ func FuzzTree(f *testing.F) {
 	})
 }
 
+// A text is shown as what it says: what has no shape, or turns the direction of what follows,
+// is an escape, in values, in JSON, which stays JSON, and in lines of a log.
+func TestVisible(t *testing.T) {
+	for text, want := range map[string]string{
+		"as it is\n\tü 世 👩\u200d🚀": "as it is\n\tü 世 👩\u200d🚀", "\x1b[31m": `\u001b[31m`, "cod.\u202eexe": `cod.\u202eexe`, "\u2066a\u2069": `\u2066a\u2069`, "\u0085": `\u0085`,
+	} {
+		if got := visible(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+	if s := showRow([]byte("cod.\u202eexe")); s.Text != `cod.\u202eexe` {
+		t.Errorf("a value is shown as %q", s.Text)
+	}
+	if s := showRow([]byte("[\"cod.\u202eexe\x7f\"]")); s.Tree.json() != `["cod.\u202eexe\u007f"]` {
+		t.Errorf("JSON is shown as %s", s.Tree.json())
+	}
+}
+
+// Among others, bytes have a few lines and no more, whether they are many or very many.
+func TestBytesAmongOthers(t *testing.T) {
+	for _, size := range []int{rowDump + 1, rowBytes, rowBytes + 1} {
+		if s := showRow(make([]byte, size)); strings.Count(s.Dump, "\n") != rowDump/16 || !s.Cut {
+			t.Errorf("%d bytes are shown in %d lines, cut: %v", size, strings.Count(s.Dump, "\n"), s.Cut)
+		}
+	}
+}
+
 // A key is shown so that every character of it can be seen, and none turns those after it.
 func TestKeyText(t *testing.T) {
 	for key, want := range map[string]string{
