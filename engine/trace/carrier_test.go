@@ -27,9 +27,7 @@ func TestCarrier(t *testing.T) {
 		}
 		c.Set("traceparent", "new")
 		var got []string
-		for _, name := range c.Keys() {
-			got = append(got, name)
-		}
+		got = append(got, c.Keys()...)
 		for i, f := range strings.Fields(tt.want) {
 			name, _, _ := strings.Cut(f, "=")
 			if i >= len(got) || got[i] != name {
