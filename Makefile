@@ -115,6 +115,9 @@ lint: build
 	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk/... ./examples/...
 	$(GO) tool staticcheck ./...
 
+# Compiled modules, which all tests of a run share, kept where nobody else writes.
+export GNOMON_TEST_CACHE ?= $(CURDIR)/build/compiled
+
 # The program waits much, and compilers work: so they go beside each other.
 tests: build
 	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e /sdk/)
@@ -123,9 +126,10 @@ tests: build
 # Not to be mistaken for children of this make: cargo, and make in new projects.
 ALONE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
+# Without the race detector first: it compiles the modules in a tenth of the time.
 test-program:
-	$(ALONE) $(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(ALONE) $(GO) test -short -timeout 12m ./cmd/engine
+	$(ALONE) $(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(ALONE) $(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 
 # The SDKs and their guests, which have no second thread, and the dashboard in a browser: no

@@ -91,7 +91,7 @@ func TestSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the exerciser in every language")
 	}
-	sandbox, err := host.New(t.Context(), host.Options{CacheDir: t.TempDir()})
+	sandbox, err := host.New(t.Context(), host.Options{CacheDir: testutil.Compiled(t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

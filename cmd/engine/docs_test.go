@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +76,7 @@ type page struct {
 	blocks []block
 
 	dir    string
+	cache  string // of compiled modules
 	server string // base URL of the engine that a block started
 	stop   func() // ends it
 	stdout string // of the block before
@@ -126,7 +129,7 @@ func readPage(t *testing.T, path string) *page {
 }
 
 func (p *page) run(t *testing.T) {
-	p.dir = t.TempDir()
+	p.dir, p.cache = t.TempDir(), compiled(t)
 	for _, b := range p.blocks {
 		if err := p.step(t, b); err != nil {
 			t.Fatalf("%s:%d: %v", p.path, b.line, err)
@@ -188,7 +191,7 @@ func (p *page) command(text string) *exec.Cmd {
 	}
 	c := exec.Command("sh", "-e", "-c", text)
 	c.Dir = p.dir
-	c.Env = append(os.Environ(), "GNOMON_SERVER="+p.server, "GORACE=atexit_sleep_ms=0")
+	c.Env = append(os.Environ(), "GNOMON_SERVER="+p.server, "GNOMON_CACHE="+p.cache, "GORACE=atexit_sleep_ms=0")
 	return c
 }
 
@@ -205,7 +208,7 @@ func (p *page) sh(t *testing.T, text string) error {
 // background starts an engine, and waits until it serves.
 func (p *page) background(t *testing.T, text string) {
 	t.Helper()
-	if err := p.anyPort(); err != nil {
+	if err := errors.Join(p.anyPort(), p.shareCache()); err != nil {
 		t.Fatal(err)
 	}
 	c := p.command(text)
@@ -244,6 +247,17 @@ func (p *page) anyPort() error {
 		return err
 	}
 	return os.WriteFile(file, append([]byte("http.listen = \"127.0.0.1:0\"\n"), config...), 0o600)
+}
+
+// shareCache has the engine find what was compiled for other pages.
+func (p *page) shareCache() error {
+	data := filepath.Join(p.dir, "data")
+	if err := os.Mkdir(data, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.Symlink(p.cache, filepath.Join(data, "cache"))
 }
 
 // awaitLive waits until the engine has every projection of the configuration, live. A reader

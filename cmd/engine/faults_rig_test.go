@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,15 +133,6 @@ func (p *process) wait() (out string, err error) {
 	err = <-p.ended
 	p.ended <- err
 	return p.out.String(), err
-}
-
-// linkCache puts the shared cache of compiled modules into a data directory that was
-// made, or mounted, after the home.
-func (h *home) linkCache() {
-	h.t.Helper()
-	if err := os.Symlink(filepath.Join(exampleModules(h.t), "cache"), filepath.Join(h.data(), "cache")); err != nil {
-		h.t.Fatal(err)
-	}
 }
 
 // eventLines are events of seven subjects, as engine import reads them. Their ids are their

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"gnomon/host"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -129,13 +130,25 @@ func (h *home) shareCache() {
 	if err := os.Mkdir(h.data(), 0o700); err != nil {
 		h.t.Fatal(err)
 	}
-	cache := filepath.Join(exampleModules(h.t), "cache")
-	if err := os.MkdirAll(cache, 0o700); err != nil {
+	h.linkCache()
+}
+
+// linkCache puts the shared cache into a data directory that is there.
+func (h *home) linkCache() {
+	h.t.Helper()
+	if err := os.Symlink(compiled(h.t), filepath.Join(h.data(), "cache")); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := os.Symlink(cache, filepath.Join(h.data(), "cache")); err != nil {
-		h.t.Fatal(err)
+}
+
+// compiled is the folder of compiled modules that all tests share.
+func compiled(t *testing.T) string {
+	t.Helper()
+	dir := testutil.Compiled(filepath.Join(exampleModules(t), "cache"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
+	return dir
 }
 
 // projection declares a projection over the stream of newHome.

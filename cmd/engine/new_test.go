@@ -102,7 +102,7 @@ func newProject(t *testing.T, language string) *project {
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "")
 	t.Setenv("GOMODCACHE", t.TempDir())
-	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
+	t.Setenv("GNOMON_CACHE", compiled(t))
 	p := &project{t: t, language: language, dir: filepath.Join(t.TempDir(), "my projects", "x")}
 	(&home{t: t}).engine("new", p.dir, "--lang", language)
 	b, err := os.ReadFile(filepath.Join(p.dir, "testdata", "expected.json"))

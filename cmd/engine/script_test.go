@@ -94,7 +94,7 @@ func compiledExamples(t *testing.T) string {
 	t.Helper()
 	h := newHome(t, "none", projection("process-map", "process-map.wasm")+projection("count", "count.wasm"))
 	h.runOnce()
-	return filepath.Join(exampleModules(t), "cache")
+	return compiled(t)
 }
 
 func scriptExit(ts *testscript.TestScript, neg bool, args []string) {

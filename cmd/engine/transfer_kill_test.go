@@ -14,7 +14,7 @@ import (
 // what was imported; it can be imported again, and the engine starts on what there is.
 func TestTransferKilled(t *testing.T) {
 	long(t)
-	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
+	t.Setenv("GNOMON_CACHE", compiled(t))
 	w := newTraffic(t)
 	w.publish(400)
 	p := w.home.serve()

@@ -21,7 +21,7 @@ import (
 // and comes in step.
 func TestTransferUnderLoad(t *testing.T) {
 	long(t)
-	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
+	t.Setenv("GNOMON_CACHE", compiled(t))
 	w := newTraffic(t)
 	w.publish(500)
 	p := w.home.serve()
@@ -112,7 +112,7 @@ func checkpointOf(t *testing.T, file string) engine.Checkpoint {
 // keeps what it has.
 func TestTransferToOtherStream(t *testing.T) {
 	long(t)
-	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
+	t.Setenv("GNOMON_CACHE", compiled(t))
 	w := newTraffic(t)
 	w.publish(300)
 	p := w.home.serve()
@@ -133,7 +133,7 @@ func TestTransferToOtherStream(t *testing.T) {
 // stream and can be promoted.
 func TestTransferToCandidate(t *testing.T) {
 	long(t)
-	t.Setenv("GNOMON_CACHE", filepath.Join(exampleModules(t), "cache"))
+	t.Setenv("GNOMON_CACHE", compiled(t))
 	w := newTraffic(t)
 	w.publish(300)
 	p := w.home.serve()

@@ -12,6 +12,7 @@ import (
 	"gnomon/engine"
 	. "gnomon/engine/testdriver"
 	"gnomon/host"
+	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		if sandbox, err = host.New(context.Background(), host.Options{CacheDir: dir}); err != nil {
+		if sandbox, err = host.New(context.Background(), host.Options{CacheDir: testutil.Compiled(dir)}); err != nil {
 			panic(err)
 		}
 		defer sandbox.Close(context.Background())

@@ -3,6 +3,7 @@ package browser
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,6 +80,7 @@ func serve(t testing.TB, config, token string) *server {
 	s := &server{t: t, dir: t.TempDir()}
 	s.install("count.wasm", "repo-files.wasm", "balances.wasm")
 	s.configure(config)
+	s.shareCache()
 	var out bytes.Buffer
 	cmd := exec.Command(filepath.Join(built, "engine"), "run", "--config", filepath.Join(s.dir, "config.toml"))
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -118,6 +120,15 @@ func serve(t testing.TB, config, token string) *server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// shareCache has the engine find modules that are compiled already: compiling one takes seconds.
+func (s *server) shareCache() {
+	s.t.Helper()
+	cache, data := testutil.Compiled(filepath.Join(built, "cache")), filepath.Join(s.dir, "data")
+	if err := errors.Join(os.MkdirAll(cache, 0o700), os.Mkdir(data, 0o700), os.Symlink(cache, filepath.Join(data, "cache"))); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // install copies modules to where the engine takes them from.

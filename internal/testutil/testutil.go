@@ -4,7 +4,9 @@ package testutil
 
 import (
 	"bytes"
+	"cmp"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +28,12 @@ func Until(t testing.TB, condition func() bool) {
 		}
 	}
 }
+
+// Compiled is the folder of compiled modules that the test processes of one run share, for
+// compiling a module takes seconds, and ten times that with the race detector: make tests names
+// it, in GNOMON_TEST_CACHE. Otherwise it is own, the caller's. Either is private, and made by who
+// writes to it.
+func Compiled(own string) string { return cmp.Or(os.Getenv("GNOMON_TEST_CACHE"), own) }
 
 // Log is what was logged. It is safe for concurrent use.
 type Log struct {

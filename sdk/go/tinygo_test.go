@@ -77,7 +77,7 @@ func TestTinyGoMemoryStaysFlat(t *testing.T) {
 		t.Skip("applies a million events")
 	}
 	const batch, warm, all = 256, 20_000, 1_000_000
-	sandbox, err := host.New(t.Context(), host.Options{CacheDir: t.TempDir()})
+	sandbox, err := host.New(t.Context(), host.Options{CacheDir: testutil.Compiled(t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
@@ -72,7 +73,7 @@ func inSandbox(t *testing.T, name, settings string) func(batch []byte) ([]byte, 
 		t.Fatalf("build sandbox: %v\n%s", err, text)
 	}
 	return func(batch []byte) ([]byte, error) {
-		cmd := exec.CommandContext(t.Context(), sandbox, module, settings, filepath.Join(dir, "cache"))
+		cmd := exec.CommandContext(t.Context(), sandbox, module, settings, testutil.Compiled(filepath.Join(dir, "cache")))
 		cmd.Stdin = bytes.NewReader(batch)
 		out, err := cmd.Output()
 		var exit *exec.ExitError

@@ -16,6 +16,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/js"
 	"gnomon/sdk/outcome"
@@ -246,7 +247,7 @@ func loadKurrentDB(t *testing.T, attach func() ([]byte, error)) engine.Module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Options{})
+	h, err := host.New(t.Context(), host.Options{CacheDir: testutil.Compiled(t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

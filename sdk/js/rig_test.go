@@ -12,6 +12,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/host"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/js"
 )
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		if testHost, err = host.New(context.Background(), host.Options{CacheDir: dir}); err != nil {
+		if testHost, err = host.New(context.Background(), host.Options{CacheDir: testutil.Compiled(dir)}); err != nil {
 			panic(err)
 		}
 		defer testHost.Close(context.Background())

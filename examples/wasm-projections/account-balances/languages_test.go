@@ -46,7 +46,7 @@ func TestLanguages(t *testing.T) {
 	if err != nil || len(makefiles) == 0 {
 		t.Fatalf("there are no languages here: %v", err)
 	}
-	sandbox, err := host.New(t.Context(), host.Options{CacheDir: t.TempDir()})
+	sandbox, err := host.New(t.Context(), host.Options{CacheDir: testutil.Compiled(t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

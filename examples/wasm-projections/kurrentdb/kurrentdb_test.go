@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine/testdriver"
 	"gnomon/host"
+	"gnomon/internal/testutil"
 	"gnomon/sdk/js"
 	"gnomon/sdk/outcome"
 )
@@ -49,7 +50,7 @@ func run(t *testing.T, script, log string) *testdriver.Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Options{})
+	h, err := host.New(t.Context(), host.Options{CacheDir: testutil.Compiled(t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		guests.dir = dir
-		if sandbox, err = host.New(context.Background(), host.Options{CacheDir: filepath.Join(dir, "cache")}); err != nil {
+		if sandbox, err = host.New(context.Background(), host.Options{CacheDir: testutil.Compiled(filepath.Join(dir, "cache"))}); err != nil {
 			panic(err)
 		}
 		defer sandbox.Close(context.Background())
