@@ -1,0 +1,71 @@
+package archtest
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The map in engine/doc.go names each file of the domain once, and none that is not there.
+func TestMapOfTheDomain(t *testing.T) {
+	text := read(t, "../../engine/doc.go")
+	named := map[string]int{}
+	for _, line := range regexp.MustCompile(`(?m)^//\t(.+)$`).FindAllStringSubmatch(text, -1) {
+		names, _, _ := strings.Cut(line[1], "  ")
+		for name := range strings.SplitSeq(names, ", ") {
+			named[name]++
+		}
+	}
+	paths, err := filepath.Glob("../../engine/*.go")
+	if err != nil || len(paths) < 50 {
+		t.Fatalf("%d files, %v", len(paths), err)
+	}
+	for _, p := range paths {
+		name := strings.TrimSuffix(path.Base(p), ".go")
+		if name == "doc" || strings.HasSuffix(name, "_test") {
+			continue
+		}
+		if named[name] != 1 {
+			t.Errorf("engine/%s.go is named %d times in the map of engine/doc.go, and not once", name, named[name])
+		}
+		delete(named, name)
+	}
+	for name := range named {
+		t.Errorf("the map of engine/doc.go names %s, and there is no such file", name)
+	}
+}
+
+// Every module that is required directly has a row in docs/RATIONALE.md that says why.
+func TestDependenciesHaveReasons(t *testing.T) {
+	var reasoned []string
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|.*\|.*\|$`).FindAllStringSubmatch(read(t, "../../docs/RATIONALE.md"), -1) {
+		reasoned = append(reasoned, strings.FieldsFunc(row[1], func(r rune) bool { return r == ',' || r == ' ' })...)
+	}
+	required := regexp.MustCompile(`(?m)^\t(\S+) v\S+( // indirect)?$`).FindAllStringSubmatch(read(t, "../../go.mod"), -1)
+	direct := 0
+	for _, m := range required {
+		if m[2] != "" {
+			continue
+		}
+		direct++
+		if !slices.ContainsFunc(reasoned, func(name string) bool { return strings.Contains("/"+m[1]+"/", "/"+name+"/") }) {
+			t.Errorf("%s is required, and no row of docs/RATIONALE.md says why", m[1])
+		}
+	}
+	if direct < 15 {
+		t.Errorf("only %d modules are found in go.mod: this test looks in the wrong place", direct)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
