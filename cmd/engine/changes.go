@@ -69,17 +69,23 @@ It exits with 3 when something changed.`,
 	return c
 }
 
-func printChangedKey(w io.Writer, k wire.ChangedKey, asJSON bool) (err error) {
-	key, before, after := readable(k.Key), readable(k.Before), readable(k.After)
-	switch {
-	case asJSON:
+func printChangedKey(w io.Writer, k wire.ChangedKey, asJSON bool) error {
+	if asJSON {
 		return printJSON(w, k)
-	case k.Change == wire.KeyAdded:
-		_, err = fmt.Fprintf(w, "+ %s\t%s\n", key, after)
-	case k.Change == wire.KeyRemoved:
-		_, err = fmt.Fprintf(w, "- %s\t%s\n", key, before)
+	}
+	return printKeyChange(w, k.Change, k.Key, k.Before, k.After)
+}
+
+// printKeyChange writes a key that differs between two states, as a line that begins like one
+// of diff -u.
+func printKeyChange(w io.Writer, change wire.KeyChange, key, before, after []byte) (err error) {
+	switch change {
+	case wire.KeyAdded:
+		_, err = fmt.Fprintf(w, "+ %s\t%s\n", readable(key), readable(after))
+	case wire.KeyRemoved, wire.KeyMissing:
+		_, err = fmt.Fprintf(w, "- %s\t%s\n", readable(key), readable(before))
 	default:
-		_, err = fmt.Fprintf(w, "~ %s\t%s → %s\n", key, before, after)
+		_, err = fmt.Fprintf(w, "~ %s\t%s → %s\n", readable(key), readable(before), readable(after))
 	}
 	return err
 }

@@ -57,19 +57,11 @@ It exits with 3 when there is a difference.`,
 	return c
 }
 
-func printDifference(w io.Writer, d wire.Difference, asJSON bool) (err error) {
-	key, live, candidate := readable(d.Key), readable(d.Live), readable(d.Candidate)
-	switch {
-	case asJSON:
+func printDifference(w io.Writer, d wire.Difference, asJSON bool) error {
+	if asJSON {
 		return printJSON(w, d)
-	case d.Change == wire.KeyAdded:
-		_, err = fmt.Fprintf(w, "+ %s\t%s\n", key, candidate)
-	case d.Change == wire.KeyMissing:
-		_, err = fmt.Fprintf(w, "- %s\t%s\n", key, live)
-	default:
-		_, err = fmt.Fprintf(w, "~ %s\t%s → %s\n", key, live, candidate)
 	}
-	return err
+	return printKeyChange(w, d.Change, d.Key, d.Live, d.Candidate)
 }
 
 func printCompared(w io.Writer, name string, sum wire.Compared, asJSON bool) error {

@@ -1,6 +1,3 @@
-// Command engine runs event-sourcing projections, written in any language that
-// compiles to WebAssembly, over NATS JetStream. It is the only package that
-// imports everything: flags, wiring, and one file for each subcommand.
 package main
 
 import (

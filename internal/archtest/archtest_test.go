@@ -30,7 +30,7 @@ var guarded = map[string][]string{
 	"github.com/klauspost/compress":       {"engine/archive"},
 	"github.com/BurntSushi/toml":          {"engine/config"},
 	"github.com/agnivade/levenshtein":     {"engine/config"},
-	"github.com/dustin/go-humanize":       {"engine/config", "cmd/engine"},
+	"github.com/dustin/go-humanize":       {"engine/config", "engine/query/dashboard", "cmd/engine"},
 	"github.com/tidwall/gjson":            {"engine/fields"},
 	"github.com/prometheus/client_golang": {"engine/query"},
 	"github.com/spf13/cobra":              {"cmd/engine"},

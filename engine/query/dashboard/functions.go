@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // functions are those of the templates.
@@ -98,23 +100,15 @@ func count(n any) string {
 
 // size writes bytes in binary units, as the CLI does: 1.5 MiB.
 func size(n any) string {
-	var f float64
 	switch n := n.(type) {
 	case uint64:
-		f = float64(n)
+		return humanize.IBytes(n)
 	case int64:
-		f = float64(n)
+		return humanize.IBytes(uint64(max(n, 0)))
 	case int:
-		f = float64(n)
+		return humanize.IBytes(uint64(max(n, 0)))
 	}
-	if f < 1024 {
-		return strconv.FormatFloat(f, 'f', 0, 64) + " B"
-	}
-	unit := 0
-	for f >= 1024 && unit < 5 {
-		f, unit = f/1024, unit+1
-	}
-	return strconv.FormatFloat(f, 'f', 1, 64) + " " + [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}[unit]
+	return ""
 }
 
 // span writes a duration as a person says it: 850ms, 12s, 3m 20s, 5h 3m, 2d 4h.

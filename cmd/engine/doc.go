@@ -1,0 +1,24 @@
+// Command engine runs event-sourcing projections, written in any language that
+// compiles to WebAssembly, over NATS JetStream. It is the only package that
+// imports everything: flags, wiring, and one file for each subcommand.
+//
+// # Files
+//
+// A subcommand is in the file of its name; a group of them, such as dead-letters, in one that is
+// named after what they are about (letters). What outgrows its file goes to others that begin with
+// the same word: check_rules and check_static are parts of engine check, top_draw of engine top,
+// devbuild of engine dev, doctor_nats of engine doctor. X_unix and X_other are what systems differ in.
+//
+// The rest is shared:
+//
+//	main, usage, complete, man      the program, its errors, hints, completion and manual
+//	connect, reads, moment, past, httpsink   commands that ask a running engine, or read its files
+//	output, progress                what is printed, on terminals and elsewhere
+//	node, run                       an engine: all parts, wired, started and ended in order
+//	declarations, kept, candidate   from modules and settings to what the domain is told
+//	log, loglevel, guestlogs, profiles, traces   what an engine tells of itself
+//	access, append, archives, around, arrive, card, mirrors, upcasters   wiring of one part each
+//
+// Tests that run the program as a person does are scripts in testdata/script; X_kill_test.go kills
+// engines, faults_X_test.go takes away what they need, X_rig_test.go has what several tests share.
+package main
