@@ -97,7 +97,7 @@ func operate(t *testing.T, policy engine.Policy, events ...string) *operated {
 	})
 	o.engine.Start(t.Context())
 	o.until("it has read everything", func(s engine.Status) bool {
-		return s.State == engine.Live || s.State == engine.Halted
+		return s.State == engine.Halted || s.State == engine.Live && s.Position == s.StreamLast // served, and not applied alone
 	})
 	return o
 }
@@ -157,7 +157,7 @@ func (o *operated) candidate() {
 	if _, err := o.engine.Declare(o.t.Context(), other); err != nil {
 		o.t.Fatal(err)
 	}
-	o.until("the candidate has caught up", func(s engine.Status) bool { return s.Candidate != nil && s.Candidate.State == engine.Live })
+	o.until("the candidate has caught up", func(s engine.Status) bool { return s.Candidate != nil && s.Candidate.State == engine.Live && s.Candidate.Position == s.StreamLast })
 }
 
 // act confirms a verb, sends its form, and returns what the page that it leads to says.
