@@ -233,7 +233,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		"GET /v1/streams", "GET /v1/streams/S", "GET /v1/streams/S/events?around=2&limit=4&subject=a",
 		"POST /v1/reload", "GET /v1/log", `PUT /v1/log {"level":"debug"}`, "PUT /v1/modules/m", "DELETE /v1/modules/m",
 		`POST /v1/streams/S/events {"subject":"x"}`, "LINES /v1/streams/S/events {}",
-		"GET " + p, "GET " + p + "/history", "GET " + p + "/diff", "GET " + p + "/explain?key=a", "GET " + p + "/changes?from=0&to=4&replay=true", "GET " + p + "/past", "GET " + p + "/state/a?at=4&replay=false",
+		"GET " + p, "GET " + p + "/history", "GET " + p + "/diff", "GET " + p + "/explain?key=a", "GET " + p + "/changes?from=0&to=4&replay=true", "GET " + p + "/past", "GET " + p + "/state/a?at=5&replay=false", // of what is served: what was committed before it may be no longer kept
 		"GET " + p + "/state/a", "GET " + p + "/state/b", "GET " + p + "/state/%FF", "HEAD " + p + "/state/a",
 		"GET " + p + "/state", "GET " + p + "/state?limit=1", "LINES-GET " + p + "/state",
 		"WATCH " + p + "/watch text/event-stream", "WATCH " + p + "/watch application/x-ndjson", "POST " + p + "/query a", "POST " + p + "/query b",

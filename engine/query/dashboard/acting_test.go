@@ -157,7 +157,9 @@ func (o *operated) candidate() {
 	if _, err := o.engine.Declare(o.t.Context(), other); err != nil {
 		o.t.Fatal(err)
 	}
-	o.until("the candidate has caught up", func(s engine.Status) bool { return s.Candidate != nil && s.Candidate.State == engine.Live && s.Candidate.Position == s.StreamLast })
+	o.until("the candidate has caught up", func(s engine.Status) bool {
+		return s.Candidate != nil && s.Candidate.State == engine.Live && s.Candidate.Position == s.StreamLast
+	})
 }
 
 // act confirms a verb, sends its form, and returns what the page that it leads to says.
