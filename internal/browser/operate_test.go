@@ -35,6 +35,7 @@ func promote(s *server) {
 // has been mended meanwhile.
 func deadLetter(s *server) {
 	p := s.visit().open("/ui/projections/balances").clicks("link", "Dead letters").sees("amount is missing", `"total": 7`)
+	was := s.await("balances", func(engine.Status) bool { return true }).Module // before the engine can see the new file
 	mended, err := os.ReadFile(filepath.Join(built, "mended.wasm"))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.dir, "plugins", "balances.wasm"), mended, 0o600)
@@ -42,7 +43,6 @@ func deadLetter(s *server) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	was := s.await("balances", func(engine.Status) bool { return true }).Module
 	s.await("balances", func(st engine.Status) bool { return st.Module != was && st.State == engine.Live })
 	p.clicks("link", "Retry").finds("dialog", "Retry")
 	p.clicks("button", "Retry").sees("No event is set aside")
