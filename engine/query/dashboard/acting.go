@@ -155,7 +155,7 @@ func tabOf(back string) string {
 func curlFor(r *http.Request, method, path, body string) string {
 	command := "curl -s -X " + method + auth(r)
 	if body != "" {
-		command += " -H 'Content-Type: application/json' -d " + quoted(body)
+		command += " -H 'Content-Type: application/json' -d " + quotedKey([]byte(body))
 	}
 	return command + " " + quoted(origin(r)+path)
 }

@@ -357,6 +357,24 @@ func TestNothingIsMarkup(t *testing.T) {
 	}
 }
 
+// A command that is to be copied has no character that a terminal obeys, whatever key a link
+// names, and an address in it has the key as it is.
+func TestCommandsAreSafeToPaste(t *testing.T) {
+	commands := regexp.MustCompile(`(?s)<code>(.*?)</code>`)
+	o := operate(t, "", "a", "1")
+	o.candidate()
+	for path, want := range map[string]string{
+		"/do/drop?key=" + url.QueryEscape(script):                          "--key $&#39;",
+		"/generations?compare=1&prefix=" + url.QueryEscape("a&b+\x1b[31m"): "prefix=a%26b%2B%1B",
+	} {
+		_, body := o.ask(acts, "GET", at+path, "")
+		text := fmt.Sprint(commands.FindAllString(body, -1))
+		if strings.ContainsAny(text, "\x00\x1b\u202e") || !strings.Contains(text, want) {
+			t.Errorf("%s: %q", path, text)
+		}
+	}
+}
+
 // The pages say what there is: generations with their difference, letters with event and
 // queue, what is kept, the module, its log.
 func TestPagesSayWhatThereIs(t *testing.T) {

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -74,7 +75,7 @@ func (d *Dashboard) generations(r *http.Request) (*page, error) {
 	}
 	if s.Candidate != nil {
 		d.compare(r, &g)
-		copies = append(copies, ask{"how the candidate differs", curl(r, "/v1/projections/"+pathOf(name)+"/diff?prefix="+pathOf(g.Prefix)+"&limit="+strconv.Itoa(g.Limit)), "engine diff " + quoted(name) + " --prefix " + quoted(g.Prefix) + " --limit " + strconv.Itoa(g.Limit)})
+		copies = append(copies, ask{"how the candidate differs", curl(r, apiPath(name, "diff", url.Values{"prefix": {g.Prefix}, "limit": {strconv.Itoa(g.Limit)}})), "engine diff " + quoted(name) + " --prefix " + quotedKey([]byte(g.Prefix)) + " --limit " + strconv.Itoa(g.Limit)})
 	}
 	return &page{Title: name + ": generations", template: "generations", Projection: name, Tab: "generations", Data: g, Copy: copies}, nil
 }

@@ -241,7 +241,7 @@ func lettersFlag(l engine.Letters) string {
 	case l.Sequence != 0:
 		return fmt.Sprint(" ", l.Sequence)
 	case len(l.Key) > 0:
-		return " --key " + quoted(string(l.Key))
+		return " --key " + quotedKey(l.Key)
 	}
 	return " --all"
 }
