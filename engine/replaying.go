@@ -55,6 +55,9 @@ func (r *replay) open(ctx context.Context, runner *Runner) error {
 		return nil
 	}
 	if err := r.restore(ctx, &r.start); err != nil {
+		if errors.Is(err, ErrCorrupt) && r.from.needed() < r.keyspace.Oldest() { // it is gone, and not damaged
+			err = fmt.Errorf("%w: a replay up to there begins with the memory at %d", ErrNotKept, r.from.needed().Sequence())
+		}
 		return errors.Join(err, r.closeInstances(ctx))
 	}
 	base := r.base

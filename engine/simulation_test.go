@@ -114,6 +114,10 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d simulations", played)
 }
 
+// A reading of the past that has to begin with a memory snapshot that is no longer kept says
+// so, and not that data is damaged: in this simulation one was refused as damage.
+func TestSimulationOfMemoryThatIsGone(t *testing.T) { simulateOrFail(t, 880029) }
+
 // A seed takes the same steps each time.
 func TestSimulationRepeats(t *testing.T) {
 	seeds := uint64(12)
