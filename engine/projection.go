@@ -300,6 +300,9 @@ func (p *projection) status() Status {
 	case g == nil && p.withdrawn:
 		s.State, s.Reason = Stopped, "it has no data, and is not declared"
 		return s
+	case g == nil && p.refused == "": // its declaration is under way
+		s.State = Starting
+		return s
 	case g == nil:
 		s.State, s.Reason = Halted, p.refused
 		return s
