@@ -35,9 +35,8 @@ type generationRow struct {
 }
 
 type differenceRow struct {
-	Key, Link    string
-	Change       wire.KeyChange
-	Before, Then string
+	Key, Link string
+	Diff      difference // of what is read, to what the candidate has
 }
 
 const (
@@ -109,8 +108,8 @@ func (d *Dashboard) compare(r *http.Request, g *generationsPage) {
 	name := g.Status.Projection
 	sum, err := d.ask.Diff(ctx, name, []byte(g.Prefix), g.Limit, func(one wire.Difference) error {
 		g.Differences = append(g.Differences, differenceRow{
-			Key: oneLine(one.Key), Link: tabPath(name, "explain") + "?" + keyQuery(one.Key), Change: one.Change,
-			Before: readableText(one.Live), Then: readableText(one.Candidate),
+			Key: keyText(one.Key), Link: tabPath(name, "explain") + "?" + keyQuery(one.Key),
+			Diff: differenceOf(one.Change, one.Live, one.Candidate),
 		})
 		return nil
 	})

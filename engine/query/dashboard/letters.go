@@ -39,11 +39,10 @@ type lettersPage struct {
 type letterRow struct {
 	wire.Letter
 	KeyText, KeyLink string
-	Before           string // the state of its key before it, where there is one
-	HasBefore        bool
+	Before           *shown // the state of its key before it, where there is one
 	BeforeLink       string // address of that state, where it was not read; empty: it was
 	Headers          []header
-	DataText         string
+	Value            shown // of its data
 	Acts             []act
 	Command          string
 }
@@ -118,15 +117,15 @@ func (d *Dashboard) letterRows(r *http.Request, l *lettersPage, after uint64) er
 
 func (d *Dashboard) letterRow(past context.Context, l *lettersPage, one wire.Letter) letterRow {
 	name := l.Status.Projection
-	row := letterRow{Letter: one, DataText: readableText(one.Data), Command: "engine dead-letters retry " + quoted(name) + " " + digits(one.Sequence)}
+	row := letterRow{Letter: one, Value: showRow(one.Data), Command: "engine dead-letters retry " + quoted(name) + " " + digits(one.Sequence)}
 	for _, n := range slices.Sorted(maps.Keys(one.Headers)) {
 		for _, v := range one.Headers[n] {
 			row.Headers = append(row.Headers, header{n, v})
 		}
 	}
 	if len(one.Key) > 0 {
-		row.KeyText, row.KeyLink = oneLine(one.Key), tabPath(name, "state")+"?"+keyQuery(one.Key)
-		if row.Before, row.HasBefore = d.before(past, name, one); past.Err() != nil && !row.HasBefore {
+		row.KeyText, row.KeyLink = keyText(one.Key), tabPath(name, "state")+"?"+keyQuery(one.Key)
+		if row.Before = d.before(past, name, one); past.Err() != nil && row.Before == nil {
 			row.BeforeLink = row.KeyLink + "&at=" + digits(one.Sequence-1)
 		}
 	}
@@ -140,12 +139,16 @@ func (d *Dashboard) letterRow(past context.Context, l *lettersPage, one wire.Let
 
 // before is what the state has of an event's key as of the event before it, where there is
 // such a key and that is kept, and while there is time for it.
-func (d *Dashboard) before(past context.Context, name string, l wire.Letter) (string, bool) {
+func (d *Dashboard) before(past context.Context, name string, l wire.Letter) *shown {
 	if past.Err() != nil {
-		return "", false
+		return nil
 	}
 	got, err := d.ask.At(client.Moment{At: digits(l.Sequence - 1), Wait: -time.Second}).Get(past, name, l.Key)
-	return readableText(got.Value), err == nil
+	if err != nil {
+		return nil
+	}
+	value := showRow(got.Value)
+	return &value
 }
 
 // queues are the keys of which events wait, by the first that failed.
@@ -157,7 +160,7 @@ func (d *Dashboard) queues(r *http.Request, l *lettersPage) error {
 		}
 		switch q := by[string(one.Key)]; {
 		case one.Status == engine.Failed && q == nil:
-			q = &queue{Key: oneLine(one.Key), Failed: one.Sequence, Error: one.Error}
+			q = &queue{Key: keyText(one.Key), Failed: one.Sequence, Error: one.Error}
 			for _, verb := range []string{"retry", "skip", "drop"} {
 				q.Acts = append(q.Acts, button(verb, name, l.Why, aboutKey(one.Key)...))
 			}

@@ -10,7 +10,7 @@ import (
 // modulePage is the card of a module.
 type modulePage struct {
 	wire.Module
-	SettingsText string // empty: they are not shown to who asks
+	Given *shown // its settings; nil: they are not shown to who asks
 }
 
 func (d *Dashboard) module(r *http.Request) (*page, error) {
@@ -21,7 +21,8 @@ func (d *Dashboard) module(r *http.Request) (*page, error) {
 	}
 	m := modulePage{Module: card}
 	if len(card.Settings) > 0 {
-		m.SettingsText = readableText(card.Settings)
+		given := showWhole(card.Settings)
+		m.Given = &given
 	}
 	return &page{Title: name + ": module", template: "module", Projection: name, Tab: "module", Data: m, Copy: []ask{
 		{"all of this", curl(r, "/v1/projections/"+pathOf(name)+"/module"), ""},

@@ -1,9 +1,7 @@
 package dashboard
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -12,35 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxShown is how much of a value a page shows; the API has all of it.
-const maxShown = 16 << 10
-
 // digits writes a number as an address has it.
 func digits(n uint64) string { return strconv.FormatUint(n, 10) }
-
-// oneLine is bytes in one line for people: text as it is, anything else quoted.
-func oneLine(b []byte) string {
-	if utf8.Valid(b) && bytes.IndexFunc(b, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return string(b)
-	}
-	return strconv.Quote(string(b))
-}
-
-// readableText is a value for people: JSON indented, text as it is, anything else quoted.
-func readableText(b []byte) string {
-	cut := ""
-	var out bytes.Buffer
-	if len(b) > maxShown {
-		b, cut = b[:maxShown], "\n… cut here; the API has all of it"
-	} else if utf8.Valid(b) && json.Indent(&out, b, "", "  ") == nil {
-		b = out.Bytes()
-	}
-	text := strings.ToValidUTF8(string(b), "\uFFFD")
-	if strings.IndexFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }) >= 0 {
-		text = strconv.Quote(string(b))
-	}
-	return text + cut
-}
 
 // keyQuery is a key in an address.
 func keyQuery(key []byte) string {

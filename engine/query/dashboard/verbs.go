@@ -200,7 +200,7 @@ func about(l engine.Letters) string {
 	case l.Sequence != 0:
 		return "Event " + count(l.Sequence) + " is"
 	case len(l.Key) > 0:
-		return fmt.Sprintf("All events of the key %s that are set aside are", oneLine(l.Key))
+		return fmt.Sprintf("All events of the key %s that are set aside are", keyText(l.Key))
 	}
 	return "All events that are set aside are"
 }
