@@ -92,13 +92,11 @@ func (s *Server) followLog(w http.ResponseWriter, r *http.Request, name string, 
 		out.header()
 		return
 	}
-	if !s.beginWatch(w) {
+	ctx, end, ok := s.beginWatch(w, r)
+	if !ok {
 		return
 	}
-	defer s.watches.end()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
+	defer end()
 	out.begin()
 	for first := true; ; first = false {
 		page, another := s.logPage(name, after, least)
@@ -106,10 +104,14 @@ func (s *Server) followLog(w http.ResponseWriter, r *http.Request, name string, 
 			page.Dropped = 0
 		}
 		after = page.Next
-		if !s.mayStill(r) || out.logLines(page) != nil {
+		switch {
+		case !s.mayStill(r):
+			out.end(errRevoked)
 			return
-		}
-		if !s.awaitLine(ctx, another) {
+		case out.logLines(page) != nil: // the client is gone
+			return
+		case !s.awaitLine(ctx, another):
+			out.end(ctx.Err())
 			return
 		}
 	}

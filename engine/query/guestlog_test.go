@@ -30,3 +30,18 @@ func TestLogGoesOnAfterAStart(t *testing.T) {
 		t.Errorf("after the last: %s", a)
 	}
 }
+
+// Close does not wait for those who follow a log: they are told that the engine stops.
+func TestCloseEndsLogs(t *testing.T) {
+	var logs engine.GuestLogs
+	logs.Add("p", "", engine.GuestLine{Text: "hello"})
+	r := newRigWith(t, query.Options{Logs: &logs}).start()
+	s := r.open("/v1/projections/p/log", "Accept", "text/event-stream")
+	for !strings.Contains(s.block(), "hello") {
+	}
+	if err := r.query.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for block := s.block(); !strings.Contains(block, `event: end`); block = s.block() {
+	}
+}

@@ -104,15 +104,13 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, choose func(*htt
 		out.header()
 		return
 	}
-	if !s.beginWatch(w) {
+	ctx, end, ok := s.beginWatch(w, r)
+	if !ok {
 		return
 	}
-	defer s.watches.end()
+	defer end()
 	s.statuses.begin()
 	defer s.statuses.end()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
 	beat := time.NewTicker(s.beat)
 	defer beat.Stop()
 	f := &follower{server: s, request: r, out: out, choose: choose}
@@ -199,12 +197,15 @@ func (s *Server) followOne(w http.ResponseWriter, r *http.Request, name string) 
 	})
 }
 
-// beginWatch counts a watch in, or answers that there are as many as may be.
-func (s *Server) beginWatch(w http.ResponseWriter) bool {
-	if s.watches.begin() {
-		return true
+// beginWatch counts a watch in, or answers that there are as many as may be. Its context ends
+// with the request, and when the server is about to close. The caller calls end.
+func (s *Server) beginWatch(w http.ResponseWriter, r *http.Request) (ctx context.Context, end func(), ok bool) {
+	if !s.watches.begin() {
+		w.Header().Set("Retry-After", "5")
+		problem(w, http.StatusServiceUnavailable, wire.CodeTooManyWatches, fmt.Sprintf("there are %d watches, and no more may be", s.watches.most), "watch with one client for several, or raise http.max_watches")
+		return nil, nil, false
 	}
-	w.Header().Set("Retry-After", "5")
-	problem(w, http.StatusServiceUnavailable, wire.CodeTooManyWatches, fmt.Sprintf("there are %d watches, and no more may be", s.watches.most), "watch with one client for several, or raise http.max_watches")
-	return false
+	ctx, cancel := context.WithCancel(r.Context())
+	forget := context.AfterFunc(s.closing, cancel)
+	return ctx, func() { forget(); cancel(); s.watches.end() }, true
 }

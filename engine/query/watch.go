@@ -2,7 +2,6 @@ package query
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -73,13 +72,11 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, name string) {
 		out.header()
 		return
 	}
-	if !s.beginWatch(w) {
+	ctx, end, ok := s.beginWatch(w, r)
+	if !ok {
 		return
 	}
-	defer s.watches.end()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
+	defer end()
 	err = s.engine.Watch(ctx, name, engine.WatchOptions{Prefix: sp.prefix, From: at, Beat: s.beat}, out.event)
 	out.end(err)
 }

@@ -1,15 +1,10 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"time"
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
@@ -19,32 +14,16 @@ import (
 // another one, at most once a second, until ctx ends or fn fails. It fails with
 // ErrWatchBroken when the connection ends, with ErrUnreachable, or with a *wire.Problem.
 func (c *Client) Statuses(ctx context.Context, fn func([]engine.Status) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	silent := time.AfterFunc(silence, func() { cancel(fmt.Errorf("%w: nothing came for %s", ErrWatchBroken, silence)) })
-	defer silent.Stop()
-	req, err := c.request(ctx, http.MethodGet, "/v1/projections", "", nil)
+	in, err := c.stream(ctx, "/v1/projections", "text/event-stream")
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Accept", "text/event-stream")
-	res, err := c.send(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	in := bufio.NewReaderSize(res.Body, 64<<10)
+	defer in.Close()
 	for kind := ""; ; {
 		line, err := in.ReadBytes('\n')
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.Is(err, io.EOF):
-			return ErrWatchBroken
-		case err != nil:
-			return fmt.Errorf("%w: %w", ErrWatchBroken, err)
+		if err := in.heard(err); err != nil {
+			return err
 		}
-		silent.Reset(silence)
 		name, value, _ := bytes.Cut(bytes.TrimRight(line, "\n"), []byte(": "))
 		switch string(name) {
 		case "event":
