@@ -99,6 +99,26 @@ func TestRestoredStream(t *testing.T) {
 	})
 }
 
+// A stream that is deleted after it was read is told as such, and not as one to catch up with;
+// when it is there again, the projection goes on.
+func TestDeletedStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(20)
+		e := b.start(spec(ledgerModule))
+		e.awaitLive(20)
+		restore := b.server.Copy(streamName)
+		b.server.Remove(streamName)
+		e.await("the reason", func(s engine.Status) bool {
+			return s.State == engine.Stalled && strings.Contains(s.Reason, "stream not found") && strings.Contains(s.Reason, "up to 20") && s.Hint != ""
+		})
+		restore()
+		e.awaitLive(20)
+		b.append(5)
+		e.awaitLive(25)
+		e.wantLedger(1, 25)
+	})
+}
+
 // What diverged is accepted, with a reason that is kept, when no event to come would be
 // taken for one that was applied: then it goes on where the stream does. A rebuild makes
 // the state that of the stream as it is.

@@ -120,10 +120,16 @@ func (m *monitor) stop(s RunnerState, reason, hint string, failing uint64) {
 }
 
 // troubled notes an error of the source: the state stays what it was, unless it
-// was live, for what is new cannot be known.
+// was live, for what is new cannot be known. Where a stream was that was read and
+// is no longer there, nothing can be caught up with.
 func (m *monitor) troubled(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if at := m.published.Position.Sequence; at > 0 && errors.Is(err, ErrNoStream) {
+		m.enterLocked(Stalled, fmt.Sprintf("%v, though its events were applied up to %d", err, at),
+			"restore it, and the projection goes on by itself; when another one takes its name, the projection says how it differs, and what to do")
+		return
+	}
 	switch m.state {
 	case Live, Halted, Diverged: // it is under way again
 		m.state, m.since, m.failing = CatchingUp, time.Now(), 0

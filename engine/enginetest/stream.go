@@ -84,6 +84,14 @@ func (s *Server) Delete(name string, sequence uint64) {
 	}
 }
 
+// Remove removes a stream, with its events.
+func (s *Server) Remove(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, name)
+	s.loseLocked("stream deleted")
+}
+
 // Purge removes every event before a sequence.
 func (s *Server) Purge(name string, before uint64) {
 	s.mu.Lock()
