@@ -19,7 +19,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets screenshots run test lint tests test-program test-guests faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets screenshots run test lint tests test-program test-guests test-projects faults bench gobench soak fuzz clean
 
 all: build
 
@@ -121,7 +121,7 @@ export GNOMON_TEST_CACHE ?= $(CURDIR)/build/compiled
 # The program waits much, and compilers work: so they go beside each other.
 tests: build
 	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e /sdk/)
-	@$(MAKE) --no-print-directory -j2 -Oline test-program test-guests
+	@$(MAKE) --no-print-directory -j3 -Oline test-program test-guests test-projects
 
 # Not to be mistaken for children of this make: cargo, and make in new projects.
 ALONE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
@@ -132,13 +132,16 @@ test-program:
 	$(ALONE) $(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(ALONE) $(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 
-# The SDKs and their guests, which have no second thread, and the dashboard in a browser: no
-# race detector, and nothing left out.
+# The SDKs and their guests, which have no second thread: no race detector, and nothing left
+# out.
 test-guests:
 	$(ALONE) $(GO) test -timeout 12m ./$(EXAMPLES)/account-balances ./$(EXAMPLES)/kurrentdb ./sdk/... ./engine/testdriver
+	cd bench && $(GO) vet ./... && $(ALONE) $(GO) test ./...
+
+# New projects and guides, step by step, and the dashboard in a browser.
+test-projects:
 	$(ALONE) $(GO) test -timeout 25m -run '$(PROJECTS)' ./cmd/engine
 	$(ALONE) $(GO) test -timeout 5m ./internal/browser
-	cd bench && $(GO) vet ./... && $(ALONE) $(GO) test ./...
 
 # Every case of docs/RELIABILITY.md, with what its tests find. FAULTS='3 17': these ones.
 FAULTS ?=
