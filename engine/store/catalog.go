@@ -71,7 +71,11 @@ func (c *Catalog) read() error {
 	return nil
 }
 
-func (c *Catalog) id() string { return c.file.Engine }
+func (c *Catalog) id() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file.Engine
+}
 
 // Projection implements engine.Catalog.
 func (c *Catalog) Projection(name string) engine.CatalogRecord {

@@ -142,6 +142,6 @@ stream = "EVENTS"
 func unraced(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("a browser and an engine: make test-guests runs it without the race detector")
+		t.Skip("a browser and an engine: make test-projects runs it without the race detector")
 	}
 }

@@ -34,7 +34,7 @@ func promote(s *server) {
 // An event that failed is shown with its data and the error, and retried by the module that
 // has been mended meanwhile.
 func deadLetter(s *server) {
-	p := s.visit().open("/ui/projections/balances").clicks("link", "Dead letters").sees("amount is missing", `"total": 7`)
+	p := s.visit().open("/ui/projections/balances").clicks("link", "Dead letters").sees("amount is missing", "total: 7")
 	was := s.await("balances", func(engine.Status) bool { return true }).Module // before the engine can see the new file
 	mended, err := os.ReadFile(filepath.Join(built, "mended.wasm"))
 	if err == nil {
