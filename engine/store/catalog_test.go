@@ -120,7 +120,8 @@ func TestFailedUpdate(t *testing.T) {
 	}
 }
 
-// Updates made at the same time, of one projection or of several, are all kept.
+// Updates made at the same time, of one projection or of several, are all kept; keyspaces are
+// made meanwhile.
 func TestConcurrentUpdates(t *testing.T) {
 	const writers, each = 6, 10
 	path := t.TempDir()
@@ -140,6 +141,7 @@ func TestConcurrentUpdates(t *testing.T) {
 			}
 		})
 	}
+	openKeyspaceOf(t, d)
 	wg.Wait()
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
