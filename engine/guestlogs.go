@@ -79,9 +79,13 @@ func (g *GuestLogs) Lines(projection string, after uint64) ([]KeptLine, <-chan s
 	return slices.Clone(k.lines[i:]), k.grown
 }
 
-// Forget drops the lines of a projection that was removed.
+// Forget drops the lines of a projection that was removed, and wakes those who wait for
+// another one.
 func (g *GuestLogs) Forget(projection string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.logs, projection)
+	if k := g.logs[projection]; k != nil {
+		delete(g.logs, projection)
+		close(k.grown)
+	}
 }

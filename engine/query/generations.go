@@ -155,6 +155,9 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request, name string) {
 		failed(w, err)
 		return
 	}
+	if s.logs != nil {
+		s.logs.Forget(name)
+	}
 	answer(w, http.StatusOK, wire.Removed{Projection: name})
 }
 

@@ -18,6 +18,8 @@ type Logs interface {
 	// Lines returns those of a projection that are kept and come after a number, oldest
 	// first, and a channel that is closed when there is another one.
 	Lines(projection string, after uint64) (lines []engine.KeptLine, another <-chan struct{})
+	// Forget drops those of a projection that was removed.
+	Forget(projection string)
 }
 
 // logPause is how long lines are collected that follow each other: a guest may write very
@@ -104,7 +106,11 @@ func (s *Server) followLog(w http.ResponseWriter, r *http.Request, name string, 
 			page.Dropped = 0
 		}
 		after = page.Next
+		_, gone := s.engine.Status(name)
 		switch {
+		case gone != nil:
+			out.end(gone)
+			return
 		case !s.mayStill(r):
 			out.end(errRevoked)
 			return

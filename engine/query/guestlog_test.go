@@ -45,3 +45,24 @@ func TestCloseEndsLogs(t *testing.T) {
 	for block := s.block(); !strings.Contains(block, `event: end`); block = s.block() {
 	}
 }
+
+// A projection that is removed leaves no lines to one of its name, and who follows them is told.
+func TestRemovedLogs(t *testing.T) {
+	var logs engine.GuestLogs
+	logs.Add("p", "", engine.GuestLine{Text: "hello"})
+	r := newRigWith(t, query.Options{Logs: &logs}).start()
+	s := r.open("/v1/projections/p/log", "Accept", "text/event-stream")
+	for !strings.Contains(s.block(), "hello") {
+	}
+	if err := r.engine.Withdraw(t.Context(), "p", "it is not declared"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.client().Remove(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	for block := s.block(); !strings.Contains(block, "event: end"); block = s.block() {
+	}
+	if kept, _ := logs.Lines("p", 0); len(kept) > 0 {
+		t.Errorf("%v is kept", kept)
+	}
+}
