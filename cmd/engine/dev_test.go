@@ -198,6 +198,10 @@ func TestDevWithRunningEngine(t *testing.T) {
 	}
 	h.rewrite("config.toml", projection("x", "x.wasm"), "")
 	p := h.serve()
+	p.until("the seed is imported", func() bool {
+		facts, err := p.client.Stream(t.Context(), "LOG")
+		return err == nil && facts.Last == 7
+	})
 	h.configure("", projection("x", "x.wasm"))
 	d := h.develop("--config", h.config)
 	d.untilShown("loaded: x is live at 7, 7 keys", 1)
