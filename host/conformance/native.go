@@ -16,6 +16,7 @@ type Native struct {
 	host   abi.Host
 	memory []byte
 	calls  int
+	from   int32 // argument of migrate
 }
 
 // NewNative makes an instance.
@@ -40,6 +41,9 @@ func (n *Native) Call(export string) int32 {
 	}
 	return 0
 }
+
+// From sets the argument of the calls of migrate that follow.
+func (n *Native) From(schema int32) { n.from = schema }
 
 func (n *Native) decode() {
 	settings := make([]byte, 2*(scriptEnd-scriptAt)+64)
@@ -104,6 +108,8 @@ func (n *Native) result(op uint32, arg func(uint32) uint32, part func(uint32) []
 		binary.LittleEndian.PutUint32(n.memory[arg(0):], arg(1))
 	case opCopy:
 		copy(n.memory[arg(0):], n.memory[arg(1):arg(1)+arg(2)])
+	case opFrom:
+		return int64(n.from)
 	case opCalls:
 		return int64(n.calls)
 	}

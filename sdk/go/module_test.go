@@ -49,7 +49,7 @@ func TestModulesImportWhatTheyUse(t *testing.T) {
 		{"emits", []string{abi.ImportEmit}, nil},
 		{"upcasts", upcasts, []string{abi.ExportUpcast}},
 		{"answers", []string{abi.ImportStatePut, abi.ImportStateGet, abi.ImportStateScan, abi.ImportInputRead, abi.ImportOutputWrite}, []string{abi.ExportQuery}},
-		{"remembers", []string{abi.ImportBlobRead, abi.ImportBlobWrite}, []string{abi.ExportSnapshot, abi.ExportRestore}},
+		{"remembers", []string{abi.ImportBlobRead, abi.ImportBlobWrite, abi.ImportStatePut}, []string{abi.ExportSnapshot, abi.ExportRestore, abi.ExportMigrate}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			b := build(t, m.name)

@@ -119,6 +119,13 @@ func (Reader) Scan(prefix, after string, visit func(key string, value []byte) bo
 	}
 }
 
+// Keys returns the keys that have the prefix, in the order of their bytes: for those that are
+// to be written one after the other, which a scan does not allow.
+func (r Reader) Keys(prefix string) (keys []string, err error) {
+	err = r.Scan(prefix, "", func(key string, _ []byte) bool { keys = append(keys, key); return true })
+	return keys, err
+}
+
 const (
 	firstPage = 16 << 10                         // bytes
 	maxEntry  = abi.MaxValue + abi.MaxKey + 4096 // bytes, enough for any entry

@@ -75,7 +75,7 @@ export function codeText(code: i32): string {
     case -1: return "not found";
     case -2: return "too large: a key may have 64000 bytes, a value 1048576, a subject 1024";
     case -3: return "bad argument, or not to be used in this call";
-    case -4: return "the state can be read only while an event is handled or a request answered, and written only in the former";
+    case -4: return "the state can be used only while an event is handled, a request answered or an older state migrated, and not written for a request";
     case -5: return "over quota";
   }
   return "the host returned code " + code.toString();

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -14,14 +13,13 @@ import (
 )
 
 // The host of native tests does what the sandbox does, by the same scenarios: but for what
-// only a sandbox can, and for migrate, which the SDK does not have.
+// only a sandbox can.
 func TestConformance(t *testing.T) {
 	run := 0
 	for _, s := range conformance.Scenarios() {
 		if s.Sandbox {
 			continue
 		}
-		s.Calls = slices.DeleteFunc(s.Calls, func(c conformance.Call) bool { return c.Export == abi.ExportMigrate })
 		t.Run(fmt.Sprint(s.Rules, " ", s.Name), func(t *testing.T) {
 			for _, problem := range s.Check(t.Context(), nativeHost{}) {
 				t.Error(problem)
@@ -86,10 +84,18 @@ func (in *nativeInstance) Apply(_ context.Context, records []byte, st engine.Sta
 	if err := in.read(st); err != nil {
 		return err
 	}
-	before := maps.Clone(in.state)
 	in.load(records)
 	in.emitted, in.headers, in.causes, in.emits = nil, nil, nil, 0
-	if err := in.call(abi.ExportApply); err != nil {
+	if err := in.writing(st, abi.ExportApply); err != nil {
+		return err
+	}
+	return in.emitAll(st)
+}
+
+// writing makes a call that may write, and hands on what it wrote.
+func (in *nativeInstance) writing(st engine.State, export string) error {
+	before := maps.Clone(in.state)
+	if err := in.call(export); err != nil {
 		in.rollBack()
 		return err
 	}
@@ -106,7 +112,7 @@ func (in *nativeInstance) Apply(_ context.Context, records []byte, st engine.Sta
 			return err
 		}
 	}
-	return in.emitAll(st)
+	return nil
 }
 
 // emitAll hands on what was emitted, with what the host of native tests knows of it.
@@ -162,7 +168,13 @@ func (in *nativeInstance) Restore(_ context.Context, blobs [][]byte) error {
 }
 
 // Migrate implements engine.Instance.
-func (in *nativeInstance) Migrate(context.Context, int, engine.State) error { return nil }
+func (in *nativeInstance) Migrate(_ context.Context, from int, st engine.State) error {
+	if err := in.read(st); err != nil {
+		return err
+	}
+	in.guest.From(int32(from))
+	return in.writing(st, abi.ExportMigrate)
+}
 
 // Fuel implements engine.Instance.
 func (in *nativeInstance) Fuel() uint64 { return 0 }

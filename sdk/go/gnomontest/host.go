@@ -129,7 +129,7 @@ func (h *host) refusal(key string) int32 {
 // readRefusal is the code for a use of a key that reads, or 0.
 func (h *host) readRefusal(key string) int32 {
 	switch {
-	case h.call != abi.ExportApply && h.call != abi.ExportQuery:
+	case h.call != abi.ExportApply && h.call != abi.ExportQuery && h.call != abi.ExportMigrate:
 		return abi.ReadOnly
 	case len(key) > abi.MaxKey:
 		return abi.TooLarge
@@ -233,6 +233,8 @@ func (h *host) from(first string) []string {
 
 func (h *host) Emit(event uint32, subject string, headers, data []byte) int32 {
 	switch {
+	case h.call == abi.ExportMigrate:
+		return abi.BadArgument // it has no events
 	case h.call != abi.ExportApply:
 		return abi.ReadOnly
 	case int(event) >= len(h.sequence), len(h.emitted) > h.emits && event < h.causes[len(h.causes)-1]:

@@ -43,10 +43,11 @@ func CheckInvariance(t testing.TB, events []Event, o Options) {
 		{Batch: 4096, Restart: 1},
 	}
 	for _, v := range runs {
-		v.Settings = o.Settings
+		v.Settings, v.Older = o.Settings, o.Older
 		how := fmt.Sprintf("batches of %d, restart after every %d", v.Batch, v.Restart)
 		other := &run{goOn: goOn}
 		c := comparison{trail: trail, state: map[string]string{}}
+		other.begun = func(state map[string]string) { c.state = maps.Clone(state) }
 		other.settled = func(from, to int, f *Failure) { c.compare(from, to, other.host, f) }
 		got, err := other.over(events, v)
 		switch {

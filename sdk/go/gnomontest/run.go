@@ -19,6 +19,16 @@ type Options struct {
 	// Restart is after how many batches the instance is replaced by a fresh one,
 	// which is given the memory of the old one back; 0: never.
 	Restart int
+	// Older is what an older version of the projection left, which package migrate rewrites
+	// before the first event; nil: nothing, and the run begins with an empty state.
+	Older *Older
+}
+
+// Older is the state of an older version of a projection.
+type Older struct {
+	Schema int // that it declared; 0: none
+	State  map[string]string
+	Memory [][]byte // its snapshot, in blobs, where it has one: Result.Memory of its own run
 }
 
 // Result is what a projection made of its events.
@@ -53,7 +63,7 @@ func (r *Result) Keys(prefix string) []string {
 
 // Failure is the error of a projection that failed.
 type Failure struct {
-	Call     string // init, apply, snapshot, restore, upcast or query
+	Call     string // init, apply, snapshot, restore, upcast, query or migrate
 	Sequence uint64 // of the event that it is about, 0 when of none
 	Text     string // the error's, or the panic's
 }
@@ -93,7 +103,9 @@ type run struct {
 	// settled is told of each batch, by the places of its events, before it is committed, and of
 	// each event that fails, when it is taken back; nil: nobody is.
 	settled func(from, to int, f *Failure)
-	goOn    bool // without events that fail; otherwise the first one ends the run
+	// begun is told of the state before the first event, when that was migrated; nil: nobody is.
+	begun func(state map[string]string)
+	goOn  bool // without events that fail; otherwise the first one ends the run
 }
 
 var errNoProjection = errors.New("this program has no projection: call gnomon.OnEvent from an init function of the package under test")
@@ -108,10 +120,40 @@ func (r *run) all(events []Event, o Options) error {
 	if pristine == nil && r.guest.Snapshot != nil {
 		pristine = append([][]byte{}, r.host.blobs...)
 	}
+	if o.Older != nil {
+		if err := r.migrate(o.Older); err != nil {
+			return err
+		}
+	}
 	if err := r.events(events, o); err != nil {
 		return err
 	}
 	return r.snapshot()
+}
+
+var errNoMigrate = errors.New("this program migrates no state: call migrate.OnSchema from an init function of the package under test")
+
+// migrate has the instance, which has seen no event, take over an older state, as the engine does.
+func (r *run) migrate(older *Older) error {
+	if r.guest.Migrate == nil {
+		return errNoMigrate
+	}
+	if older.Memory != nil {
+		if err := r.anew(older.Memory); err != nil {
+			return err
+		}
+	}
+	maps.Copy(r.host.state, older.State)
+	r.host.sorted = nil
+	if err := r.call("migrate", func() int32 { return r.guest.Migrate(int32(older.Schema)) }); err != nil {
+		r.host.rollBack()
+		return err
+	}
+	r.host.commit()
+	if r.begun != nil {
+		r.begun(r.host.state)
+	}
+	return nil
 }
 
 // pristine is the memory before the first event of the first run.

@@ -68,8 +68,8 @@ func TestRefusals(t *testing.T) {
 	for want, h := range map[string]query.Handler{
 		"no such report":                    func([]byte, gnomon.Reader) ([]byte, error) { return nil, errors.New("no such report") },
 		"panic: impossible (query_test.go:": func([]byte, gnomon.Reader) ([]byte, error) { panic("impossible") },
-		"written only in the former":        func([]byte, gnomon.Reader) ([]byte, error) { return nil, gnomon.State{}.Put("a", nil) },
-		"emit \"a\": the state can be read": func([]byte, gnomon.Reader) ([]byte, error) { return nil, gnomon.Emit("a", nil) },
+		"not written for a request":         func([]byte, gnomon.Reader) ([]byte, error) { return nil, gnomon.State{}.Put("a", nil) },
+		"emit \"a\": the state can be used": func([]byte, gnomon.Reader) ([]byte, error) { return nil, gnomon.Emit("a", nil) },
 	} {
 		_, err := ask(t, h, "", "a")
 		var f *gnomontest.Failure

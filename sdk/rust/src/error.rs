@@ -32,7 +32,7 @@ impl Error {
             NOT_FOUND => "not found".into(),
             TOO_LARGE => "too large: a key may have 64000 bytes, a value 1048576".into(),
             BAD_ARGUMENT => "bad argument, or not to be used in this call".into(),
-            READ_ONLY => "the state can be read only while an event is handled or a request answered, and written only in the former".into(),
+            READ_ONLY => "the state can be used only while an event is handled, a request answered or an older state migrated, and not written for a request".into(),
             OVER_QUOTA => "over quota".into(),
             _ => format!("the host returned code {code}").into(),
         }

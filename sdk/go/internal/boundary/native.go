@@ -8,6 +8,8 @@ type Host = abi.Host
 // Exports is what a module exports. An export that is nil is not there.
 type Exports struct {
 	Init, Apply, Snapshot, Restore, Upcast, Query func() int32
+
+	Migrate func(from int32) int32
 }
 
 var (

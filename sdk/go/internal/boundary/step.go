@@ -80,6 +80,6 @@ var (
 	errNotFound    = errors.New("not found")
 	errTooLarge    = errors.New("too large: a key may have " + strconv.Itoa(abi.MaxKey) + " bytes, a value " + strconv.Itoa(abi.MaxValue))
 	errBadArgument = errors.New("bad argument, or not to be used in this call")
-	errReadOnly    = errors.New("the state can be read only while an event is handled or a request answered, and written only in the former")
+	errReadOnly    = errors.New("the state can be used only while an event is handled, a request answered or an older state migrated, and not written for a request")
 	errOverQuota   = errors.New("over quota")
 )
