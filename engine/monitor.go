@@ -136,6 +136,9 @@ func (m *monitor) troubled(err error) {
 	}
 	if m.state != Stalled {
 		m.reason, m.hint = err.Error(), "it is tried again by itself, every few seconds"
+		if errors.Is(err, ErrForbidden) {
+			m.hint = hintOfForbidden
+		}
 	}
 	m.notifyLocked()
 }

@@ -30,6 +30,7 @@ type outbox struct {
 	through           uint64 // cause of the last one that was published
 	full              bool   // no more events are taken
 	trouble, hint     string // of the relay, while it cannot go on
+	code              string // of the trouble
 	since             time.Time
 	warning           string
 }
@@ -273,14 +274,14 @@ func (o *outbox) passedOver(n int) {
 }
 
 // fails notes what keeps the relay from going on; empty: nothing does.
-func (o *outbox) fails(trouble, hint string) (news bool) {
+func (o *outbox) fails(trouble, code, hint string) (news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	news = o.trouble != trouble
 	if news {
 		o.since = time.Now()
 	}
-	o.trouble, o.hint = trouble, hint
+	o.trouble, o.code, o.hint = trouble, code, hint
 	return news
 }
 
@@ -310,7 +311,7 @@ func (r *Runner) reportEmits(s *Status) {
 	e := &EmitStatus{
 		Waiting: len(o.rows), WaitingBytes: o.bytes, Limit: spec.Outbox.Rows, LimitBytes: spec.Outbox.Bytes,
 		Published: o.published, PublishedSeq: o.through, Silent: o.silent,
-		Trouble: o.trouble, Hint: o.hint, Warning: o.warning,
+		Trouble: o.trouble, Code: o.code, Hint: o.hint, Warning: o.warning,
 	}
 	if o.trouble != "" {
 		e.Since = o.since

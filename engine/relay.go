@@ -55,7 +55,8 @@ func (r *Runner) relay(ctx context.Context) {
 			continue
 		}
 		clear(y.streams)
-		if r.outbox.fails(err.Error(), hintOfRelay(err)) {
+		code, hint := aboutRelay(err)
+		if r.outbox.fails(err.Error(), code, hint) {
 			r.log.Warn("emitted events are not published, it is tried again", "error", err)
 			r.changes()
 		}
@@ -91,7 +92,7 @@ func (y *relay) awaitRows(ctx context.Context) error {
 }
 
 func (y *relay) goesOn() {
-	if y.outbox.fails("", "") {
+	if y.outbox.fails("", "", "") {
 		y.log.Info("emitted events are published again")
 	}
 	y.changes()
@@ -103,18 +104,22 @@ func (m *monitor) isPaused() bool {
 	return m.paused
 }
 
-// hintOfRelay is the way out of what keeps a relay from going on.
-func hintOfRelay(err error) string {
+// aboutRelay is the kind of what keeps a relay from going on, and the way out.
+func aboutRelay(err error) (code, hint string) {
 	var loop *loopError
 	switch {
 	case errors.As(err, &loop):
-		return "emit to another stream, or set allow_loop = true in projection.emit"
+		return OutletLoop, "emit to another stream, or set allow_loop = true in projection.emit"
+	case errors.Is(err, ErrForbidden):
+		return OutletForbidden, hintOfForbidden
 	case errors.Is(err, ErrNoStream):
-		return "create a stream that stores the subject, for instance by a [[stream]] in the configuration; then it goes on by itself"
+		return OutletNoStream, "create a stream that stores the subject, for instance by a [[stream]] in the configuration; then it goes on by itself"
 	case errors.Is(err, ErrRefused):
-		return "see the limits of the target stream and of the server (max_msg_size, max_bytes, max_payload, permissions); then it goes on by itself"
+		return OutletRefused, "see the limits of the target stream and of the server (max_msg_size, max_bytes, max_payload); then it goes on by itself"
+	case errors.Is(err, ErrSourceDown):
+		return OutletUnreachable, "it is tried again by itself, every few seconds"
 	}
-	return "it is tried again by itself, every few seconds"
+	return OutletFailed, "it is tried again by itself, every few seconds"
 }
 
 // publishSome publishes the first of what waits.

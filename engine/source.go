@@ -20,12 +20,18 @@ var (
 	ErrReaderLost = errors.New("reader lost")
 	// ErrSourceDown says that the server cannot be reached at present.
 	ErrSourceDown = errors.New("server unreachable")
+	// ErrForbidden says that the server does not let the engine do something: the engine's
+	// user there lacks a permission, which the error that wraps it names.
+	ErrForbidden = errors.New("the server does not permit it")
 )
+
+// hintOfForbidden is the way out where ErrForbidden is the reason.
+const hintOfForbidden = "give the engine's user at the NATS server that permission (engine doctor tries all of them); then it goes on by itself"
 
 // Source is where events come from. Its methods may be called concurrently.
 type Source interface {
 	// Stream describes a stream as the server has it now. It fails with
-	// ErrNoStream or ErrSourceDown, wrapped.
+	// ErrNoStream, ErrForbidden or ErrSourceDown, wrapped.
 	Stream(ctx context.Context, name string) (StreamInfo, error)
 	// Event returns a stored event; its bytes are the caller's. It fails with
 	// ErrNoEvent when the stream has none at that sequence.

@@ -122,10 +122,24 @@ type EmitStatus struct {
 	PublishedSeq  uint64    `json:"published_seq"`         // that caused the last of them
 	Silent        uint64    `json:"silent"`                // not to be published, since the engine started
 	Trouble       string    `json:"trouble,omitempty"`     // what keeps them from being published
+	Code          string    `json:"code,omitempty"`        // of the trouble: one of OutletCodes
 	Hint          string    `json:"hint,omitempty"`        // what to do about it
 	Since         time.Time `json:"since,omitzero"`        // when the trouble began
 	Warning       string    `json:"warning,omitempty"`     // what a target stream has lost
 }
+
+// What keeps emitted events from being published.
+const (
+	OutletForbidden   = "no-permission" // the engine's user at the server may not publish there, or not ask what is needed for it
+	OutletNoStream    = "no-stream"     // no stream stores the subject
+	OutletRefused     = "refused"       // the stream, or the server, does not take what is emitted
+	OutletLoop        = "loop"          // the projection would be fed with its own events
+	OutletUnreachable = "unreachable"   // there is no server, or it does not answer
+	OutletFailed      = "failed"        // anything else
+)
+
+// OutletCodes are all of these.
+var OutletCodes = []string{OutletForbidden, OutletNoStream, OutletRefused, OutletLoop, OutletUnreachable, OutletFailed}
 
 // MirrorStatus is what is known of the mirror of a projection's state. It is not changed.
 type MirrorStatus struct {

@@ -18,7 +18,7 @@ type around struct {
 // measure returns how things stand (query.Options.Around).
 func (a *around) measure() (out query.Surroundings) {
 	if b := a.broker.Load(); b != nil {
-		out.Connected, out.Reconnects = b.Connected(), b.Reconnects()
+		out.Connected, out.Reconnects, out.Refusals = b.Connected(), b.Reconnects(), b.Refusals()
 	}
 	if s := a.service.Load(); s != nil {
 		for _, e := range s.Counts() {

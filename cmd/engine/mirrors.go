@@ -61,7 +61,11 @@ func (m *mirrors) startLocked(name, bucket string) {
 	ctx, stop := context.WithCancel(m.ctx)
 	r := &mirroring{bucket: bucket, stop: stop, done: make(chan struct{})}
 	m.running[name] = r
-	one := &mirror.Mirror{Engine: m.node.engine, JetStream: m.node.broker.JetStream(), Projection: name, Bucket: bucket, Log: m.node.log}
+	b := m.node.broker
+	one := &mirror.Mirror{
+		Engine: m.node.engine, JetStream: b.JetStream(), Projection: name, Bucket: bucket, Log: m.node.log,
+		Permitted: b.Permitted, Explain: b.Explain,
+	}
 	m.all.Go(func() {
 		defer close(r.done)
 		one.Run(ctx)

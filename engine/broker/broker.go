@@ -172,6 +172,13 @@ func (b *Broker) Connected() bool { return b.conn.IsConnected() }
 // Reconnects is how often the connection was lost and made again.
 func (b *Broker) Reconnects() uint64 { return b.conn.Stats().Reconnects }
 
+// Refusals is how often the server refused something for want of a permission.
+func (b *Broker) Refusals() uint64 {
+	b.refusals.mu.Lock()
+	defer b.refusals.mu.Unlock()
+	return b.refusals.count
+}
+
 // Explain adds to an error of a request what the connection reported meanwhile: a
 // request that lacks a permission only times out, the refusal comes on its own.
 func (b *Broker) Explain(err error) error {
@@ -185,7 +192,7 @@ func (b *Broker) Explain(err error) error {
 		return fmt.Errorf("%w (%w)", err, nats.ErrDisconnected)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		if e := b.refusals.latest(); e != nil {
-			return fmt.Errorf("%w (%w)", err, e)
+			return e // the time was not up, or was spent on waiting for nothing
 		}
 	}
 	return err

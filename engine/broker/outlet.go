@@ -130,6 +130,8 @@ func (o *Outlet) connected(what string) error {
 func (o *Outlet) failed(what string, err error) error {
 	err = o.broker.Explain(err)
 	switch {
+	case errors.Is(err, engine.ErrForbidden):
+		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected):
 		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),

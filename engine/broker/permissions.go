@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"gnomon/engine"
 )
 
 // A PermissionError says that the server does not let the user publish or subscribe to a
-// subject. It is a nats.ErrPermissionViolation.
+// subject. It is a nats.ErrPermissionViolation, and an engine.ErrForbidden.
 type PermissionError struct {
 	Err     error  // in the server's words
 	Subject string // that was refused
@@ -27,7 +29,7 @@ func (e *PermissionError) Error() string {
 	return fmt.Sprintf("%v: add %q to the subjects that the user may %s", e.Err, e.Missing, e.Verb)
 }
 
-func (e *PermissionError) Unwrap() error { return e.Err }
+func (e *PermissionError) Unwrap() []error { return []error{e.Err, engine.ErrForbidden} }
 
 // violation is how the server says it (nats-server, server/client.go).
 var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "(\S+?)"`)
@@ -79,6 +81,7 @@ type refusals struct {
 	inbox   *PermissionError // answers are refused: nothing is ever answered on this connection
 	last    *PermissionError
 	at      time.Time // of the last
+	count   uint64
 }
 
 // recent is how long ago a refusal may be what a request was waiting for: they take less.
@@ -185,7 +188,7 @@ func (b *Broker) reported(err error) {
 	r := &b.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last, r.at = e, time.Now()
+	r.last, r.at, r.count = e, time.Now(), r.count+1
 	if answers {
 		r.inbox = e
 	}

@@ -195,6 +195,8 @@ func (s *Source) SequenceAt(ctx context.Context, stream string, t time.Time) (ui
 func (s *Source) failed(what string, err error) error {
 	err = s.explain(err)
 	switch {
+	case errors.Is(err, engine.ErrForbidden):
+		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
 	case errors.Is(err, jetstream.ErrInvalidStreamName): // none can be called so

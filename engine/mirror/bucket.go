@@ -84,9 +84,9 @@ func openBucket(ctx context.Context, js jetstream.JetStream, name, projection st
 
 // contents are the keys that the bucket holds, with sums of their values.
 func (b *bucket) contents(ctx context.Context) (map[string]sum, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	silent := time.AfterFunc(patience, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%w within %s", context.DeadlineExceeded, patience)) })
 	defer silent.Stop()
 	last, err := b.lastRevision(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func (b *bucket) contents(ctx context.Context) (map[string]sum, error) {
 				have[entry.Key()] = sumOf(entry.Value())
 			}
 		case <-ctx.Done():
-			return nil, fmt.Errorf("read bucket %s: it does not answer", b.name)
+			return nil, fmt.Errorf("read bucket %s: it does not answer: %w", b.name, context.Cause(ctx))
 		}
 	}
 }

@@ -36,6 +36,12 @@ type Mirror struct {
 	Bucket     string // created when it is absent
 	Log        *slog.Logger
 
+	// Permitted makes a context for requests about some names that ends when the server refuses
+	// one, and Explain tells of that: those of broker.Broker. Nil: nobody hears of refusals, and
+	// the time for an answer has to pass.
+	Permitted func(ctx context.Context, about ...string) (context.Context, context.CancelFunc)
+	Explain   func(error) error
+
 	left   map[[16]byte]string // keys that are not in the bucket, and why
 	told   uint64              // sequence that the bucket reflects
 	failed string              // why it is behind
@@ -47,7 +53,7 @@ func (m *Mirror) Run(ctx context.Context) {
 	wait := firstWait
 	for {
 		began := m.told
-		err := m.once(ctx)
+		err := m.permitted(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -70,6 +76,20 @@ func (m *Mirror) Run(ctx context.Context) {
 		}
 		wait = min(2*wait, lastWait)
 	}
+}
+
+// permitted is once, and names the permission that it fails for want of.
+func (m *Mirror) permitted(ctx context.Context) error {
+	if m.Permitted == nil || m.Explain == nil {
+		return m.once(ctx)
+	}
+	ctx, done := m.Permitted(ctx, m.Bucket, "KV_"+m.Bucket)
+	defer done()
+	err := m.once(ctx)
+	if why := m.Explain(err); errors.Is(why, engine.ErrForbidden) {
+		return fmt.Errorf("bucket %s: %w", m.Bucket, why)
+	}
+	return err
 }
 
 // once compares the bucket with the state, and follows it until something fails.

@@ -73,6 +73,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},
 		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, "name the stream that stores the subject, or have this one take it: the subjects of its [[stream]]"},
 		{ErrInDoubt, http.StatusServiceUnavailable, wire.CodeInDoubt, "send it again as it is: with an id, or msg_id, it is stored once, and the answer is the first one's"},
+		{engine.ErrForbidden, http.StatusServiceUnavailable, wire.CodeNATSPermission, "give the engine's user at the NATS server that permission; engine doctor tries all of them"},
 		{engine.ErrSourceDown, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again when the NATS server is there"},
 		{engine.ErrNotKept, http.StatusGone, wire.CodeNotKept, "replay=true (--replay) computes it from the events, from the beginning of the generation on; projection.history says what is kept from now on"},
 		{engine.ErrEventsGone, http.StatusGone, wire.CodeEventsGone, "the stream's limits (max_age, max_bytes) removed them, or somebody did: ask for a later sequence"},

@@ -53,6 +53,8 @@ var (
 		projectionMetric("published_sequence", "Stream sequence of the event that caused the last one that was published.", gauge, func(s engine.Status) float64 { return float64(s.Emits.PublishedSeq) }),
 		projectionMetric("silent_events_total", "Emitted events that are not to be published: of the history, or of what another generation emitted.", counter, func(s engine.Status) float64 { return float64(s.Emits.Silent) }),
 	}
+	troubleDesc = projectionDesc("outbox_trouble", "1 for what keeps emitted events from being published, 0 for what else might.", "code")
+
 	stateDesc = projectionDesc("state", "1 for the state that the projection is in, 0 for the others.", "state")
 	infoDesc  = projectionDesc("info", "1, with the generation that is read and the SHA-256 of its module as labels.", "generation", "module")
 
@@ -85,6 +87,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		if s.Emits != nil {
 			for _, m := range emitMetrics {
 				ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s), s.Projection, s.Stream)
+			}
+			for _, code := range engine.OutletCodes {
+				ch <- prometheus.MustNewConstMetric(troubleDesc, gauge, truth(s.Emits.Code == code), s.Projection, s.Stream, code)
 			}
 		}
 		collectState(ch, stateDesc, s, s.State)

@@ -12,6 +12,7 @@ import (
 type Surroundings struct {
 	Connected  bool   // to NATS
 	Reconnects uint64 // to NATS, since the engine started
+	Refusals   uint64 // of NATS, for want of a permission, since the engine started
 	Endpoints  []EndpointCounts
 }
 
@@ -79,6 +80,7 @@ var (
 	diskReserveDesc = prometheus.NewDesc("gnomon_disk_reserve_bytes", "Bytes that are kept free (disk_reserve): with less, no events are taken.", nil, nil)
 	connectedDesc   = prometheus.NewDesc("gnomon_nats_connected", "1 while there is a connection to NATS, 0 otherwise.", nil, nil)
 	reconnectsDesc  = prometheus.NewDesc("gnomon_nats_reconnects_total", "Connections to NATS that were made after one was lost.", nil, nil)
+	refusalsDesc    = prometheus.NewDesc("gnomon_nats_refusals_total", "Times that NATS refused the engine something for want of a permission.", nil, nil)
 	natsDesc        = prometheus.NewDesc("gnomon_nats_requests_total", "Requests that were answered over NATS.", []string{"endpoint"}, nil)
 	natsErrorsDesc  = prometheus.NewDesc("gnomon_nats_request_errors_total", "Requests over NATS that were answered with an error, or could not be answered.", []string{"endpoint"}, nil)
 	natsSecondsDesc = prometheus.NewDesc("gnomon_nats_request_seconds_total", "Time that requests over NATS took.", []string{"endpoint"}, nil)
@@ -136,6 +138,7 @@ func (c collector) collectSurroundings(ch chan<- prometheus.Metric) {
 	a := c.around()
 	ch <- prometheus.MustNewConstMetric(connectedDesc, gauge, truth(a.Connected))
 	ch <- prometheus.MustNewConstMetric(reconnectsDesc, counter, float64(a.Reconnects))
+	ch <- prometheus.MustNewConstMetric(refusalsDesc, counter, float64(a.Refusals))
 	for _, e := range a.Endpoints {
 		ch <- prometheus.MustNewConstMetric(natsDesc, counter, float64(e.Requests), e.Endpoint)
 		ch <- prometheus.MustNewConstMetric(natsErrorsDesc, counter, float64(e.Errors), e.Endpoint)

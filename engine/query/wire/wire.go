@@ -302,6 +302,7 @@ const (
 	CodeBadRequest      = "bad-request"
 	CodeNotAvailable    = "not-available"
 	CodeUnauthorized    = "unauthorized"
+	CodeNATSPermission  = "nats-permission"
 	CodeForbidden       = "forbidden"
 	CodeForbiddenHost   = "forbidden-host"
 	CodeCrossOrigin     = "cross-origin"
