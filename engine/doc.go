@@ -29,7 +29,7 @@
 //
 //	runner, session, order   who owns an instance; from its start to its end; orders between batches
 //	apply, applyupcast       a batch, by the module, after its upcasters
-//	plan, recovery           batches in smaller pieces, after a failure
+//	plan, mend, recovery     batches in smaller pieces, after a failure; instances and sessions anew
 //	partitions               several instances, by key
 //	monitor, measures, histogram, rate, behind   what is told of a runner
 //

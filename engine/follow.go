@@ -228,7 +228,7 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	if err := s.begin(ctx, b.first()); err != nil {
 		return err
 	}
-	if err := s.applyBatch(ctx, b); err != nil {
+	if err := s.applyMending(ctx, b); err != nil {
 		return err
 	}
 	s.countPassed(b.passed(after))

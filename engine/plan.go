@@ -55,6 +55,16 @@ func (p plan) piece(records []byte, applied uint64, limit callLimit) (piece, err
 	return out, nil
 }
 
+// goesOn decides what comes after a failed batch: smaller pieces, or an event that is passed
+// over. It returns false when the projection halts.
+func (r *Runner) goesOn(e *batchError) bool {
+	if r.retry(e) {
+		r.log.Debug("batch rolled back, running it again in smaller pieces", "error", e, "pieces", r.plan.events)
+		return true
+	}
+	return r.judge(e)
+}
+
 // retry decides how a failed batch is run again. It returns false when the failure
 // is that of one event: running it again would fail again.
 func (r *Runner) retry(e *batchError) bool {

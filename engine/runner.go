@@ -89,9 +89,7 @@ func (r *Runner) Run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil && err == nil, errors.Is(err, errPaused), errors.Is(err, errAdopt):
 			wait = firstBackOff
-		case errors.As(err, &failed) && r.retry(failed):
-			r.log.Debug("batch rolled back, running it again in smaller pieces", "error", err, "pieces", r.plan.events)
-		case errors.As(err, &failed) && r.judge(failed), errors.Is(err, errReopen):
+		case errors.As(err, &failed) && r.goesOn(failed), errors.Is(err, errReopen):
 		case passes(err) != "":
 			r.enter(Stalled, err.Error(), "it is tried again by itself, every few seconds; "+passes(err))
 			r.log.Error("no events are taken, it is tried again", "error", err)
