@@ -12,7 +12,7 @@ import (
 
 // acceptCommand has a diverged projection go on.
 func acceptCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var reason string
 	c := &cobra.Command{
 		Use:   "accept NAME --reason TEXT",
@@ -54,7 +54,7 @@ when events to come would have numbers that were applied before.`,
 
 // rebuildCommand builds a projection anew.
 func rebuildCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	c := &cobra.Command{
 		Use:   "rebuild NAME",
 		Short: "Build a projection anew from its stream, and serve what is there meanwhile",

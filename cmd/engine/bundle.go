@@ -413,5 +413,5 @@ func (r *replayed) print(w io.Writer, asJSON bool) error {
 	if r.Same {
 		return nil
 	}
-	return &differsError{errors.New("the result is not the one that was recorded")}
+	return differs(errors.New("the result is not the one that was recorded"))
 }

@@ -15,7 +15,7 @@ import (
 
 // changesCommand tells what changed between two points of a projection's history.
 func changesCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var ask client.Between
 	var prefix string
 	c := &cobra.Command{
@@ -54,7 +54,7 @@ It exits with 3 when something changed.`,
 				err = printChanges(out, sum, f.json)
 			}
 			if err = errors.Join(explain(err), out.Flush()); err == nil && sum.Counts.Differ() > 0 {
-				err = &differsError{fmt.Errorf("%s: the state changed", args[0])}
+				err = differs(fmt.Errorf("%s: the state changed", args[0]))
 			}
 			return err
 		},

@@ -206,11 +206,10 @@ func (k *checker) modules(ctx context.Context, paths []string) error {
 			k.printJSON(checkJSON{Module: path, Problems: []problemJSON{{Text: err.Error()}}})
 		}
 		err = fmt.Errorf("%s: %w", path, err)
-		var differs *differsError
 		switch {
 		case worst == nil:
 			worst = err
-		case errors.As(worst, &differs):
+		case exitCodeOf(worst) == exitDiffers:
 			printError(k.stderr, worst)
 			worst = err
 		default:

@@ -89,8 +89,6 @@ func eventsFile(name string) string {
 	return name
 }
 
-func comma[T int | uint64](n T) string { return humanize.Comma(int64(n)) }
-
 // applier has a module apply events one by one. It implements importer.Sink.
 type applier struct {
 	*testdriver.Session

@@ -15,8 +15,8 @@ import (
 // madeUpEvents is how many events a check of rules makes up when it is given none.
 const madeUpEvents = 20
 
-// rules holds a module against the rules of docs/ABI.md that bind guests. It fails with a
-// differsError when one is broken.
+// rules holds a module against the rules of docs/ABI.md that bind guests. It fails with
+// exitDiffers when one is broken.
 func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
 	m, d, err := k.load(ctx, h, path)
 	if err != nil {
@@ -46,7 +46,7 @@ func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
 		k.printReport(path, report, events.Len())
 	}
 	if report.Failed() {
-		return &differsError{errors.New("breaks rules of docs/ABI.md")}
+		return differs(errors.New("breaks rules of docs/ABI.md"))
 	}
 	return nil
 }

@@ -151,7 +151,7 @@ func completionOf(word string) cobra.CompletionFunc {
 
 // askNames asks the engine that a command would ask. What it cannot have is left out.
 func askNames(c *cobra.Command, ask func(context.Context, *client.Client) []string) []string {
-	f := readFlags{server: cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer)}
+	f := serverFlags{server: cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer)}
 	if flag := c.Flags().Lookup("server"); flag != nil {
 		f.server = flag.Value.String()
 	}

@@ -69,18 +69,6 @@ func (n *node) prepareStreams(ctx context.Context) error {
 	return n.checkStreams(ctx)
 }
 
-// wait returns false when ctx ends before a time has passed.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // ensureStreams creates the declared streams that are absent, and reports where
 // others differ.
 func ensureStreams(ctx context.Context, b *broker.Broker, streams []config.Stream, log *slog.Logger) error {

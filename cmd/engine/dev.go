@@ -27,7 +27,7 @@ type devOptions struct {
 
 func devCommand() *cobra.Command {
 	o := &devOptions{}
-	var f readFlags
+	var f serverFlags
 	c := &cobra.Command{
 		Use:   "dev [DIR]",
 		Short: "Build, test and load a projection whenever its sources change, and show its state",

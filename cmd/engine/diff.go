@@ -13,7 +13,7 @@ import (
 
 // diffCommand compares a candidate with what is read.
 func diffCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var prefix string
 	var limit int
 	c := &cobra.Command{
@@ -45,7 +45,7 @@ It exits with 3 when there is a difference.`,
 				err = printCompared(out, args[0], sum, f.json)
 			}
 			if err = errors.Join(explainGeneration(err, args[0]), out.Flush()); err == nil && sum.Differs() {
-				err = &differsError{fmt.Errorf("%s: the two generations differ", args[0])}
+				err = differs(fmt.Errorf("%s: the two generations differ", args[0]))
 			}
 			return err
 		},

@@ -16,7 +16,7 @@ import (
 )
 
 func doctorCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var configPath string
 	var asJSON bool
 	c := &cobra.Command{
@@ -135,14 +135,6 @@ func (d *doctor) readConfig() bool {
 		d.fail("configuration", mistake.Error(), "the projection is left out", "deploy a file that is right, or remove it with: engine deploy --remove NAME")
 	}
 	return true
-}
-
-// numbered is a number of things.
-func numbered(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // brokerOf connects as the engine would, and does not go on for as long.

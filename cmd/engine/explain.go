@@ -13,7 +13,7 @@ import (
 
 // explainCommand tells how a key came to its value.
 func explainCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var ask client.Question
 	c := &cobra.Command{
 		Use:   "explain NAME KEY",

@@ -4,9 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"strconv"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -109,26 +106,4 @@ with -v, standard error says as of which sequence they are.`,
 func printRow(w io.Writer, r wire.Row) error {
 	_, err := fmt.Fprintf(w, "%s\t%s\n", readable(r.Key), readable(r.Value))
 	return err
-}
-
-// readable is text of one line as it is, and anything else quoted.
-func readable(b []byte) string { return quotedUnless(unicode.IsPrint, b) }
-
-// readableText is text as it is, lines and tabs and all, and anything else quoted: a
-// terminal would take other bytes for orders.
-func readableText(b []byte) string {
-	return quotedUnless(func(c rune) bool { return c == '\n' || c == '\t' || unicode.IsPrint(c) }, b)
-}
-
-// quotedUnless quotes bytes that are not UTF-8, or have a character that is not well.
-func quotedUnless(well func(rune) bool, b []byte) string {
-	if !utf8.Valid(b) {
-		return strconv.Quote(string(b))
-	}
-	for _, c := range string(b) {
-		if !well(c) {
-			return strconv.Quote(string(b))
-		}
-	}
-	return string(b)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func logsCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var follow bool
 	var level string
 	c := &cobra.Command{

@@ -12,7 +12,7 @@ import (
 const healthPatience = 3 * time.Second
 
 func healthCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Say whether an engine answers",

@@ -12,7 +12,7 @@ import (
 
 // logLevelCommand changes what a running engine logs.
 func logLevelCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	c := &cobra.Command{
 		Use:   "log-level [LEVEL]",
 		Short: "Say from which level on a running engine logs: debug, info, warn or error",

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -12,14 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/host"
-)
-
-// Exit codes of every command.
-const (
-	exitDone    = 0
-	exitFailed  = 1
-	exitUsage   = 2
-	exitDiffers = 3
 )
 
 func main() {
@@ -46,19 +36,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		err = out.lost()
 	}
-	if err == nil {
-		return exitDone
+	if err != nil {
+		printError(stderr, filesToo(c, err))
 	}
-	printError(stderr, filesToo(c, err))
-	var usage *usageError
-	var differs *differsError
-	switch {
-	case errors.As(err, &usage):
-		return exitUsage
-	case errors.As(err, &differs):
-		return exitDiffers
-	}
-	return exitFailed
+	return exitCodeOf(err)
 }
 
 func rootCommand() *cobra.Command {
@@ -97,38 +78,4 @@ func inGroup(id string, commands ...*cobra.Command) []*cobra.Command {
 		c.Args = asUsage(c.Args)
 	}
 	return commands
-}
-
-// differsError is an error of something that is not as the user expected it.
-type differsError struct{ error }
-
-func (e *differsError) Unwrap() error { return e.error }
-
-// hinted is an error with the way out of it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error { return h.error }
-
-// withHint adds a way out to an error.
-func withHint(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	return &hinted{err, fmt.Sprintf(format, args...)}
-}
-
-// printError prints an error in one line, and below it what to do.
-func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "engine: %s\n", readableText([]byte(err.Error()))) // which may have the words of a guest
-	var usage *usageError
-	var h *hinted
-	switch {
-	case errors.As(err, &usage):
-		fmt.Fprintf(w, "hint: see %s --help\n", usage.command)
-	case errors.As(err, &h):
-		fmt.Fprintf(w, "hint: %s\n", h.hint)
-	}
 }

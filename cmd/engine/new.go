@@ -58,14 +58,6 @@ func goThere(dir string) string {
 	return "  cd " + plainWord(dir) + "\n"
 }
 
-// plainWord quotes a path for a shell if it has to be.
-func plainWord(path string) string {
-	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-") == "" {
-		return path
-	}
-	return shellWord(path)
-}
-
 // explainNew adds the way out to an error of a new project.
 func explainNew(c *cobra.Command, err error) error {
 	var unknown *scaffold.UnknownLanguageError

@@ -347,32 +347,3 @@ func openDir(path string, log *slog.Logger) (*store.Dir, error) {
 	}
 	return d, err
 }
-
-// guestLog writes the lines of a guest to the log.
-type guestLog struct {
-	log                  *slog.Logger
-	kept                 *engine.GuestLogs // nil: they are not kept
-	projection, upcaster string            // whose lines these are
-}
-
-func (g guestLog) Enabled(level int) bool {
-	return g.log.Enabled(context.Background(), slog.Level(level))
-}
-
-func (g guestLog) Line(l engine.GuestLine) {
-	if g.kept != nil {
-		g.kept.Add(g.projection, g.upcaster, l)
-	}
-	log := g.log.With("origin", "guest")
-	if l.Generation != "" {
-		log = log.With("generation", l.Generation)
-	}
-	switch {
-	case l.First == 0:
-	case l.First == l.Last:
-		log = log.With("sequence", l.First)
-	default: // it does not say about which of them
-		log = log.With("first_sequence", l.First, "last_sequence", l.Last)
-	}
-	log.Log(context.Background(), slog.Level(l.Level), l.Text)
-}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"gnomon/engine/query/wire"
 	"io"
 	"sync"
 )
@@ -36,4 +37,14 @@ func (o *output) lost() error {
 		return nil
 	}
 	return withHint(fmt.Errorf("write what is printed: %w", o.err), "what was printed is not complete: see to the disk or the program that it goes to, and run the command again")
+}
+
+// printJSON prints a value as one line.
+func printJSON(w io.Writer, v any) error {
+	b, err := wire.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
 }

@@ -125,7 +125,7 @@ func printPlan(w io.Writer, done wire.Reloaded, asJSON bool) error {
 	case slices.ContainsFunc(done.Projections, func(p wire.Declared) bool { return p.Refused != "" }):
 		return errors.New("some of it would be refused")
 	case done.Changes():
-		return &differsError{errors.New("something would be done")}
+		return differs(errors.New("something would be done"))
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func printDeclared(w io.Writer, done wire.Reloaded, asJSON bool) error {
 }
 
 func reloadCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "Have the running engine take its configuration and modules as they are now",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -87,4 +88,16 @@ func (p *progressLines) print() {
 		left = time.Duration(float64(p.total-p.n) / rate * float64(time.Second)).Round(time.Second).String()
 	}
 	fmt.Fprintf(p.w, "%s: %d of %d events, %.0f events/s, %s left\n", p.what, p.n, p.total, rate, left)
+}
+
+// wait returns false when ctx ends before a time has passed.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -18,7 +18,7 @@ import (
 
 // promoteCommand lets readers see a candidate.
 func promoteCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "promote NAME",
@@ -54,7 +54,7 @@ will be otherwise.`,
 
 // rollbackCommand goes back to the generation that was read before.
 func rollbackCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	c := &cobra.Command{
 		Use:   "rollback NAME",
 		Short: "Let readers see what was read before the last promotion, with its own state as of now",

@@ -231,10 +231,10 @@ func thereInstead(err error) *wire.Conflict {
 func conflict(err error) error {
 	var p *wire.Problem
 	if errors.Is(err, query.ErrWrongStream) || errors.As(err, &p) && p.Code == wire.CodeWrongStream {
-		return &differsError{err}
+		return differs(err)
 	}
 	if errors.Is(err, query.ErrWrongSequence) || errors.As(err, &p) && p.Code == wire.CodeWrongSequence {
-		return withHint(&differsError{err}, "look at the last event (--json prints it), decide again, and publish with its sequence")
+		return withHint(differs(err), "look at the last event (--json prints it), decide again, and publish with its sequence")
 	}
 	return err
 }

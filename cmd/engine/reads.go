@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -28,31 +26,17 @@ type reader interface {
 	Close() error
 }
 
-// readFlags are the flags of the reading commands.
+// readFlags are the flags of the commands that read a running engine or files.
 type readFlags struct {
-	server, dataDir string
-	json            bool
-	moment          momentFlags
+	serverFlags
+	dataDir string
+	moment  momentFlags
 }
-
-const defaultServer = "http://127.0.0.1:7780"
 
 func (f *readFlags) add(c *cobra.Command) {
 	f.addServer(c)
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "read the files of an engine that is not running, instead of asking one")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
-}
-
-func (f *readFlags) addServer(c *cobra.Command) {
-	c.Flags().StringVar(&f.server, "server", cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer), "URL of a running engine; also GNOMON_SERVER, its token GNOMON_TOKEN; for https GNOMON_CA, and GNOMON_CERT with GNOMON_KEY")
-}
-
-func (f *readFlags) client() (*client.Client, error) {
-	c, err := client.New(f.server, os.Getenv("GNOMON_TOKEN"))
-	if files := tlsFiles(); err == nil && files != (client.TLS{}) {
-		err = c.UseTLS(files)
-	}
-	return c, err
 }
 
 func (f *readFlags) open(stderr io.Writer) (reader, error) {
@@ -75,32 +59,6 @@ func (f *readFlags) read(c *cobra.Command, fn func(reader) error) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	return explain(fn(r))
 }
-
-// explain adds the hint that an error of a running engine comes with, in the words
-// of the command line.
-func explain(err error) error {
-	var p *wire.Problem
-	var ofTLS *client.TLSError
-	isProblem := errors.As(err, &p)
-	switch {
-	case errors.Is(err, engine.ErrNoProjection), isProblem && p.Code == wire.CodeNoProjection:
-		return withHint(err, "engine status lists them")
-	case errors.Is(err, engine.ErrNoGeneration), isProblem && p.Code == wire.CodeNoGeneration:
-		return withHint(err, "engine status NAME says which there are")
-	case errors.Is(err, engine.ErrNoLetter), isProblem && p.Code == wire.CodeNoLetter:
-		return withHint(err, "engine dead-letters list NAME lists them")
-	case isProblem && p.Hint != "":
-		return withHint(err, "%s", p.Hint)
-	case errors.As(err, &ofTLS):
-		return withHint(err, "%s", ofTLS.Hint)
-	case errors.Is(err, client.ErrUnreachable):
-		return withHint(err, startOne)
-	}
-	return err
-}
-
-// startOne is what to do when no engine answers.
-const startOne = "start one with: engine run; name another with --server"
 
 // filesToo names the files as the way out, too, where no engine answers and the command reads them.
 func filesToo(c *cobra.Command, err error) error {
@@ -293,14 +251,4 @@ func (f *files) record(projection string) (engine.CatalogRecord, error) {
 		return r, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)
 	}
 	return r, nil
-}
-
-// printJSON prints a value as one line.
-func printJSON(w io.Writer, v any) error {
-	b, err := wire.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(b, '\n'))
-	return err
 }

@@ -365,11 +365,3 @@ func (r *runner) sampleKey(projection string) (key string, ok bool) {
 	})
 	return key, ok && err == nil
 }
-
-// shellWord quotes a key for a shell, tabs and all.
-func shellWord(s string) string {
-	if r := readable([]byte(s)); r != s {
-		return "$'" + strings.ReplaceAll(r[1:len(r)-1], "'", `\'`) + "'"
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

@@ -182,7 +182,7 @@ func (t *tester) record(r *recorder) error {
 	return err
 }
 
-// run tests the module once. It fails with a *differsError when something differs.
+// run tests the module once. It fails with exitDiffers when something differs.
 func (t *tester) run(ctx context.Context) error {
 	h, done, err := scratchHost(ctx)
 	if err != nil {

@@ -92,11 +92,11 @@ func (r *report) print() error {
 	}
 	switch {
 	case found != nil && r.update:
-		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not always the same, so %s is not written", r.module, r.expect)}, "repeat this run with --seed %d", r.seed)
+		return withHint(differs(fmt.Errorf("%s: what comes of the events is not always the same, so %s is not written", r.module, r.expect)), "repeat this run with --seed %d", r.seed)
 	case found != nil:
-		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not always the same", r.module)}, "repeat this run with --seed %d", r.seed)
+		return withHint(differs(fmt.Errorf("%s: what comes of the events is not always the same", r.module)), "repeat this run with --seed %d", r.seed)
 	case len(r.differs) > 0:
-		return withHint(&differsError{fmt.Errorf("%s: what comes of the events is not what %s expects, in %s", r.module, r.expect, count(len(r.differs), "place", "places"))}, "if it is right as it is now, write it with --update")
+		return withHint(differs(fmt.Errorf("%s: what comes of the events is not what %s expects, in %s", r.module, r.expect, count(len(r.differs), "place", "places"))), "if it is right as it is now, write it with --update")
 	case r.update:
 		return r.updateExpectation()
 	case r.noneApplied():
@@ -157,13 +157,6 @@ func answerText(q outcome.Query) string {
 		return "error: " + readable([]byte(q.Error))
 	}
 	return readableText([]byte(q.Answer))
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return comma(n) + " " + many
 }
 
 // figures are what there is, and what it took.

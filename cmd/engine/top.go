@@ -17,7 +17,7 @@ import (
 )
 
 func topCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var once bool
 	c := &cobra.Command{
 		Use:   "top",

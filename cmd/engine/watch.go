@@ -18,7 +18,7 @@ import (
 
 // watchCommand prints what changes, as it happens.
 func watchCommand() *cobra.Command {
-	var f readFlags
+	var f serverFlags
 	var prefix, from string
 	c := &cobra.Command{
 		Use:   "watch NAME",
