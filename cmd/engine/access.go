@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
 	"gnomon/engine/query"
 	"gnomon/engine/query/access"
@@ -15,7 +16,7 @@ func openAccess(h config.HTTP, log *slog.Logger) (query.Access, error) {
 	if !h.Guarded() {
 		return nil, nil
 	}
-	return access.OpenTokens(grantsOf(h), log)
+	return access.OpenTokens(cli.Grants(h), log)
 }
 
 // openTLS reads the certificates that a configuration declares; nil: there are none.
@@ -26,7 +27,7 @@ func openTLS(c config.HTTP, log *slog.Logger) (*tls.Config, error) {
 	return access.ServerTLS(access.Certificates{Cert: c.TLS.Cert, Key: c.TLS.Key, ClientCA: c.TLS.ClientCA}, log)
 }
 
-// address is where the node serves HTTP, as its data directory names it (baseOf).
+// address is where the node serves HTTP, as its data directory names it (cli.BaseOf).
 func (n *node) address() string {
 	if n.tls != nil {
 		return "https://" + n.listener.Addr().String()

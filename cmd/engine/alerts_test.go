@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/store"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/certtest"
@@ -230,7 +231,7 @@ func processTroubles(t *testing.T) []alertCase {
 
 	ctx, leave := context.WithCancel(t.Context())
 	holder, _ := store.Running(h.data())
-	base := baseOf(holder)
+	base := cli.BaseOf(holder)
 	hold := &http.Client{Transport: new(http.Transport)}
 	if _, err := get(ctx, hold, base+"/v1/projections/count/watch"); err != nil {
 		t.Fatal(err)
@@ -307,7 +308,7 @@ func certificateTroubles(t *testing.T) []alertCase {
 	var s scraped
 	p.until("it is ready", func() bool {
 		holder, _ := store.Running(h.data())
-		s = scrape(t.Context(), c, baseOf(holder))
+		s = scrape(t.Context(), c, cli.BaseOf(holder))
 		return s[`gnomon_ready{instance="here",job="gnomon"}`] == 1
 	})
 	return []alertCase{{"a certificate that ends", []scraped{s}, []string{"GnomonCertificateExpires"}}}
@@ -316,7 +317,7 @@ func certificateTroubles(t *testing.T) []alertCase {
 // scrape reads the metrics of a process.
 func (p *process) scrape() scraped {
 	holder, _ := store.Running(p.home.data())
-	return scrape(p.t.Context(), http.DefaultClient, baseOf(holder))
+	return scrape(p.t.Context(), http.DefaultClient, cli.BaseOf(holder))
 }
 
 // scrapeUntil scrapes until a series is as wanted.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
@@ -236,10 +237,10 @@ func openTarget(ctx context.Context, c *config.Config, log *slog.Logger) (*targe
 
 func runningTarget(c *config.Config, h store.Holder) (*target, error) {
 	if h.HTTP == "" {
-		return nil, withHint(fmt.Errorf("process %d has the embedded NATS server of %s, and serves no HTTP", h.PID, c.DataDir),
+		return nil, cli.WithHint(fmt.Errorf("process %d has the embedded NATS server of %s, and serves no HTTP", h.PID, c.DataDir),
 			"wait for it to end, or let it listen (http.listen)")
 	}
-	cl, err := ownClient(c.HTTP, h)
+	cl, err := cli.OwnClient(c.HTTP, h)
 	return &target{client: cl, close: func() error { return nil }}, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/archive/objects"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
@@ -34,7 +35,7 @@ func openArchiveSink(ctx context.Context, bucket, configPath, name string, stder
 	there, err := b.objects.Get(b.ctx, name)
 	switch {
 	case err == nil:
-		err = withHint(fmt.Errorf("object %s exists already in %s", name, bucket), "name another one with -o")
+		err = cli.WithHint(fmt.Errorf("object %s exists already in %s", name, bucket), "name another one with -o")
 		return nil, errors.Join(err, there.Close(), b.close())
 	case !errors.Is(err, objects.ErrAbsent):
 		return nil, errors.Join(b.broker.Explain(err), b.close())
@@ -49,7 +50,7 @@ func newArchiveFile(path string) (*archiveFile, error) {
 	_, err := os.Lstat(path)
 	switch {
 	case err == nil:
-		return nil, withHint(fmt.Errorf("%s exists already", path), "name another file with -o")
+		return nil, cli.WithHint(fmt.Errorf("%s exists already", path), "name another file with -o")
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -117,10 +118,10 @@ func openArchiveBucket(ctx context.Context, bucket, configPath string, create bo
 		return nil, err
 	}
 	if embedded(cfg) {
-		return nil, withHint(errors.New("the NATS server of the configuration is the one inside the engine, which is not on the network"),
+		return nil, cli.WithHint(errors.New("the NATS server of the configuration is the one inside the engine, which is not on the network"),
 			"--bucket needs an external server (nats.url); use a file instead")
 	}
-	b, err := openBroker(ctx, cfg, quietLog(stderr))
+	b, err := openBroker(ctx, cfg, cli.QuietLog(stderr))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/config"
@@ -33,7 +34,7 @@ A projection that has a state already is refused, unless --candidate is given: t
 candidate, in place of one that there is. What is imported is there as a whole, or not at all.`,
 		Example: "  engine snapshot import orders orders-before-upgrade.gnar\n" +
 			"  engine snapshot import orders --bucket SNAPSHOTS orders.gnar",
-		Args: asUsage(cobra.ExactArgs(2)),
+		Args: cli.AsUsage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			cfg, err := config.Load(configPath)
 			if err != nil {
@@ -53,13 +54,13 @@ candidate, in place of one that there is. What is imported is there as a whole, 
 				return fmt.Errorf("%s: %w", args[1], explainImport(err))
 			}
 			if asJSON {
-				return printJSON(c.OutOrStdout(), done)
+				return cli.PrintJSON(c.OutOrStdout(), done)
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s at %d: %d keys, digest %s; %s of %s\n", done.Projection, done.AsOfSeq, done.Keys, done.Digest, done.Role, done.Generation)
 			return err
 		},
 	}
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().StringVar(&dataDir, "data-dir", "", "data directory, instead of that of the configuration")
 	c.Flags().StringVar(&bucket, "bucket", "", "object store that has it, instead of a file")
 	c.Flags().BoolVar(&i.candidate, "candidate", false, "make it the candidate of a projection that has a state")
@@ -111,11 +112,11 @@ func (i *archiveImport) run(ctx context.Context, in io.Reader) (done imported, e
 			err = errors.Join(err, os.RemoveAll(made))
 		}
 	}()
-	d, err := store.OpenDir(i.config.DataDir, quietLog(i.stderr))
+	d, err := store.OpenDir(i.config.DataDir, cli.QuietLog(i.stderr))
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
 		made = ""
-		return done, withHint(err, "stop that process, or name another directory with --data-dir")
+		return done, cli.WithHint(err, "stop that process, or name another directory with --data-dir")
 	}
 	if err != nil {
 		return done, err
@@ -131,13 +132,13 @@ func (i *archiveImport) run(ctx context.Context, in io.Reader) (done imported, e
 func (i *archiveImport) declared(ctx context.Context) (_ *engine.Spec, done func(), err error) {
 	at := slices.IndexFunc(i.config.Projections, func(p config.Projection) bool { return p.Name == i.name })
 	if at < 0 {
-		return nil, nil, withHint(fmt.Errorf("the configuration has no projection %q", i.name), "declare it there, or name another configuration with --config")
+		return nil, nil, cli.WithHint(fmt.Errorf("the configuration has no projection %q", i.name), "declare it there, or name another configuration with --config")
 	}
 	h, done, err := scratchHost(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	ds := &declarations{host: h, log: quietLog(i.stderr)}
+	ds := &declarations{host: h, log: cli.QuietLog(i.stderr)}
 	d, err := ds.read(i.config, i.config.Projections[at])
 	var spec engine.Spec
 	if err == nil {
@@ -172,7 +173,7 @@ func (i *archiveImport) forward(ctx context.Context, d *store.Dir, spec *engine.
 	g, ok := record.Generation(id)
 	if !ok || g.Identity != spec.Generation() {
 		m := r.Manifest()
-		return done, withHint(fmt.Errorf("%w for it to build upon: it has what changed since sequence %d", engine.ErrNoGeneration, m.Base.Checkpoint.Position.Sequence),
+		return done, cli.WithHint(fmt.Errorf("%w for it to build upon: it has what changed since sequence %d", engine.ErrNoGeneration, m.Base.Checkpoint.Position.Sequence),
 			"import the archive of that sequence first, or one of all of the state")
 	}
 	ck, err := r.Import(ctx, d, i.name, id)
@@ -191,11 +192,11 @@ func (i *archiveImport) done(d *store.Dir, id string, ck engine.Checkpoint) impo
 func explainImport(err error) error {
 	switch {
 	case errors.Is(err, engine.ErrHasState):
-		return withHint(err, "import it beside what is read with --candidate; or remove that with engine remove")
+		return cli.WithHint(err, "import it beside what is read with --candidate; or remove that with engine remove")
 	case errors.Is(err, engine.ErrBase):
-		return withHint(err, "an incremental archive is imported on top of the very state that it builds upon: import a full one")
+		return cli.WithHint(err, "an incremental archive is imported on top of the very state that it builds upon: import a full one")
 	case errors.Is(err, archive.ErrDamaged), errors.Is(err, engine.ErrContent):
-		return withHint(err, "nothing was imported; copy or export it again")
+		return cli.WithHint(err, "nothing was imported; copy or export it again")
 	}
 	return err
 }

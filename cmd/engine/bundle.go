@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
@@ -157,7 +158,7 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 		return nil, err
 	}
 	if file.SHA256 != ck.Position.Module && ck.Position.Module != "" {
-		return nil, withHint(fmt.Errorf("projection %s: its files were made by the module %s, and %s in %s is %s", name, ck.Position.Module, p.Module, cfg.Plugins.Dir, file.SHA256),
+		return nil, cli.WithHint(fmt.Errorf("projection %s: its files were made by the module %s, and %s in %s is %s", name, ck.Position.Module, p.Module, cfg.Plugins.Dir, file.SHA256),
 			"put the module that failed back, or name a configuration with --config that has it")
 	}
 	h, done, err := scratchHost(ctx)
@@ -177,7 +178,7 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 		return nil, err
 	}
 	if !record.Runs(live, &c.Spec) {
-		return nil, withHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, c.Spec.Generation()),
+		return nil, cli.WithHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, c.Spec.Generation()),
 			"name the configuration that it ran with: --config FILE")
 	}
 	return makeBundle(ctx, c, file)
@@ -186,7 +187,7 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 // offlineSpec makes the spec of one projection, as a node would, and returns the modules
 // of its upcasters.
 func offlineSpec(ctx context.Context, h *host.Host, cfg *config.Config, p config.Projection) (engine.Spec, []plugins.Module, error) {
-	ds := &declarations{host: h, log: quietLog(io.Discard)}
+	ds := &declarations{host: h, log: cli.QuietLog(io.Discard)}
 	d, err := ds.read(cfg, p)
 	if err != nil {
 		return engine.Spec{}, nil, err
@@ -226,7 +227,7 @@ the state as it is now, and nothing of that is kept. engine replay-bundle runs t
 The file holds data of the event and of the state: mind who gets it.
 With --data-dir the module and its settings are those of --config.`,
 		Example: "  engine dead-letters export orders 1234\n  engine dead-letters export orders 1234 --data-dir data -o failure.zip",
-		Args:    asUsage(cobra.ExactArgs(2)),
+		Args:    cli.AsUsage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			seq, err := parseSequence(c, args[1])
 			if err != nil {
@@ -234,7 +235,7 @@ With --data-dir the module and its settings are those of --config.`,
 			}
 			file, err := f.bundle(c, args[0], seq, configPath)
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
 			b, err := repro.Read(file)
 			if err != nil {
@@ -250,9 +251,9 @@ With --data-dir the module and its settings are those of --config.`,
 			return nil
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "read the files of an engine that is not running, instead of asking one")
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().StringVarP(&out, "output", "o", "", "file to write; default: NAME-SEQ.zip")
 	return c
 }
@@ -260,7 +261,7 @@ With --data-dir the module and its settings are those of --config.`,
 // bundle has a bundle made by a running engine, or makes it from files.
 func (f *readFlags) bundle(c *cobra.Command, name string, sequence uint64, configPath string) (_ []byte, err error) {
 	if f.dataDir == "" {
-		cl, err := f.client()
+		cl, err := f.Client()
 		if err != nil {
 			return nil, err
 		}
@@ -282,7 +283,7 @@ func (f *readFlags) bundle(c *cobra.Command, name string, sequence uint64, confi
 func writeNew(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return withHint(fmt.Errorf("%s exists already", path), "name another file with -o")
+		return cli.WithHint(fmt.Errorf("%s exists already", path), "name another file with -o")
 	}
 	if err != nil {
 		return err
@@ -296,7 +297,7 @@ func describeBundle(w io.Writer, path string, size int, b *repro.Bundle) {
 	fmt.Fprintf(w, "%s: event %d of %s, on the state at %d, %s\n", path, m.Sequence, m.Projection, m.AsOf, humanize.IBytes(uint64(size)))
 	fmt.Fprintf(w, "  result    %s\n", resultText(m.Result))
 	if m.Error != "" && m.Error != m.Result {
-		fmt.Fprintf(w, "  warning   when it was set aside it was: %s\n", readable([]byte(m.Error)))
+		fmt.Fprintf(w, "  warning   when it was set aside it was: %s\n", cli.Readable([]byte(m.Error)))
 	}
 }
 
@@ -304,7 +305,7 @@ func resultText(result string) string {
 	if result == "" {
 		return "it passes"
 	}
-	return readable([]byte(result))
+	return cli.Readable([]byte(result))
 }
 
 func replayBundleCommand() *cobra.Command {
@@ -360,7 +361,7 @@ func readBundle(path string) (*repro.Bundle, error) {
 	}
 	b, err := repro.Read(file)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("%s: %w", filepath.Base(path), err), "it may have been cut off on its way: compare it with the one that was exported, or export it again")
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", filepath.Base(path), err), "it may have been cut off on its way: compare it with the one that was exported, or export it again")
 	}
 	return b, nil
 }
@@ -387,7 +388,7 @@ func replayBundle(ctx context.Context, b *repro.Bundle, code []byte, stderr io.W
 	if err != nil {
 		return r, err
 	}
-	r.Result, err = b.Run(ctx, module, guestLog{log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	r.Result, err = b.Run(ctx, module, cli.GuestLog{Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if errors.Is(err, repro.ErrUnknown) {
 		r.Unknown, err = err.Error(), nil
 	}
@@ -397,14 +398,14 @@ func replayBundle(ctx context.Context, b *repro.Bundle, code []byte, stderr io.W
 
 func (r *replayed) print(w io.Writer, asJSON bool) error {
 	if asJSON {
-		if err := printJSON(w, r); err != nil {
+		if err := cli.PrintJSON(w, r); err != nil {
 			return err
 		}
 	} else {
 		now := resultText(r.Result)
 		switch {
 		case r.Unknown != "":
-			now = readable([]byte(r.Unknown))
+			now = cli.Readable([]byte(r.Unknown))
 		case r.Result == "" && r.Recorded != "":
 			now = "it passes now"
 		}
@@ -413,5 +414,5 @@ func (r *replayed) print(w io.Writer, asJSON bool) error {
 	if r.Same {
 		return nil
 	}
-	return differs(errors.New("the result is not the one that was recorded"))
+	return cli.Differs(errors.New("the result is not the one that was recorded"))
 }

@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
 )
 
 // changesCommand tells what changed between two points of a projection's history.
 func changesCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var ask client.Between
 	var prefix string
 	c := &cobra.Command{
@@ -35,43 +36,43 @@ It exits with 3 when something changed.`,
 		Example: "  engine changes balances --from 12000\n" +
 			"  engine changes balances --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --prefix 17\n" +
 			"  engine changes repo-files --from 0 --to 100 --replay --json",
-		Args: asUsage(cobra.ExactArgs(1)),
+		Args: cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case ask.From == "":
-				return usagef(c, "--from is missing: say from which sequence, or time, on")
+				return cli.Usagef(c, "--from is missing: say from which sequence, or time, on")
 			case ask.Limit < 0:
-				return usagef(c, "--limit %d: it cannot be negative", ask.Limit)
+				return cli.Usagef(c, "--limit %d: it cannot be negative", ask.Limit)
 			}
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
 			ask.Prefix = []byte(prefix)
 			out := bufio.NewWriter(c.OutOrStdout())
-			sum, err := cl.AllChanges(c.Context(), args[0], ask, func(k wire.ChangedKey) error { return printChangedKey(out, k, f.json) })
+			sum, err := cl.AllChanges(c.Context(), args[0], ask, func(k wire.ChangedKey) error { return printChangedKey(out, k, f.JSON) })
 			if err == nil {
-				err = printChanges(out, sum, f.json)
+				err = printChanges(out, sum, f.JSON)
 			}
-			if err = errors.Join(explain(err), out.Flush()); err == nil && sum.Counts.Differ() > 0 {
-				err = differs(fmt.Errorf("%s: the state changed", args[0]))
+			if err = errors.Join(cli.Explain(err), out.Flush()); err == nil && sum.Counts.Differ() > 0 {
+				err = cli.Differs(fmt.Errorf("%s: the state changed", args[0]))
 			}
 			return err
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().StringVar(&ask.From, "from", "", "a sequence of the stream, or a time such as 2026-01-31T00:00:00Z")
 	c.Flags().StringVar(&ask.To, "to", "", "the same; without it: what is served now")
 	c.Flags().BoolVar(&ask.Replay, "replay", false, "compute what is no longer kept (projection.history) from the events, from the first one on")
 	c.Flags().StringVar(&prefix, "prefix", "", "only keys that begin with it")
 	c.Flags().IntVar(&ask.Limit, "limit", 0, "print at most so many keys, and count all; 0: print all")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
 }
 
 func printChangedKey(w io.Writer, k wire.ChangedKey, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, k)
+		return cli.PrintJSON(w, k)
 	}
 	return printKeyChange(w, k.Change, k.Key, k.Before, k.After)
 }
@@ -81,18 +82,18 @@ func printChangedKey(w io.Writer, k wire.ChangedKey, asJSON bool) error {
 func printKeyChange(w io.Writer, change wire.KeyChange, key, before, after []byte) (err error) {
 	switch change {
 	case wire.KeyAdded:
-		_, err = fmt.Fprintf(w, "+ %s\t%s\n", readable(key), readable(after))
+		_, err = fmt.Fprintf(w, "+ %s\t%s\n", cli.Readable(key), cli.Readable(after))
 	case wire.KeyRemoved, wire.KeyMissing:
-		_, err = fmt.Fprintf(w, "- %s\t%s\n", readable(key), readable(before))
+		_, err = fmt.Fprintf(w, "- %s\t%s\n", cli.Readable(key), cli.Readable(before))
 	default:
-		_, err = fmt.Fprintf(w, "~ %s\t%s → %s\n", readable(key), readable(before), readable(after))
+		_, err = fmt.Fprintf(w, "~ %s\t%s → %s\n", cli.Readable(key), cli.Readable(before), cli.Readable(after))
 	}
 	return err
 }
 
 func printChanges(w io.Writer, sum wire.ChangesSum, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, sum)
+		return cli.PrintJSON(w, sum)
 	}
 	_, err := fmt.Fprintf(w, "%s from %s to %s: %d added, %d removed, %d changed\n",
 		sum.Projection, printPoint(sum.From), printPoint(sum.To), sum.Counts.Added, sum.Counts.Removed, sum.Counts.Changed)

@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
@@ -53,7 +54,7 @@ func (f *limitFlags) limits(c *cobra.Command) (l host.Limits, err error) {
 	}
 	l.ModuleBytes = int64(size)
 	if f.table == 0 {
-		return l, usagef(c, "--table 0: use a number of entries from 1")
+		return l, cli.Usagef(c, "--table 0: use a number of entries from 1")
 	}
 	l.Memory, err = parseSize(c, "memory", f.memory)
 	return l, err
@@ -84,7 +85,7 @@ GNOMON_CACHE, when that is set: it has to be private.`,
 			"  engine check build/plugins/sessions.wasm --events log.jsonl.gz --settings '{\"field\":\"resource\",\"gap\":\"30m\"}'\n" +
 			"  engine check build/plugins/repo-files.wasm --events gitlog.jsonl.gz --query '{\"top\":3}'\n" +
 			"  engine check build/plugins/process-map.wasm --rules --events log.jsonl.gz",
-		Args: asUsage(cobra.MinimumNArgs(1)),
+		Args: cli.AsUsage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			k, err := f.checker(c, args)
 			if err != nil {
@@ -128,13 +129,13 @@ func (f *checkFlags) checker(c *cobra.Command, modules []string) (_ *checker, er
 		return nil, err
 	}
 	if f.events == "-" && len(modules) > 1 {
-		return nil, usagef(c, "--events -: standard input can be read for one module only")
+		return nil, cli.Usagef(c, "--events -: standard input can be read for one module only")
 	}
 	if k.settings, err = readSettings(c, f.settings); err != nil {
 		return nil, err
 	}
 	if k.keyOf, err = fields.Key(f.key); err != nil {
-		return nil, usagef(c, "--key: %w", err)
+		return nil, cli.Usagef(c, "--key: %w", err)
 	}
 	return k, nil
 }
@@ -146,7 +147,7 @@ func sizeText(s config.Size) string { return strings.ReplaceAll(s.String(), " ",
 func parseSize(c *cobra.Command, flag, value string) (uint64, error) {
 	n, err := humanize.ParseBytes(value)
 	if err != nil || n == 0 || n > 4<<30 {
-		return 0, usagef(c, "--%s %q: use a size such as 64MiB, at most 4GiB", flag, value)
+		return 0, cli.Usagef(c, "--%s %q: use a size such as 64MiB, at most 4GiB", flag, value)
 	}
 	return n, nil
 }
@@ -156,13 +157,13 @@ func readSettings(c *cobra.Command, value string) ([]byte, error) {
 	if strings.HasPrefix(strings.TrimSpace(value), "{") || json.Valid([]byte(value)) {
 		settings, err := parseSettings(value)
 		if err != nil {
-			return nil, usagef(c, "--settings: %w", err)
+			return nil, cli.Usagef(c, "--settings: %w", err)
 		}
 		return settings, nil
 	}
 	text, err := os.ReadFile(value)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("--settings: %w", err), "give a JSON object such as '{\"top\":3}', or a file that has one")
+		return nil, cli.WithHint(fmt.Errorf("--settings: %w", err), "give a JSON object such as '{\"top\":3}', or a file that has one")
 	}
 	settings, err := parseSettings(string(text))
 	if err != nil {
@@ -209,11 +210,11 @@ func (k *checker) modules(ctx context.Context, paths []string) error {
 		switch {
 		case worst == nil:
 			worst = err
-		case exitCodeOf(worst) == exitDiffers:
-			printError(k.stderr, worst)
+		case cli.ExitCode(worst) == cli.ExitDiffers:
+			cli.PrintError(k.stderr, worst)
 			worst = err
 		default:
-			printError(k.stderr, err)
+			cli.PrintError(k.stderr, err)
 		}
 		if ctx.Err() != nil {
 			break
@@ -276,7 +277,7 @@ func (k *checker) log() engine.GuestLog {
 	if k.events == "" {
 		return nil
 	}
-	return engine.LimitLog(guestLog{log: slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
+	return engine.LimitLog(cli.GuestLog{Log: slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
 }
 
 // settingsHint is for a module whose init does not succeed without settings.
@@ -285,7 +286,7 @@ func (k *checker) settingsHint(err error) error {
 	if string(k.settings) != "{}" || !errors.As(err, &guest) || guest.Call != abi.ExportInit || guest.Kind == engine.GuestFuel {
 		return err
 	}
-	return withHint(err, "init was called with empty settings; for a module that needs some give them with --settings")
+	return cli.WithHint(err, "init was called with empty settings; for a module that needs some give them with --settings")
 }
 
 // description is what is known of a module that passed.
@@ -345,6 +346,6 @@ func (d *description) print(w io.Writer) {
 	}
 	d.static.print(w)
 	if d.answer != nil {
-		fmt.Fprintln(w, readableText(d.answer))
+		fmt.Fprintln(w, cli.ReadableText(d.answer))
 	}
 }

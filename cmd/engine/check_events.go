@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/importer"
 	"gnomon/engine/testdriver"
@@ -25,17 +26,17 @@ var madeUp = importer.Event{Subject: madeUpSubject, ID: "1", Type: "check", Time
 // use has an instance work on events, and says what that took.
 func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 	upcasts := a.upcasts
-	init := "init " + comma(a.Instance().Fuel())
+	init := "init " + cli.Comma(a.Instance().Fuel())
 	if k.events != "" {
 		if err := k.applyFile(ctx, a); err != nil {
 			return nil, err
 		}
-		events := fmt.Sprintf("%s of %s, which leave %s keys, %s", comma(a.events), eventsFile(k.events), comma(a.State.Keys()), humanize.IBytes(uint64(a.State.Bytes())))
+		events := fmt.Sprintf("%s of %s, which leave %s keys, %s", cli.Comma(a.events), eventsFile(k.events), cli.Comma(a.State.Keys()), humanize.IBytes(uint64(a.State.Bytes())))
 		if upcasts {
-			events = fmt.Sprintf("%s of %s, which become %s", comma(a.events), eventsFile(k.events), comma(a.made))
+			events = fmt.Sprintf("%s of %s, which become %s", cli.Comma(a.events), eventsFile(k.events), cli.Comma(a.made))
 		}
 		if a.events > 0 {
-			init += fmt.Sprintf("; an event %s on average, %s at most, in line %d", comma(a.used/uint64(a.events)), comma(a.most), a.mostLine)
+			init += fmt.Sprintf("; an event %s on average, %s at most, in line %d", cli.Comma(a.used/uint64(a.events)), cli.Comma(a.most), a.mostLine)
 		}
 		return []checkRow{{"events", events}, k.fuelRow(init)}, nil
 	}
@@ -44,9 +45,9 @@ func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 	if failure != nil && !errors.As(failure, &guest) {
 		return nil, failure
 	}
-	rows := []checkRow{k.fuelRow(init + "; a made-up event " + comma(a.most))}
+	rows := []checkRow{k.fuelRow(init + "; a made-up event " + cli.Comma(a.most))}
 	if guest != nil {
-		rows = append(rows, checkRow{"note", fmt.Sprintf("it fails at the made-up event (subject %s, data %s), which may be right: %s; give it real ones with --events", madeUpSubject, madeUpData, readable([]byte(guest.Error())))})
+		rows = append(rows, checkRow{"note", fmt.Sprintf("it fails at the made-up event (subject %s, data %s), which may be right: %s; give it real ones with --events", madeUpSubject, madeUpData, cli.Readable([]byte(guest.Error())))})
 	}
 	return rows, nil
 }
@@ -60,12 +61,12 @@ func (k *checker) applyFile(ctx context.Context, a *applier) error {
 			return err
 		}
 		defer f.Close()
-		if total, err = countLines(f); err != nil {
+		if total, err = cli.CountLines(f); err != nil {
 			return err
 		}
 		in = f
 	}
-	p := newProgress(k.stderr, "apply "+eventsFile(k.events), total)
+	p := cli.NewProgress(k.stderr, "apply "+eventsFile(k.events), total)
 	defer p.Finish()
 	lines := int64(0)
 	return importer.Import(ctx, k.events, in, a, importer.Options{Progress: func(int64) {
@@ -79,7 +80,7 @@ func (k *checker) fuelRow(took string) checkRow {
 	if k.limits.Fuel == 0 {
 		return checkRow{"fuel", "not metered"}
 	}
-	return checkRow{"fuel", took + "; the limit of an event is " + comma(k.limits.Fuel) + " (limits.fuel)"}
+	return checkRow{"fuel", took + "; the limit of an event is " + cli.Comma(k.limits.Fuel) + " (limits.fuel)"}
 }
 
 func eventsFile(name string) string {

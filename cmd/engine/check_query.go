@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/sdk/abi"
 )
 
@@ -14,7 +15,7 @@ func (k *checker) ask(ctx context.Context, a *applier, d *description) error {
 	has := d.module.Traits()
 	switch {
 	case !has.Queries:
-		return withHint(errors.New("answers no requests: it does not export query"), "leave --query out")
+		return cli.WithHint(errors.New("answers no requests: it does not export query"), "leave --query out")
 	case len(k.query) > abi.MaxRequest:
 		return fmt.Errorf("--query: the request has %d bytes, the limit is %d", len(k.query), abi.MaxRequest)
 	}
@@ -23,6 +24,6 @@ func (k *checker) ask(ctx context.Context, a *applier, d *description) error {
 		return err
 	}
 	d.answer = append([]byte{}, answer...)
-	d.use = append(d.use, checkRow{"query", fmt.Sprintf("an answer of %s bytes, which took %s of %s (limits.fuel)", comma(len(answer)), comma(cost.Fuel), comma(k.limits.Fuel))})
+	d.use = append(d.use, checkRow{"query", fmt.Sprintf("an answer of %s bytes, which took %s of %s (limits.fuel)", cli.Comma(len(answer)), cli.Comma(cost.Fuel), cli.Comma(k.limits.Fuel))})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/host/conformance"
@@ -46,7 +47,7 @@ func (k *checker) rules(ctx context.Context, h *host.Host, path string) error {
 		k.printReport(path, report, events.Len())
 	}
 	if report.Failed() {
-		return differs(errors.New("breaks rules of docs/ABI.md"))
+		return cli.Differs(errors.New("breaks rules of docs/ABI.md"))
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func (k *checker) printReport(path string, report *conformance.Report, events in
 	if k.events == "" {
 		of = "its own making; give real ones with --events"
 	}
-	fmt.Fprintf(k.stdout, "%s: rules of docs/ABI.md, by %s events of %s\n", path, comma(events), of)
+	fmt.Fprintf(k.stdout, "%s: rules of docs/ABI.md, by %s events of %s\n", path, cli.Comma(events), of)
 	printFindings(k.stdout, report.Findings)
 }
 
@@ -92,9 +93,9 @@ func printFindings(w io.Writer, list []conformance.Finding) {
 		case conformance.OK:
 			fmt.Fprintln(w)
 		case conformance.NotExercised:
-			fmt.Fprintf(w, " (%s)\n", readable([]byte(f.Text)))
+			fmt.Fprintf(w, " (%s)\n", cli.Readable([]byte(f.Text)))
 		default:
-			fmt.Fprintf(w, "\n       %s\n", readable([]byte(f.Text)))
+			fmt.Fprintf(w, "\n       %s\n", cli.Readable([]byte(f.Text)))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
@@ -87,8 +88,8 @@ func (s *static) print(w io.Writer) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("language", "%s", readable([]byte(s.language())))
-	row("sections", "code %s in %s functions, data %s, custom %s, other %s", humanize.IBytes(uint64(s.Sizes.Code)), comma(s.Functions),
+	row("language", "%s", cli.Readable([]byte(s.language())))
+	row("sections", "code %s in %s functions, data %s, custom %s, other %s", humanize.IBytes(uint64(s.Sizes.Code)), cli.Comma(s.Functions),
 		humanize.IBytes(uint64(s.Sizes.Data)), humanize.IBytes(uint64(s.Sizes.Custom)), humanize.IBytes(uint64(s.Sizes.Other)))
 	if s.binary == nil {
 		return
@@ -97,7 +98,7 @@ func (s *static) print(w io.Writer) {
 	if n := s.binary.MaxPages; n > 0 && n<<16 < s.limits.Memory {
 		most = "it may grow to " + pages(n) + ", as it declares"
 	}
-	row("memory", "%s declared, %s; largest table %s entries", pages(s.binary.MinPages), most, comma(s.binary.Table))
+	row("memory", "%s declared, %s; largest table %s entries", pages(s.binary.MinPages), most, cli.Comma(s.binary.Table))
 	if s.took > 0 {
 		row("compile", "about %s of a processor (%s); it took %s", s.cost().Round(time.Millisecond), s.class(), s.took.Round(time.Millisecond))
 	}
@@ -117,7 +118,7 @@ func printSignatures(w io.Writer, title string, list []signature) {
 		if s.Type == "" {
 			what = s.Kind
 		}
-		fmt.Fprintf(t, "  %-9s %s\t%s\n", title, readable([]byte(name)), what)
+		fmt.Fprintf(t, "  %-9s %s\t%s\n", title, cli.Readable([]byte(name)), what)
 		title = ""
 	}
 	_ = t.Flush()
@@ -157,7 +158,7 @@ func (k *checker) refused(s *static, err error) error {
 	case len(list) > 1:
 		fmt.Fprintf(k.stdout, "%s: refused\n", s.path)
 		for _, p := range list {
-			fmt.Fprintf(k.stdout, "  %-9s %s\n", "problem", readable([]byte(p.Text)))
+			fmt.Fprintf(k.stdout, "  %-9s %s\n", "problem", cli.Readable([]byte(p.Text)))
 			if p.Fix != "" {
 				fmt.Fprintf(k.stdout, "  %-9s %s\n", "  fix", p.Fix)
 			}
@@ -168,7 +169,7 @@ func (k *checker) refused(s *static, err error) error {
 		return err
 	}
 	if len(list) == 1 {
-		return withHint(err, "%s", list[0].Fix)
+		return cli.WithHint(err, "%s", list[0].Fix)
 	}
 	return fmt.Errorf("%s; and %d more, listed above", list[0].Text, len(list)-1)
 }

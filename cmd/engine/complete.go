@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
 	"gnomon/engine/query/client"
 	"gnomon/internal/scaffold"
@@ -151,11 +152,11 @@ func completionOf(word string) cobra.CompletionFunc {
 
 // askNames asks the engine that a command would ask. What it cannot have is left out.
 func askNames(c *cobra.Command, ask func(context.Context, *client.Client) []string) []string {
-	f := serverFlags{server: cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer)}
+	f := cli.Server{URL: cmp.Or(os.Getenv("GNOMON_SERVER"), cli.DefaultServer)}
 	if flag := c.Flags().Lookup("server"); flag != nil {
-		f.server = flag.Value.String()
+		f.URL = flag.Value.String()
 	}
-	cl, err := f.client()
+	cl, err := f.Client()
 	if err != nil {
 		return nil
 	}

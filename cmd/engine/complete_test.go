@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"gnomon/cmd/engine/cli"
 )
 
 // completed is what a shell is offered after a line, and how it goes on: with files, folders,
@@ -19,7 +21,7 @@ import (
 func completed(t *testing.T, line ...string) (offers []string, more string) {
 	t.Helper()
 	var out, said strings.Builder
-	if code := run(t.Context(), append([]string{"__complete"}, line...), strings.NewReader(""), &out, &said); code != exitDone {
+	if code := run(t.Context(), append([]string{"__complete"}, line...), strings.NewReader(""), &out, &said); code != cli.ExitDone {
 		t.Fatalf("completing %q: exit %d\n%s", line, code, said.String())
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
@@ -93,7 +95,7 @@ func TestCompletion(t *testing.T) {
 func TestCompletionScripts(t *testing.T) {
 	for shell := range shells {
 		var out, said strings.Builder
-		if code := run(t.Context(), []string{"completion", shell}, strings.NewReader(""), &out, &said); code != exitDone || !strings.Contains(out.String(), "engine") {
+		if code := run(t.Context(), []string{"completion", shell}, strings.NewReader(""), &out, &said); code != cli.ExitDone || !strings.Contains(out.String(), "engine") {
 			t.Errorf("%s: exit %d\n%s", shell, code, said.String())
 		}
 		if shell != "bash" {
@@ -114,7 +116,7 @@ func TestManualPages(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "0")
 	dir := filepath.Join(t.TempDir(), "man1")
 	var out, said strings.Builder
-	if code := run(t.Context(), []string{"man", dir}, strings.NewReader(""), &out, &said); code != exitDone {
+	if code := run(t.Context(), []string{"man", dir}, strings.NewReader(""), &out, &said); code != cli.ExitDone {
 		t.Fatalf("exit %d\n%s", code, said.String())
 	}
 	var page func(c *cobra.Command)

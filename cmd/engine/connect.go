@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
@@ -46,7 +47,7 @@ func (n *node) connect(ctx context.Context, serve bool) (err error) {
 // prepareLater prepares the streams when there is a connection, however often that takes.
 func (n *node) prepareLater(ctx context.Context) {
 	told := ""
-	for wait(ctx, 2*time.Second) {
+	for cli.Wait(ctx, 2*time.Second) {
 		if !n.broker.Connected() {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/store"
 	"gnomon/internal/testutil/natstest"
@@ -222,7 +223,7 @@ type counted struct {
 // returns how many went on since the last time, but not to the end.
 func (w *traffic) recount() (midway int) {
 	w.t.Helper()
-	d, err := store.OpenOffline(w.home.data(), quietLog(os.Stderr))
+	d, err := store.OpenOffline(w.home.data(), cli.QuietLog(os.Stderr))
 	if err != nil {
 		w.t.Fatal(err)
 	}

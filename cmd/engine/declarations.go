@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
@@ -129,7 +130,7 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 	if err != nil {
 		return none, err
 	}
-	log := engine.LimitLog(guestLog{log: ds.log.With("projection", p.Name), kept: &ds.logs, projection: p.Name}, p.Limits.LogLines)
+	log := engine.LimitLog(cli.GuestLog{Log: ds.log.With("projection", p.Name), Kept: &ds.logs, Projection: p.Name}, p.Limits.LogLines)
 	spec := engine.Spec{
 		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
 		Upcasters: upcasters, Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,

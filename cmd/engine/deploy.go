@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
@@ -51,12 +52,12 @@ It works while an engine runs on the configuration, and while none does.`,
 				into = cfg.Plugins.Bucket
 			}
 			if into == "" {
-				return withHint(errors.New("the configuration names no bucket for modules"), `set plugins.bucket = "GNOMON_MODULES" in it, for one, so that engines mirror it; or name another one with --bucket`)
+				return cli.WithHint(errors.New("the configuration names no bucket for modules"), `set plugins.bucket = "GNOMON_MODULES" in it, for one, so that engines mirror it; or name another one with --bucket`)
 			}
 			return deployModules(c, cfg, into, files, remove)
 		},
 	}
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().StringVar(&into, "bucket", "", "object store to put them into; default: plugins.bucket of the configuration")
 	c.Flags().StringSliceVar(&remove, "remove", nil, "remove the module with this name from it; may be repeated")
 	return c
@@ -83,13 +84,13 @@ func deployModules(c *cobra.Command, cfg *config.Config, into string, files, rem
 	for _, d := range all {
 		done, err := to.deploy(ctx, d)
 		if err != nil {
-			return explain(err)
+			return cli.Explain(err)
 		}
 		printStored(out, d.Name, done)
 	}
 	for _, name := range remove {
 		if err := to.remove(ctx, name); err != nil {
-			return explain(err)
+			return cli.Explain(err)
 		}
 		fmt.Fprintf(out, "%s: removed from %s\n", name, into)
 	}
@@ -153,7 +154,7 @@ func declarationOf(cfg *config.Config, file string, d bucket.Deployment) (config
 		path := filepath.Join(filepath.Dir(file), d.Name+".toml")
 		p, err := config.ParseModuleFile(path, text)
 		if err == nil && p.Module != d.Name+".wasm" {
-			err = withHint(fmt.Errorf("%s is deployed with %s.wasm, and names the module %s", path, d.Name, p.Module), "leave module out of it, or move it to where it belongs")
+			err = cli.WithHint(fmt.Errorf("%s is deployed with %s.wasm, and names the module %s", path, d.Name, p.Module), "leave module out of it, or move it to where it belongs")
 		}
 		return p, err
 	}
@@ -177,7 +178,7 @@ func startOnce(ctx context.Context, h *host.Host, module []byte, p config.Projec
 		return in.Close(ctx)
 	}
 	if p.Name == "" {
-		err = withHint(err, "init was called with empty settings; a module that needs some takes them from its NAME.toml")
+		err = cli.WithHint(err, "init was called with empty settings; a module that needs some takes them from its NAME.toml")
 	}
 	return err
 }
@@ -193,13 +194,13 @@ type deployer interface {
 // are declared in an external server.
 func openDeployer(ctx context.Context, c *config.Config, into string, stderr io.Writer) (deployer, error) {
 	if c.NATS.URL != broker.Embedded || c.NATS.Context != "" {
-		b, err := openBroker(ctx, c, quietLog(stderr))
+		b, err := openBroker(ctx, c, cli.QuietLog(stderr))
 		if err != nil {
 			return nil, err
 		}
 		return &bucketDeployer{into, &target{broker: b, close: func() error { b.Close(); return nil }}}, nil
 	}
-	t, err := openTarget(ctx, c, quietLog(stderr))
+	t, err := openTarget(ctx, c, cli.QuietLog(stderr))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/plugins/bucket"
 )
@@ -31,7 +32,7 @@ func TestDeployToAServer(t *testing.T) {
 		}
 		return out.String()
 	}
-	if out := engine(exitDone, "deploy", filepath.Join(dir, "sound.wasm")); !strings.HasPrefix(out, "sound: deployed to MODULES, which was created\n") {
+	if out := engine(cli.ExitDone, "deploy", filepath.Join(dir, "sound.wasm")); !strings.HasPrefix(out, "sound: deployed to MODULES, which was created\n") {
 		t.Errorf("it prints %s", out)
 	}
 	js := s.JetStream(t)
@@ -52,8 +53,8 @@ func TestDeployToAServer(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
 		t.Error("a data directory was made")
 	}
-	engine(exitDone, "deploy", "--remove", "sound")
-	if out := engine(exitFailed, "deploy", "--remove", "sound"); !strings.Contains(out, "module sound is not deployed: bucket MODULES holds none") {
+	engine(cli.ExitDone, "deploy", "--remove", "sound")
+	if out := engine(cli.ExitFailed, "deploy", "--remove", "sound"); !strings.Contains(out, "module sound is not deployed: bucket MODULES holds none") {
 		t.Errorf("it prints %s", out)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
 	"gnomon/engine/query/client"
 	"gnomon/engine/store"
@@ -27,7 +28,7 @@ type devOptions struct {
 
 func devCommand() *cobra.Command {
 	o := &devOptions{}
-	var f serverFlags
+	var f cli.Server
 	c := &cobra.Command{
 		Use:   "dev [DIR]",
 		Short: "Build, test and load a projection whenever its sources change, and show its state",
@@ -50,22 +51,22 @@ A changed module is promoted as soon as it has caught up.`,
 			if len(args) == 1 {
 				o.dir = args[0]
 			}
-			if given(c, "server") {
-				o.server = f.server
+			if cli.Given(c, "server") {
+				o.server = f.URL
 			}
 			d, err := newDeveloper(c, o)
 			if err != nil {
 				return err
 			}
 			if o.server != "" {
-				if d.client, err = f.client(); err != nil {
+				if d.client, err = f.Client(); err != nil {
 					return err
 				}
 			}
 			return d.run(c.Context())
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().StringVar(&o.config, "config", "", "configuration of the engine; default: config.toml in DIR")
 	c.Flags().StringVar(&o.projection, "projection", "", "projection whose module is built; default: the only one of the configuration")
 	c.Flags().BoolVar(&o.fresh, "fresh", false, "begin with an empty stream and state: removes the data directory, which must be in DIR")
@@ -90,12 +91,12 @@ type developer struct {
 // newDeveloper checks that there is something to work on.
 func newDeveloper(c *cobra.Command, o *devOptions) (*developer, error) {
 	if _, err := os.Stat(filepath.Join(o.dir, "Makefile")); err != nil {
-		return nil, withHint(err, "name the folder of a project; engine new makes one")
+		return nil, cli.WithHint(err, "name the folder of a project; engine new makes one")
 	}
 	if o.config == "" {
 		o.config = filepath.Join(o.dir, "config.toml")
 	} else if o.fresh {
-		return nil, usagef(c, "--fresh and --config are both given: only the data of the project's own configuration is removed")
+		return nil, cli.Usagef(c, "--fresh and --config are both given: only the data of the project's own configuration is removed")
 	}
 	d := &developer{devOptions: o, command: c, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), ended: make(chan error, 1)}
 	if err := os.MkdirAll(filepath.Join(o.dir, "build"), 0o777); err != nil { // which plugins.dir may be
@@ -125,11 +126,11 @@ func (d *developer) load() error {
 	}
 	switch {
 	case len(names) == 0:
-		return withHint(fmt.Errorf("%s declares no projection", d.config), "add a [[projection]] with name, module and stream")
+		return cli.WithHint(fmt.Errorf("%s declares no projection", d.config), "add a [[projection]] with name, module and stream")
 	case d.projection == "":
-		return withHint(fmt.Errorf("%s declares several projections: %s", d.config, strings.Join(names, ", ")), "say with --projection whose module is built")
+		return cli.WithHint(fmt.Errorf("%s declares several projections: %s", d.config, strings.Join(names, ", ")), "say with --projection whose module is built")
 	}
-	return withHint(fmt.Errorf("%s declares no projection %s", d.config, d.projection), "it has %s", strings.Join(names, ", "))
+	return cli.WithHint(fmt.Errorf("%s declares no projection %s", d.config, d.projection), "it has %s", strings.Join(names, ", "))
 }
 
 // run works until ctx ends. What goes wrong with the project is shown, and is not the end.
@@ -185,7 +186,7 @@ func (d *developer) try(ctx context.Context) (started bool, err error) {
 
 // show tells what went wrong, and that it is not the end.
 func (d *developer) show(err error) {
-	printError(d.stderr, err)
+	cli.PrintError(d.stderr, err)
 	fmt.Fprintf(d.stderr, "waiting for a change in %s\n", d.dir)
 }
 
@@ -212,7 +213,7 @@ func (d *developer) await(ctx context.Context, seen picture) error {
 // show the state.
 func (d *developer) connect(ctx context.Context) (started bool, err error) {
 	if d.loaded.HTTP.Listen == "" {
-		return false, withHint(errors.New("http.listen is empty, and dev asks over HTTP"), "set it to 127.0.0.1:7780, for one")
+		return false, cli.WithHint(errors.New("http.listen is empty, and dev asks over HTTP"), "set it to 127.0.0.1:7780, for one")
 	}
 	if _, running := store.Running(d.loaded.DataDir); !running {
 		started = true
@@ -221,7 +222,7 @@ func (d *developer) connect(ctx context.Context) (started bool, err error) {
 	}
 	for {
 		if holder, _ := store.Running(d.loaded.DataDir); holder.HTTP != "" {
-			d.client, err = ownClient(d.loaded.HTTP, holder)
+			d.client, err = cli.OwnClient(d.loaded.HTTP, holder)
 			if err == nil {
 				d.advise()
 			}
@@ -246,10 +247,10 @@ func (d *developer) removeData() error {
 	}
 	rel, err := filepath.Rel(dir, data)
 	if err != nil || rel == "." || !filepath.IsLocal(rel) {
-		return withHint(fmt.Errorf("--fresh: the data directory %s is not in %s", data, dir), "set data_dir in %s to a folder in the project, or remove it yourself", d.config)
+		return cli.WithHint(fmt.Errorf("--fresh: the data directory %s is not in %s", data, dir), "set data_dir in %s to a folder in the project, or remove it yourself", d.config)
 	}
 	if holder, running := store.Running(data); running {
-		return withHint(fmt.Errorf("--fresh: process %d uses %s", holder.PID, data), "stop that engine")
+		return cli.WithHint(fmt.Errorf("--fresh: process %d uses %s", holder.PID, data), "stop that engine")
 	}
 	entries, err := os.ReadDir(data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -260,7 +261,7 @@ func (d *developer) removeData() error {
 		return nil
 	}
 	if _, serr := os.Stat(filepath.Join(data, store.CatalogFile)); err != nil || serr != nil {
-		return withHint(fmt.Errorf("--fresh: %s holds no data of an engine", data), "look at it, and remove it yourself")
+		return cli.WithHint(fmt.Errorf("--fresh: %s holds no data of an engine", data), "look at it, and remove it yourself")
 	}
 	return os.RemoveAll(data)
 }

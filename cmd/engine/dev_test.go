@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
@@ -266,12 +267,12 @@ func TestDevErrors(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{t.TempDir()}, exitFailed, "Makefile: no such file or directory\nhint: name the folder of a project"},
-		{[]string{h.dir, "--config", h.config, "--fresh"}, exitUsage, "--fresh and --config are both given"},
-		{[]string{outside.dir, "--fresh"}, exitFailed, "is not in " + outside.dir + "\nhint: set data_dir"},
-		{[]string{foreign.dir, "--fresh"}, exitFailed, "photos holds no data of an engine\nhint: look at it"},
-		{[]string{two.dir}, exitFailed, "declares several projections: x, y\nhint: say with --projection"},
-		{[]string{two.dir, "--projection", "z"}, exitFailed, "declares no projection z\nhint: it has x, y"},
+		{[]string{t.TempDir()}, cli.ExitFailed, "Makefile: no such file or directory\nhint: name the folder of a project"},
+		{[]string{h.dir, "--config", h.config, "--fresh"}, cli.ExitUsage, "--fresh and --config are both given"},
+		{[]string{outside.dir, "--fresh"}, cli.ExitFailed, "is not in " + outside.dir + "\nhint: set data_dir"},
+		{[]string{foreign.dir, "--fresh"}, cli.ExitFailed, "photos holds no data of an engine\nhint: look at it"},
+		{[]string{two.dir}, cli.ExitFailed, "declares several projections: x, y\nhint: say with --projection"},
+		{[]string{two.dir, "--projection", "z"}, cli.ExitFailed, "declares no projection z\nhint: it has x, y"},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), append([]string{"dev"}, tt.args...), strings.NewReader(""), &out, &errs)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
 	"gnomon/plugins/bucket"
@@ -39,11 +40,11 @@ func (d *developer) build(ctx context.Context) (file string, err error) {
 		return "", fmt.Errorf("the module is not built: %w", err)
 	}
 	if _, err := os.Stat(file); err != nil {
-		return "", withHint(err, "make has to build the file that its variable OUT names")
+		return "", cli.WithHint(err, "make has to build the file that its variable OUT names")
 	}
 	if !d.untested {
 		if err := d.make(ctx, "test", "OUT="+out, engine); err != nil {
-			return "", withHint(fmt.Errorf("the module is not loaded: %w", err), "where the new result is the right one, write it with: make update; or go without with --no-test")
+			return "", cli.WithHint(fmt.Errorf("the module is not loaded: %w", err), "where the new result is the right one, write it with: make update; or go without with --no-test")
 		}
 	}
 	fmt.Fprintf(d.stdout, "built in %s\n", time.Since(began).Round(10*time.Millisecond))
@@ -67,7 +68,7 @@ func (d *developer) make(ctx context.Context, args ...string) error {
 	inOwnGroup(c)
 	err = c.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		return withHint(err, "install make")
+		return cli.WithHint(err, "install make")
 	}
 	if err != nil {
 		return fmt.Errorf("make %s: %w", args[0], err)
@@ -110,7 +111,7 @@ func (d *developer) place(ctx context.Context, file string) error {
 // NAME.toml of the project if it has one.
 func (d *developer) deploy(ctx context.Context, module []byte) error {
 	if d.loaded.Plugins.Bucket == "" {
-		return withHint(fmt.Errorf("%s names no bucket, by which an engine elsewhere takes modules", d.config), `set plugins.bucket = "GNOMON_MODULES" in it, for one, as in the configuration of that engine`)
+		return cli.WithHint(fmt.Errorf("%s names no bucket, by which an engine elsewhere takes modules", d.config), `set plugins.bucket = "GNOMON_MODULES" in it, for one, as in the configuration of that engine`)
 	}
 	name := strings.TrimSuffix(d.declared.Module, ".wasm")
 	files := map[string][]byte{name + ".wasm": module}
@@ -122,7 +123,7 @@ func (d *developer) deploy(ctx context.Context, module []byte) error {
 		return err
 	}
 	if _, err = d.client.Deploy(ctx, d.loaded.Plugins.Bucket, name, object); err != nil {
-		return explain(err)
+		return cli.Explain(err)
 	}
 	fmt.Fprintf(d.stdout, "%s.wasm is in %s: the engine takes it for a projection that its configuration declares, or %s.toml here\n", name, d.loaded.Plugins.Bucket, name)
 	return nil
@@ -141,11 +142,11 @@ func (d *developer) taken(ctx context.Context, file string) error {
 	if d.server == "" { // a bucket's modules come when they come
 		done, err := d.client.Reload(ctx)
 		if err != nil {
-			return explain(err)
+			return cli.Explain(err)
 		}
 		i := slices.IndexFunc(done.Projections, func(p wire.Declared) bool { return p.Projection == d.declared.Name })
 		if i >= 0 && done.Projections[i].Refused != "" {
-			return withHint(fmt.Errorf("the engine refuses the module: %s", done.Projections[i].Refused), "what ran goes on")
+			return cli.WithHint(fmt.Errorf("the engine refuses the module: %s", done.Projections[i].Refused), "what ran goes on")
 		}
 	}
 	soon, cancel := context.WithTimeoutCause(ctx, takenWithin, errNotTaken)
@@ -157,7 +158,7 @@ func (d *developer) taken(ctx context.Context, file string) error {
 	return nil
 }
 
-var errNotTaken = withHint(errors.New("the engine has not taken the module yet"), "engine status says what it does")
+var errNotTaken = cli.WithHint(errors.New("the engine has not taken the module yet"), "engine status says what it does")
 
 // awaitRead waits until a module's generation is read, and promotes it if need be.
 func (d *developer) awaitRead(ctx context.Context, module string) error {
@@ -168,18 +169,18 @@ func (d *developer) awaitRead(ctx context.Context, module string) error {
 		toCome := d.server != "" && errors.As(err, &p) && p.Code == wire.CodeNoProjection
 		switch {
 		case err != nil && ctx.Err() == nil && !toCome:
-			return explain(err)
+			return cli.Explain(err)
 		case err == nil && s.Module == module && c == nil && (s.State == engine.Live || s.State == engine.Halted):
 			fmt.Fprintf(d.stdout, "loaded: %s is %s at %d, %d keys%s\n", s.Projection, s.State, s.Position, s.Keys, because(s.Reason))
 			return nil
 		case c != nil && c.Module == module && c.State == engine.Halted:
-			return withHint(fmt.Errorf("the new module halts: %s", c.Reason), "%s", c.Hint)
+			return cli.WithHint(fmt.Errorf("the new module halts: %s", c.Reason), "%s", c.Hint)
 		case c != nil && c.Module == module && c.State == engine.Live && !c.Auto:
 			if _, err := d.client.Promote(ctx, d.declared.Name, 10*time.Second); err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
 		}
-		if !wait(ctx, 50*time.Millisecond) {
+		if !cli.Wait(ctx, 50*time.Millisecond) {
 			return context.Cause(ctx)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 )
 
@@ -25,7 +26,7 @@ func (d *developer) showState(ctx context.Context) {
 	shown := newChanges(d.stdout)
 	go func() {
 		w := &watching{client: d.client, name: d.declared.Name, out: bufio.NewWriter(io.Discard), stderr: d.stderr, prints: shown.take}
-		for w.run(ctx) != nil && wait(ctx, time.Second) { // it may not be declared yet
+		for w.run(ctx) != nil && cli.Wait(ctx, time.Second) { // it may not be declared yet
 			w.from = engine.Bookmark{}
 		}
 	}()
@@ -86,9 +87,9 @@ func (c *changes) line(sequence uint64, what string, key, value []byte) {
 		c.more++
 		return
 	}
-	text := fmt.Sprintf("%d\t%s\t%s", sequence, what, readable(key))
+	text := fmt.Sprintf("%d\t%s\t%s", sequence, what, cli.Readable(key))
 	if what != "-" {
-		text += "\t" + cut(readable(value))
+		text += "\t" + cut(cli.Readable(value))
 	}
 	c.step = append(c.step, text)
 }
@@ -137,7 +138,7 @@ func (d *developer) advise() {
 		return
 	}
 	fmt.Fprintf(d.stdout, "changes of %s are shown here. Publish an event to %s, in another terminal:\n  engine publish %s %s --type %s --config %s\n",
-		d.declared.Name, stream, e.Subject, shellWord(string(e.Data)), e.Type, shellWord(file))
+		d.declared.Name, stream, e.Subject, cli.ShellWord(string(e.Data)), e.Type, cli.ShellWord(file))
 }
 
 // seed is the file that the projection's stream begins with; empty: none.
@@ -189,6 +190,6 @@ func (d *developer) reseed(files []string) {
 		return
 	}
 	if err := importFiles(d.command, d.loaded, stream, []string{seed}, false); err != nil {
-		printError(d.stderr, err)
+		cli.PrintError(d.stderr, err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gnomon/cmd/engine/cli"
 )
 
 // sources are the files of a project, less those that are made of them.
@@ -111,7 +113,7 @@ func contentOf(path string) (sum [sha256.Size]byte, err error) {
 // await waits until the files have another content than those that were seen, and have come
 // to rest, and returns which; none when ctx ended.
 func (s *sources) await(ctx context.Context, seen picture) []string {
-	for before := seen; wait(ctx, lookEvery); {
+	for before := seen; cli.Wait(ctx, lookEvery); {
 		now := s.look()
 		files := now.otherThan(seen)
 		if len(files) > 0 && len(now.otherThan(before)) == 0 {

@@ -1,6 +1,7 @@
 // Command engine runs event-sourcing projections, written in any language that
-// compiles to WebAssembly, over NATS JetStream. It is the only package that
-// imports everything: flags, wiring, and one file for each subcommand.
+// compiles to WebAssembly, over NATS JetStream. With the packages below it, which are
+// commands of their own and what all commands share (cli), it is what imports everything:
+// flags, wiring, and one file for each subcommand.
 //
 // # Files
 //
@@ -11,12 +12,11 @@
 //
 // The rest is shared:
 //
-//	main, usage, complete, man      the program, its errors, hints, completion and manual
+//	main, complete, man             the program, its completion and manual
 //	connect, reads, moment, past, httpsink   commands that ask a running engine, or read its files
-//	output, progress                what is printed, on terminals and elsewhere
 //	node, run                       an engine: all parts, wired, started and ended in order
-//	declarations, kept, candidate   from modules and settings to what the domain is told
-//	log, loglevel, guestlogs, profiles, traces   what an engine tells of itself
+//	declarations, kept              from modules and settings to what the domain is told
+//	loglevel, guestlogs, profiles, traces   what an engine tells of itself
 //	access, append, archives, around, arrive, card, mirrors, upcasters   wiring of one part each
 //
 // Tests that run the program as a person does are scripts in testdata/script; X_kill_test.go kills

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/store"
@@ -234,7 +235,7 @@ func (p *page) background(t *testing.T, text string) {
 		if holder.HTTP == "" {
 			return false
 		}
-		p.server = baseOf(holder)
+		p.server = cli.BaseOf(holder)
 		return true
 	})
 }

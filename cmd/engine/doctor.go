@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/query/client"
@@ -16,7 +17,7 @@ import (
 )
 
 func doctorCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var configPath string
 	var asJSON bool
 	c := &cobra.Command{
@@ -31,8 +32,8 @@ It exits with 1 when a check fails; warnings are none.`,
 		Example: "  engine doctor\n  engine doctor --config /etc/gnomon/config.toml\n  engine doctor --json | jq '.checks[] | select(.level != \"ok\")'",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d := newDoctor(configPath)
-			if given(c, "server") {
-				cl, err := f.client()
+			if cli.Given(c, "server") {
+				cl, err := f.Client()
 				if err != nil {
 					return err
 				}
@@ -42,8 +43,8 @@ It exits with 1 when a check fails; warnings are none.`,
 			return d.report(c.OutOrStdout(), asJSON)
 		},
 	}
-	configFlag(c, &configPath)
-	f.addServer(c)
+	cli.ConfigFlag(c, &configPath)
+	f.AddServer(c)
 	c.Flags().Lookup("server").Usage = "URL of the engine; default: the one that runs on the configuration"
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -130,7 +131,7 @@ func (d *doctor) readConfig() bool {
 		return false
 	}
 	d.config = c
-	d.ok("configuration", "%s: %s, %s", d.path, numbered(len(c.Projections), "projection"), numbered(len(c.Streams), "stream"))
+	d.ok("configuration", "%s: %s, %s", d.path, cli.Numbered(len(c.Projections), "projection"), cli.Numbered(len(c.Streams), "stream"))
 	for _, mistake := range c.Refused {
 		d.fail("configuration", mistake.Error(), "the projection is left out", "deploy a file that is right, or remove it with: engine deploy --remove NAME")
 	}
@@ -139,7 +140,7 @@ func (d *doctor) readConfig() bool {
 
 // brokerOf connects as the engine would, and does not go on for as long.
 func (d *doctor) brokerOf(ctx context.Context) (*broker.Broker, error) {
-	return openBroker(ctx, d.config, quietLog(io.Discard))
+	return openBroker(ctx, d.config, cli.QuietLog(io.Discard))
 }
 
 // checkSteps tells of a clock that was set while this went on.
@@ -158,7 +159,7 @@ func (d *doctor) report(w io.Writer, asJSON bool) error {
 		sum[f.Level]++
 	}
 	if asJSON {
-		err := printJSON(w, struct {
+		err := cli.PrintJSON(w, struct {
 			Checks []finding `json:"checks"`
 			OK     int       `json:"ok"`
 			Warn   int       `json:"warn"`
@@ -171,7 +172,7 @@ func (d *doctor) report(w io.Writer, asJSON bool) error {
 		d.print(w)
 	}
 	if n := sum[levelFail]; n > 0 {
-		return fmt.Errorf("%s failed", numbered(n, "check"))
+		return fmt.Errorf("%s failed", cli.Numbered(n, "check"))
 	}
 	return nil
 }
@@ -182,10 +183,10 @@ func (d *doctor) print(w io.Writer) {
 		width = max(width, len(f.Check))
 	}
 	for _, f := range d.findings {
-		fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Level, width, f.Check, readable([]byte(f.Found))) // which may have the words of a guest
+		fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Level, width, f.Check, cli.Readable([]byte(f.Found))) // which may have the words of a guest
 		for _, more := range [][2]string{{"why", f.Why}, {"do", f.Do}} {
 			if more[1] != "" {
-				fmt.Fprintf(w, "      %-*s    %s: %s\n", width, "", more[0], readable([]byte(more[1])))
+				fmt.Fprintf(w, "      %-*s    %s: %s\n", width, "", more[0], cli.Readable([]byte(more[1])))
 			}
 		}
 	}

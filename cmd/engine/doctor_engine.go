@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/host"
@@ -31,7 +32,7 @@ func (d *doctor) checkModules(ctx context.Context) {
 		d.fail("modules", "plugins.dir: "+err.Error(), "no module of it can be run", "create it, or set plugins.dir to the folder that holds your modules")
 		return
 	}
-	ds := &declarations{host: h, log: quietLog(io.Discard)}
+	ds := &declarations{host: h, log: cli.QuietLog(io.Discard)}
 	all, err := ds.readAll(d.config)
 	if err != nil {
 		d.warn("modules", err.Error(), "one is being written just now", "run this again")
@@ -50,7 +51,7 @@ func (d *doctor) checkModules(ctx context.Context) {
 		well++
 	}
 	if well == len(all) {
-		d.ok("modules", "%s, as the contract asks; signatures are %s", numbered(well, "module"), d.config.Plugins.Signatures)
+		d.ok("modules", "%s, as the contract asks; signatures are %s", cli.Numbered(well, "module"), d.config.Plugins.Signatures)
 	}
 }
 
@@ -93,11 +94,11 @@ const certificateSoon = 14 * 24 * time.Hour
 // checkAccess reads tokens and certificates as an engine does at its start, and reports whether it would start.
 func (d *doctor) checkAccess() bool {
 	const stays = "the engine does not start"
-	if _, err := openAccess(d.config.HTTP, quietLog(io.Discard)); err != nil {
+	if _, err := openAccess(d.config.HTTP, cli.QuietLog(io.Discard)); err != nil {
 		d.fail("http", err.Error(), stays, "put tokens there, one a line, of 16 characters at least: openssl rand -hex 32")
 		return false
 	}
-	made, err := openTLS(d.config.HTTP, quietLog(io.Discard))
+	made, err := openTLS(d.config.HTTP, cli.QuietLog(io.Discard))
 	if err != nil {
 		d.fail("http", err.Error(), stays, "put a certificate, and the key that belongs to it, in PEM into the files of [http.tls]")
 		return false
@@ -140,7 +141,7 @@ func (d *doctor) checkEngine(ctx context.Context) {
 	if err != nil {
 		do := "see its log"
 		if errors.Is(err, client.ErrUnreachable) {
-			do = startOne
+			do = cli.StartOne
 		}
 		d.fail("engine", err.Error(), "nothing is served", do)
 		return
@@ -153,7 +154,7 @@ func (d *doctor) checkEngine(ctx context.Context) {
 		}
 	}
 	if well == len(all) {
-		d.ok("engine", "it serves %s, all as they should be", numbered(len(all), "projection"))
+		d.ok("engine", "it serves %s, all as they should be", cli.Numbered(len(all), "projection"))
 	}
 }
 
@@ -165,7 +166,7 @@ func (d *doctor) asked() (*client.Client, error) {
 	if !d.running || d.holder.HTTP == "" {
 		return nil, nil
 	}
-	return ownClient(d.config.HTTP, d.holder)
+	return cli.OwnClient(d.config.HTTP, d.holder)
 }
 
 // checkVersion compares the engine with this program.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
 	"gnomon/engine/store"
 )
@@ -45,7 +46,7 @@ func (d *doctor) checkDataDir() {
 	case d.holder.HTTP == "":
 		d.ok("lock", "process %d has the data directory, and serves no HTTP", d.holder.PID)
 	default:
-		d.ok("lock", "the engine with process id %d has it, and serves %s", d.holder.PID, baseOf(d.holder))
+		d.ok("lock", "the engine with process id %d has it, and serves %s", d.holder.PID, cli.BaseOf(d.holder))
 	}
 }
 
@@ -141,7 +142,7 @@ func (d *doctor) checkSecrets() {
 		}
 	}
 	if well {
-		d.ok("secrets", "%s, none for everybody to read", numbered(looked, "file"))
+		d.ok("secrets", "%s, none for everybody to read", cli.Numbered(looked, "file"))
 	}
 }
 
@@ -173,7 +174,7 @@ func (d *doctor) checkLimits() {
 	case have == 0:
 		d.ok("open files", "the limit is not known here")
 	case have < need:
-		d.warn("open files", fmt.Sprintf("%d at most; %s and http.max_connections = %d may need %d", have, numbered(len(c.Projections), "projection"), c.HTTP.MaxConnections, need),
+		d.warn("open files", fmt.Sprintf("%d at most; %s and http.max_connections = %d may need %d", have, cli.Numbered(len(c.Projections), "projection"), c.HTTP.MaxConnections, need),
 			"without descriptors connections are refused, and projections stall", fmt.Sprintf("raise it: LimitNOFILE=%d in a systemd unit, ulimit -n in a shell; or lower http.max_connections", roundUp(need)))
 	default:
 		d.ok("open files", "%d at most, some %d may be needed", have, need)

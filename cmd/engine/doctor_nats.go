@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
@@ -146,7 +147,7 @@ func (d *doctor) checkAccount(ctx context.Context, b *broker.Broker) bool {
 		}
 	}
 	if well {
-		d.ok("account", "has JetStream: %s, %s", numbered(a.Streams, "stream"), numbered(a.Consumers, "consumer"))
+		d.ok("account", "has JetStream: %s, %s", cli.Numbered(a.Streams, "stream"), cli.Numbered(a.Consumers, "consumer"))
 	}
 	return true
 }

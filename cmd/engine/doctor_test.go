@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/store"
 	"gnomon/internal/testutil/certtest"
 	"gnomon/internal/testutil/natstest"
@@ -384,7 +385,7 @@ func TestDoctorAsksTheEngine(t *testing.T) {
 		t.Cleanup(engine.Close)
 		var out, said strings.Builder
 		code := run(t.Context(), []string{"doctor", "--config", filepath.Join(t.TempDir(), "none.toml"), "--server", engine.URL}, strings.NewReader(""), &out, &said)
-		if want := map[bool]int{true: exitFailed, false: exitDone}[strings.HasPrefix(tt.want, "fail")]; code != want {
+		if want := map[bool]int{true: cli.ExitFailed, false: cli.ExitDone}[strings.HasPrefix(tt.want, "fail")]; code != want {
 			t.Errorf("%s: exit %d, want %d: %s", tt.projection, code, want, said.String())
 		}
 		var bad []string
@@ -410,7 +411,7 @@ func TestDoctorJSON(t *testing.T) {
 		Checks         []finding
 		OK, Warn, Fail int
 	}
-	if err := json.Unmarshal([]byte(out.String()), &got); err != nil || code != exitFailed {
+	if err := json.Unmarshal([]byte(out.String()), &got); err != nil || code != cli.ExitFailed {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, out.String(), said.String())
 	}
 	if len(got.Checks) != got.OK+got.Warn+got.Fail || got.Fail != 1 || got.Checks[0].Check != "configuration" || got.Checks[0].Do == "" {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
@@ -13,7 +14,7 @@ import (
 
 // explainCommand tells how a key came to its value.
 func explainCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var ask client.Question
 	c := &cobra.Command{
 		Use:   "explain NAME KEY",
@@ -28,12 +29,12 @@ where cause is event, order, migration, or unknown: one of the events from first
 		Example: "  engine explain repo-files total\n" +
 			"  engine explain balances 17 --at 12000 --limit 5\n" +
 			"  engine explain balances 17 --since 11000 --json",
-		Args: asUsage(cobra.ExactArgs(2)),
+		Args: cli.AsUsage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if ask.Limit < 1 {
-				return usagef(c, "--limit %d: it must be at least 1", ask.Limit)
+				return cli.Usagef(c, "--limit %d: it must be at least 1", ask.Limit)
 			}
-			engine, err := f.client()
+			engine, err := f.Client()
 			if err != nil {
 				return err
 			}
@@ -41,15 +42,15 @@ where cause is event, order, migration, or unknown: one of the events from first
 			x, err := engine.Explain(c.Context(), args[0], ask)
 			switch {
 			case err != nil:
-				return explain(err)
-			case f.json:
-				return printJSON(c.OutOrStdout(), x)
+				return cli.Explain(err)
+			case f.JSON:
+				return cli.PrintJSON(c.OutOrStdout(), x)
 			}
 			return printExplanation(c.OutOrStdout(), x)
 		},
 	}
-	f.addServer(c)
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	f.AddServer(c)
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	c.Flags().StringVar(&ask.At, "at", "", "as of this sequence of the stream, or a time such as 2026-01-31T00:00:00Z; without it: now")
 	c.Flags().Uint64Var(&ask.Since, "since", 0, "only what came after this sequence")
 	c.Flags().IntVar(&ask.Limit, "limit", 20, "at most so many changes, the newest")
@@ -61,10 +62,10 @@ func printExplanation(w io.Writer, x wire.Explanation) error {
 		if value == nil {
 			return "-"
 		}
-		return readable(value)
+		return cli.Readable(value)
 	}
 	for _, c := range x.Changes {
-		what := readable([]byte(c.Subject))
+		what := cli.Readable([]byte(c.Subject))
 		switch c.Cause {
 		case engine.ByOrder:
 			what = "an order of an operator, such as the retry of what was set aside"

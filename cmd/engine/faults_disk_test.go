@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/internal/testutil/natstest"
 )
@@ -136,7 +137,7 @@ func TestDiskFullAtStart(t *testing.T) {
 		out, err := p.wait()
 		var exit *exec.ExitError
 		want := fmt.Sprintf("the disk has %d MiB left, and opening 1 keyspaces may take 24 MiB: make room; nothing was touched", left>>20)
-		if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(out, h.data()) || !strings.Contains(out, want) {
+		if !errors.As(err, &exit) || exit.ExitCode() != cli.ExitFailed || !strings.Contains(out, h.data()) || !strings.Contains(out, want) {
 			t.Errorf("with %d bytes left: %v\n%s\nwant %q", left, err, out, want)
 		}
 		if after := listed(t, h.data()); after != before {
@@ -209,7 +210,7 @@ func TestUnusableDataDirectory(t *testing.T) {
 			spoil(t, h)
 			var out strings.Builder
 			code := run(context.Background(), []string{"run", "--once", "--config", h.config}, strings.NewReader(""), &out, &out)
-			if code != exitFailed || !strings.Contains(out.String(), h.data()) || strings.Count(out.String(), "\n") != 1 {
+			if code != cli.ExitFailed || !strings.Contains(out.String(), h.data()) || strings.Count(out.String(), "\n") != 1 {
 				t.Errorf("exit %d\n%s\nwant one line that names %s", code, out.String(), h.data())
 			}
 		})
@@ -253,7 +254,7 @@ func TestDiskFullAtEnd(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	out, err := p.wait()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(out, "the disk has 0 MiB left, and 24 MiB may be needed: make room") {
+	if !errors.As(err, &exit) || exit.ExitCode() != cli.ExitFailed || !strings.Contains(out, "the disk has 0 MiB left, and 24 MiB may be needed: make room") {
 		t.Errorf("%v\n%.2000s", err, out)
 	}
 	if err := os.Remove(full); err != nil {

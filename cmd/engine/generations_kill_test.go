@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/store"
 )
@@ -128,7 +129,7 @@ func (g *generationsUnderFire) round(rnd *rand.Rand) {
 // recount holds what is read now against what one of the rules makes of the events.
 func (g *generationsUnderFire) recount() {
 	g.t.Helper()
-	d, err := store.OpenOffline(g.home.data(), quietLog(os.Stderr))
+	d, err := store.OpenOffline(g.home.data(), cli.QuietLog(os.Stderr))
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/wire"
 )
 
@@ -35,8 +36,8 @@ standard error says as of which sequence the answer is, and how far behind.`,
 			"  engine get count events.a --raw | od -t u8",
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			if raw && f.json {
-				return usagef(c, "--raw and --json are both set: use one of them")
+			if raw && f.JSON {
+				return cli.Usagef(c, "--raw and --json are both set: use one of them")
 			}
 			return f.read(c, func(r reader) error {
 				g, err := r.Get(c.Context(), args[0], []byte(args[1]))
@@ -45,12 +46,12 @@ standard error says as of which sequence the answer is, and how far behind.`,
 				}
 				g.Standing = nil // which standard error has
 				switch {
-				case f.json:
-					return printJSON(c.OutOrStdout(), g)
+				case f.JSON:
+					return cli.PrintJSON(c.OutOrStdout(), g)
 				case raw:
 					_, err = c.OutOrStdout().Write(g.Value)
 				default:
-					_, err = fmt.Fprintln(c.OutOrStdout(), readableText(g.Value))
+					_, err = fmt.Fprintln(c.OutOrStdout(), cli.ReadableText(g.Value))
 				}
 				return err
 			})
@@ -79,13 +80,13 @@ with -v, standard error says as of which sequence they are.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if limit < 0 {
-				return usagef(c, "--limit %d: it cannot be negative", limit)
+				return cli.Usagef(c, "--limit %d: it cannot be negative", limit)
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
 			err := f.read(c, func(r reader) error {
 				return r.Scan(c.Context(), args[0], []byte(prefix), limit, func(row wire.Row) error {
-					if f.json {
-						return printJSON(out, row)
+					if f.JSON {
+						return cli.PrintJSON(out, row)
 					}
 					return printRow(out, row)
 				})
@@ -104,6 +105,6 @@ with -v, standard error says as of which sequence they are.`,
 }
 
 func printRow(w io.Writer, r wire.Row) error {
-	_, err := fmt.Fprintf(w, "%s\t%s\n", readable(r.Key), readable(r.Value))
+	_, err := fmt.Fprintf(w, "%s\t%s\n", cli.Readable(r.Key), cli.Readable(r.Value))
 	return err
 }

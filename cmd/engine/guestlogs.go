@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/wire"
 )
 
 func logsCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var follow bool
 	var level string
 	c := &cobra.Command{
@@ -23,9 +24,9 @@ with the events that a guest was handed when it wrote a line. A running engine h
 memory, as far as log.level of its configuration lets lines through.
 With --follow it goes on with those that come.`,
 		Example: "  engine logs repo-files\n  engine logs repo-files --level warn --follow",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
@@ -33,10 +34,10 @@ With --follow it goes on with those that come.`,
 			for {
 				page, err := cl.Log(c.Context(), args[0], after, level)
 				if err == nil {
-					err = printLines(c.OutOrStdout(), page, after > 0, f.json)
+					err = printLines(c.OutOrStdout(), page, after > 0, f.JSON)
 				}
 				if after = page.Next; err != nil || !follow {
-					return explain(err)
+					return cli.Explain(err)
 				}
 				select {
 				case <-c.Context().Done():
@@ -46,10 +47,10 @@ With --follow it goes on with those that come.`,
 			}
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().BoolVar(&follow, "follow", false, "go on with lines that come, until interrupted")
 	c.Flags().StringVar(&level, "level", "", "lines of this `LEVEL` at least: debug, info, warn or error")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON, one line each")
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON, one line each")
 	return c
 }
 
@@ -81,7 +82,7 @@ func printLines(w io.Writer, page wire.GuestLog, goesOn, asJSON bool) error {
 		if l.Upcaster != "" {
 			about += " " + l.Upcaster
 		}
-		fmt.Fprintf(w, "%s %-5s%s %s\n", l.Time.Local().Format("15:04:05.000"), l.Level, about, readable([]byte(l.Text)))
+		fmt.Fprintf(w, "%s %-5s%s %s\n", l.Time.Local().Format("15:04:05.000"), l.Level, about, cli.Readable([]byte(l.Text)))
 	}
 	return nil
 }

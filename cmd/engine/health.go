@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"gnomon/cmd/engine/cli"
 )
 
 // healthPatience is how long an engine may take to say that it is alive.
 const healthPatience = 3 * time.Second
 
 func healthCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Say whether an engine answers",
@@ -21,7 +23,7 @@ func healthCommand() *cobra.Command {
 		Example: "  engine health\n  engine health --server http://127.0.0.1:7781",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
@@ -34,6 +36,6 @@ func healthCommand() *cobra.Command {
 			return err
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	return c
 }

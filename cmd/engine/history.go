@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
 )
@@ -24,15 +25,15 @@ or discarded, code that was swapped, states that were migrated, and when it was 
 It goes back 1000 changes. SEQ is the sequence that was applied last before. With --json it prints
   {"projection","changes":[{"time","kind","generation","module","seq","text"}]}`,
 		Example: "  engine history orders\n  engine history orders --json --data-dir data",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.read(c, func(r reader) error {
 				changes, err := r.History(c.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				if f.json {
-					return printJSON(c.OutOrStdout(), wire.History{Projection: args[0], Changes: append([]engine.Change{}, changes...)})
+				if f.JSON {
+					return cli.PrintJSON(c.OutOrStdout(), wire.History{Projection: args[0], Changes: append([]engine.Change{}, changes...)})
 				}
 				return printHistory(c.OutOrStdout(), changes)
 			})
@@ -47,7 +48,7 @@ func printHistory(w io.Writer, changes []engine.Change) error {
 	fmt.Fprintln(t, "TIME\tCHANGE\tGENERATION\tMODULE\tSEQ\tWHY")
 	for _, c := range changes {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", c.Time.UTC().Format("2006-01-02 15:04:05 MST"), c.Kind,
-			cmp.Or(c.Generation, "-"), cmp.Or(fmt.Sprintf("%.12s", c.Module), "-"), c.Sequence, readable([]byte(c.Text)))
+			cmp.Or(c.Generation, "-"), cmp.Or(fmt.Sprintf("%.12s", c.Module), "-"), c.Sequence, cli.Readable([]byte(c.Text)))
 	}
 	return t.Flush()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
 	"gnomon/engine/importer"
 )
@@ -32,7 +33,7 @@ It works while an engine runs on the configuration, and while none does.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			if stream == "" {
-				return usagef(c, "--stream is missing")
+				return cli.Usagef(c, "--stream is missing")
 			}
 			cfg, err := config.Load(configPath)
 			if err != nil {
@@ -41,14 +42,14 @@ It works while an engine runs on the configuration, and while none does.`,
 			return importFiles(c, cfg, stream, files, skipBad)
 		},
 	}
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().StringVar(&stream, "stream", "", "stream to append to")
 	c.Flags().BoolVar(&skipBad, "skip-bad", false, "report bad lines and go on, instead of stopping at the first")
 	return c
 }
 
 func importFiles(c *cobra.Command, cfg *config.Config, stream string, files []string, skipBad bool) (err error) {
-	t, err := openTarget(c.Context(), cfg, quietLog(c.ErrOrStderr()))
+	t, err := openTarget(c.Context(), cfg, cli.QuietLog(c.ErrOrStderr()))
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (t *target) importFiles(ctx context.Context, c *cobra.Command, stream strin
 func importHint(err error) error {
 	var line *importer.LineError
 	if errors.As(err, &line) {
-		return withHint(err, "everything before that line is imported; mend it and import the file again, or leave bad lines out with --skip-bad")
+		return cli.WithHint(err, "everything before that line is imported; mend it and import the file again, or leave bad lines out with --skip-bad")
 	}
 	return err
 }
@@ -104,12 +105,12 @@ func (im *fileImport) file(ctx context.Context, name string) error {
 			return err
 		}
 		defer f.Close()
-		if total, err = countLines(f); err != nil {
+		if total, err = cli.CountLines(f); err != nil {
 			return err
 		}
 		in = f
 	}
-	p := newProgress(im.stderr, "import "+name, total)
+	p := cli.NewProgress(im.stderr, "import "+name, total)
 	defer p.Finish()
 	lines := int64(0)
 	o := importer.Options{Progress: func(int64) {

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/store"
 )
@@ -29,7 +30,7 @@ engine verify does; it exits with 1 when something is damaged.`,
 			r, err := openFiles(args[0], c.ErrOrStderr())
 			var locked *store.LockedError
 			if errors.As(err, &locked) {
-				return withHint(locked, "stop it to inspect its files; engine status asks a running one")
+				return cli.WithHint(locked, "stop it to inspect its files; engine status asks a running one")
 			}
 			if err != nil {
 				return err
@@ -40,7 +41,7 @@ engine verify does; it exits with 1 when something is damaged.`,
 				return err
 			}
 			if asJSON {
-				err = printJSON(c.OutOrStdout(), map[string][]inspected{"keyspaces": all})
+				err = cli.PrintJSON(c.OutOrStdout(), map[string][]inspected{"keyspaces": all})
 			} else {
 				err = printInspected(c.OutOrStdout(), all)
 			}
@@ -133,7 +134,7 @@ func damage(all []inspected) error {
 	if bad == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%d of %d keyspaces cannot be read, or are damaged", bad, len(all)),
+	return cli.WithHint(fmt.Errorf("%d of %d keyspaces cannot be read, or are damaged", bad, len(all)),
 		"restore the data directory from a copy, or remove the projection's folder in it to have it built again")
 }
 

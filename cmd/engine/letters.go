@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
 )
@@ -29,7 +30,7 @@ projection stops before the event: skip NAME SEQ passes over it.`,
 			"  engine dead-letters retry orders --key customer-17",
 	}
 	c.AddCommand(lettersListCommand(), lettersRetryCommand(), lettersSkipCommand(), lettersDropCommand(), lettersExportCommand())
-	chooses(c)
+	cli.Chooses(c)
 	return c
 }
 
@@ -44,13 +45,13 @@ func lettersListCommand() *cobra.Command {
 events of its key wait), parked (it waits), or skipped (the record of one that was passed over). With --json
 it prints an object on each line, with the event's data and headers.`,
 		Example: "  engine dead-letters list orders\n  engine dead-letters list orders --json --after 1200 --limit 10",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if limit < 0 {
-				return usagef(c, "--limit %d: it cannot be negative", limit)
+				return cli.Usagef(c, "--limit %d: it cannot be negative", limit)
 			}
 			return f.read(c, func(r reader) error {
-				return listLetters(c.Context(), c.OutOrStdout(), r, args[0], after, limit, f.json)
+				return listLetters(c.Context(), c.OutOrStdout(), r, args[0], after, limit, f.JSON)
 			})
 		},
 	}
@@ -63,14 +64,14 @@ it prints an object on each line, with the event's data and headers.`,
 func listLetters(ctx context.Context, w io.Writer, r reader, name string, after uint64, limit int, asJSON bool) error {
 	if asJSON {
 		out := bufio.NewWriter(w)
-		err := r.Letters(ctx, name, after, limit, func(l wire.Letter) error { return printJSON(out, l) })
+		err := r.Letters(ctx, name, after, limit, func(l wire.Letter) error { return cli.PrintJSON(out, l) })
 		return errors.Join(err, out.Flush())
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "SEQ\tSTATUS\tKEY\tSUBJECT\tSET ASIDE\tTRIES\tERROR")
 	err := r.Letters(ctx, name, after, limit, func(l wire.Letter) error {
-		_, err := fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Sequence, l.Status, orDash(l.Key), readable([]byte(l.Subject)),
-			l.SetAside.Format("2006-01-02 15:04:05 MST"), l.Attempts, readable([]byte(l.Error)))
+		_, err := fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Sequence, l.Status, orDash(l.Key), cli.Readable([]byte(l.Subject)),
+			l.SetAside.Format("2006-01-02 15:04:05 MST"), l.Attempts, cli.Readable([]byte(l.Error)))
 		return err
 	})
 	return errors.Join(err, t.Flush())
@@ -80,7 +81,7 @@ func orDash(b []byte) string {
 	if len(b) == 0 {
 		return "-"
 	}
-	return readable(b)
+	return cli.Readable(b)
 }
 
 // Letters reads the events that were set aside from the files of an engine that is not
@@ -109,10 +110,10 @@ type orderFlags struct {
 }
 
 func (f *orderFlags) add(c *cobra.Command) {
-	f.read.addServer(c)
+	f.read.AddServer(c)
 	c.Flags().StringVar(&f.key, "key", "", "the events of this key")
 	c.Flags().BoolVar(&f.all, "all", false, "all events that are set aside")
-	c.Flags().BoolVar(&f.read.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&f.read.JSON, "json", false, "print JSON")
 }
 
 // letters returns what the order is about: one event, those of a key, or all.
@@ -124,9 +125,9 @@ func (f *orderFlags) letters(c *cobra.Command, args []string) (l engine.Letters,
 			return l, err
 		}
 	}
-	if given(c, "key") {
+	if cli.Given(c, "key") {
 		if n++; f.key == "" {
-			return l, usagef(c, "--key is empty: events without a key are named by their sequence")
+			return l, cli.Usagef(c, "--key is empty: events without a key are named by their sequence")
 		}
 		l.Key = []byte(f.key)
 	}
@@ -134,7 +135,7 @@ func (f *orderFlags) letters(c *cobra.Command, args []string) (l engine.Letters,
 		n++
 	}
 	if n != 1 {
-		return l, usagef(c, "which events? Exactly one is needed of SEQ, --key K and --all")
+		return l, cli.Usagef(c, "which events? Exactly one is needed of SEQ, --key K and --all")
 	}
 	return l, nil
 }
@@ -142,7 +143,7 @@ func (f *orderFlags) letters(c *cobra.Command, args []string) (l engine.Letters,
 func parseSequence(c *cobra.Command, text string) (uint64, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n == 0 {
-		return 0, usagef(c, "%q is not the sequence of an event: a number from 1", text)
+		return 0, cli.Usagef(c, "%q is not the sequence of an event: a number from 1", text)
 	}
 	return n, nil
 }
@@ -180,7 +181,7 @@ func orderCommand(verb engine.Verb, short string, first func(c *cobra.Command, n
 		Use:     string(verb) + " NAME [SEQ]",
 		Short:   short,
 		Example: fmt.Sprintf("  engine dead-letters %s orders 1234\n  engine dead-letters %s orders --key customer-17", verb, verb),
-		Args:    asUsage(cobra.RangeArgs(1, 2)),
+		Args:    cli.AsUsage(cobra.RangeArgs(1, 2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			l, err := f.letters(c, args)
 			if err == nil && first != nil {
@@ -189,15 +190,15 @@ func orderCommand(verb engine.Verb, short string, first func(c *cobra.Command, n
 			if err != nil {
 				return err
 			}
-			cl, err := f.read.client()
+			cl, err := f.read.Client()
 			if err != nil {
 				return err
 			}
 			done, err := cl.Order(c.Context(), args[0], verb, l)
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
-			if err := printOrdered(c.OutOrStdout(), args[0], verb, done, f.read.json); err != nil {
+			if err := printOrdered(c.OutOrStdout(), args[0], verb, done, f.read.JSON); err != nil {
 				return err
 			}
 			return failedAgain(args[0], done)
@@ -209,7 +210,7 @@ func orderCommand(verb engine.Verb, short string, first func(c *cobra.Command, n
 
 func printOrdered(w io.Writer, name string, verb engine.Verb, done engine.Ordered, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, done)
+		return cli.PrintJSON(w, done)
 	}
 	did := map[engine.Verb]string{engine.RetryLetters: "applied", engine.SkipLetters: "skipped, or applied behind one", engine.DropLetters: "dropped"}[verb]
 	if verb == engine.SkipLetters && done.Done == 1 {
@@ -224,7 +225,7 @@ func failedAgain(name string, done engine.Ordered) error {
 	if done.Error == "" {
 		return nil
 	}
-	return withHint(fmt.Errorf("event %d of projection %s: %s", done.Seq, name, readable([]byte(done.Error))),
+	return cli.WithHint(fmt.Errorf("event %d of projection %s: %s", done.Seq, name, cli.Readable([]byte(done.Error))),
 		"it stays set aside; mend the module, or what it needs, and retry; engine dead-letters export %s %d makes a file to reproduce it with; engine dead-letters skip %s %d passes over it", name, done.Seq, name, done.Seq)
 }
 
@@ -234,7 +235,7 @@ func confirmed(c *cobra.Command, yes bool, question string) error {
 		return nil
 	}
 	if f, ok := c.InOrStdin().(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usagef(c, "nobody can be asked here: say --yes")
+		return cli.Usagef(c, "nobody can be asked here: say --yes")
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
 	line, err := bufio.NewReader(c.InOrStdin()).ReadString('\n')

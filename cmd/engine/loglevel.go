@@ -7,25 +7,26 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/wire"
 )
 
 // logLevelCommand changes what a running engine logs.
 func logLevelCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	c := &cobra.Command{
 		Use:   "log-level [LEVEL]",
 		Short: "Say from which level on a running engine logs: debug, info, warn or error",
 		Long: `Log-level has a running engine log from a level on, from now on, and prints it; without one it prints the present one.
 That of the configuration ([log] level) is back with the next start, the next hang-up signal and the next engine reload.`,
 		Example:   "  engine log-level debug\n  engine log-level",
-		Args:      asUsage(cobra.MaximumNArgs(1)),
+		Args:      cli.AsUsage(cobra.MaximumNArgs(1)),
 		ValidArgs: wire.LogLevels,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 && !slices.Contains(wire.LogLevels, args[0]) {
-				return usagef(c, "level %q: there are %s", args[0], strings.Join(wire.LogLevels, ", "))
+				return cli.Usagef(c, "level %q: there are %s", args[0], strings.Join(wire.LogLevels, ", "))
 			}
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
@@ -36,12 +37,12 @@ That of the configuration ([log] level) is back with the next start, the next ha
 				level, err = cl.LogLevel(c.Context())
 			}
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
 			_, err = fmt.Fprintln(c.OutOrStdout(), level.Level)
 			return err
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	return c
 }

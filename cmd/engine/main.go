@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/host"
 )
 
@@ -29,17 +30,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	out := keptWriter(stdout)
+	out := cli.KeepWriter(stdout)
 	root.SetOut(out)
 	root.SetErr(stderr)
 	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		err = out.lost()
+		err = out.Lost()
 	}
 	if err != nil {
-		printError(stderr, filesToo(c, err))
+		cli.PrintError(stderr, filesToo(c, err))
 	}
-	return exitCodeOf(err)
+	return cli.ExitCode(err)
 }
 
 func rootCommand() *cobra.Command {
@@ -52,9 +53,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef(c, "%w", err) })
-	root.SetUsageTemplate(usageTemplate(root))
-	chooses(root)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return cli.Usagef(c, "%w", err) })
+	root.SetUsageTemplate(cli.UsageTemplate(root))
+	cli.Chooses(root)
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
 		&cobra.Group{ID: "events", Title: "Events:"},
@@ -68,14 +69,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), devCommand(), checkCommand(), testCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
 	root.AddCommand(inGroup("tools", topCommand(), doctorCommand(), completionCommand(), manCommand())...)
 	completes(root)
-	checkTopics(root)
+	cli.CheckTopics(root)
 	return root
 }
 
 func inGroup(id string, commands ...*cobra.Command) []*cobra.Command {
 	for _, c := range commands {
 		c.GroupID = id
-		c.Args = asUsage(c.Args)
+		c.Args = cli.AsUsage(c.Args)
 	}
 	return commands
 }

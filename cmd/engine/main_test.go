@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/host"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
@@ -163,7 +164,7 @@ func (h *home) data() string { return filepath.Join(h.dir, "data") }
 func (h *home) engine(args ...string) string {
 	h.t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := run(context.Background(), args, strings.NewReader(""), &stdout, &stderr); code != exitDone {
+	if code := run(context.Background(), args, strings.NewReader(""), &stdout, &stderr); code != cli.ExitDone {
 		h.t.Fatalf("engine %s: exit %d\n%s%s", strings.Join(args, " "), code, stdout.Bytes(), stderr.Bytes())
 	}
 	return stdout.String()

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"gnomon/cmd/engine/cli"
 )
 
 func manCommand() *cobra.Command {
@@ -46,7 +48,7 @@ func writeMan(root *cobra.Command, dir string) (int, error) {
 func forPrint(c *cobra.Command) {
 	c.DisableAutoGenTag = true
 	if f := c.Flags().Lookup("server"); f != nil {
-		f.DefValue = defaultServer
+		f.DefValue = cli.DefaultServer
 	}
 	for _, sub := range c.Commands() {
 		forPrint(sub)

@@ -12,6 +12,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/mirror"
 )
@@ -34,7 +35,7 @@ func bucketOf(ctx context.Context, js jetstream.JetStream, bucket string) map[st
 			return rows
 		}
 		if key, err := mirror.DecodeKey(entry.Key()); err == nil {
-			rows[readable(key)] = readable(entry.Value())
+			rows[cli.Readable(key)] = cli.Readable(entry.Value())
 		}
 	}
 	return nil

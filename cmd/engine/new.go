@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/internal/scaffold"
 )
 
@@ -30,7 +31,7 @@ Without --lang it says which languages there are, and what each needs to be inst
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef(c, "name the folder of the project, and the language with --lang; there are\n%s", languageTable())
+				return cli.Usagef(c, "name the folder of the project, and the language with --lang; there are\n%s", languageTable())
 			}
 			o.Dir = args[0]
 			name, err := scaffold.New(o)
@@ -55,7 +56,7 @@ func goThere(dir string) string {
 	if strings.HasPrefix(dir, "-") {
 		dir = "./" + dir
 	}
-	return "  cd " + plainWord(dir) + "\n"
+	return "  cd " + cli.PlainWord(dir) + "\n"
 }
 
 // explainNew adds the way out to an error of a new project.
@@ -65,17 +66,17 @@ func explainNew(c *cobra.Command, err error) error {
 	var notEmpty *scaffold.NotEmptyError
 	switch {
 	case errors.As(err, &unknown) && unknown.Name == "":
-		return usagef(c, "--lang is missing; there are\n%s", languageTable())
+		return cli.Usagef(c, "--lang is missing; there are\n%s", languageTable())
 	case errors.As(err, &unknown):
-		return usagef(c, "%w; there are\n%s", err, languageTable())
+		return cli.Usagef(c, "%w; there are\n%s", err, languageTable())
 	case errors.As(err, &name):
 		hint := "give another one with --name"
 		if near := name.Nearest(); near != "" {
 			hint += " " + near
 		}
-		return withHint(err, "%s", hint)
+		return cli.WithHint(err, "%s", hint)
 	case errors.As(err, &notEmpty), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		return withHint(err, "name a folder that is not there yet")
+		return cli.WithHint(err, "name a folder that is not there yet")
 	}
 	return err
 }

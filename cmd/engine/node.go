@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
@@ -81,7 +82,7 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 		}
 		warnOfExposure(c, log)
 		if n.listener, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
-			return nil, withHint(fmt.Errorf("http.listen: %w", err), "another program has the address; stop that, or configure another one: 127.0.0.1:0 is any port that is free")
+			return nil, cli.WithHint(fmt.Errorf("http.listen: %w", err), "another program has the address; stop that, or configure another one: 127.0.0.1:0 is any port that is free")
 		}
 	}
 	// What changes from here on is taken later.
@@ -90,7 +91,7 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 	}
 	// Where traces go, for what is wrong about that is in the environment.
 	if n.traces, err = trace.Open(ctx, version, log); err != nil {
-		return nil, withHint(err, "unset it, or see Traces in docs/OPERATIONS.md")
+		return nil, cli.WithHint(err, "unset it, or see Traces in docs/OPERATIONS.md")
 	}
 	// Modules: read, checked, compiled, and started once. Nothing is left behind
 	// when one of them is refused, unless its projection ran before: then that goes on.
@@ -343,7 +344,7 @@ func openDir(path string, log *slog.Logger) (*store.Dir, error) {
 	d, err := store.OpenDir(path, log)
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
-		return nil, withHint(err, "stop that process, or configure another data_dir")
+		return nil, cli.WithHint(err, "stop that process, or configure another data_dir")
 	}
 	return d, err
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gnomon/cmd/engine/cli"
 )
 
 var errDiskFull = errors.New("no space left on device")
@@ -29,13 +31,13 @@ func TestLostOutputIsAFailure(t *testing.T) {
 		{"test", module, "--events", filepath.Join("testdata", "one.jsonl")},
 	} {
 		var said strings.Builder
-		if code := run(t.Context(), args, strings.NewReader(""), io.Discard, &said); code != exitDone {
+		if code := run(t.Context(), args, strings.NewReader(""), io.Discard, &said); code != cli.ExitDone {
 			t.Fatalf("engine %s: exit %d\n%s", strings.Join(args, " "), code, said.String())
 		}
 		for _, room := range []int{0, 5} {
 			said.Reset()
 			code := run(t.Context(), args, strings.NewReader(""), &fullDisk{room}, &said)
-			if code != exitFailed || !strings.Contains(said.String(), errDiskFull.Error()) {
+			if code != cli.ExitFailed || !strings.Contains(said.String(), errDiskFull.Error()) {
 				t.Errorf("engine %s, with room for %d bytes: exit %d\n%s", strings.Join(args, " "), room, code, said.String())
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 )
 
@@ -13,11 +14,11 @@ import (
 func (f *files) past(ks engine.Keyspace, newest engine.Checkpoint) (engine.Checkpoint, error) {
 	const ask = "a running engine answers that: start it with engine run, and leave --data-dir out"
 	if f.moment.replay {
-		return newest, withHint(errors.New("--replay needs the events of the stream, which are not read from files"), ask)
+		return newest, cli.WithHint(errors.New("--replay needs the events of the stream, which are not read from files"), ask)
 	}
 	sequence, err := strconv.ParseUint(f.moment.at, 10, 47)
 	if err != nil {
-		return newest, withHint(fmt.Errorf("--at %q: files are read as of a sequence; which one was the last at a time only the stream tells", f.moment.at), ask)
+		return newest, cli.WithHint(fmt.Errorf("--at %q: files are read as of a sequence; which one was the last at a time only the stream tells", f.moment.at), ask)
 	}
 	if last := newest.Position.Sequence; sequence > last {
 		return newest, fmt.Errorf("the files reflect %d, %d is %w", last, sequence, engine.ErrNotReached)
@@ -29,7 +30,7 @@ func (f *files) past(ks engine.Keyspace, newest engine.Checkpoint) (engine.Check
 	case err != nil:
 		return ck, err
 	case ck.Position.Sequence != sequence:
-		return ck, withHint(fmt.Errorf("there was no commit at %d, and the one before it is of %d: what came between has to be applied again", sequence, ck.Position.Sequence), "%s; or read as of %d", ask, ck.Position.Sequence)
+		return ck, cli.WithHint(fmt.Errorf("there was no commit at %d, and the one before it is of %d: what came between has to be applied again", sequence, ck.Position.Sequence), "%s; or read as of %d", ask, ck.Position.Sequence)
 	}
 	return ck, nil
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gnomon/cmd/engine/cli"
 )
 
 // A projection that is paused is as somebody wants it: the next run warns, and says
@@ -38,8 +40,8 @@ func TestPausedProjection(t *testing.T) {
 
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"run", "--config", h.config, "--once"}, strings.NewReader(""), &stdout, &stderr)
-	if want := "engine: projection count: paused: "; code != exitFailed || !strings.Contains(stderr.String(), want) {
-		t.Errorf("run --once: exit %d, want %d and %q\n%s", code, exitFailed, want, stderr.Bytes())
+	if want := "engine: projection count: paused: "; code != cli.ExitFailed || !strings.Contains(stderr.String(), want) {
+		t.Errorf("run --once: exit %d, want %d and %q\n%s", code, cli.ExitFailed, want, stderr.Bytes())
 	}
 }
 
@@ -76,7 +78,7 @@ func (h *home) runUntilReady(meanwhile func(server string)) (stdout, stderr stri
 		meanwhile(regexp.MustCompile(`Serving on (http://\S+)\.`).FindStringSubmatch(said.String())[1])
 	}
 	cancel()
-	if c := <-code; c != exitDone {
+	if c := <-code; c != cli.ExitDone {
 		h.t.Fatalf("engine run: exit %d\n%s", c, errs.Bytes())
 	}
 	return said.String(), errs.String()

@@ -18,6 +18,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -234,7 +235,7 @@ func TestDocumentedPermissions(t *testing.T) {
 		for _, args := range operations[section](n) {
 			out, code := n.do("Serving on ", args...)
 			said := strings.ReplaceAll(out, t.Name(), "") // folders are named after the test
-			if code != exitDone || strings.Contains(said, "ermissions") {
+			if code != cli.ExitDone || strings.Contains(said, "ermissions") {
 				t.Errorf("engine %s: exit %d\n%s", strings.Join(args, " "), code, out)
 			}
 			if n.asked != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/query/wire"
@@ -42,7 +43,7 @@ It exits with 3 when something would be done, and with 1 when something would be
 			return printPlan(c.OutOrStdout(), done, asJSON)
 		},
 	}
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -58,7 +59,7 @@ func planConfig(ctx context.Context, cfg *config.Config) (done wire.Reloaded, er
 		return done, err
 	}
 	defer closeHost()
-	ds := &declarations{host: h, log: quietLog(io.Discard)}
+	ds := &declarations{host: h, log: cli.QuietLog(io.Discard)}
 	all, err := ds.readAll(cfg)
 	if err != nil {
 		return done, err
@@ -125,7 +126,7 @@ func printPlan(w io.Writer, done wire.Reloaded, asJSON bool) error {
 	case slices.ContainsFunc(done.Projections, func(p wire.Declared) bool { return p.Refused != "" }):
 		return errors.New("some of it would be refused")
 	case done.Changes():
-		return differs(errors.New("something would be done"))
+		return cli.Differs(errors.New("something would be done"))
 	}
 	return nil
 }
@@ -133,7 +134,7 @@ func printPlan(w io.Writer, done wire.Reloaded, asJSON bool) error {
 // printDeclared prints what declarations did, or would do.
 func printDeclared(w io.Writer, done wire.Reloaded, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, done)
+		return cli.PrintJSON(w, done)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "PROJECTION\tACTION\tWHY")
@@ -151,7 +152,7 @@ func printDeclared(w io.Writer, done wire.Reloaded, asJSON bool) error {
 }
 
 func reloadCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "Have the running engine take its configuration and modules as they are now",
@@ -161,22 +162,22 @@ for what would be done. It exits with 1 when something is refused: then what ran
 		Example: "  engine reload",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
 			done, err := cl.Reload(c.Context())
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
-			err = printDeclared(c.OutOrStdout(), done, f.json)
+			err = printDeclared(c.OutOrStdout(), done, f.JSON)
 			if err == nil && slices.ContainsFunc(done.Projections, func(p wire.Declared) bool { return p.Refused != "" }) {
 				err = errors.New("some of it is refused, and what ran goes on")
 			}
 			return err
 		},
 	}
-	f.addServer(c)
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	f.AddServer(c)
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"gnomon/cmd/engine/cli"
 )
 
 const (
@@ -26,7 +28,7 @@ const (
 // profilesAddress is where --pprof asks for profiles; empty: nowhere. The address may
 // also be an argument of its own, which a flag with an optional value cannot take.
 func profilesAddress(c *cobra.Command, flag string, args []string) (string, error) {
-	if !given(c, "pprof") {
+	if !cli.Given(c, "pprof") {
 		return "", nil
 	}
 	if len(args) > 0 {
@@ -34,13 +36,13 @@ func profilesAddress(c *cobra.Command, flag string, args []string) (string, erro
 	}
 	host, port, err := net.SplitHostPort(flag)
 	if err != nil {
-		return "", usagef(c, "--pprof %q: use HOST:PORT, such as %s", flag, defaultProfiles)
+		return "", cli.Usagef(c, "--pprof %q: use HOST:PORT, such as %s", flag, defaultProfiles)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", usagef(c, "--pprof %q: %q is no port", flag, port)
+		return "", cli.Usagef(c, "--pprof %q: %q is no port", flag, port)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", usagef(c, "--pprof %q, which others can reach: profiles show memory and arguments, listen on 127.0.0.1:%s and reach it through ssh -L", flag, port)
+		return "", cli.Usagef(c, "--pprof %q, which others can reach: profiles show memory and arguments, listen on 127.0.0.1:%s and reach it through ssh -L", flag, port)
 	}
 	return flag, nil
 }
@@ -64,7 +66,7 @@ type profiles struct {
 func openProfiles(address string) (*profiles, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("--pprof: %w", err), "another program has the address; name another one, such as --pprof=127.0.0.1:0 for any that is free")
+		return nil, cli.WithHint(fmt.Errorf("--pprof: %w", err), "another program has the address; name another one, such as --pprof=127.0.0.1:0 for any that is free")
 	}
 	runtime.SetMutexProfileFraction(mutexFraction)
 	runtime.SetBlockProfileRate(blockRate)

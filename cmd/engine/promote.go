@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
@@ -18,7 +19,7 @@ import (
 
 // promoteCommand lets readers see a candidate.
 func promoteCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "promote NAME",
@@ -28,12 +29,12 @@ no read sees a mix, and none goes back. It is refused when the candidate has not
 What was read before follows on for keep_previous, so that engine rollback goes back to it. See engine diff for what
 will be otherwise.`,
 		Example: "  engine promote orders\n  engine promote orders --wait 10m",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if wait < 0 || wait > wire.MaxWait {
-				return usagef(c, "--wait %s: it must be between 0s and %s", wait, wire.MaxWait)
+				return cli.Usagef(c, "--wait %s: it must be between 0s and %s", wait, wire.MaxWait)
 			}
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
@@ -43,18 +44,18 @@ will be otherwise.`,
 			if err != nil {
 				return explainGeneration(err, args[0])
 			}
-			return printPromotion(c.OutOrStdout(), done, f.json)
+			return printPromotion(c.OutOrStdout(), done, f.JSON)
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a candidate that has not caught up, such as 10m")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
 }
 
 // rollbackCommand goes back to the generation that was read before.
 func rollbackCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	c := &cobra.Command{
 		Use:   "rollback NAME",
 		Short: "Let readers see what was read before the last promotion, with its own state as of now",
@@ -62,9 +63,9 @@ func rollbackCommand() *cobra.Command {
 its own state. What was read becomes the candidate again, and does not take over by itself any more. Of keep_previous it
 depends how long this can be done: see engine status NAME.`,
 		Example: "  engine rollback orders",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
@@ -72,17 +73,17 @@ depends how long this can be done: see engine status NAME.`,
 			if err != nil {
 				return explainGeneration(err, args[0])
 			}
-			return printPromotion(c.OutOrStdout(), done, f.json)
+			return printPromotion(c.OutOrStdout(), done, f.JSON)
 		},
 	}
-	f.addServer(c)
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	f.AddServer(c)
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
 }
 
 func printPromotion(w io.Writer, done engine.Promotion, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, done)
+		return cli.PrintJSON(w, done)
 	}
 	_, err := fmt.Fprintf(w, "%s: %s is read now, as of %d; before it was %s\n", done.Projection, done.To, done.Sequence, done.From)
 	return err
@@ -94,17 +95,17 @@ func explainGeneration(err error, name string) error {
 	name, _, _ = strings.Cut(name, "@") // what is about one of them is to be seen at the projection
 	var p *wire.Problem
 	if !errors.As(err, &p) {
-		return explain(err)
+		return cli.Explain(err)
 	}
 	switch p.Code {
 	case wire.CodeBehind:
-		return withHint(err, "engine status %s says how far it is; engine promote %s --wait 10m promotes it once it has caught up", name, name)
+		return cli.WithHint(err, "engine status %s says how far it is; engine promote %s --wait 10m promotes it once it has caught up", name, name)
 	case wire.CodeNoGeneration:
-		return withHint(err, "engine status %s says which there are, engine history %s what became of others", name, name)
+		return cli.WithHint(err, "engine status %s says which there are, engine history %s what became of others", name, name)
 	case wire.CodeDeclared:
-		return withHint(err, "take it out of the configuration first; engine plan says what that does")
+		return cli.WithHint(err, "take it out of the configuration first; engine plan says what that does")
 	}
-	return explain(err)
+	return cli.Explain(err)
 }
 
 // showEvery is how often it is asked how far a candidate is.
@@ -127,7 +128,7 @@ func showCandidate(ctx context.Context, cl *client.Client, name string, wait tim
 func followCandidate(ctx context.Context, cl *client.Client, name string, w io.Writer) {
 	tick := time.NewTicker(showEvery)
 	defer tick.Stop()
-	var shown progress
+	var shown cli.Progress
 	defer func() {
 		if shown != nil {
 			shown.Finish()
@@ -144,7 +145,7 @@ func followCandidate(ctx context.Context, cl *client.Client, name string, w io.W
 			return
 		}
 		if shown == nil {
-			shown = newProgress(w, name+" is built", int64(s.Candidate.Position+s.Candidate.Behind))
+			shown = cli.NewProgress(w, name+" is built", int64(s.Candidate.Position+s.Candidate.Behind))
 		}
 		shown.Set(int64(s.Candidate.Position))
 	}

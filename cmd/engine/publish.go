@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/query"
@@ -47,7 +48,7 @@ first one, expect_last_seq. It prints the sequences of the first and the last.`,
 		Args: publishArgs,
 		RunE: func(c *cobra.Command, args []string) error { return publishWith(c, o, args) },
 	}
-	configFlag(c, &o.config)
+	cli.ConfigFlag(c, &o.config)
 	f := c.Flags()
 	f.StringVar(&o.stream, "stream", "", "stream that must store the event; default: the configured one with this subject")
 	f.Uint64Var(&o.expectLast, "expect-last-subject-seq", 0, "sequence that the subject's last event must have; 0: there must be none")
@@ -65,11 +66,11 @@ first one, expect_last_seq. It prints the sequences of the first and the last.`,
 
 // publishArgs are a subject and its data, or neither.
 func publishArgs(c *cobra.Command, args []string) error {
-	if !given(c, "batch") {
+	if !cli.Given(c, "batch") {
 		return cobra.ExactArgs(2)(c, args)
 	}
 	for _, flag := range []string{"id", "msg-id", "type", "time", "expect-last-subject-seq", "expect-subject", "expect-stream"} {
-		if given(c, flag) {
+		if cli.Given(c, flag) {
 			return fmt.Errorf("--batch and --%s are both given: of a batch that belongs into the events", flag)
 		}
 	}
@@ -94,10 +95,10 @@ func publishWith(c *cobra.Command, o *publishOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	if given(c, "expect-last-subject-seq") {
+	if cli.Given(c, "expect-last-subject-seq") {
 		events[0].ExpectLastSubjectSeq = &o.expectLast
 	}
-	if given(c, "expect-last-seq") {
+	if cli.Given(c, "expect-last-seq") {
 		events[0].ExpectLastSeq = &o.expectStream
 	}
 	if o.stream == "" {
@@ -152,7 +153,7 @@ func parseBatch(file string, r io.Reader) (events []wire.NewEvent, _ error) {
 			return nil, fmt.Errorf("%s:%d: more than one JSON value on the line", file, line)
 		}
 		if events = append(events, e); len(events) > wire.MaxEvents {
-			return nil, withHint(fmt.Errorf("%s has more than %d events, and a batch takes no more", file, wire.MaxEvents), "engine import takes any number, each by itself")
+			return nil, cli.WithHint(fmt.Errorf("%s has more than %d events, and a batch takes no more", file, wire.MaxEvents), "engine import takes any number, each by itself")
 		}
 	}
 	switch err := s.Err(); {
@@ -178,11 +179,11 @@ func streamOf(c *config.Config, subject string) (string, error) {
 			}
 		}
 	}
-	return "", withHint(fmt.Errorf("no configured stream stores the subject %q", subject), "name the stream with --stream, or add the subject to a [[stream]]")
+	return "", cli.WithHint(fmt.Errorf("no configured stream stores the subject %q", subject), "name the stream with --stream, or add the subject to a [[stream]]")
 }
 
 func publishEvents(c *cobra.Command, cfg *config.Config, o *publishOptions, events []wire.NewEvent) (err error) {
-	t, err := openTarget(c.Context(), cfg, quietLog(c.ErrOrStderr()))
+	t, err := openTarget(c.Context(), cfg, cli.QuietLog(c.ErrOrStderr()))
 	if err != nil {
 		return err
 	}
@@ -195,12 +196,12 @@ func publishEvents(c *cobra.Command, cfg *config.Config, o *publishOptions, even
 	}
 	if err != nil {
 		if there := thereInstead(err); there != nil && o.json {
-			err = errors.Join(err, printJSON(c.OutOrStdout(), there))
+			err = errors.Join(err, cli.PrintJSON(c.OutOrStdout(), there))
 		}
-		return conflict(explain(err))
+		return conflict(cli.Explain(err))
 	}
 	if o.json {
-		return printJSON(c.OutOrStdout(), done)
+		return cli.PrintJSON(c.OutOrStdout(), done)
 	}
 	was, first := "", ""
 	if done.Duplicate {
@@ -231,10 +232,10 @@ func thereInstead(err error) *wire.Conflict {
 func conflict(err error) error {
 	var p *wire.Problem
 	if errors.Is(err, query.ErrWrongStream) || errors.As(err, &p) && p.Code == wire.CodeWrongStream {
-		return differs(err)
+		return cli.Differs(err)
 	}
 	if errors.Is(err, query.ErrWrongSequence) || errors.As(err, &p) && p.Code == wire.CodeWrongSequence {
-		return withHint(differs(err), "look at the last event (--json prints it), decide again, and publish with its sequence")
+		return cli.WithHint(cli.Differs(err), "look at the last event (--json prints it), decide again, and publish with its sequence")
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/wire"
 	"gnomon/sdk/abi"
 )
@@ -28,27 +29,27 @@ where an answer that is no JSON is "answer_b64". It asks a running engine.`,
 			"  engine query repo-files - --raw < request.json",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			if raw && f.json {
-				return usagef(c, "--raw and --json are both set: use one of them")
+			if raw && f.JSON {
+				return cli.Usagef(c, "--raw and --json are both set: use one of them")
 			}
 			request, err := requestOf(c, args[1:])
 			if err != nil {
 				return err
 			}
-			asked, err := f.client()
+			asked, err := f.Client()
 			if err != nil {
 				return err
 			}
 			a, err := asked.At(f.moment.asked(c.ErrOrStderr())).Query(c.Context(), args[0], request)
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
-			return printAnswer(c.OutOrStdout(), a, f.json, raw)
+			return printAnswer(c.OutOrStdout(), a, f.JSON, raw)
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	f.moment.add(c)
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&raw, "raw", false, "print the bytes of the answer, whatever they are, without a line end")
 	return c
 }
@@ -71,11 +72,11 @@ func requestOf(c *cobra.Command, args []string) ([]byte, error) {
 func printAnswer(w io.Writer, a wire.Answer, asJSON, raw bool) (err error) {
 	switch {
 	case asJSON:
-		return printJSON(w, a)
+		return cli.PrintJSON(w, a)
 	case raw:
 		_, err = w.Write(a.Body)
 	default:
-		_, err = fmt.Fprintln(w, readableText(bytes.TrimSuffix(a.Body, []byte("\n"))))
+		_, err = fmt.Fprintln(w, cli.ReadableText(bytes.TrimSuffix(a.Body, []byte("\n"))))
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
@@ -28,22 +29,22 @@ type reader interface {
 
 // readFlags are the flags of the commands that read a running engine or files.
 type readFlags struct {
-	serverFlags
+	cli.Server
 	dataDir string
 	moment  momentFlags
 }
 
 func (f *readFlags) add(c *cobra.Command) {
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "read the files of an engine that is not running, instead of asking one")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 }
 
 func (f *readFlags) open(stderr io.Writer) (reader, error) {
 	if f.dataDir != "" {
 		return openFilesAt(f.dataDir, stderr, f.moment)
 	}
-	c, err := f.client()
+	c, err := f.Client()
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +58,13 @@ func (f *readFlags) read(c *cobra.Command, fn func(reader) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return explain(fn(r))
+	return cli.Explain(fn(r))
 }
 
 // filesToo names the files as the way out, too, where no engine answers and the command reads them.
 func filesToo(c *cobra.Command, err error) error {
 	if errors.Is(err, client.ErrUnreachable) && c.Flags().Lookup("data-dir") != nil {
-		return withHint(err, startOne+", or its files with --data-dir")
+		return cli.WithHint(err, cli.StartOne+", or its files with --data-dir")
 	}
 	return err
 }
@@ -85,13 +86,13 @@ func openFiles(path string, stderr io.Writer) (reader, error) {
 }
 
 func openFilesAt(path string, stderr io.Writer, m momentFlags) (reader, error) {
-	d, err := store.OpenOffline(path, quietLog(stderr))
+	d, err := store.OpenOffline(path, cli.QuietLog(stderr))
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
 		if locked.Holder.HTTP == "" {
-			return nil, withHint(err, "it serves no HTTP: stop it to read its files")
+			return nil, cli.WithHint(err, "it serves no HTTP: stop it to read its files")
 		}
-		return nil, withHint(err, "ask it: --server %s", baseOf(locked.Holder))
+		return nil, cli.WithHint(err, "ask it: --server %s", cli.BaseOf(locked.Holder))
 	}
 	if err != nil {
 		return nil, err
@@ -197,7 +198,7 @@ func (f *files) view(ctx context.Context, projection string, fn func(engine.View
 	defer func() { err = errors.Join(err, ks.Close()) }()
 	at := wire.Of(ck)
 	if at.Sequence < f.moment.minSeq {
-		return withHint(fmt.Errorf("projection %s reflects %d, %d is %w", projection, at.Sequence, f.moment.minSeq, engine.ErrNotReached), "no engine runs on these files: start one with: engine run")
+		return cli.WithHint(fmt.Errorf("projection %s reflects %d, %d is %w", projection, at.Sequence, f.moment.minSeq, engine.ErrNotReached), "no engine runs on these files: start one with: engine run")
 	}
 	if f.moment.at != "" {
 		if ck, err = f.past(ks, ck); err != nil {

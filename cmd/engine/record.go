@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
@@ -49,7 +50,7 @@ The server is that of the configuration, or the one of --nats. Mind what the eve
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := r.record(c)
 			if err == nil && r.output != "" {
-				fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", r.output, count(n, "event", "events"), r.stream)
+				fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", r.output, cli.Count(n, "event", "events"), r.stream)
 			}
 			return err
 		},
@@ -63,7 +64,7 @@ The server is that of the configuration, or the one of --nats. Mind what the eve
 var recordFlags = []string{"config", "stream", "nats", "from", "to", "subject"}
 
 func (r *recorder) add(c *cobra.Command) {
-	configFlag(c, &r.configPath)
+	cli.ConfigFlag(c, &r.configPath)
 	flags := c.Flags()
 	flags.StringVar(&r.stream, "stream", "", "stream to read")
 	flags.StringVar(&r.url, "nats", "", "`URL` of a server, instead of that of the configuration")
@@ -74,7 +75,7 @@ func (r *recorder) add(c *cobra.Command) {
 
 // configuration is where the server is.
 func (r *recorder) configuration(c *cobra.Command) (*config.Config, error) {
-	if r.url != "" && !given(c, "config") {
+	if r.url != "" && !cli.Given(c, "config") {
 		cfg := config.Default()
 		cfg.NATS.URL = r.url
 		return &cfg, nil
@@ -87,7 +88,7 @@ func (r *recorder) configuration(c *cobra.Command) (*config.Config, error) {
 		cfg.NATS.URL = r.url
 	}
 	if h, running := store.Running(cfg.DataDir); embedded(cfg) && running {
-		return nil, withHint(fmt.Errorf("process %d has the embedded NATS server of %s", h.PID, cfg.DataDir), "let that server listen (nats.embedded.listen) and name it with --nats, or stop the engine first")
+		return nil, cli.WithHint(fmt.Errorf("process %d has the embedded NATS server of %s", h.PID, cfg.DataDir), "let that server listen (nats.embedded.listen) and name it with --nats, or stop the engine first")
 	}
 	return cfg, nil
 }
@@ -96,19 +97,19 @@ func (r *recorder) configuration(c *cobra.Command) (*config.Config, error) {
 func (r *recorder) record(c *cobra.Command) (n int, err error) {
 	switch {
 	case r.stream == "":
-		return 0, usagef(c, "--stream is missing")
+		return 0, cli.Usagef(c, "--stream is missing")
 	case r.to != 0 && r.to < r.from:
-		return 0, usagef(c, "--to %d is before --from %d", r.to, r.from)
+		return 0, cli.Usagef(c, "--to %d is before --from %d", r.to, r.from)
 	}
 	picks, err := fields.Filter(r.subjects)
 	if err != nil {
-		return 0, usagef(c, "--subject: %w", err)
+		return 0, cli.Usagef(c, "--subject: %w", err)
 	}
 	cfg, err := r.configuration(c)
 	if err != nil {
 		return 0, err
 	}
-	t, err := openTarget(c.Context(), cfg, quietLog(c.ErrOrStderr()))
+	t, err := openTarget(c.Context(), cfg, cli.QuietLog(c.ErrOrStderr()))
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +182,7 @@ func (r *recorder) open() (*os.File, error) {
 	}
 	f, err := os.OpenFile(r.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		err = withHint(fmt.Errorf("%s exists already", r.output), "name another file%s", r.otherwise)
+		err = cli.WithHint(fmt.Errorf("%s exists already", r.output), "name another file%s", r.otherwise)
 	}
 	return f, err
 }

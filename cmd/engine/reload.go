@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/ingest"
@@ -86,7 +87,7 @@ func (r *reloader) reload(ctx context.Context, again bool) (done wire.Reloaded, 
 		return r.refuseAll(ctx, err)
 	}
 	if again || cfg.Log.Level != r.config.Log.Level { // not for every module: an operator may have said otherwise
-		setLevel(n.level, cfg.Log)
+		cli.SetLevel(n.level, cfg.Log)
 	}
 	done.Notes = r.notes(cfg)
 	done.Notes = append(done.Notes, r.streams(ctx, cfg)...)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/store"
 )
@@ -23,7 +24,7 @@ stream is left alone. It asks before, on a terminal; elsewhere it needs --yes. A
 engine declares is refused. With --data-dir it removes from a data directory that no engine runs on: which projections the
 configuration declares is not known there, and one that it still declares is built anew at the next start.`,
 		Example: "  engine remove orders\n  engine remove orders --yes --data-dir data",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			question := fmt.Sprintf("Remove %s with all its data, for good?", args[0])
 			if f.dataDir != "" {
@@ -39,7 +40,7 @@ configuration declares is not known there, and one that it still declares is bui
 			return err
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "remove from the files of an engine that is not running, instead of asking one")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
@@ -49,7 +50,7 @@ func (f *readFlags) remove(c *cobra.Command, name string) error {
 	if f.dataDir != "" {
 		return removeOffline(f.dataDir, name, c.ErrOrStderr())
 	}
-	cl, err := f.client()
+	cl, err := f.Client()
 	if err != nil {
 		return err
 	}
@@ -65,10 +66,10 @@ func removeOffline(path, name string, stderr io.Writer) (err error) {
 	if _, err := store.ReadCatalog(path); err != nil { // before one is made
 		return err
 	}
-	d, err := store.OpenDir(path, quietLog(stderr))
+	d, err := store.OpenDir(path, cli.QuietLog(stderr))
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
-		return withHint(err, "ask the engine that runs there, with --server instead of --data-dir, or stop it")
+		return cli.WithHint(err, "ask the engine that runs there, with --server instead of --data-dir, or stop it")
 	}
 	if err != nil {
 		return err

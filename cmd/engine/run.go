@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/importer"
@@ -51,7 +52,7 @@ samples say to which projection and stage they belong.`,
 			return r.run(c.Context())
 		},
 	}
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().BoolVar(&once, "once", false, "stop when every projection has caught up")
 	c.Flags().StringVar(&pprof, "pprof", "", "serve profiles at this loopback `ADDRESS`")
 	c.Flags().Lookup("pprof").NoOptDefVal = defaultProfiles
@@ -73,7 +74,7 @@ type runner struct {
 
 func newRunner(c *config.Config, path string, stdout, stderr io.Writer) *runner {
 	r := &runner{config: c, path: path, stdout: stdout, stderr: stderr}
-	r.log = newLog(stderr, c.Log, &r.level)
+	r.log = cli.NewLog(stderr, c.Log, &r.level)
 	return r
 }
 
@@ -205,7 +206,7 @@ func (r *runner) importSeed(ctx context.Context, s config.Stream) error {
 func seedHint(err error) error {
 	var line *importer.LineError
 	if errors.As(err, &line) {
-		return withHint(err, "everything before that line is imported; mend it and run again, or take seed out of the configuration and leave bad lines out with: engine import --skip-bad")
+		return cli.WithHint(err, "everything before that line is imported; mend it and run again, or take seed out of the configuration and leave bad lines out with: engine import --skip-bad")
 	}
 	return err
 }
@@ -217,7 +218,7 @@ func (r *runner) catchUp(ctx context.Context) error {
 	go func() { done <- r.node.engine.AwaitEnd(ctx) }()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	var p progress
+	var p cli.Progress
 	for {
 		select {
 		case err := <-done:
@@ -228,7 +229,7 @@ func (r *runner) catchUp(ctx context.Context) error {
 		case <-tick.C:
 			n, total := r.sum()
 			if p == nil && n < total {
-				p = newProgress(r.stderr, "catch up", total)
+				p = cli.NewProgress(r.stderr, "catch up", total)
 			}
 			if p != nil {
 				p.Set(n)
@@ -242,7 +243,7 @@ func (r *runner) caughtUp(err error) error {
 	isStopped := errors.As(err, &stopped)
 	switch {
 	case r.once && isStopped:
-		return withHint(err, "%s", stopped.Hint)
+		return cli.WithHint(err, "%s", stopped.Hint)
 	case r.once, err == nil, errors.Is(err, context.Canceled):
 		return err
 	case !isStopped: // the server or the stream is not there
@@ -284,23 +285,23 @@ func (r *runner) report() error {
 		}
 	}
 	fmt.Fprintln(r.stdout)
-	if err := printTable(r.stdout, all, func(s engine.Status) float64 { return s.CatchUpRate }); err != nil {
+	if err := cli.PrintTable(r.stdout, all, func(s engine.Status) float64 { return s.CatchUpRate }); err != nil {
 		return err
 	}
 	for _, s := range all {
-		printReason(r.stdout, s)
+		cli.PrintReason(r.stdout, s)
 	}
 	if r.once || r.node.listener == nil {
 		return nil
 	}
-	base := baseOf(store.Holder{HTTP: r.node.address()})
+	base := cli.BaseOf(store.Holder{HTTP: r.node.address()})
 	curl, needs := curlFor(r.node.config.HTTP)
 	fmt.Fprintf(r.stdout, "\nThe dashboard, for a browser: %s/\n", base)
 	fmt.Fprintf(r.stdout, "Serving on %s. Try%s:\n  %s %s/v1/projections\n", base, needs, curl, base)
 	for _, s := range all {
 		if key, ok := r.sampleKey(s.Projection); ok {
 			fmt.Fprintf(r.stdout, "  %s '%s/v1/projections/%s/state/%s'\n", curl, base, s.Projection, url.PathEscape(key))
-			fmt.Fprintf(r.stdout, "  %s get %s %s%s\n", plainWord(os.Args[0]), s.Projection, shellWord(key), serverFlag(base))
+			fmt.Fprintf(r.stdout, "  %s get %s %s%s\n", cli.PlainWord(os.Args[0]), s.Projection, cli.ShellWord(key), serverFlag(base))
 		}
 	}
 	fmt.Fprintln(r.stdout, "Ctrl-C stops; the next run goes on from here.")
@@ -346,7 +347,7 @@ func curlFor(h config.HTTP) (curl, needs string) {
 }
 
 func serverFlag(base string) string {
-	if base == defaultServer {
+	if base == cli.DefaultServer {
 		return ""
 	}
 	return " --server " + base

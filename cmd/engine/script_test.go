@@ -22,6 +22,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/store"
@@ -127,8 +128,8 @@ func scriptRefused(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: refused COMMAND…")
 	}
 	before := tree(ts)
-	if got := exitCode(ts, args); got != exitFailed {
-		ts.Fatalf("exit code %d, want %d", got, exitFailed)
+	if got := exitCode(ts, args); got != cli.ExitFailed {
+		ts.Fatalf("exit code %d, want %d", got, cli.ExitFailed)
 	}
 	made := slices.DeleteFunc(tree(ts), func(file string) bool { return slices.Contains(before, file) })
 	if len(made) > 0 {
@@ -162,7 +163,7 @@ func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
 		holder, _ = store.Running(ts.MkAbs("data"))
 		return holder.HTTP != ""
 	})
-	ts.Setenv("GNOMON_SERVER", baseOf(holder))
+	ts.Setenv("GNOMON_SERVER", cli.BaseOf(holder))
 	ts.Setenv("PID", strconv.Itoa(holder.PID))
 	cl := scriptClient(ts)
 	for _, arg := range args {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/client"
 	"gnomon/engine/store"
 	"gnomon/internal/testutil/natstest"
@@ -96,5 +97,5 @@ func (h *home) served() string {
 	if holder.HTTP == "" {
 		return ""
 	}
-	return baseOf(holder)
+	return cli.BaseOf(holder)
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gnomon/cmd/engine/cli"
 )
 
 // A seed that was cut off, by a signal or by a kill, is completed by the next run,
@@ -26,8 +28,8 @@ func TestSeedThatWasCutOff(t *testing.T) {
 		says   string
 	}{
 		{"killed", syscall.SIGKILL, false, -1, ""},
-		{"interrupted", syscall.SIGINT, false, exitDone, "stopping: stream LOG has only a part of %s, the next run goes on importing it\n"},
-		{"interrupted, to run once", syscall.SIGINT, true, exitFailed,
+		{"interrupted", syscall.SIGINT, false, cli.ExitDone, "stopping: stream LOG has only a part of %s, the next run goes on importing it\n"},
+		{"interrupted, to run once", syscall.SIGINT, true, cli.ExitFailed,
 			"engine: interrupted before every projection had caught up: stream LOG has only a part of %s, the next run goes on importing it\n"},
 	}
 	for _, tt := range tests {
@@ -81,7 +83,7 @@ func TestSeedThatIsNoLongerConfigured(t *testing.T) {
 	h.edit(fmt.Sprintf("seed = %q\n", seed.path), "")
 	for _, want := range []bool{true, false} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), []string{"run", "--config", h.config, "--once"}, strings.NewReader(""), &stdout, &stderr); code != exitDone {
+		if code := run(t.Context(), []string{"run", "--config", h.config, "--once"}, strings.NewReader(""), &stdout, &stderr); code != cli.ExitDone {
 			t.Fatalf("exit %d\n%s", code, stderr.Bytes())
 		}
 		if strings.Contains(stdout.String(), "importing") {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 )
 
@@ -18,7 +19,7 @@ nothing is copied; it costs the disk that every later version of a changed key t
 		Example: "  engine snapshot create repo-files before-upgrade\n  engine snapshot list repo-files",
 	}
 	c.AddCommand(snapshotCreateCommand(), snapshotListCommand(), snapshotDeleteCommand(), snapshotExportCommand(), snapshotImportCommand())
-	chooses(c)
+	cli.Chooses(c)
 	return c
 }
 
@@ -28,25 +29,25 @@ func snapshotCreateCommand() *cobra.Command {
 		Use:     "create NAME SNAPSHOT",
 		Short:   "Pin what a projection serves now, under a name",
 		Example: "  engine snapshot create repo-files before-upgrade",
-		Args:    asUsage(cobra.ExactArgs(2)),
+		Args:    cli.AsUsage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
 			s, err := cl.CreateSnapshot(c.Context(), args[0], args[1])
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
-			if f.json {
-				return printJSON(c.OutOrStdout(), s)
+			if f.JSON {
+				return cli.PrintJSON(c.OutOrStdout(), s)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s at %d: %d keys, digest %s\n", s.Name, s.Sequence, s.Keys, s.Digest)
 			return nil
 		},
 	}
-	f.addServer(c)
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	f.AddServer(c)
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
 }
 
@@ -56,16 +57,16 @@ func snapshotDeleteCommand() *cobra.Command {
 		Use:     "delete NAME SNAPSHOT",
 		Short:   "Give a snapshot up: the disk that is taken for it alone comes free in time",
 		Example: "  engine snapshot delete repo-files before-upgrade",
-		Args:    asUsage(cobra.ExactArgs(2)),
+		Args:    cli.AsUsage(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
-			return explain(cl.DeleteSnapshot(c.Context(), args[0], args[1]))
+			return cli.Explain(cl.DeleteSnapshot(c.Context(), args[0], args[1]))
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	return c
 }
 
@@ -75,15 +76,15 @@ func snapshotListCommand() *cobra.Command {
 		Use:     "list NAME",
 		Short:   "List a projection's snapshots",
 		Example: "  engine snapshot list repo-files --json",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.read(c, func(r reader) error {
 				list, err := r.Snapshots(c.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				if f.json {
-					return printJSON(c.OutOrStdout(), map[string][]engine.Snapshot{"snapshots": append([]engine.Snapshot{}, list...)})
+				if f.JSON {
+					return cli.PrintJSON(c.OutOrStdout(), map[string][]engine.Snapshot{"snapshots": append([]engine.Snapshot{}, list...)})
 				}
 				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
 				fmt.Fprintln(t, "SNAPSHOT\tSEQUENCE\tTAKEN\tKEYS\tBYTES\tDIGEST")

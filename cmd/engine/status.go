@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"gnomon/cmd/engine/cli"
 )
 
 func statusCommand() *cobra.Command {
@@ -25,13 +27,13 @@ that was read before, are shown too; NAME@candidate and NAME@previous print all 
 					if err != nil {
 						return err
 					}
-					return printStatus(c.OutOrStdout(), s, f.json)
+					return cli.PrintStatus(c.OutOrStdout(), s, f.JSON)
 				}
 				all, err := r.Projections(c.Context())
 				if err != nil {
 					return err
 				}
-				return printStatuses(c.OutOrStdout(), all, f.json)
+				return cli.PrintStatuses(c.OutOrStdout(), all, f.JSON)
 			})
 		},
 	}
@@ -49,25 +51,25 @@ func resumeCommand() *cobra.Command {
 
 // verbCommand is a command that does a verb at a running engine.
 func verbCommand(verb, short string) *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	c := &cobra.Command{
 		Use:     verb + " NAME",
 		Short:   short,
 		Example: "  engine " + verb + " repo-files",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
 			s, err := cl.Act(c.Context(), args[0], verb)
 			if err != nil {
-				return explain(err)
+				return cli.Explain(err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: %sd at %d\n", s.Projection, verb, s.Position)
 			return nil
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	return c
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/fields"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
@@ -60,7 +61,7 @@ does. Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it
 			"  engine test build/balances.wasm --bundle orders-1234.zip",
 		Args: func(c *cobra.Command, args []string) error {
 			if f.fromServer && len(args) > 1 {
-				return usagef(c, "--from-server takes no value, and there is one MODULE: name the server with --nats URL")
+				return cli.Usagef(c, "--from-server takes no value, and there is one MODULE: name the server with --nats URL")
 			}
 			return cobra.MaximumNArgs(1)(c, args)
 		},
@@ -105,8 +106,8 @@ does. Compiled modules are kept in the folder GNOMON_CACHE, when that is set: it
 // runBundle runs a repro bundle.
 func (f *testFlags) runBundle(c *cobra.Command, args []string) error {
 	for _, flag := range []string{"events", "expect", "update", "settings", "key", "query", "watch", "on-error", "seed", "no-invariance", "from-server"} {
-		if given(c, flag) {
-			return usagef(c, "--bundle and --%s are both set: a bundle has its own event, state and settings", flag)
+		if cli.Given(c, flag) {
+			return cli.Usagef(c, "--bundle and --%s are both set: a bundle has its own event, state and settings", flag)
 		}
 	}
 	return runBundle(c, f.bundle, cmp.Or(append(args, "")...), false)
@@ -134,27 +135,27 @@ func (f *testFlags) tester(c *cobra.Command, args []string) (t *tester, err erro
 	}
 	switch {
 	case len(args) == 0:
-		return nil, usagef(c, "MODULE is missing: name a file such as build/balances.wasm")
+		return nil, cli.Usagef(c, "MODULE is missing: name a file such as build/balances.wasm")
 	case f.events == "":
-		return nil, usagef(c, "--events is missing: name a file of JSON Lines, or - for standard input")
+		return nil, cli.Usagef(c, "--events is missing: name a file of JSON Lines, or - for standard input")
 	case f.onError != "skip" && f.onError != "halt":
-		return nil, usagef(c, "--on-error %q: use skip or halt", f.onError)
+		return nil, cli.Usagef(c, "--on-error %q: use skip or halt", f.onError)
 	case f.update && f.expect == "" && !f.fromServer:
-		return nil, usagef(c, "--update: name the file to write with --expect")
+		return nil, cli.Usagef(c, "--update: name the file to write with --expect")
 	case f.fromServer && f.events == "-":
-		return nil, usagef(c, "--from-server: name the file to write with --events")
+		return nil, cli.Usagef(c, "--from-server: name the file to write with --events")
 	case f.watch && f.events == "-":
-		return nil, usagef(c, "--watch and --events -: standard input can be read once only")
+		return nil, cli.Usagef(c, "--watch and --events -: standard input can be read once only")
 	case f.watch && f.update:
-		return nil, usagef(c, "--watch and --update are both set: use one of them")
+		return nil, cli.Usagef(c, "--watch and --update are both set: use one of them")
 	}
 	for _, flag := range recordFlags {
-		if given(c, flag) && !f.fromServer {
-			return nil, usagef(c, "--%s is for --from-server, which is not set", flag)
+		if cli.Given(c, flag) && !f.fromServer {
+			return nil, cli.Usagef(c, "--%s is for --from-server, which is not set", flag)
 		}
 	}
 	t.module = args[0]
-	if !given(c, "seed") {
+	if !cli.Given(c, "seed") {
 		t.seed = rand.Uint64N(1 << 32)
 	}
 	for _, q := range f.queries {
@@ -164,7 +165,7 @@ func (f *testFlags) tester(c *cobra.Command, args []string) (t *tester, err erro
 		return nil, err
 	}
 	if t.keyOf, err = fields.Key(f.key); err != nil {
-		return nil, usagef(c, "--key: %w", err)
+		return nil, cli.Usagef(c, "--key: %w", err)
 	}
 	return t, nil
 }
@@ -177,7 +178,7 @@ func (t *tester) record(r *recorder) error {
 	r.output, r.otherwise = t.events, ", replace it with --update, or leave out --from-server"
 	n, err := r.record(t.command)
 	if err == nil {
-		fmt.Fprintf(t.stderr, "%s: %s of %s\n", t.events, count(n, "event", "events"), r.stream)
+		fmt.Fprintf(t.stderr, "%s: %s of %s\n", t.events, cli.Count(n, "event", "events"), r.stream)
 	}
 	return err
 }
@@ -208,7 +209,7 @@ func (t *tester) with(ctx context.Context, h *host.Host) error {
 	}
 	m, err := h.Load(ctx, code, t.limits)
 	if err != nil {
-		return withHint(fmt.Errorf("%s: %w", t.module, err), "engine check %s says what to do about it", t.module)
+		return cli.WithHint(fmt.Errorf("%s: %w", t.module, err), "engine check %s says what to do about it", t.module)
 	}
 	defer m.Close(ctx)
 	list, err := t.readEvents(ctx)
@@ -232,13 +233,13 @@ func (t *tester) wanted() (*outcome.Outcome, error) {
 	case errors.Is(err, fs.ErrNotExist) && t.update:
 		return nil, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, withHint(err, "write it with --update")
+		return nil, cli.WithHint(err, "write it with --update")
 	case err != nil:
 		return nil, err
 	}
 	want, err := outcome.Decode(file)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("%s: %w", t.expect, err), "docs/authoring/testing.md has its form; --update writes it to a file that is not there")
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", t.expect, err), "docs/authoring/testing.md has its form; --update writes it to a file that is not there")
 	}
 	return want, nil
 }
@@ -273,7 +274,7 @@ func (t *tester) watch(ctx context.Context) error {
 	defer w.Close()
 	for {
 		if err := t.with(ctx, h); err != nil && ctx.Err() == nil {
-			printError(t.stderr, err)
+			cli.PrintError(t.stderr, err)
 		}
 		fmt.Fprintln(t.stderr, "watching for changes; Ctrl-C ends")
 		select {

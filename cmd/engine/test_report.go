@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/testdriver"
 	"gnomon/sdk/outcome"
 )
@@ -34,7 +35,7 @@ const (
 
 // test applies the events, and compares.
 func (r *report) test(ctx context.Context, list *testdriver.Events) (err error) {
-	p := newProgress(r.stderr, "test "+eventsFile(r.events), int64(list.Len()))
+	p := cli.NewProgress(r.stderr, "test "+eventsFile(r.events), int64(list.Len()))
 	defer func() { p.Finish() }()
 	requests := r.queries
 	if r.want != nil {
@@ -56,7 +57,7 @@ func (r *report) test(ctx context.Context, list *testdriver.Events) (err error) 
 			Seed: r.seed, Keys: r.keys,
 			Begin: func(variation string) {
 				p.Finish()
-				p = newProgress(r.stderr, "with "+variation, int64(list.Len()))
+				p = cli.NewProgress(r.stderr, "with "+variation, int64(list.Len()))
 			},
 			Progress: func(n int) { p.Set(int64(n)) },
 		})
@@ -67,7 +68,7 @@ func (r *report) test(ctx context.Context, list *testdriver.Events) (err error) 
 // explain adds a way out to what a module does not start for.
 func (r *report) explain(err error) error {
 	if string(r.subject.Settings) == "{}" && strings.HasPrefix(err.Error(), "init ") {
-		return withHint(err, "init was called with empty settings; for a module that needs some give them with --settings")
+		return cli.WithHint(err, "init was called with empty settings; for a module that needs some give them with --settings")
 	}
 	return err
 }
@@ -79,7 +80,7 @@ func (r *report) print() error {
 	fmt.Fprintf(w, "%s: %s\n", r.module, r.verdict())
 	r.figures(w)
 	for _, q := range r.answers {
-		fmt.Fprintf(w, "\nquery %s\n%s\n", readableText([]byte(q.Request)), answerText(q))
+		fmt.Fprintf(w, "\nquery %s\n%s\n", cli.ReadableText([]byte(q.Request)), answerText(q))
 	}
 	if len(r.differs) > 0 {
 		fmt.Fprintf(w, "\nwhat is expected (-), and what there is (+):\n%s", outcome.Report(r.differs, shownDifferences))
@@ -92,16 +93,16 @@ func (r *report) print() error {
 	}
 	switch {
 	case found != nil && r.update:
-		return withHint(differs(fmt.Errorf("%s: what comes of the events is not always the same, so %s is not written", r.module, r.expect)), "repeat this run with --seed %d", r.seed)
+		return cli.WithHint(cli.Differs(fmt.Errorf("%s: what comes of the events is not always the same, so %s is not written", r.module, r.expect)), "repeat this run with --seed %d", r.seed)
 	case found != nil:
-		return withHint(differs(fmt.Errorf("%s: what comes of the events is not always the same", r.module)), "repeat this run with --seed %d", r.seed)
+		return cli.WithHint(cli.Differs(fmt.Errorf("%s: what comes of the events is not always the same", r.module)), "repeat this run with --seed %d", r.seed)
 	case len(r.differs) > 0:
-		return withHint(differs(fmt.Errorf("%s: what comes of the events is not what %s expects, in %s", r.module, r.expect, count(len(r.differs), "place", "places"))), "if it is right as it is now, write it with --update")
+		return cli.WithHint(cli.Differs(fmt.Errorf("%s: what comes of the events is not what %s expects, in %s", r.module, r.expect, cli.Count(len(r.differs), "place", "places"))), "if it is right as it is now, write it with --update")
 	case r.update:
 		return r.updateExpectation()
 	case r.noneApplied():
 		first := r.base.Outcome.Errors[0]
-		return withHint(fmt.Errorf("%s: no event could be applied; number %d: %s", r.module, first.Event, first.Error), "if that is right, keep it as what is expected: --expect testdata/expected.json --update")
+		return cli.WithHint(fmt.Errorf("%s: no event could be applied; number %d: %s", r.module, first.Event, first.Error), "if that is right, keep it as what is expected: --expect testdata/expected.json --update")
 	case r.expect == "":
 		fmt.Fprintln(r.stderr, "hint: keep this as what is expected: --expect testdata/expected.json --update")
 	}
@@ -154,20 +155,20 @@ func (r *report) updateExpectation() error {
 
 func answerText(q outcome.Query) string {
 	if q.Error != "" {
-		return "error: " + readable([]byte(q.Error))
+		return "error: " + cli.Readable([]byte(q.Error))
 	}
-	return readableText([]byte(q.Answer))
+	return cli.ReadableText([]byte(q.Answer))
 }
 
 // figures are what there is, and what it took.
 func (r *report) figures(w io.Writer) {
 	s, o := &r.base.Stats, &r.base.Outcome
 	row := func(name, text string) { fmt.Fprintf(w, "  %-9s %s\n", name, text) }
-	row("events", fmt.Sprintf("%s of %s, %s failed", comma(s.Events), eventsFile(r.events), comma(s.Failed)))
+	row("events", fmt.Sprintf("%s of %s, %s failed", cli.Comma(s.Events), eventsFile(r.events), cli.Comma(s.Failed)))
 	if o.State != nil {
-		row("outcome", fmt.Sprintf("%s of %s, %s emitted, %s", count(s.Keys, "key", "keys"), humanize.IBytes(uint64(s.Bytes)), comma(len(o.Emits)), count(len(o.Logs), "line of log", "lines of log")))
+		row("outcome", fmt.Sprintf("%s of %s, %s emitted, %s", cli.Count(s.Keys, "key", "keys"), humanize.IBytes(uint64(s.Bytes)), cli.Comma(len(o.Emits)), cli.Count(len(o.Logs), "line of log", "lines of log")))
 	} else {
-		row("outcome", fmt.Sprintf("%s, %s", count(len(o.Records), "event", "events"), count(len(o.Logs), "line of log", "lines of log")))
+		row("outcome", fmt.Sprintf("%s, %s", cli.Count(len(o.Records), "event", "events"), cli.Count(len(o.Logs), "line of log", "lines of log")))
 	}
 	if r.varied != nil && r.finding() == nil {
 		row("same with", fmt.Sprintf("%s (seed %d)", strings.Join(r.varied.Names, ", "), r.seed))
@@ -191,7 +192,7 @@ func (r *report) figures(w io.Writer) {
 		row("fuel", "not metered")
 		return
 	}
-	row("fuel", fmt.Sprintf("init %s; an event %s on average; the limit of an event is %s (limits.fuel)", comma(s.InitFuel), comma(s.Fuel/uint64(s.Events)), comma(r.limits.Fuel)))
+	row("fuel", fmt.Sprintf("init %s; an event %s on average; the limit of an event is %s (limits.fuel)", cli.Comma(s.InitFuel), cli.Comma(s.Fuel/uint64(s.Events)), cli.Comma(r.limits.Fuel)))
 	r.table(w)
 }
 
@@ -204,7 +205,7 @@ func (r *report) table(w io.Writer) {
 		if i == shownTypes {
 			break
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%.1f\t  %s\n", comma(k.Events), comma(k.LeastFuel), comma(k.MedianFuel), comma(k.Most), k.MostAt, k.HostCalls, readable([]byte(k.Type)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%.1f\t  %s\n", cli.Comma(k.Events), cli.Comma(k.LeastFuel), cli.Comma(k.MedianFuel), cli.Comma(k.Most), k.MostAt, k.HostCalls, cli.Readable([]byte(k.Type)))
 	}
 	_ = t.Flush()
 	if more := len(types) - shownTypes; more > 0 {
@@ -219,7 +220,7 @@ func (r *report) printFinding(w io.Writer, f *testdriver.Finding) {
 	} else {
 		fmt.Fprintf(w, "\nevent %d is the first that comes out otherwise with %s (+) than one by one (-):\n", f.Event, f.Variation)
 		if f.Line > 0 {
-			fmt.Fprintf(w, "  at        %s:%d, type %s, subject %s\n", eventsFile(r.events), f.Line, readable([]byte(f.Type)), readable([]byte(f.Subject)))
+			fmt.Fprintf(w, "  at        %s:%d, type %s, subject %s\n", eventsFile(r.events), f.Line, cli.Readable([]byte(f.Type)), cli.Readable([]byte(f.Subject)))
 		}
 	}
 	for line := range strings.Lines(f.Difference.String()) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
@@ -61,7 +62,7 @@ func TestTestWatches(t *testing.T) {
 	write("events.jsonl", bytes.Repeat([]byte(`{"subject":"a","id":"1","type":"t","time":"2026-01-31T12:00:00Z"}`+"\n"), 5))
 	says(&out, "m.wasm: ok\n  events    5 of ")
 	cancel()
-	if code := <-ended; code != exitDone {
+	if code := <-ended; code != cli.ExitDone {
 		t.Errorf("exit code %d\n%s", code, errs.String())
 	}
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/gdamore/tcell/v3"
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
 )
 
 func topCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var once bool
 	c := &cobra.Command{
 		Use:   "top",
@@ -31,35 +32,35 @@ With --once, and where standard output is no terminal or a dumb one, it prints o
 it prints a line {"projections":[…]} every second, or one with --once. Colours are left out where NO_COLOR is set.`,
 		Example: "  engine top\n  engine top --server https://gnomon.example.com:7780\n  engine top --json | jq -c '.projections[] | [.projection, .behind]'",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
 			switch out := c.OutOrStdout(); {
-			case f.json:
-				return explain(topLines(c.Context(), cl, out, once))
+			case f.JSON:
+				return cli.Explain(topLines(c.Context(), cl, out, once))
 			case once:
-				return explain(topOnce(c.Context(), cl, out))
-			case !isTerminal(out):
+				return cli.Explain(topOnce(c.Context(), cl, out))
+			case !cli.IsTerminal(out):
 				fmt.Fprintln(c.ErrOrStderr(), "engine top: standard output is no terminal: this is one table, as with --once")
-				return explain(topOnce(c.Context(), cl, out))
+				return cli.Explain(topOnce(c.Context(), cl, out))
 			case os.Getenv("TERM") == "dumb":
 				fmt.Fprintln(c.ErrOrStderr(), "engine top: the terminal cannot place a cursor (TERM is dumb): this is one table, as with --once")
-				return explain(topOnce(c.Context(), cl, out))
+				return cli.Explain(topOnce(c.Context(), cl, out))
 			}
 			screen, err := tcell.NewScreen(tcell.OptSanitizeContent(true))
 			if err == nil {
 				err = screen.Init()
 			}
 			if err != nil {
-				return withHint(fmt.Errorf("open the terminal: %w", err), "print one table with --once")
+				return cli.WithHint(fmt.Errorf("open the terminal: %w", err), "print one table with --once")
 			}
-			return watchTop(c.Context(), cl, screen, &topView{server: f.server})
+			return watchTop(c.Context(), cl, screen, &topView{server: f.URL})
 		},
 	}
-	f.addServer(c)
+	f.AddServer(c)
 	c.Flags().BoolVar(&once, "once", false, "print one table, and end")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON, a line every second")
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON, a line every second")
 	return c
 }
 
@@ -74,7 +75,7 @@ func topOnce(ctx context.Context, cl *client.Client, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return printStatuses(w, all, false)
+	return cli.PrintStatuses(w, all, false)
 }
 
 // topLines prints a line of JSON every second, until it is interrupted, or one.
@@ -82,12 +83,12 @@ func topLines(ctx context.Context, cl *client.Client, w io.Writer, once bool) er
 	for {
 		all, err := cl.Projections(ctx)
 		if err == nil {
-			err = printStatuses(w, all, true)
+			err = cli.PrintStatuses(w, all, true)
 		}
 		if once || err != nil && ctx.Err() == nil {
 			return err
 		}
-		if !wait(ctx, topEvery) {
+		if !cli.Wait(ctx, topEvery) {
 			return nil
 		}
 	}
@@ -119,7 +120,7 @@ func askTop(ctx context.Context, cl *client.Client, answers chan<- topAnswer) {
 		case <-ctx.Done():
 			return
 		}
-		if !wait(ctx, topEvery) {
+		if !cli.Wait(ctx, topEvery) {
 			return
 		}
 	}
@@ -145,7 +146,7 @@ func watchTop(ctx context.Context, cl *client.Client, screen tcell.Screen, v *to
 			}
 			var p *wire.Problem
 			if errors.As(a.err, &p) && p.Code == wire.CodeUnauthorized { // waiting does not help
-				return explain(a.err)
+				return cli.Explain(a.err)
 			}
 			v.version = a.version
 			v.answer(a.all, a.err, time.Now())

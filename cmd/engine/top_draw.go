@@ -9,6 +9,7 @@ import (
 	"github.com/gdamore/tcell/v3"
 	"github.com/gdamore/tcell/v3/color"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 )
 
@@ -93,7 +94,7 @@ func (c canvas) put(x, y, width int, text string, style tcell.Style) int {
 	if c.screen.Colors() == 0 { // a library that has none would show them as reverse, as what is selected is
 		style = style.Foreground(color.Default)
 	}
-	begin, rest := x, readable([]byte(text))
+	begin, rest := x, cli.Readable([]byte(text))
 	for rest != "" && x < min(begin+width, c.width) {
 		var n int
 		rest, n = c.screen.Put(x, y, rest, style)
@@ -267,7 +268,7 @@ func (c canvas) detail(v *topView, lines []string, from, to int) {
 	rest := lines[v.scroll:]
 	c.lines(from, to-1, rest)
 	if more := len(rest) - (room - 1); more > 0 {
-		c.put(1, to-1, c.width-2, fmt.Sprintf("PgDn: %s more", numbered(more, "line")), dimStyle)
+		c.put(1, to-1, c.width-2, fmt.Sprintf("PgDn: %s more", cli.Numbered(more, "line")), dimStyle)
 		return
 	}
 	c.put(1, to-1, c.width-2, "PgUp: what is above", dimStyle)
@@ -304,7 +305,7 @@ func emptyTop(v *topView) []string {
 // detailOf is what status prints of one, in lines of a width.
 func detailOf(s engine.Status, width int) (lines []string) {
 	var text bytes.Buffer
-	_ = printStatus(&text, s, false) // a buffer takes everything
+	_ = cli.PrintStatus(&text, s, false) // a buffer takes everything
 	for line := range strings.Lines(text.String()) {
 		lines = append(lines, wrapped(strings.TrimRight(line, "\n"), width-2)...)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/gdamore/tcell/v3"
 	"github.com/gdamore/tcell/v3/vt"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/internal/testutil"
@@ -49,7 +50,7 @@ func newTopEngine(t *testing.T, all ...engine.Status) *topEngine {
 		case r.URL.Path == "/openapi.json":
 			fmt.Fprint(w, `{"info":{"version":"v1.2.3"}}`)
 		default:
-			_ = printJSON(w, map[string][]engine.Status{"projections": e.all})
+			_ = cli.PrintJSON(w, map[string][]engine.Status{"projections": e.all})
 		}
 	}))
 	t.Cleanup(e.Close)
@@ -336,7 +337,7 @@ func TestTopWithoutATerminal(t *testing.T) {
 	e := newTopEngine(t, three()...)
 	top := func(args ...string) (string, string) {
 		var out, said strings.Builder
-		if code := run(t.Context(), append([]string{"top", "--server", e.URL}, args...), strings.NewReader(""), &out, &said); code != exitDone {
+		if code := run(t.Context(), append([]string{"top", "--server", e.URL}, args...), strings.NewReader(""), &out, &said); code != cli.ExitDone {
 			t.Errorf("top %q: exit %d\n%s", args, code, said.String())
 		}
 		return out.String(), said.String()
@@ -357,7 +358,7 @@ func TestTopWithoutATerminal(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var two twice
 	two.end = cancel
-	if code := run(ctx, []string{"top", "--server", e.URL, "--json"}, strings.NewReader(""), &two, &two); code != exitDone || bytes.Count(two.text, []byte("\n")) != 2 {
+	if code := run(ctx, []string{"top", "--server", e.URL, "--json"}, strings.NewReader(""), &two, &two); code != cli.ExitDone || bytes.Count(two.text, []byte("\n")) != 2 {
 		t.Errorf("exit %d, and prints %q", code, two.text)
 	}
 }
@@ -439,7 +440,7 @@ func TestTopWithoutAToken(t *testing.T) {
 	p := sit(t, &topEngine{Server: e}, 80, 24)
 	err := <-p.ended
 	var said strings.Builder
-	if printError(&said, err); !strings.Contains(said.String(), "\nhint: set GNOMON_TOKEN\n") {
+	if cli.PrintError(&said, err); !strings.Contains(said.String(), "\nhint: set GNOMON_TOKEN\n") {
 		t.Errorf("ends with %v", err)
 	}
 	p.ended <- nil

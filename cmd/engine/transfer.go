@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/config"
@@ -38,7 +39,7 @@ The archive has all of the data: mind who gets it.`,
 		Example: "  engine snapshot export orders before-upgrade\n" +
 			"  engine snapshot export orders tuesday --since monday -o tuesday.gnar\n" +
 			"  engine snapshot export orders --bucket SNAPSHOTS",
-		Args: asUsage(cobra.RangeArgs(1, 2)),
+		Args: cli.AsUsage(cobra.RangeArgs(1, 2)),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			x := exportAsk{name: args[0], since: since}
 			if len(args) > 1 {
@@ -58,14 +59,14 @@ The archive has all of the data: mind who gets it.`,
 				return err
 			}
 			done.To = to.name()
-			if f.json {
-				return printJSON(c.OutOrStdout(), done)
+			if f.JSON {
+				return cli.PrintJSON(c.OutOrStdout(), done)
 			}
 			return done.print(c.OutOrStdout())
 		},
 	}
 	f.add(c)
-	configFlag(c, &configPath)
+	cli.ConfigFlag(c, &configPath)
 	c.Flags().StringVarP(&out, "output", "o", "", "file to write, or name of the object; default: NAME-SNAPSHOT"+archiveEnding)
 	c.Flags().StringVar(&bucket, "bucket", "", "object store to put it into, which is created if need be, instead of a file")
 	c.Flags().StringVar(&since, "since", "", "snapshot that the receiver has: only what changed after it is written")
@@ -117,7 +118,7 @@ func (e exported) print(w io.Writer) error {
 // export writes an archive of a running engine, or of the files of one.
 func (f *readFlags) export(c *cobra.Command, w io.Writer, x exportAsk) (_ exported, err error) {
 	if f.dataDir == "" {
-		cl, err := f.client()
+		cl, err := f.Client()
 		if err != nil {
 			return exported{}, err
 		}
@@ -286,7 +287,7 @@ func (n *node) export(ctx context.Context, w io.Writer, x exportAsk) error {
 func explainTransfer(err error, name string) error {
 	var p *wire.Problem
 	if errors.Is(err, engine.ErrNoSnapshot) || errors.As(err, &p) && p.Code == wire.CodeNoSnapshot {
-		return withHint(err, "engine snapshot list %s lists them", name)
+		return cli.WithHint(err, "engine snapshot list %s lists them", name)
 	}
-	return explain(err)
+	return cli.Explain(err)
 }

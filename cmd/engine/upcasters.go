@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
@@ -90,7 +91,7 @@ func (ds *declarations) loadUpcasters(ctx context.Context, d *declared) (all []e
 		}
 		up := engine.Upcaster{
 			Name: u.Name, Module: m, Settings: u.SettingsJSON, Subjects: u.Subjects, Fuel: uint64(u.Limits.Fuel), Memory: uint64(u.Limits.Memory),
-			Log: engine.LimitLog(guestLog{log: ds.log.With("projection", d.config.Name, "upcaster", u.Name), kept: &ds.logs, projection: d.config.Name, upcaster: u.Name}, u.Limits.LogLines),
+			Log: engine.LimitLog(cli.GuestLog{Log: ds.log.With("projection", d.config.Name, "upcaster", u.Name), Kept: &ds.logs, Projection: d.config.Name, Upcaster: u.Name}, u.Limits.LogLines),
 		}
 		all = append(all, up)
 		if all[i].Filter, err = fields.Filter(u.Subjects); err != nil {

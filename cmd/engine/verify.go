@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/store"
 )
 
@@ -23,12 +24,12 @@ func verifyCommand() *cobra.Command {
 of rows and the digest with what the checkpoint says. Each keyspace is read in a process of its own: what damage can do to
 one does not keep the others from being read. It changes nothing, and exits with 1 when something is damaged.`,
 		Example: "  engine verify data",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			r, err := openFiles(args[0], c.ErrOrStderr())
 			var locked *store.LockedError
 			if errors.As(err, &locked) {
-				return withHint(locked, "stop it to verify its files")
+				return cli.WithHint(locked, "stop it to verify its files")
 			}
 			if err != nil {
 				return err
@@ -87,7 +88,7 @@ func verifyApart(ctx context.Context, dir, keyspace string) string {
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == exitFailed {
+	if errors.As(err, &exit) && exit.ExitCode() == cli.ExitFailed {
 		return strings.TrimPrefix(line, "engine: ")
 	}
 	return fmt.Sprintf("the process that read it died (%v): %.300s", err, line)

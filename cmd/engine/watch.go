@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
@@ -18,7 +19,7 @@ import (
 
 // watchCommand prints what changes, as it happens.
 func watchCommand() *cobra.Command {
-	var f serverFlags
+	var f cli.Server
 	var prefix, from string
 	c := &cobra.Command{
 		Use:   "watch NAME",
@@ -36,22 +37,22 @@ on standard error. With --json it prints the events as they come, one a line:
   {"event":"reset","reason"}, {"event":"generation"}, {"event":"state","state","reason"}, {"event":"end","reason"}
 --from takes the "id" of a position, too, which also tells whether the state there is the one that was seen.`,
 		Example: "  engine watch repo-files --prefix author\n  engine watch orders --json | jq -c 'select(.event == \"change\")'\n  engine watch orders --from 1204",
-		Args:    asUsage(cobra.ExactArgs(1)),
+		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			at, err := engine.ParseBookmark(from)
 			if err != nil {
-				return usagef(c, "--from: %w", err)
+				return cli.Usagef(c, "--from: %w", err)
 			}
-			cl, err := f.client()
+			cl, err := f.Client()
 			if err != nil {
 				return err
 			}
-			w := &watching{client: cl, name: args[0], prefix: []byte(prefix), from: at, json: f.json, out: bufio.NewWriter(c.OutOrStdout()), stderr: c.ErrOrStderr()}
-			return explain(w.run(c.Context()))
+			w := &watching{client: cl, name: args[0], prefix: []byte(prefix), from: at, json: f.JSON, out: bufio.NewWriter(c.OutOrStdout()), stderr: c.ErrOrStderr()}
+			return cli.Explain(w.run(c.Context()))
 		},
 	}
-	f.addServer(c)
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	f.AddServer(c)
+	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	c.Flags().StringVar(&prefix, "prefix", "", "only keys that begin with it")
 	c.Flags().StringVar(&from, "from", "", "begin with what changed after this `SEQ`")
 	return c
@@ -137,13 +138,13 @@ func (w *watching) print(e engine.WatchEvent) (err error) {
 		w.tell(e)
 	case w.json && e.Kind == engine.WatchIdle:
 	case w.json:
-		return printJSON(w.out, wire.Watched{WatchEvent: e})
+		return cli.PrintJSON(w.out, wire.Watched{WatchEvent: e})
 	case e.Kind == engine.WatchSnapshot:
-		_, err = fmt.Fprintf(w.out, "%d\t=\t%s\t%s\n", e.Sequence, readable(e.Key), readable(e.Value))
+		_, err = fmt.Fprintf(w.out, "%d\t=\t%s\t%s\n", e.Sequence, cli.Readable(e.Key), cli.Readable(e.Value))
 	case e.Kind == engine.WatchChange && e.Deleted:
-		_, err = fmt.Fprintf(w.out, "%d\t-\t%s\n", e.Sequence, readable(e.Key))
+		_, err = fmt.Fprintf(w.out, "%d\t-\t%s\n", e.Sequence, cli.Readable(e.Key))
 	case e.Kind == engine.WatchChange:
-		_, err = fmt.Fprintf(w.out, "%d\t~\t%s\t%s\n", e.Sequence, readable(e.Key), readable(e.Value))
+		_, err = fmt.Fprintf(w.out, "%d\t~\t%s\t%s\n", e.Sequence, cli.Readable(e.Key), cli.Readable(e.Value))
 	default:
 		w.tell(e)
 	}
@@ -160,7 +161,7 @@ func (w *watching) tell(e engine.WatchEvent) {
 	case engine.WatchState:
 		fmt.Fprintf(w.stderr, "%s is %s", w.name, e.State)
 		if e.Reason != "" {
-			fmt.Fprintf(w.stderr, ": %s", readable([]byte(e.Reason)))
+			fmt.Fprintf(w.stderr, ": %s", cli.Readable([]byte(e.Reason)))
 		}
 		fmt.Fprintln(w.stderr)
 	case engine.WatchPosition:

@@ -12,6 +12,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
 )
@@ -65,9 +66,9 @@ func (w *natsWatcher) apply(e wire.Watched) {
 		w.resets++
 	case engine.WatchSnapshot, engine.WatchChange:
 		w.whole = false
-		w.rows[readable(e.Key)] = readable(e.Value)
+		w.rows[cli.Readable(e.Key)] = cli.Readable(e.Value)
 		if e.Deleted {
-			delete(w.rows, readable(e.Key))
+			delete(w.rows, cli.Readable(e.Key))
 		}
 	case engine.WatchPosition:
 		w.from, w.whole = e.Bookmark.String(), true

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/query/wire"
 )
 
@@ -53,7 +54,7 @@ func (s *shown) rows() map[string]string {
 func (p *process) readable(name string) map[string]string {
 	rows := map[string]string{}
 	_ = p.client.Scan(p.t.Context(), name, nil, 0, func(r wire.Row) error { // it may be starting
-		rows[readable(r.Key)] = readable(r.Value)
+		rows[cli.Readable(r.Key)] = cli.Readable(r.Value)
 		return nil
 	})
 	return rows
@@ -95,7 +96,7 @@ func TestWatchOverKilledEngine(t *testing.T) {
 		p.until("changes are printed after the kill", caughtUp)
 	}
 	interrupt()
-	if c := <-code; c != exitDone {
+	if c := <-code; c != cli.ExitDone {
 		t.Errorf("exit %d\n%s", c, errs.String())
 	}
 	if text := errs.String(); !strings.Contains(text, "; connecting again in ") || !strings.Contains(text, "count is live") {
@@ -116,9 +117,9 @@ func TestWatchCommandErrors(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"watch", "none"}, exitFailed, "engine: projection not found: \"none\"\nhint: engine status lists them\n"},
-		{[]string{"watch", "count", "--from", "x"}, exitUsage, "engine: --from: \"x\" is no position of a watch: give the id of a position event, or a sequence\nhint: see engine watch --help\n"},
-		{[]string{"watch"}, exitUsage, "hint: see engine watch --help\n"},
+		{[]string{"watch", "none"}, cli.ExitFailed, "engine: projection not found: \"none\"\nhint: engine status lists them\n"},
+		{[]string{"watch", "count", "--from", "x"}, cli.ExitUsage, "engine: --from: \"x\" is no position of a watch: give the id of a position event, or a sequence\nhint: see engine watch --help\n"},
+		{[]string{"watch"}, cli.ExitUsage, "hint: see engine watch --help\n"},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), append(c.args, "--server", p.url()), strings.NewReader(""), &out, &errs)

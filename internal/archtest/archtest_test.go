@@ -30,24 +30,30 @@ var guarded = map[string][]string{
 	"github.com/klauspost/compress":       {"engine/archive"},
 	"github.com/BurntSushi/toml":          {"engine/config"},
 	"github.com/agnivade/levenshtein":     {"engine/config"},
-	"github.com/dustin/go-humanize":       {"engine/config", "engine/query/dashboard", "cmd/engine"},
+	"github.com/dustin/go-humanize":       {"engine/config", "engine/query/dashboard", "cmd/engine", "cmd/engine/cli"},
 	"github.com/tidwall/gjson":            {"engine/fields"},
 	"github.com/prometheus/client_golang": {"engine/query"},
-	"github.com/spf13/cobra":              {"cmd/engine"},
+	"github.com/spf13/cobra":              {"cmd/engine", "cmd/engine/cli"},
 	"github.com/spf13/pflag":              {"cmd/engine"},
 	"github.com/gdamore/tcell":            {"cmd/engine"},
 	"github.com/creack/pty":               {}, // tests
-	"github.com/schollz/progressbar":      {"cmd/engine"},
+	"github.com/schollz/progressbar":      {"cmd/engine/cli"},
 	"go.opentelemetry.io/otel":            {"engine/trace"},
 	"golang.org/x/sync":                   {"engine/query"},
-	"golang.org/x/term":                   {"cmd/engine"},
+	"golang.org/x/term":                   {"cmd/engine", "cmd/engine/cli"},
 	"go.yaml.in/yaml":                     {}, // tests only
 	"github.com/chromedp":                 {}, // tests only
 }
 
 // domain is what every adapter may import. Adapters never import each other; only
-// cmd/engine, which wires them, and tests are free.
+// cmd/engine, which wires them with what is below it, and tests are free.
 var domain = []string{"engine", "sdk/abi"}
+
+// program is the package that wires everything; what is below it are commands of it.
+const program = "cmd/engine"
+
+// shared are the packages below program that others there may import.
+var shared = []string{"cmd/engine/cli"}
 
 // allowed lists the other imports within this module that a package may have.
 // Packages below an adapter belong to it.
@@ -133,9 +139,12 @@ func (f file) imports() []string {
 	return all
 }
 
+// isCommand reports whether a package is the program, or one of its commands.
+func isCommand(pkg string) bool { return pkg == program || strings.HasPrefix(pkg, program+"/") }
+
 // free packages wire, test or demonstrate.
 func free(pkg string) bool {
-	return pkg == "cmd/engine" || strings.HasPrefix(pkg, "examples/") || strings.HasPrefix(pkg, "internal/") || pkg == "engine/enginetest"
+	return isCommand(pkg) || strings.HasPrefix(pkg, "examples/") || strings.HasPrefix(pkg, "internal/") || pkg == "engine/enginetest"
 }
 
 // Adapters import the domain, never each other.
@@ -149,6 +158,22 @@ func TestImportsWithinTheModule(t *testing.T) {
 			own, inModule := strings.CutPrefix(imp, module)
 			if inModule && !free(f.pkg) && !slices.Contains(may, own) {
 				t.Errorf("%s imports %s: %s may import only %v", f.path, own, f.pkg, may)
+			}
+		}
+	}
+}
+
+// A package of commands imports what commands share, never another one: only the program
+// itself puts them together.
+func TestCommandsStandAlone(t *testing.T) {
+	for _, f := range files(t) {
+		if f.pkg == program || !isCommand(f.pkg) {
+			continue
+		}
+		for _, imp := range f.imports() {
+			own, inModule := strings.CutPrefix(imp, module)
+			if inModule && isCommand(own) && !slices.Contains(shared, own) {
+				t.Errorf("%s imports %s: a package of commands may import only %v of them", f.path, own, shared)
 			}
 		}
 	}

@@ -180,7 +180,7 @@ var jetStream = []Case{
 	{
 		Number: 31, What: "A mirror or a sourced stream as the input",
 		Promise: "Read as any other: a mirror with the numbers of its origin, a sourced stream in the order in which events arrived. `status` says where the events come from, and that their order is another one when a stream of several sources is built again.",
-		Tests:   by(in("engine/ingest", "TestMirror", "TestSourcedStream", "TestStatusOfStream"), in("cmd/engine", "TestStatusOfStream", "TestStatusOfStreamJSON")),
+		Tests:   by(in("engine/ingest", "TestMirror", "TestSourcedStream", "TestStatusOfStream"), in("cmd/engine/cli", "TestStatusOfStream", "TestStatusOfStreamJSON")),
 	},
 }
 

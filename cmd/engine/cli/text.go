@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -10,12 +10,12 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// readable is text of one line as it is, and anything else quoted.
-func readable(b []byte) string { return quotedUnless(unicode.IsPrint, b) }
+// Readable is text of one line as it is, and anything else quoted.
+func Readable(b []byte) string { return quotedUnless(unicode.IsPrint, b) }
 
-// readableText is text as it is, lines and tabs and all, and anything else quoted: a
+// ReadableText is text as it is, lines and tabs and all, and anything else quoted: a
 // terminal would take other bytes for orders.
-func readableText(b []byte) string {
+func ReadableText(b []byte) string {
 	return quotedUnless(func(c rune) bool { return c == '\n' || c == '\t' || unicode.IsPrint(c) }, b)
 }
 
@@ -32,35 +32,37 @@ func quotedUnless(well func(rune) bool, b []byte) string {
 	return string(b)
 }
 
-// numbered is a number of things.
-func numbered(n int, thing string) string {
+// Numbered is a number of things.
+func Numbered(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-func comma[T int | uint64](n T) string { return humanize.Comma(int64(n)) }
+// Comma is a number with commas between thousands.
+func Comma[T int | uint64](n T) string { return humanize.Comma(int64(n)) }
 
-func count(n int, one, many string) string {
+// Count is a number of things, with commas, and their name in the singular or plural.
+func Count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return comma(n) + " " + many
+	return Comma(n) + " " + many
 }
 
-// shellWord quotes a key for a shell, tabs and all.
-func shellWord(s string) string {
-	if r := readable([]byte(s)); r != s {
+// ShellWord quotes a key for a shell, tabs and all.
+func ShellWord(s string) string {
+	if r := Readable([]byte(s)); r != s {
 		return "$'" + strings.ReplaceAll(r[1:len(r)-1], "'", `\'`) + "'"
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// plainWord quotes a path for a shell if it has to be.
-func plainWord(path string) string {
+// PlainWord quotes a path for a shell if it has to be.
+func PlainWord(path string) string {
 	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-") == "" {
 		return path
 	}
-	return shellWord(path)
+	return ShellWord(path)
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -10,9 +10,9 @@ import (
 	"os"
 )
 
-// countLines reads a file once, for a progress that knows its end. What comes out of a
+// CountLines reads a file once, for a progress that knows its end. What comes out of a
 // pipe can be read only once: the number is then -1.
-func countLines(f *os.File) (int64, error) {
+func CountLines(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	switch {
 	case err != nil:

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -70,10 +70,10 @@ func TestStatusOfGenerations(t *testing.T) {
 			s := live
 			tt.change(&s)
 			var one, many bytes.Buffer
-			if err := printStatus(&one, s, false); err != nil {
+			if err := PrintStatus(&one, s, false); err != nil {
 				t.Fatal(err)
 			}
-			if err := printStatuses(&many, []engine.Status{s}, false); err != nil {
+			if err := PrintStatuses(&many, []engine.Status{s}, false); err != nil {
 				t.Fatal(err)
 			}
 			for _, o := range []struct {

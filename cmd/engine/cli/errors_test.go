@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ func TestErrorsAreReadable(t *testing.T) {
 		"two lines\nwith a tab\tand “é”: 5": "engine: two lines\nwith a tab\tand “é”: 5\n",
 	} {
 		var out strings.Builder
-		printError(&out, errors.New(text))
+		PrintError(&out, errors.New(text))
 		if got := out.String(); got != want {
 			t.Errorf("%q is printed as %q, want %q", text, got, want)
 		}

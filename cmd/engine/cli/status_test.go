@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -51,7 +51,7 @@ odd: bucket B is not kept in step: no room
 `},
 	} {
 		var out bytes.Buffer
-		if err := printStatuses(&out, tt.all, false); err != nil {
+		if err := PrintStatuses(&out, tt.all, false); err != nil {
 			t.Fatal(err)
 		}
 		if got := "\n" + out.String(); got != tt.want {
@@ -67,12 +67,12 @@ func TestStatusOfOne(t *testing.T) {
 		"catches up   100 events/s, time left: -\n":     catchingUp("new", 0),
 	} {
 		var out bytes.Buffer
-		if err := printStatus(&out, s, false); err != nil || !strings.Contains(out.String(), want) {
+		if err := PrintStatus(&out, s, false); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("no line %q in\n%s", want, out.Bytes())
 		}
 	}
 	var out bytes.Buffer
-	if err := printStatus(&out, live, false); err != nil || strings.Contains(out.String(), "catches up") {
+	if err := PrintStatus(&out, live, false); err != nil || strings.Contains(out.String(), "catches up") {
 		t.Errorf("a live projection catches up:\n%s", out.Bytes())
 	}
 }
@@ -88,7 +88,7 @@ func TestStatusJSON(t *testing.T) {
 		{live, nil},
 	} {
 		var out bytes.Buffer
-		if err := printStatus(&out, tt.status, true); err != nil {
+		if err := PrintStatus(&out, tt.status, true); err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]any
@@ -129,7 +129,7 @@ func TestStatusOfStream(t *testing.T) {
 		{engine.Status{Projection: "p", Warning: "it is odd"}, "p: warning: it is odd\n"},
 	} {
 		var out bytes.Buffer
-		if err := printStatus(&out, tt.status, false); err != nil {
+		if err := PrintStatus(&out, tt.status, false); err != nil {
 			t.Fatal(err)
 		}
 		got := ""
@@ -154,7 +154,7 @@ func TestStatusOfStreamJSON(t *testing.T) {
 		StreamAbsent: 3, StreamSources: []string{"S", "T"}, Interleaved: true, Warning: "it is odd", Passed: engine.Passed{Absent: 2, Markers: 1},
 	}
 	var out bytes.Buffer
-	if err := printStatus(&out, s, true); err != nil {
+	if err := PrintStatus(&out, s, true); err != nil {
 		t.Fatal(err)
 	}
 	var compact bytes.Buffer

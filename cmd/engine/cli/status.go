@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -11,24 +11,25 @@ import (
 	"gnomon/engine"
 )
 
-func printStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
+// PrintStatuses prints a line for each projection, and below what somebody has to know of them; or one JSON object.
+func PrintStatuses(w io.Writer, all []engine.Status, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, map[string][]engine.Status{"projections": append([]engine.Status{}, all...)})
+		return PrintJSON(w, map[string][]engine.Status{"projections": append([]engine.Status{}, all...)})
 	}
-	if err := printTable(w, all, func(s engine.Status) float64 { return s.Rate }); err != nil {
+	if err := PrintTable(w, all, func(s engine.Status) float64 { return s.Rate }); err != nil {
 		return err
 	}
 	for _, s := range all {
-		printReason(w, s)
+		PrintReason(w, s)
 		printEffects(w, s)
 		printBeside(w, s)
 	}
 	return nil
 }
 
-// printTable prints a line for each projection. Rate is in events per second. What is
+// PrintTable prints a line for each projection. Rate is in events per second. What is
 // left is a column while one of them catches up.
-func printTable(w io.Writer, all []engine.Status, rate func(engine.Status) float64) error {
+func PrintTable(w io.Writer, all []engine.Status, rate func(engine.Status) float64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	title, left := "PROJECTION\tSTATE\tPOSITION\tBEHIND\tKEYS\tEVENTS/S", func(engine.Status) string { return "" }
 	if slices.ContainsFunc(all, func(s engine.Status) bool { return s.State == engine.CatchingUp }) {
@@ -60,12 +61,13 @@ func timeLeft(s engine.Status) string {
 	return ">1000h"
 }
 
-func printReason(w io.Writer, s engine.Status) {
+// PrintReason prints why a projection is in its state, and what to do.
+func PrintReason(w io.Writer, s engine.Status) {
 	if s.Warning != "" {
 		fmt.Fprintf(w, "%s: warning: %s\n", s.Projection, s.Warning)
 	}
 	if s.Reason != "" {
-		fmt.Fprintf(w, "%s is %s: %s\n", s.Projection, s.State, readable([]byte(s.Reason))) // a guest may have said it
+		fmt.Fprintf(w, "%s is %s: %s\n", s.Projection, s.State, Readable([]byte(s.Reason))) // a guest may have said it
 	}
 	if s.Hint != "" {
 		fmt.Fprintf(w, "  hint: %s\n", s.Hint)
@@ -79,17 +81,18 @@ func printEffects(w io.Writer, s engine.Status) {
 		fmt.Fprintf(w, "%s: %s\n  hint: engine dead-letters list %s\n", s.Projection, notApplied(s.Aside), s.Projection)
 	}
 	if e := s.Emits; e != nil && e.Trouble != "" {
-		fmt.Fprintf(w, "%s: emitted events are not published, %d wait: %s\n", s.Projection, e.Waiting, readable([]byte(e.Trouble)))
+		fmt.Fprintf(w, "%s: emitted events are not published, %d wait: %s\n", s.Projection, e.Waiting, Readable([]byte(e.Trouble)))
 		fmt.Fprintf(w, "  hint: %s\n", e.Hint)
 	}
 	if m := s.Mirror; m != nil && m.Error != "" {
-		fmt.Fprintf(w, "%s: bucket %s is not kept in step: %s\n", s.Projection, m.Bucket, readable([]byte(m.Error)))
+		fmt.Fprintf(w, "%s: bucket %s is not kept in step: %s\n", s.Projection, m.Bucket, Readable([]byte(m.Error)))
 	}
 }
 
-func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
+// PrintStatus prints all that is known of a projection.
+func PrintStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, s)
+		return PrintJSON(w, s)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name string, format string, args ...any) {
@@ -141,7 +144,7 @@ func printStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	printReason(w, s)
+	PrintReason(w, s)
 	printBesideReasons(w, s)
 	return nil
 }

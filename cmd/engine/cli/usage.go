@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -16,13 +16,14 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-func usagef(c *cobra.Command, format string, args ...any) error {
+// Usagef makes an error of usage: who called the command is pointed to its help.
+func Usagef(c *cobra.Command, format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...), c.CommandPath()}
 }
 
-// asUsage makes wrong numbers of arguments, and flags that exclude each other, errors
+// AsUsage makes wrong numbers of arguments, and flags that exclude each other, errors
 // of usage.
-func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+func AsUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if check == nil {
 			check = cobra.NoArgs
@@ -32,12 +33,12 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		if err := check(c, args); err != nil {
 			if strings.Contains(err.Error(), "arg(s)") { // which says how many, and not what for
-				err = fmt.Errorf("%s takes %s: %s given", c.CommandPath(), takes(c), numbered(len(args), "argument"))
+				err = fmt.Errorf("%s takes %s: %s given", c.CommandPath(), takes(c), Numbered(len(args), "argument"))
 			}
-			return usagef(c, "%w", err)
+			return Usagef(c, "%w", err)
 		}
-		if given(c, "server") && given(c, "data-dir") {
-			return usagef(c, "--server and --data-dir are both set: use one of them")
+		if Given(c, "server") && Given(c, "data-dir") {
+			return Usagef(c, "--server and --data-dir are both set: use one of them")
 		}
 		return nil
 	}
@@ -52,14 +53,15 @@ func takes(c *cobra.Command) string {
 	return arguments
 }
 
-func given(c *cobra.Command, flag string) bool {
+// Given reports whether the command line has a flag.
+func Given(c *cobra.Command, flag string) bool {
 	f := c.Flags().Lookup(flag)
 	return f != nil && f.Changed
 }
 
-// chooses makes a command with subcommands refuse what is none of them: left alone,
+// Chooses makes a command with subcommands refuse what is none of them: left alone,
 // cobra prints the help and is content.
-func chooses(c *cobra.Command) {
+func Chooses(c *cobra.Command) {
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {
@@ -72,7 +74,7 @@ func chooses(c *cobra.Command) {
 		for _, sub := range c.Commands() {
 			names = append(names, sub.Name())
 		}
-		return usagef(c, "%s needs a command: %s", c.CommandPath(), strings.Join(names, ", "))
+		return Usagef(c, "%s needs a command: %s", c.CommandPath(), strings.Join(names, ", "))
 	}
 }
 
@@ -86,11 +88,11 @@ func unknownCommand(c *cobra.Command, name string) error {
 	if names := c.SuggestionsFor(name); len(names) > 0 {
 		near = fmt.Sprintf(": did you mean %q?", names[0])
 	}
-	return usagef(c, "unknown command %q%s%s", name, of, near)
+	return Usagef(c, "unknown command %q%s%s", name, of, near)
 }
 
-// checkTopics makes help of something unknown an error of usage.
-func checkTopics(root *cobra.Command) {
+// CheckTopics makes help of something unknown an error of usage.
+func CheckTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	help, _, err := root.Find([]string{"help"})
 	if err != nil {
@@ -105,8 +107,8 @@ func checkTopics(root *cobra.Command) {
 	}
 }
 
-// usageTemplate is cobra's without the line that offers a command with subcommands
+// UsageTemplate is cobra's without the line that offers a command with subcommands
 // to be used without one.
-func usageTemplate(c *cobra.Command) string {
+func UsageTemplate(c *cobra.Command) string {
 	return strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -8,10 +8,10 @@ import (
 
 // Exit codes of every command.
 const (
-	exitDone    = 0
-	exitFailed  = 1
-	exitUsage   = 2
-	exitDiffers = 3
+	ExitDone    = 0
+	ExitFailed  = 1
+	ExitUsage   = 2
+	ExitDiffers = 3
 )
 
 // differsError is an error of something that is not as the user expected it.
@@ -19,22 +19,22 @@ type differsError struct{ error }
 
 func (e *differsError) Unwrap() error { return e.error }
 
-// differs makes an error of what is not as the user expected it: the exit code says so.
-func differs(err error) error { return &differsError{err} }
+// Differs makes an error of what is not as the user expected it: the exit code says so.
+func Differs(err error) error { return &differsError{err} }
 
-// exitCodeOf is the exit code of a command that ended with an error; nil: it did not.
-func exitCodeOf(err error) int {
+// ExitCode is the exit code of a command that ended with an error; nil: it did not.
+func ExitCode(err error) int {
 	var usage *usageError
 	var differs *differsError
 	switch {
 	case err == nil:
-		return exitDone
+		return ExitDone
 	case errors.As(err, &usage):
-		return exitUsage
+		return ExitUsage
 	case errors.As(err, &differs):
-		return exitDiffers
+		return ExitDiffers
 	}
-	return exitFailed
+	return ExitFailed
 }
 
 // hinted is an error with the way out of it.
@@ -45,17 +45,17 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
-// withHint adds a way out to an error.
-func withHint(err error, format string, args ...any) error {
+// WithHint adds a way out to an error.
+func WithHint(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
 	return &hinted{err, fmt.Sprintf(format, args...)}
 }
 
-// printError prints an error in one line, and below it what to do.
-func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "engine: %s\n", readableText([]byte(err.Error()))) // which may have the words of a guest
+// PrintError prints an error in one line, and below it what to do.
+func PrintError(w io.Writer, err error) {
+	fmt.Fprintf(w, "engine: %s\n", ReadableText([]byte(err.Error()))) // which may have the words of a guest
 	var usage *usageError
 	var h *hinted
 	switch {

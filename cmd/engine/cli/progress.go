@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -12,25 +12,25 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows how far long work is: a bar on a terminal, a line now and then
+// Progress shows how far long work is: a bar on a terminal, a line now and then
 // elsewhere. Its methods may be called from any goroutine.
-type progress interface {
+type Progress interface {
 	Set(n int64)
 	Finish()
 }
 
-// isTerminal reports whether something is written for a person to see.
-func isTerminal(w io.Writer) bool {
-	if o, kept := w.(*output); kept {
+// IsTerminal reports whether something is written for a person to see.
+func IsTerminal(w io.Writer) bool {
+	if o, kept := w.(*Output); kept {
 		w = o.w
 	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// newProgress shows work on so many things; total is -1 when that is not known.
-func newProgress(w io.Writer, what string, total int64) progress {
-	if !isTerminal(w) {
+// NewProgress shows work on so many things; total is -1 when that is not known.
+func NewProgress(w io.Writer, what string, total int64) Progress {
+	if !IsTerminal(w) {
 		return &progressLines{w: w, what: what, total: total, began: time.Now(), last: time.Now()}
 	}
 	return &progressBar{progressbar.NewOptions64(total,
@@ -90,8 +90,8 @@ func (p *progressLines) print() {
 	fmt.Fprintf(p.w, "%s: %d of %d events, %.0f events/s, %s left\n", p.what, p.n, p.total, rate, left)
 }
 
-// wait returns false when ctx ends before a time has passed.
-func wait(ctx context.Context, d time.Duration) bool {
+// Wait returns false when ctx ends before a time has passed.
+func Wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"cmp"
@@ -15,49 +15,50 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// configFlag adds --config.
-func configFlag(c *cobra.Command, path *string) {
+// ConfigFlag adds --config.
+func ConfigFlag(c *cobra.Command, path *string) {
 	c.Flags().StringVar(path, "config", "config.toml", "configuration file")
 }
 
-const defaultServer = "http://127.0.0.1:7780"
+// DefaultServer is the URL of an engine that nobody configured otherwise.
+const DefaultServer = "http://127.0.0.1:7780"
 
-// startOne is what to do when no engine answers.
-const startOne = "start one with: engine run; name another with --server"
+// StartOne is what to do when no engine answers.
+const StartOne = "start one with: engine run; name another with --server"
 
-// explain adds the hint that an error of a running engine comes with, in the words
+// Explain adds the hint that an error of a running engine comes with, in the words
 // of the command line.
-func explain(err error) error {
+func Explain(err error) error {
 	var p *wire.Problem
 	var ofTLS *client.TLSError
 	isProblem := errors.As(err, &p)
 	switch {
 	case errors.Is(err, engine.ErrNoProjection), isProblem && p.Code == wire.CodeNoProjection:
-		return withHint(err, "engine status lists them")
+		return WithHint(err, "engine status lists them")
 	case errors.Is(err, engine.ErrNoGeneration), isProblem && p.Code == wire.CodeNoGeneration:
-		return withHint(err, "engine status NAME says which there are")
+		return WithHint(err, "engine status NAME says which there are")
 	case errors.Is(err, engine.ErrNoLetter), isProblem && p.Code == wire.CodeNoLetter:
-		return withHint(err, "engine dead-letters list NAME lists them")
+		return WithHint(err, "engine dead-letters list NAME lists them")
 	case isProblem && p.Hint != "":
-		return withHint(err, "%s", p.Hint)
+		return WithHint(err, "%s", p.Hint)
 	case errors.As(err, &ofTLS):
-		return withHint(err, "%s", ofTLS.Hint)
+		return WithHint(err, "%s", ofTLS.Hint)
 	case errors.Is(err, client.ErrUnreachable):
-		return withHint(err, startOne)
+		return WithHint(err, StartOne)
 	}
 	return err
 }
 
-// baseOf is the URL of an engine that a data directory names.
-func baseOf(h store.Holder) string {
+// BaseOf is the URL of an engine that a data directory names.
+func BaseOf(h store.Holder) string {
 	if strings.Contains(h.HTTP, "://") {
 		return h.HTTP
 	}
 	return "http://" + h.HTTP
 }
 
-// grantsOf are those that a configuration declares.
-func grantsOf(h config.HTTP) (grants []access.Grant) {
+// Grants are those that a configuration declares.
+func Grants(h config.HTTP) (grants []access.Grant) {
 	if h.TokenFile != "" {
 		grants = append(grants, access.Grant{File: h.TokenFile, Role: access.Admin})
 	}
@@ -71,7 +72,7 @@ func grantsOf(h config.HTTP) (grants []access.Grant) {
 // configuration: the first one that may do everything, or else GNOMON_TOKEN.
 func ownToken(h config.HTTP) (string, error) {
 	other := os.Getenv("GNOMON_TOKEN")
-	for _, g := range grantsOf(h) {
+	for _, g := range Grants(h) {
 		if !g.Everything() {
 			continue
 		}
@@ -84,41 +85,41 @@ func ownToken(h config.HTTP) (string, error) {
 	return other, nil
 }
 
-// ownClient asks the engine that runs on the same configuration.
-func ownClient(c config.HTTP, h store.Holder) (*client.Client, error) {
+// OwnClient asks the engine that runs on the same configuration.
+func OwnClient(c config.HTTP, h store.Holder) (*client.Client, error) {
 	token, err := ownToken(c)
 	if err != nil {
 		return nil, err
 	}
-	cl, err := client.New(baseOf(h), token)
+	cl, err := client.New(BaseOf(h), token)
 	if err == nil && c.TLS.Cert != "" {
-		files := tlsFiles()
+		files := TLSFiles()
 		files.Server = c.TLS.Cert
 		err = cl.UseTLS(files)
 	}
 	return cl, err
 }
 
-// tlsFiles are those that the environment names.
-func tlsFiles() client.TLS {
+// TLSFiles are those that the environment names.
+func TLSFiles() client.TLS {
 	return client.TLS{CA: os.Getenv("GNOMON_CA"), Cert: os.Getenv("GNOMON_CERT"), Key: os.Getenv("GNOMON_KEY")}
 }
 
-// serverFlags are the flags of a command that asks a running engine.
-type serverFlags struct {
-	server string // URL
-	json   bool
+// Server are the flags of a command that asks a running engine.
+type Server struct {
+	URL  string // of the engine
+	JSON bool
 }
 
-// addServer adds --server. Who prints JSON, too, adds a flag for that.
-func (f *serverFlags) addServer(c *cobra.Command) {
-	c.Flags().StringVar(&f.server, "server", cmp.Or(os.Getenv("GNOMON_SERVER"), defaultServer), "URL of a running engine; also GNOMON_SERVER, its token GNOMON_TOKEN; for https GNOMON_CA, and GNOMON_CERT with GNOMON_KEY")
+// AddServer adds --server. Who prints JSON, too, adds a flag for that.
+func (f *Server) AddServer(c *cobra.Command) {
+	c.Flags().StringVar(&f.URL, "server", cmp.Or(os.Getenv("GNOMON_SERVER"), DefaultServer), "URL of a running engine; also GNOMON_SERVER, its token GNOMON_TOKEN; for https GNOMON_CA, and GNOMON_CERT with GNOMON_KEY")
 }
 
-// client asks the engine that --server names, as the environment allows.
-func (f *serverFlags) client() (*client.Client, error) {
-	c, err := client.New(f.server, os.Getenv("GNOMON_TOKEN"))
-	if files := tlsFiles(); err == nil && files != (client.TLS{}) {
+// Client asks the engine that --server names, as the environment allows.
+func (f *Server) Client() (*client.Client, error) {
+	c, err := client.New(f.URL, os.Getenv("GNOMON_TOKEN"))
+	if files := TLSFiles(); err == nil && files != (client.TLS{}) {
 		err = c.UseTLS(files)
 	}
 	return c, err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -27,11 +27,11 @@ func printBesideReasons(w io.Writer, s engine.Status) {
 		g    *engine.GenerationStatus
 	}{{engine.RoleCandidate, s.Candidate}, {engine.RolePrevious, s.Previous}} {
 		if o.g != nil {
-			printReason(w, engine.Status{Projection: s.Projection + "@" + string(o.role), State: o.g.State, Reason: o.g.Reason, Hint: o.g.Hint})
+			PrintReason(w, engine.Status{Projection: s.Projection + "@" + string(o.role), State: o.g.State, Reason: o.g.Reason, Hint: o.g.Hint})
 		}
 	}
 	if s.Refused != "" && s.Refused != s.Reason {
-		fmt.Fprintf(w, "%s: its newest declaration is refused, and what ran goes on: %s\n", s.Projection, readable([]byte(s.Refused)))
+		fmt.Fprintf(w, "%s: its newest declaration is refused, and what ran goes on: %s\n", s.Projection, Readable([]byte(s.Refused)))
 		fmt.Fprintln(w, "  hint: mend it: it is taken within a second; engine plan says what it would do")
 	}
 }

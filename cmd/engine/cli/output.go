@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"fmt"
+	"gnomon/engine/query/wire"
+	"io"
+	"sync"
+)
+
+// Output is what a command prints to. It keeps the first error, for commands that print many
+// lines and look at none: what was not written must not pass for done.
+type Output struct {
+	w io.Writer
+
+	mu  sync.Mutex
+	err error
+}
+
+// KeepWriter wraps what a command prints to.
+func KeepWriter(w io.Writer) *Output { return &Output{w: w} }
+
+// Write implements io.Writer.
+func (o *Output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// Lost is the error for what could not be written; nil: everything was.
+func (o *Output) Lost() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		return nil
+	}
+	return WithHint(fmt.Errorf("write what is printed: %w", o.err), "what was printed is not complete: see to the disk or the program that it goes to, and run the command again")
+}
+
+// PrintJSON prints a value as one line.
+func PrintJSON(w io.Writer, v any) error {
+	b, err := wire.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
