@@ -21,10 +21,10 @@ func attachCommand() *cobra.Command {
 		Short: "Make a module of a projection in JavaScript",
 		Long: `Attach makes a module of a script: QuickJS, which is in this program, with the script
 attached. The module is one like any other, and needs nothing else. The script is an ES
-module that exports onEvent, see docs/authoring/javascript.md, or a projection of KurrentDB,
-see docs/authoring/kurrentdb.md: one that has fromAll, fromStream or fromCategory, and no
-export, is taken for that. It is parsed, so that what
-is no JavaScript is found here, with file, line and column.
+module that exports onEvent, or upcast, which makes it an upcaster, see
+docs/authoring/javascript.md; or a projection of KurrentDB, see docs/authoring/kurrentdb.md:
+one that has fromAll, fromStream or fromCategory, and no export, is taken for that. It is
+parsed, so that what is no JavaScript is found here, with file, line and column.
 check and test take a script as it is, too.`,
 		Example: "  engine attach projection.js -o build/plugins/balances.wasm\n  engine attach projection.js && engine check projection.wasm\n  engine attach --dialect kurrentdb old.js",
 		Args:    cobra.ExactArgs(1),

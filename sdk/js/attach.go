@@ -38,7 +38,8 @@ const (
 const maxScript = 4 << 20
 
 // Attach makes a module of a script in UTF-8. One in Gnomon's own dialect is an ES module
-// that exports onEvent. The module has the exports query, and snapshot and restore, when the script
+// that exports onEvent, and then a projection, or upcast, and then an upcaster. The module of a
+// projection has the exports query, migrate, and snapshot and restore, when the script
 // exports functions of those names, and imports emit when the script has the word
 // anywhere: the engine asks for projection.emit then. The same script makes the same
 // bytes. Whether it is JavaScript is found when the module is started. For a projection of
@@ -59,13 +60,29 @@ func Attach(script []byte, o Options) ([]byte, error) {
 		return nil, fmt.Errorf("there is no dialect %s: there are %s and %s", o.Dialect, Gnomon, KurrentDB)
 	}
 	f := flagsOf(script)
-	if !bytes.Contains(script, []byte("onEvent")) {
-		return nil, fmt.Errorf("%s does not export onEvent: a projection has export function onEvent(event, state) { … }", o.Name)
+	switch has := bytes.Contains(script, []byte("onEvent")); {
+	case f&flagUpcast != 0:
+		if err := checkUpcaster(script, o.Name); err != nil {
+			return nil, err
+		}
+		f = flagUpcast
+	case !has:
+		return nil, fmt.Errorf("%s exports neither onEvent nor upcast: a projection has export function onEvent(event, state) { … }, an upcaster export function upcast(event, out) { … }", o.Name)
 	}
 	return attach(f, []source{
 		{kindPrelude, "gnomon.js", gnomonPrelude},
 		{kindModule, o.Name, script},
 	})
+}
+
+// checkUpcaster refuses a script that exports upcast and what only projections have.
+func checkUpcaster(script []byte, name string) error {
+	for _, other := range []string{"onEvent", "query", "snapshot", "restore", "migrate"} {
+		if exportsFunction(script, other) {
+			return fmt.Errorf("%s exports upcast and %s: a script is an upcaster, which has no state, or a projection: make two scripts of it", name, other)
+		}
+	}
+	return nil
 }
 
 func checkScript(script []byte, name string) error {
@@ -88,9 +105,11 @@ func checkScript(script []byte, name string) error {
 type flags uint32
 
 const (
-	flagQuery  flags = 1 << iota // it exports query
-	flagMemory                   // it exports snapshot and restore
-	flagEmit                     // it imports emit
+	flagQuery   flags = 1 << iota // it exports query
+	flagMemory                    // it exports snapshot and restore
+	flagEmit                      // it imports emit
+	flagUpcast                    // it exports upcast, and not apply
+	flagMigrate                   // it exports migrate
 )
 
 // flagsOf finds what a script has. It looks at the text alone; that the script has it
@@ -101,6 +120,12 @@ func flagsOf(script []byte) (f flags) {
 	}
 	if exportsFunction(script, "snapshot") || exportsFunction(script, "restore") {
 		f |= flagMemory
+	}
+	if exportsFunction(script, "upcast") {
+		f |= flagUpcast
+	}
+	if exportsFunction(script, "migrate") {
+		f |= flagMigrate
 	}
 	if emitWord.Match(script) {
 		f |= flagEmit

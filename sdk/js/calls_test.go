@@ -58,7 +58,7 @@ func TestTraits(t *testing.T) {
 		{"export function onEvent() {}", engine.Traits{Applies: true}},
 		{"export const onEvent = () => {}; export async function query() {}", engine.Traits{Applies: true, Queries: true}},
 		{"function onEvent() {}\nconst q = () => {};\nexport { onEvent, q as query };", engine.Traits{Applies: true, Queries: true}},
-		{"export function onEvent() {}\nexport const snapshot = () => 1, restore = () => 2; export { restore as again }", engine.Traits{Applies: true, Memory: true}},
+		{"export function onEvent() {}\nexport const snapshot = () => 1, restore = () => 2; export { restore as again, back as migrate }; function back() {}", engine.Traits{Applies: true, Memory: true, Migrate: true}},
 		{"export function onEvent() { emit('a') }", engine.Traits{Applies: true, Emits: true}},
 	} {
 		m, err := load(t, tt.script)
@@ -80,7 +80,9 @@ func TestBadScripts(t *testing.T) {
 	for _, tt := range []struct{ script, want string }{
 		{"", "projection.js is empty"},
 		{"export function onEvents() {}", "the script does not export onEvent"},
-		{"export function on_event() {}", "projection.js does not export onEvent: a projection has export function onEvent(event, state) { … }"},
+		{"export function on_event() {}", "projection.js exports neither onEvent nor upcast: a projection has export function onEvent(event, state) { … }"},
+		{"export function onEvent() {} export function upcast() {}", "projection.js exports upcast and onEvent: a script is an upcaster, which has no state, or a projection: make two scripts of it"},
+		{"export function upcast() {} export function migrate() {}", "projection.js exports upcast and migrate"},
 		{"export function onEvent() {}\x00", "projection.js has a byte 0"},
 		{"export function onEvent() {}\xff", "projection.js is not UTF-8"},
 		{"export function onEvent() {\n  let 1a;\n}", "SyntaxError: "},

@@ -4,7 +4,7 @@
 (function (host) {
   "use strict";
 
-  const QUERY = 1, MEMORY = 2, EMIT = 4; // flags of what the module has: attach.go
+  const QUERY = 1, MEMORY = 2, EMIT = 4, UPCAST = 8, MIGRATE = 16; // flags of what the module has: attach.go
   const { get, getBytes, put, scan, scanBytes } = host;
   const remove = host.delete;
   const stringify = JSON.stringify, parse = JSON.parse;
@@ -229,6 +229,7 @@
   // ---- Emit and log ------------------------------------------------------------------
 
   function emit(subject, data = "", headers = undefined) {
+    if (host.flags & UPCAST) throw new TypeError("an upcaster emits nothing: out.put hands on an event in place of the one that it was given");
     if (!(host.flags & EMIT)) throw new TypeError("this module has no emit: attach found no such word in the script");
     if (typeof data !== "string" && !(data instanceof Uint8Array)) data = json(subject, data);
     host.emit(subject, data, pairs(headers));
@@ -328,7 +329,20 @@
     Math.random = refuse("Math.random", "Make what must differ of event.id or event.sequence");
   }
 
-  // ---- Queries and snapshots ---------------------------------------------------------
+  // ---- Upcasters ---------------------------------------------------------------------
+
+  // What an upcaster writes what stands for an event to.
+  const out = Object.freeze({
+    keep() {
+      host.keep();
+    },
+    put(subject, data = "", headers = undefined) {
+      if (typeof data !== "string" && !(data instanceof Uint8Array)) data = json(subject, data);
+      host.replace(subject, data, pairs(headers));
+    },
+  });
+
+  // ---- Queries, snapshots and migrations ---------------------------------------------------------
 
   class Request {
     #bytes;
@@ -371,6 +385,12 @@
     await restore(parse(host.join(pieces)));
   }
 
+  // rewrite has a function rewrite a state of an older schema.
+  async function rewrite(migrate, from) {
+    await migrate(from, state);
+    endBatch();
+  }
+
   function endBatch() {
     settle();
     flush();
@@ -387,19 +407,19 @@
     return f;
   }
 
-  // start takes what the script exports, and returns what the runtime calls.
-  async function start(script) {
+  // upcaster is what the runtime calls of a script that exports upcast.
+  function upcaster(script) {
+    return { onEvent: exported(script, "upcast", UPCAST), state: out, endBatch() {}, explain };
+  }
+
+  function projection(script) {
     const onEvent = exported(script, "onEvent");
     if (!onEvent) throw new TypeError("the script does not export onEvent: export function onEvent(event, state) { … }");
+    exported(script, "upcast", UPCAST);
     const query = exported(script, "query", QUERY);
     const snapshot = exported(script, "snapshot", MEMORY);
     const restore = exported(script, "restore", MEMORY);
-    const settings = script.settings ?? {};
-    if (kind(settings) !== "an object") throw new TypeError("settings must be an object of defaults");
-    configure(settings, parse(host.config()), "");
-    freeze(settings);
-    const init = exported(script, "init");
-    if (init) await init();
+    const migrate = exported(script, "migrate", MIGRATE);
     return {
       onEvent,
       state,
@@ -409,7 +429,20 @@
       query: () => answer(query),
       snapshot: () => save(snapshot),
       restore: () => bring(restore),
+      migrate: (from) => rewrite(migrate, from),
     };
+  }
+
+  // start takes what the script exports, and returns what the runtime calls.
+  async function start(script) {
+    const entry = host.flags & UPCAST ? upcaster(script) : projection(script);
+    const settings = script.settings ?? {};
+    if (kind(settings) !== "an object") throw new TypeError("settings must be an object of defaults");
+    configure(settings, parse(host.config()), "");
+    freeze(settings);
+    const init = exported(script, "init");
+    if (init) await init();
+    return entry;
   }
 
   withoutClocks();

@@ -19,14 +19,14 @@ var kurrentdbEmits = regexp.MustCompile(`(?i)\b(emit|linkTo|outputTo|resultStrea
 
 // kurrentdbSource and exporting tell a projection of KurrentDB: it has a source, and exports
 // nothing, for it is no module. A line of a comment may begin with export all the same, but
-// a module has onEvent somewhere.
+// a module has onEvent or upcast somewhere.
 var (
 	kurrentdbSource = regexp.MustCompile(`\bfrom(All|Streams?|StreamsMatching|StreamCatalog|Category|Categories)\s*\(`)
 	exporting       = regexp.MustCompile(`(?m)^\s*export\b`)
 )
 
 func (o Options) dialect(script []byte) Dialect {
-	module := exporting.Match(script) && bytes.Contains(script, []byte("onEvent"))
+	module := exporting.Match(script) && (bytes.Contains(script, []byte("onEvent")) || exportsFunction(script, "upcast"))
 	if o.Dialect == "" && kurrentdbSource.Match(script) && !module {
 		return KurrentDB
 	}

@@ -282,7 +282,7 @@ func TestDialects(t *testing.T) {
 		want    string // of the error when it is attached or started; empty: there is none
 	}{
 		{"fromAll().when({ $any(s) {} })", "", ""},
-		{"fromAll().when({ $any(s) {} })", js.Gnomon, "old.js does not export onEvent"},
+		{"fromAll().when({ $any(s) {} })", js.Gnomon, "old.js exports neither onEvent nor upcast"},
 		{"// fromAll()\nexport function onEvent() {}", "", ""},
 		{"/* what the billing has to\nexport */\nfromAll().when({ $any(s) {} })", "", ""},
 		{"export function onEvent() {}", js.KurrentDB, "SyntaxError: unsupported keyword: export (old.js:1:1)"},

@@ -39,13 +39,27 @@ func attach(f flags, sources []source) ([]byte, error) {
 			return nil, fmt.Errorf("the runtime of JavaScript: %w", err)
 		}
 	}
-	if f&flagQuery == 0 {
-		m.dropExports("query")
-	}
-	if f&flagMemory == 0 {
-		m.dropExports("snapshot", "restore")
-	}
+	m.dropExports(f.absent()...)
 	return m.bytes(), nil
+}
+
+// absent are the exports of the runtime that a module does not have.
+func (f flags) absent() (names []string) {
+	for _, e := range []struct {
+		there bool
+		names []string
+	}{
+		{f&flagQuery != 0, []string{"query"}},
+		{f&flagMemory != 0, []string{"snapshot", "restore"}},
+		{f&flagMigrate != 0, []string{"migrate"}},
+		{f&flagUpcast != 0, []string{"upcast"}},
+		{f&flagUpcast == 0, []string{"apply"}},
+	} {
+		if !e.there {
+			names = append(names, e.names...)
+		}
+	}
+	return names
 }
 
 // module is a module as a list of sections, of which it can change a few: those of the

@@ -34,11 +34,11 @@ for f in libregexp libunicode cutils dtoa; do
   clang-19 $flags -w -DCONFIG_VERSION='"2025-04-26"' -c "$work/qjs/$f.c" -o "$work/obj/$f.o"
 done
 clang-19 $flags -w -DCONFIG_VERSION='"2025-04-26"' -c "$here/engine.c" -o "$work/obj/engine.o"
-for f in main host event text quiet emit; do
+for f in main host event upcast text quiet emit; do
   clang-19 $flags -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-cast-function-type -c "$here/$f.c" -o "$work/obj/$f.o"
 done
 cd "$work/obj"
 clang-19 --target=wasm32-wasi --sysroot=/usr -mexec-model=reactor -Wl,--strip-all \
   -Wl,-z,stack-size=1048576 -Wl,--stack-first \
-  main.o host.o event.o text.o quiet.o engine.o libregexp.o libunicode.o cutils.o dtoa.o -lc emit.o \
+  main.o host.o event.o upcast.o text.o quiet.o engine.o libregexp.o libunicode.o cutils.o dtoa.o -lc emit.o \
   -o "$out"

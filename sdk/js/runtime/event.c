@@ -19,13 +19,7 @@ static uint32_t load32(const uint8_t *p)
     return n;
 }
 
-/* The parts of a record: see docs/ABI.md, "A batch". */
-typedef struct {
-    const uint8_t *p;
-    uint32_t len;
-} Part;
-
-static Part part(int i)
+Part part(int i)
 {
     const uint8_t *r = current.record, *p = r + 40;
     for (int k = 0; k < i; k++)
@@ -33,14 +27,14 @@ static Part part(int i)
     return (Part){p, load32(r + 24 + 4 * i)};
 }
 
-static Part subject_part(void) { return part(0); }
-static Part headers_part(void) { return part(1); }
-static Part data_part(void) { return part(2); }
-static Part key_part(void) { return part(3); }
+static Part subject_part(void) { return part(SUBJECT_PART); }
+static Part headers_part(void) { return part(HEADERS_PART); }
+static Part data_part(void) { return part(DATA_PART); }
+static Part key_part(void) { return part(KEY_PART); }
 
 static int fold_case(uint8_t c) { return c >= 'A' && c <= 'Z' ? c | 0x20 : c; }
 
-static int same_name(const uint8_t *a, const char *b, size_t n)
+int same_name(const uint8_t *a, const char *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (fold_case(a[i]) != fold_case((uint8_t)b[i]))
@@ -67,7 +61,7 @@ static Event *event_of(JSContext *ctx, JSValueConst this)
 {
     Event *e = JS_GetOpaque2(ctx, this, event_id);
     if (e && (!current.record || e->serial != current.serial)) {
-        JS_ThrowTypeError(ctx, "this event is over: an event can be read until onEvent returns; keep its values instead");
+        JS_ThrowTypeError(ctx, "this event is over: an event can be read until its handler returns; keep its values instead");
         return NULL;
     }
     return e;

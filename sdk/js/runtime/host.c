@@ -153,8 +153,7 @@ static int put_header(JSContext *ctx, DynBytes *b, JSValueConst name, JSValueCon
     return bad ? -1 : 0;
 }
 
-/* put_headers appends [name, value, name, value…]. */
-static int put_headers(JSContext *ctx, DynBytes *b, JSValueConst list)
+int put_headers(JSContext *ctx, DynBytes *b, JSValueConst list)
 {
     uint32_t count = 0;
     JSValue length = JS_GetPropertyStr(ctx, list, "length");
@@ -338,6 +337,8 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_MAGIC_DEF("scan", 2, state_scan, AS_TEXT),
     JS_CFUNC_MAGIC_DEF("scanBytes", 2, state_scan, AS_BYTES),
     JS_CFUNC_DEF("emit", 3, emit),
+    JS_CFUNC_DEF("keep", 0, upcast_keep),
+    JS_CFUNC_DEF("replace", 3, upcast_replace),
     JS_CFUNC_DEF("log", 2, log_line),
     JS_CFUNC_DEF("logEnabled", 1, log_enabled),
     JS_CFUNC_MAGIC_DEF("config", 1, read_all, CONFIG),

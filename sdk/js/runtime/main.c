@@ -291,12 +291,13 @@ EXPORT("init") int32_t export_init(void)
     return start();
 }
 
-/* call calls a function of the entry without arguments. */
-static int32_t call(const char *name)
+/* call calls a function of the entry with a number, which it need not take. */
+static int32_t call(const char *name, int32_t number)
 {
     current.index = NO_EVENT;
     JSValue f = JS_GetPropertyStr(ctx, entry, name);
-    JSValue result = settle(JS_Call(ctx, f, entry, 0, NULL));
+    JSValueConst args[1] = {JS_NewInt32(ctx, number)};
+    JSValue result = settle(JS_Call(ctx, f, entry, 1, args));
     JS_FreeValue(ctx, f);
     if (JS_IsException(result) || out_of_memory)
         return fail();
@@ -319,10 +320,12 @@ static int handle(void)
     return JS_IsException(result) || out_of_memory ? -1 : 0;
 }
 
-static int read_batch(void)
+typedef int32_t batch_reader(void *buf, uint32_t cap);
+
+static int read_batch(batch_reader *read)
 {
     for (;;) {
-        int32_t n = host_batch_read(batch.p, batch.size);
+        int32_t n = read(batch.p, batch.size);
         if (n < 0) {
             JS_ThrowTypeError(ctx, "read batch: %s", code_text(n));
             return -1;
@@ -337,10 +340,11 @@ static int read_batch(void)
     }
 }
 
-EXPORT("apply") int32_t export_apply(void)
+/* each_event has the script handle the events of a batch, one by one. */
+static int32_t each_event(batch_reader *read)
 {
     current.index = NO_EVENT;
-    if (read_batch())
+    if (read_batch(read))
         return fail();
     for (uint8_t *p = batch.p, *end = p + batch_length; p < end;) {
         uint32_t size;
@@ -353,9 +357,12 @@ EXPORT("apply") int32_t export_apply(void)
         p += size;
     }
     current.record = NULL;
-    return call("endBatch");
+    return call("endBatch", 0);
 }
 
-EXPORT("query") int32_t export_query(void) { return call("query"); }
-EXPORT("snapshot") int32_t export_snapshot(void) { return call("snapshot"); }
-EXPORT("restore") int32_t export_restore(void) { return call("restore"); }
+EXPORT("apply") int32_t export_apply(void) { return each_event(host_batch_read); }
+EXPORT("upcast") int32_t export_upcast(void) { return each_event(host_input_read); }
+EXPORT("migrate") int32_t export_migrate(int32_t from) { return call("migrate", from); }
+EXPORT("query") int32_t export_query(void) { return call("query", 0); }
+EXPORT("snapshot") int32_t export_snapshot(void) { return call("snapshot", 0); }
+EXPORT("restore") int32_t export_restore(void) { return call("restore", 0); }

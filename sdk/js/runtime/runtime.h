@@ -55,10 +55,27 @@ JSValue bytes_new(JSContext *ctx, const void *p, size_t len);
 /* What a negative code of the host means. */
 const char *code_text(int32_t code);
 
+/* put_headers appends [name, value, name, value…] as a batch has headers; 0, or -1 with an exception. */
+int put_headers(JSContext *ctx, DynBytes *b, JSValueConst list);
+
+/* upcast.c: keep(), replace(subject, data, headers) */
+JSValue upcast_keep(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv);
+JSValue upcast_replace(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv);
+
 JSValue host_object(JSContext *ctx);               /* host.c: what the prelude is given */
 double value_plain(JSContext *ctx, JSValueConst v, uint32_t *hash); /* engine.c */
 JSValue value_copy(JSContext *ctx, JSValueConst v);
-int event_class(JSContext *ctx);                   /* event.c */
+/* A part of the current record: see docs/ABI.md, "A batch". */
+typedef struct {
+    const uint8_t *p;
+    uint32_t len;
+} Part;
+
+enum { SUBJECT_PART, HEADERS_PART, DATA_PART, KEY_PART };
+
+Part part(int which); /* event.c */
+int same_name(const uint8_t *a, const char *b, size_t n); /* of headers: without regard to case */
+int event_class(JSContext *ctx);
 JSValue event_new(JSContext *ctx);                 /* of the current record */
 void fields_reset(void);
 
