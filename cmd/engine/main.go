@@ -27,35 +27,11 @@ func main() {
 
 // run runs one command and returns its exit code. Tests run the program through it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := rootCommand()
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	out := cli.KeepWriter(stdout)
-	root.SetOut(out)
-	root.SetErr(stderr)
-	c, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		err = out.Lost()
-	}
-	if err != nil {
-		cli.PrintError(stderr, filesToo(c, err))
-	}
-	return cli.ExitCode(err)
+	return cli.Run(ctx, rootCommand(), args, stdin, stdout, stderr)
 }
 
 func rootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "engine",
-		Short: "Run event-sourcing projections, written in any Wasm language, over NATS JetStream",
-		Long: `Gnomon runs projections over NATS JetStream. A projection is a WebAssembly module
-that is handed the events of a stream, in order, and writes keys and values.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return cli.Usagef(c, "%w", err) })
-	root.SetUsageTemplate(cli.UsageTemplate(root))
-	cli.Chooses(root)
+	root := cli.Program()
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
 		&cobra.Group{ID: "events", Title: "Events:"},

@@ -61,14 +61,6 @@ func (f *readFlags) read(c *cobra.Command, fn func(reader) error) (err error) {
 	return cli.Explain(fn(r))
 }
 
-// filesToo names the files as the way out, too, where no engine answers and the command reads them.
-func filesToo(c *cobra.Command, err error) error {
-	if errors.Is(err, client.ErrUnreachable) && c.Flags().Lookup("data-dir") != nil {
-		return cli.WithHint(err, cli.StartOne+", or its files with --data-dir")
-	}
-	return err
-}
-
 // remote is a running engine.
 type remote struct{ *client.Client }
 

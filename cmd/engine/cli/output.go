@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// Output is what a command prints to. It keeps the first error, for commands that print many
+// output is what a command prints to. It keeps the first error, for commands that print many
 // lines and look at none: what was not written must not pass for done.
-type Output struct {
+type output struct {
 	w io.Writer
 
 	mu  sync.Mutex
 	err error
 }
 
-// KeepWriter wraps what a command prints to.
-func KeepWriter(w io.Writer) *Output { return &Output{w: w} }
+// keepWriter wraps what a command prints to.
+func keepWriter(w io.Writer) *output { return &output{w: w} }
 
 // Write implements io.Writer.
-func (o *Output) Write(p []byte) (int, error) {
+func (o *output) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -30,8 +30,8 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Lost is the error for what could not be written; nil: everything was.
-func (o *Output) Lost() error {
+// lost is the error for what could not be written; nil: everything was.
+func (o *output) lost() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err == nil {

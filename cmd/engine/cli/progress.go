@@ -21,7 +21,7 @@ type Progress interface {
 
 // IsTerminal reports whether something is written for a person to see.
 func IsTerminal(w io.Writer) bool {
-	if o, kept := w.(*Output); kept {
+	if o, kept := w.(*output); kept {
 		w = o.w
 	}
 	f, ok := w.(*os.File)

@@ -107,8 +107,8 @@ func CheckTopics(root *cobra.Command) {
 	}
 }
 
-// UsageTemplate is cobra's without the line that offers a command with subcommands
+// usageTemplate is cobra's without the line that offers a command with subcommands
 // to be used without one.
-func UsageTemplate(c *cobra.Command) string {
+func usageTemplate(c *cobra.Command) string {
 	return strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
 }
