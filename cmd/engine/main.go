@@ -4,12 +4,11 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
+	"gnomon/cmd/engine/top"
 	"gnomon/host"
 )
 
@@ -17,12 +16,7 @@ func main() {
 	if host.IsTrial() {
 		os.Exit(host.ServeTrial())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-ctx.Done()
-		stop() // a second signal ends the process at once
-	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(cli.Main(rootCommand()))
 }
 
 // run runs one command and returns its exit code. Tests run the program through it.
@@ -43,7 +37,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(inGroup("events", importCommand(), publishCommand(), recordCommand())...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), healthCommand(), historyCommand(), explainCommand(), changesCommand(), logsCommand(), snapshotCommand())...)
 	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), devCommand(), checkCommand(), testCommand(), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
-	root.AddCommand(inGroup("tools", topCommand(), doctorCommand(), completionCommand(), manCommand())...)
+	root.AddCommand(inGroup("tools", top.Command(), doctorCommand(), completionCommand(), manCommand())...)
 	completes(root)
 	cli.CheckTopics(root)
 	return root

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +28,17 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differs.`,
 	program.SetUsageTemplate(usageTemplate(program))
 	Chooses(program)
 	return program
+}
+
+// Main runs a program with what the process was given, and returns its exit code. The first SIGINT or SIGTERM ends the
+// command's context, a second one the process, at once.
+func Main(program *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+	return Run(ctx, program, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 // Run runs one command of a program, tells its error, and returns its exit code.

@@ -1,4 +1,4 @@
-package main
+package top
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"gnomon/engine/query/wire"
 )
 
-func topCommand() *cobra.Command {
+func Command() *cobra.Command {
 	var f cli.Server
 	var once bool
 	c := &cobra.Command{

@@ -1,4 +1,4 @@
-package main
+package top
 
 import (
 	"bytes"
@@ -208,7 +208,7 @@ func (c canvas) table(v *topView, rows []engine.Status, from, to int, now time.T
 	}
 	room := to - from - 1
 	at := v.at(rows)
-	first := max(0, at-room+1)
+	first := max(0, at-max(room, 1)+1) // a terminal may have no room at all
 	for i, s := range rows[first:min(len(rows), first+max(room, 0))] {
 		y, style := from+1+i, plainStyle
 		if first+i == at && v.selected != "" {

@@ -1,4 +1,4 @@
-package main
+package top
 
 import (
 	"bytes"
@@ -200,6 +200,26 @@ func TestTopResize(t *testing.T) {
 	p.term.SetSize(vt.Coord{X: 1, Y: 1})
 	p.term.SetSize(vt.Coord{X: 200, Y: 50})
 	p.sees("GENERATION")
+}
+
+// However low a terminal is, rows and details are drawn as far as there is room, which may be none.
+func TestTopInFewLines(t *testing.T) {
+	for height := 1; height <= 8; height++ {
+		term := vt.NewMockTerm(vt.MockOptSize{X: 40, Y: vt.Row(height)})
+		screen, err := tcell.NewTerminfoScreenFromTty(term, tcell.OptTerm("xterm-256color"))
+		if err == nil {
+			err = screen.Init()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, detail := range []bool{false, true} {
+			v := &topView{detail: detail}
+			v.answer(three(), nil, time.Now())
+			drawTop(screen, v, time.Now())
+		}
+		screen.Fini()
+	}
 }
 
 // While the engine is away that is shown with what was known, and what it says when it is back
