@@ -81,3 +81,38 @@ func TestBehindOfNothing(t *testing.T) {
 		}
 	})
 }
+
+// While the server does not answer, how far a projection is behind stays what it was, and since
+// when that is so is said, until it answers again; that a stream is not there is an answer.
+func TestEndUnknown(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(3)
+		e := b.start(spec(slowly(time.Millisecond)))
+		e.awaitState(engine.Live)
+		time.Sleep(time.Minute)
+		if s := e.status(); !s.EndUnknownSince.IsZero() {
+			t.Errorf("the server answers: unknown since %s", s.EndUnknownSince)
+		}
+		down := time.Now()
+		b.server.SetDown(true)
+		time.Sleep(time.Hour)
+		s := e.status()
+		if off := s.EndUnknownSince.Sub(down).Abs(); s.State == engine.Live || s.Behind != 0 || off > 2*time.Second {
+			t.Errorf("away since %s: %s, %d behind, unknown since %s", down, s.State, s.Behind, s.EndUnknownSince)
+		}
+		if got := e.Measures().EndUnknown["S"]; got < 59*time.Minute || got > 61*time.Minute {
+			t.Errorf("unknown for %v", got)
+		}
+		b.server.SetDown(false)
+		s = e.awaitState(engine.Live)
+		time.Sleep(2 * time.Second)
+		if s = e.status(); !s.EndUnknownSince.IsZero() || e.Measures().EndUnknown["S"] != 0 {
+			t.Errorf("it is back: unknown since %s", s.EndUnknownSince)
+		}
+		b.server.Remove("S")
+		time.Sleep(time.Minute)
+		if s = e.status(); !s.EndUnknownSince.IsZero() {
+			t.Errorf("there is no stream: unknown since %s", s.EndUnknownSince)
+		}
+	})
+}

@@ -18,6 +18,9 @@ const (
 	syncEvery = 500 * time.Millisecond
 	// watchEvery is how often a stream's end is asked for, whatever its readers say.
 	watchEvery = time.Second
+	// endKnownFor is how long what the server said of a stream's end counts as known: more
+	// than a question or two may take.
+	endKnownFor = 5 * time.Second
 )
 
 // Engine runs projections. Declare them, then Start; or the other way round.
@@ -324,7 +327,7 @@ func (e *Engine) watch(stream string) *streamWatch {
 	defer e.mu.Unlock()
 	w := e.streams[stream]
 	if w == nil {
-		w = &streamWatch{name: stream}
+		w = &streamWatch{name: stream, told: time.Now()}
 		e.streams[stream] = w
 		e.beginWatchLocked(w)
 	}
@@ -346,23 +349,43 @@ type streamWatch struct {
 	name string
 	mu   sync.Mutex
 	info StreamInfo // as the server last said; zero before it did
+	told time.Time  // when the server last said something of it, or the watch began
 }
 
 func (w *streamWatch) run(ctx context.Context, src Source) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		if info, err := src.Stream(ctx, w.name); err == nil {
-			w.mu.Lock()
-			w.info = info
-			w.mu.Unlock()
-		}
+		w.take(src.Stream(ctx, w.name))
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// take takes in what the server said, if it said something: that there is no such stream, too.
+func (w *streamWatch) take(info StreamInfo, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.info = info
+	}
+	if err == nil || errors.Is(err, ErrNoStream) {
+		w.told = time.Now()
+	}
+}
+
+// unknownSince is when the server last said where the stream ends, once that is longer ago
+// than endKnownFor; zero: it is known.
+func (w *streamWatch) unknownSince() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.told) <= endKnownFor {
+		return time.Time{}
+	}
+	return w.told
 }
 
 func (w *streamWatch) known() StreamInfo {

@@ -110,6 +110,10 @@ type Measures struct {
 	Free, Reserve uint64       // bytes of the disk; 0: they are not watched
 	Streams       []StreamInfo // that generations read, as the server last said; without those of which it has said nothing
 	Projections   map[string]ProjectionMeasures
+
+	// EndUnknown is, by stream, how long the server has not said where it ends, once that is
+	// more than 5 s; 0: it is known.
+	EndUnknown map[string]time.Duration
 }
 
 // ProjectionMeasures are what was measured of the generation of a projection that is read.
@@ -134,7 +138,7 @@ type ProjectionMeasures struct {
 
 // Measures returns what was measured so far.
 func (e *Engine) Measures() Measures {
-	m := Measures{Projections: map[string]ProjectionMeasures{}}
+	m := Measures{Projections: map[string]ProjectionMeasures{}, EndUnknown: map[string]time.Duration{}}
 	m.Free, m.Reserve = e.room.measured()
 	for _, name := range e.streamNames() {
 		e.mu.Lock()
@@ -142,6 +146,10 @@ func (e *Engine) Measures() Measures {
 		e.mu.Unlock()
 		if info := w.known(); info.Name != "" {
 			m.Streams = append(m.Streams, info)
+		}
+		m.EndUnknown[name] = 0
+		if since := w.unknownSince(); !since.IsZero() {
+			m.EndUnknown[name] = time.Since(since)
 		}
 	}
 	for _, p := range e.all() {

@@ -365,7 +365,7 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	s.DiskBytes = g.keyspace.DiskBytes()
 	var stream StreamInfo
 	if g.stream != nil {
-		stream = g.stream.known()
+		stream, s.EndUnknownSince = g.stream.known(), g.stream.unknownSince()
 	}
 	s.reportBehind(stream, g.runner.lastLevel())
 }

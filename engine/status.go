@@ -76,6 +76,11 @@ type Status struct {
 	StreamFirst    uint64    `json:"stream_first_seq,omitempty"` // of the first event that the stream holds, as the server last said; StreamLast + 1: none
 	StreamLastTime time.Time `json:"stream_last_time,omitzero"`  // of the stream's last event, as the server last said
 
+	// EndUnknownSince is when the server last said where the stream ends, once that is more
+	// than 5 s ago: what is said of the end, and of how far that is, is as it was then; zero: it is
+	// known.
+	EndUnknownSince time.Time `json:"stream_end_unknown_since,omitzero"`
+
 	StreamAbsent  uint64   `json:"stream_absent"`                     // sequences between the stream's first and last event that hold none, as the server last said
 	StreamMirror  string   `json:"stream_mirror_of,omitempty"`        // the stream that it is a mirror of
 	StreamSources []string `json:"stream_sources,omitempty"`          // the streams that it gets its events from

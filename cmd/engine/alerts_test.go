@@ -244,7 +244,8 @@ func processTroubles(t *testing.T) []alertCase {
 
 	server.Stop()
 	p.scrapeUntil(ready, func(v float64) bool { return v == 0 })
-	alone := p.scrapeUntil(connected, func(v float64) bool { return v == 0 })
+	p.scrapeUntil(connected, func(v float64) bool { return v == 0 })
+	alone := p.scrapeUntil(`gnomon_stream_end_unknown_seconds{instance="here",job="gnomon",stream="LOG"}`, above(0))
 	server.Restart()
 
 	again := []scraped{well}
@@ -260,7 +261,7 @@ func processTroubles(t *testing.T) []alertCase {
 	return []alertCase{
 		{"all is well", []scraped{well}, nil},
 		{"too many connections", []scraped{well, crowded}, []string{"GnomonConnectionsRefused"}},
-		{"the server is away", []scraped{alone}, []string{"GnomonNATSDisconnected", "GnomonNotReady"}},
+		{"the server is away", []scraped{alone}, []string{"GnomonNATSDisconnected", "GnomonStreamEndUnknown", "GnomonNotReady"}},
 		{"killed again and again", again, []string{"GnomonRestartsOften"}},
 		{"killed", []scraped{scrape(t.Context(), http.DefaultClient, base)}, []string{"GnomonDown"}},
 	}

@@ -75,6 +75,7 @@ var (
 		}},
 	}
 
+	endUnknownDesc  = streamDesc("end_unknown_seconds", "How long the server has not said where the stream ends, once that is more than 5 s; 0: it is known.")
 	readyDesc       = prometheus.NewDesc("gnomon_ready", "1 while every projection is live, as /readyz says, 0 otherwise.", nil, nil)
 	diskFreeDesc    = prometheus.NewDesc("gnomon_disk_free_bytes", "Bytes that may still be written where the data directory is.", nil, nil)
 	diskReserveDesc = prometheus.NewDesc("gnomon_disk_reserve_bytes", "Bytes that are kept free (disk_reserve): with less, no events are taken.", nil, nil)
@@ -97,6 +98,9 @@ func (c collector) collectMeasures(ch chan<- prometheus.Metric, all map[string]e
 		for _, d := range streamMetrics {
 			ch <- prometheus.MustNewConstMetric(d.desc, gauge, d.value(s), s.Name)
 		}
+	}
+	for name, d := range m.EndUnknown {
+		ch <- prometheus.MustNewConstMetric(endUnknownDesc, gauge, d.Seconds(), name)
 	}
 	for name, p := range m.Projections {
 		s, ok := all[name]

@@ -37,7 +37,7 @@ func PrintTable(w io.Writer, all []engine.Status, rate func(engine.Status) float
 	}
 	fmt.Fprintln(t, title)
 	for _, s := range all {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%.0f%s\n", s.Projection, s.State, s.Position, s.Behind, s.Keys, rate(s), left(s))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%.0f%s\n", s.Projection, s.State, s.Position, behind(s), s.Keys, rate(s), left(s))
 	}
 	return t.Flush()
 }
@@ -72,6 +72,18 @@ func PrintReason(w io.Writer, s engine.Status) {
 	if s.Hint != "" {
 		fmt.Fprintf(w, "  hint: %s\n", s.Hint)
 	}
+	if since := s.EndUnknownSince; !since.IsZero() {
+		fmt.Fprintf(w, "%s: where stream %s ends is not known since %s: what is behind is as it was then\n", s.Projection, s.Stream, since.UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+}
+
+// behind is how many sequences a projection is behind; at least, when nobody knows how many there
+// are by now.
+func behind(s engine.Status) string {
+	if s.EndUnknownSince.IsZero() {
+		return fmt.Sprint(s.Behind)
+	}
+	return fmt.Sprintf(">=%d", s.Behind)
 }
 
 // printEffects prints what a projection has not done though it may be live: events that were not
@@ -107,7 +119,7 @@ func PrintStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if s.StreamAbsent > 0 {
 		row("it lacks", "%d sequences between its first and last event: deleted or expired, or not mirrored", s.StreamAbsent)
 	}
-	row("position", "%d (durable %d), %d behind", s.Position, s.Durable, s.Behind)
+	row("position", "%d (durable %d), %s behind", s.Position, s.Durable, behind(s))
 	if s.State == engine.CatchingUp {
 		row("catches up", "%.0f events/s, time left: %s", s.Rate, timeLeft(s))
 	}

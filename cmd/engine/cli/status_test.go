@@ -49,6 +49,15 @@ odd: emitted events are not published, 5 wait: no permission
   hint: it is tried again
 odd: bucket B is not kept in step: no room
 `},
+		{[]engine.Status{{
+			Projection: "alone", State: engine.CatchingUp, Reason: "no server", Stream: "S", StreamLast: 7, Position: 7,
+			EndUnknownSince: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		}}, `
+PROJECTION   STATE         POSITION   BEHIND   KEYS   EVENTS/S   LEFT
+alone        catching-up   7          >=0      0      0          -
+alone is catching-up: no server
+alone: where stream S ends is not known since 2026-01-02 03:04:05 UTC: what is behind is as it was then
+`},
 	} {
 		var out bytes.Buffer
 		if err := PrintStatuses(&out, tt.all, false); err != nil {

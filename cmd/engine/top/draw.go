@@ -26,7 +26,7 @@ const nameWidth = 14
 
 var topColumns = []topColumn{
 	{"STATE", 11, true, func(_ *topView, s engine.Status, _ time.Time) string { return string(s.State) }},
-	{"BEHIND", 6, false, func(_ *topView, s engine.Status, _ time.Time) string { return shortNumber(float64(s.Behind)) }},
+	{"BEHIND", 6, false, func(_ *topView, s engine.Status, _ time.Time) string { return shortBehind(s) }},
 	{"AGE", 4, false, func(_ *topView, s engine.Status, now time.Time) string { return behindTime(s, now) }},
 	{"EV/S", 5, false, func(_ *topView, s engine.Status, _ time.Time) string { return shortNumber(s.Rate) }},
 	{"", sparkLength, true, func(v *topView, s engine.Status, _ time.Time) string { return spark(v.rates[s.Projection]) }},
@@ -46,6 +46,14 @@ var topMore = []topColumn{
 	{"MEMORY", 6, false, func(_ *topView, s engine.Status, _ time.Time) string { return shortBytes(s.Memory) }},
 	{"GENERATION", 12, true, func(_ *topView, s engine.Status, _ time.Time) string { return s.Generation }},
 	{"STREAM", 16, true, func(_ *topView, s engine.Status, _ time.Time) string { return s.Stream }},
+}
+
+// shortBehind is how far a projection is behind; with a question mark where nobody knows by now.
+func shortBehind(s engine.Status) string {
+	if s.EndUnknownSince.IsZero() {
+		return shortNumber(float64(s.Behind))
+	}
+	return shortNumber(float64(s.Behind)) + "?"
 }
 
 // candidateShort is how far a candidate is; empty: there is none.

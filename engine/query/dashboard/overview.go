@@ -143,6 +143,7 @@ func concernsOf(s engine.Status) (all []concern) {
 		add(rank(c.State) == 0, "candidate "+string(c.State), c.Reason, base+"/generations")
 	}
 	add(s.Warning != "", "warning", s.Warning, base)
+	add(!s.EndUnknownSince.IsZero(), "end not known", "since "+s.EndUnknownSince.UTC().Format(time.DateTime)+" UTC the server has not said where the stream ends: what is behind is as it was then", base)
 	return all
 }
 

@@ -119,6 +119,10 @@ func TestOverviewTroubleFirst(t *testing.T) {
 			t.Errorf("%s: %q, want %q", address, got, want)
 		}
 	}
+	alone := engine.Status{Projection: "alone", State: engine.CatchingUp, Stream: "S", StreamLast: 9, Position: 9, EndUnknownSince: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	for _, path := range []string{"/", "/ui/projections/alone"} {
+		wants(t, (&told{projections: []engine.Status{alone}}).get(t, path), "end not known", "since 2026-01-02 03:04:05 UTC the server has not said where the stream ends")
+	}
 	wants(t, api.get(t, "/?filter=none&sort=name"), "No projection has “none” in its name", `value="none"`, `name="sort" value="name"`)
 }
 
