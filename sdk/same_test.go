@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnomon/engine"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -85,8 +86,8 @@ func run(t *testing.T, env []string, program string, args ...string) {
 }
 
 // Every SDK does the same: of the same events the exerciser makes the same state, emits, log and
-// errors in all languages, in batches of any size and by fresh instances; and it answers the
-// same requests, and refuses the same settings.
+// errors in all languages, in batches of any size and by fresh instances; it answers the same
+// requests, refuses the same settings, and rewrites the same older state.
 func TestSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the exerciser in every language")
@@ -127,6 +128,7 @@ func TestSame(t *testing.T) {
 				}
 			}
 			checkSettings(t, s)
+			checkMigrate(t, s)
 		})
 	}
 }
@@ -186,6 +188,38 @@ func checkSettings(t *testing.T, s testdriver.Subject) {
 			t.Errorf("settings %.100s: %.200v", settings, err)
 		case want != "" && got.Outcome.State["settings"] != want:
 			t.Errorf("settings %.100s: %.100q", settings, got.Outcome.State["settings"])
+		}
+	}
+}
+
+// checkMigrate holds that an older state is rewritten, however large it is, with the schema that
+// it has, and that a refusal is told.
+func checkMigrate(t *testing.T, s testdriver.Subject) {
+	for from, failure := range map[int]string{0: "", 1<<31 - 1: "", 9: "said: no schema 9"} {
+		session, err := testdriver.NewSession(t.Context(), s, engine.Surroundings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer session.Close(context.Background())
+		want := map[string]string{"other": "x"}
+		for i := range 300 {
+			key := fmt.Sprintf("row\té\x00%03d", i)
+			value := strings.Repeat("\x00\xff\"", i%7) + strings.Repeat("v", 100_000*(i/299))
+			if want[key] = fmt.Sprint(from) + value; value == "" {
+				delete(want, key)
+			}
+			if err := session.State.Put([]byte(key), []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := session.State.Put([]byte("other"), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		want["migrated"] = "300"
+		err = session.Instance().Migrate(t.Context(), from, session.State)
+		text, _ := testdriver.ErrorText(err)
+		if text != failure || failure == "" && (err != nil || !maps.Equal(session.State.All(), want)) {
+			t.Errorf("migrated from %d: %v, %d keys; want %q, %d keys", from, err, session.State.Keys(), failure, len(want))
 		}
 	}
 }

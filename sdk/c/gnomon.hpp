@@ -271,6 +271,7 @@ _LIBCPP_END_NAMESPACE_STD
 #define GNOMON_CPP_UPCASTER(on_event) extern "C" { GNOMON_UPCASTER([](const gn_event *e) { return (on_event)(gnomon::Event(*e), gnomon::Output(*e)); }) }
 #define GNOMON_CPP_QUERY(on_query) extern "C" { GNOMON_QUERY([](gn_text request) { return (on_query)(gnomon::view(request)); }) }
 #define GNOMON_CPP_INIT(on_init) extern "C" { GNOMON_INIT(on_init) }
+#define GNOMON_CPP_MIGRATE(on_migrate) extern "C" { GNOMON_MIGRATE(on_migrate) }
 #define GNOMON_CPP_MEMORY(on_snapshot, on_restore) extern "C" { GNOMON_MEMORY(on_snapshot, on_restore) }
 
 #endif

@@ -118,6 +118,20 @@ static int on_event(gnomon::Event e) {
   return 0;
 }
 
+// on_migrate rewrites the rows of an older state.
+static int on_migrate(int32_t from) {
+  if (from == 9) return gnomon::fail("said: no schema 9");
+  std::vector<string> keys;
+  for (auto [key, value] : gnomon::scan("row\t")) keys.emplace_back(key);
+  for (const string &key : keys) {
+    string_view value = *gnomon::get(key);
+    if (value.empty()) gnomon::erase(key);
+    else gnomon::put(key, gnomon::join(from, value));
+  }
+  gnomon::put("migrated", std::to_string(keys.size()));
+  return 0;
+}
+
 static int on_query(string_view request) {
   if (request == "large") return gnomon::answer(string((1 << 20) + 1, 'x')), 0;
   if (request == "fail") return gnomon::fail(string_view("no\0é", 5));
@@ -130,3 +144,4 @@ static int on_query(string_view request) {
 GNOMON_CPP_INIT(on_init)
 GNOMON_CPP_PROJECTION(on_event)
 GNOMON_CPP_QUERY(on_query)
+GNOMON_CPP_MIGRATE(on_migrate)

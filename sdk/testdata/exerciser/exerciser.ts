@@ -1,6 +1,6 @@
 // The exerciser in AssemblyScript: sdk/same_test.go says what it does.
-import { Buffer, Event, JsonObject, JsonWriter, Kind, Reader, State, Text, emit, fail, log, onEvent, onInit, onRequest } from "gnomon";
-export { apply, init, query } from "gnomon";
+import { Buffer, Event, JsonObject, JsonWriter, Kind, Reader, State, Text, emit, fail, log, onEvent, onInit, onMigrate, onRequest } from "gnomon";
+export { apply, init, migrate, query } from "gnomon";
 
 let name = "none";
 let n: i64 = 7;
@@ -140,6 +140,19 @@ function keep(state: State, key: string, kind: Kind, isInt: bool, int: i64, text
   state.put(key, text);
   state.put(key + "\tquoted", writer.reset().string(text));
 }
+
+// The rows of an older state are rewritten.
+onMigrate((from, state) => {
+  if (from == 9) fail("said: no schema 9");
+  const keys: string[] = [];
+  for (const rows = state.scan("row\t"); rows.next(); ) keys.push(rows.key.toString());
+  for (let i = 0; i < keys.length; i++) {
+    const value = state.get(keys[i])!;
+    if (value.length == 0) state.delete(keys[i]);
+    else state.put(keys[i], trace.reset().int(from).add(value));
+  }
+  state.put("migrated", keys.length.toString());
+});
 
 onRequest((request, state, answer) => {
   if (request.equals("large")) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	gnomon "gnomon/sdk/go"
+	"gnomon/sdk/go/migrate"
 	"gnomon/sdk/go/query"
 )
 
@@ -35,6 +36,7 @@ func init() {
 		return operations(ev, st)
 	})
 	query.OnRequest(answer)
+	migrate.OnSchema(takeOver)
 }
 
 func main() {}
@@ -185,6 +187,32 @@ func keep(st gnomon.State, key string, v gnomon.Value) error {
 		return st.Put(key, text)
 	}
 	return st.Put(key, []byte("-"))
+}
+
+// takeOver rewrites the rows of an older state.
+func takeOver(from int, st gnomon.State) error {
+	if from == 9 {
+		return errors.New("said: no schema 9")
+	}
+	keys, err := st.Keys("row\t")
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		value, _, err := st.Get(key)
+		if err != nil {
+			return err
+		}
+		if len(value) == 0 {
+			err = st.Delete(key)
+		} else {
+			err = st.Put(key, append(strconv.AppendInt(nil, int64(from), 10), value...))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return st.Put("migrated", strconv.AppendInt(nil, int64(len(keys)), 10))
 }
 
 func answer(request []byte, st gnomon.Reader) ([]byte, error) {

@@ -1,6 +1,6 @@
 //! The exerciser in Rust: sdk/same_test.go says what it does.
 
-use gnomon::{fail, json, json_struct, log, Error, Event, Kind, Projection, Query, Reader, State};
+use gnomon::{fail, json, json_struct, log, Error, Event, Kind, Migrate, Projection, Query, Reader, State};
 use std::str;
 
 json_struct! {
@@ -13,7 +13,7 @@ json_struct! {
 
 struct Exerciser(Settings);
 
-gnomon::projection!(Exerciser: Query);
+gnomon::projection!(Exerciser: Query + Migrate);
 
 impl Projection for Exerciser {
     type Settings = Settings;
@@ -183,6 +183,27 @@ fn keep(state: &mut State, key: &str, value: Any) -> Result<(), Error> {
             state.put(key, text)
         }
         _ => state.put(key, "-"),
+    }
+}
+
+impl Migrate for Exerciser {
+    /// Rewrites the rows of an older state.
+    fn migrate(&mut self, from: i32, state: &mut State) -> Result<(), Error> {
+        if from == 9 {
+            fail!("said: no schema 9");
+        }
+        let mut rows = Vec::new();
+        state.scan("row\t", "", |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            Ok(true)
+        })?;
+        for (key, value) in &rows {
+            match value.as_slice() {
+                [] => state.delete(key)?,
+                _ => state.put(key, [from.to_string().as_bytes(), value].concat())?,
+            }
+        }
+        state.put("migrated", rows.len().to_string())
     }
 }
 
