@@ -60,12 +60,16 @@ func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 		s.reach(b, full.event)
 		return full
 	}
+	end, ok := b.Last() // of all that was read, picked or not
+	if s.place = apart; ok && end.Sequence == b.Through {
+		s.place = placeOf(&end)
+	}
 	if err := s.heed(ctx, b.Through); err != nil {
 		return err
 	}
-	if last, ok := b.Last(); ok { // of all that was read, picked or not
-		s.anchors = withAnchor(s.anchors, AnchorOf(last))
-		s.applied.Time = storedAt(last)
+	if ok {
+		s.anchors = withAnchor(s.anchors, AnchorOf(end))
+		s.applied.Time = storedAt(end)
 	}
 	s.advance(b.Through)
 	s.unread = b.Pending
@@ -101,7 +105,10 @@ func (s *session) applyStored(ctx context.Context, b *Batch) error {
 	if err != nil {
 		return err
 	}
-	for len(records) > 0 {
+	for {
+		if err := s.endAtomic(ctx, records); err != nil || len(records) == 0 {
+			return err
+		}
 		if err := s.heedBefore(ctx, records); err != nil {
 			return err
 		}
@@ -117,14 +124,13 @@ func (s *session) applyStored(ctx context.Context, b *Batch) error {
 		}
 		records = records[len(p.records):]
 		if len(records) == 0 {
-			break
+			continue
 		}
-		s.anchors = withAnchor(s.anchors, AnchorOf(p.last))
+		s.passBy(p.last)
 		if err := s.between(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // reach moves the applied position to the last event of a batch before one that is not
@@ -144,9 +150,15 @@ func (s *session) reach(b *Batch, before uint64) {
 	}
 }
 
+// passBy remembers an event, as it is stored, that the applied position has come to.
+func (s *session) passBy(e abi.Record) {
+	s.anchors = withAnchor(s.anchors, AnchorOf(e))
+	s.place = placeOf(&e)
+}
+
 // arrive moves the applied position to an event.
 func (s *session) arrive(e abi.Record) {
-	s.anchors = withAnchor(s.anchors, AnchorOf(e))
+	s.passBy(e)
 	s.applied.Time = storedAt(e)
 	s.advance(e.Sequence)
 }
@@ -232,6 +244,11 @@ func (s *session) callLimit() callLimit {
 	if s.thirst > 0 && s.spec.Fuel > 0 { // with as much again for those that need more
 		l.Events = min(l.Events, max(1, int(s.spec.Fuel/2/s.thirst)))
 	}
+	if s.late && s.batch != nil {
+		if end, ok := s.batch.atomicEnd(s.applied.Sequence); ok {
+			l.Through = min(l.Through, end)
+		}
+	}
 	if s.bufferLimit > 0 {
 		l.Bytes = min(l.Bytes, s.bufferLimit)
 	}
@@ -272,12 +289,21 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 
 // makeRoom cuts the window when the next batch might not fit into it: when it makes
 // the window grow by twice what one of the last batches did. A batch that outgrows it
-// all the same is rolled back and gets a window of its own.
+// all the same is rolled back and gets a window of its own. So that an atomic batch seldom
+// meets a full one, a window that is half full is cut at the end of one.
 func (s *session) makeRoom(ctx context.Context) error {
 	fill := s.partitions.fill()
 	s.growth = max(fill-s.fill, 0.9*s.growth)
 	s.fill = fill
-	if fill < 1-max(0.1, 2*s.growth) || s.repeats() || s.commitsNothing() {
+	full := fill >= 1-max(0.1, 2*s.growth)
+	switch {
+	case s.repeats() || s.commitsNothing():
+		return nil
+	case s.place != apart && (full || fill >= 0.5):
+		if s.postponed() && fill < 0.9 {
+			return nil
+		}
+	case !full:
 		return nil
 	}
 	if err := s.settle(); err != nil {

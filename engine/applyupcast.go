@@ -32,6 +32,9 @@ func (s *session) applyUpcast(ctx context.Context, b *Batch) error {
 		if err := s.applyRewritten(ctx, b, records, u.stored, len(stored) == 0); err != nil {
 			return err
 		}
+		if err := s.endAtomic(ctx, stored); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -74,6 +77,9 @@ func (s *session) memoryBytes() uint64 { return s.partitions.memoryBytes() + s.c
 // that the batch ends with them. What is remembered of events is as they are stored.
 func (s *session) applyRewritten(ctx context.Context, b *Batch, records, stored []byte, last bool) error {
 	for len(records) > 0 {
+		if err := s.endAtomic(ctx, records); err != nil {
+			return err
+		}
 		if err := s.heedBefore(ctx, records); err != nil {
 			return err
 		}
@@ -97,7 +103,7 @@ func (s *session) applyRewritten(ctx context.Context, b *Batch, records, stored 
 		if last && len(records) == 0 {
 			break
 		}
-		s.anchors = withAnchor(s.anchors, AnchorOf(e))
+		s.passBy(e)
 		if err := s.between(ctx); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@
 // Events in, what a stream is to the domain, and readers that are shared:
 //
 //	source, pages, subject   the interface to streams, and their events for people
-//	batch                    events as guests read them
+//	batch, atomic            events as guests read them; those that were published as one
 //	hub, feed                one reader of the server for many projections
 //	follow, passed           reading on, again after a reader was lost; gaps in sequences
 //

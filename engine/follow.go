@@ -58,8 +58,10 @@ func (s *session) run(ctx context.Context) error {
 		if errors.Is(err, errMoved) {
 			continue
 		}
-		if err := s.commitAll(ctx); err != nil {
-			return err
+		if !s.postponed() {
+			if err := s.commitAll(ctx); err != nil {
+				return err
+			}
 		}
 		s.troubled(err)
 		wait = s.backOff(ctx, wait)
@@ -183,7 +185,7 @@ func (s *session) commitIfDue(ctx context.Context) error {
 	}
 	memory := s.memoryDue()
 	fresh := s.applied.Sequence > s.cutAt && (s.unread == 0 || s.since != 0 || time.Since(s.cutTime) >= s.window() || s.historyDue() || s.relayWaits() || s.outboxFull() != nil)
-	if !fresh && !memory && !s.trimDue() {
+	if !fresh && !memory && !s.trimDue() || s.outboxFull() == nil && !s.historyOverdue() && s.postponed() {
 		return nil
 	}
 	return s.cut(ctx, memory)
@@ -283,7 +285,7 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 		if err := s.begin(ctx, through+1); err != nil {
 			return err
 		}
-		s.unread = 0
+		s.unread, s.place = 0, apart // an atomic batch that is not whole is here to stay
 		if err := s.heed(ctx, through); err != nil {
 			return err
 		}

@@ -45,11 +45,12 @@ func (m *monitor) letGo() {
 	}
 }
 
-// heed stands still where a hold asks for it. Everything up to a sequence is applied.
+// heed stands still where a hold asks for it, or when it has gone past that already, at the
+// end of an atomic batch. Everything up to a sequence is applied.
 func (s *session) heed(ctx context.Context, through uint64) error {
 	for {
 		h := s.held.Load()
-		if h == nil || through < h.at || s.repeats() {
+		if h == nil || through < h.at || s.repeats() || s.applied.Sequence > h.at && s.place == within {
 			return nil
 		}
 		if s.batch != nil { // events up to there may be no one's, or set aside: it has read them too

@@ -26,10 +26,15 @@ func (h HistoryPolicy) covers(p Position, last uint64, now time.Time) bool {
 	return h.All || h.Events > 0 && last-min(last, p.Sequence) <= h.Events || h.Age > 0 && now.Sub(p.Time) <= h.Age
 }
 
-// historyDue reports whether a window of what is kept may not become larger.
-func (s *session) historyDue() bool {
+// historyDue reports whether a window of what is kept should not become larger.
+func (s *session) historyDue() bool { return s.historyOpen(0) }
+
+// historyOverdue reports whether it may not, not even for the rest of an atomic batch.
+func (s *session) historyOverdue() bool { return s.historyOpen(atomicEvents) }
+
+func (s *session) historyOpen(more uint64) bool {
 	h := s.spec.History
-	return h.Every > 0 && s.applied.Sequence-min(s.applied.Sequence, s.cutAt) >= h.Every && h.covers(s.applied, s.knownEnd(), time.Now())
+	return h.Every > 0 && s.applied.Sequence-min(s.applied.Sequence, s.cutAt) >= h.Every+more && h.covers(s.applied, s.knownEnd(), time.Now())
 }
 
 // keepHistory has a keyspace keep what the policy of its projection asks for. Without its

@@ -33,6 +33,8 @@ type session struct {
 	// the events that were read.
 	applied  Position
 	anchors  []Anchor
+	place    place  // of the event at the applied position
+	late     bool   // a commit waits for the end of an atomic batch
 	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
 	batch    *Batch        // that is being applied; nil between two of them
@@ -89,13 +91,15 @@ func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
 // close commits what was applied, unless a commit failed, and releases the
-// instance. Memory of the guest is stored only when it is sound.
+// instance. Memory of the guest is stored only when it is sound. What is ended in the midst
+// of an atomic batch is applied again; what fails there is committed up to the failure.
 func (s *session) close(ctx context.Context) error {
+	half := ctx.Err() != nil && s.place == within
 	ctx = context.WithoutCancel(ctx)
 	defer s.endTrace()
 	err := s.settle()
 	memory := !s.spoiled && s.spec.Module.Traits().Memory && s.events > s.memoryAt.events
-	if !s.broken && !s.repeats() && (s.applied.Sequence > s.cutAt || memory) {
+	if !s.broken && !half && !s.repeats() && (s.applied.Sequence > s.cutAt || memory) {
 		if err = s.cut(ctx, memory); err == nil {
 			err = s.settle()
 		}
@@ -177,7 +181,7 @@ func (s *session) cutKeeping(ctx context.Context, memory bool, keep int) error {
 		job.memory = append([][]byte{}, blobs...)
 		s.memoryAt.events, s.memoryAt.time, s.written = s.events, time.Now(), 0
 	}
-	s.since = 0
+	s.since, s.late = 0, false
 	s.partitions.setLimit(s.keyspace.Limit())
 	s.written += s.partitions.dirtyBytes()
 	var err error

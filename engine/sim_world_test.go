@@ -15,6 +15,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/sdk/abi"
 )
 
 // simWorld is what a simulation plays in: a stream, a store, and the engine's process,
@@ -346,16 +347,28 @@ func (w *simWorld) stop(how string) {
 // append stores n events.
 func (w *simWorld) append(r *rand.Rand, n int) {
 	kinds := []simKind{simAdd, simAdd, simAdd, simAdd, simAdd, simAdd, simAdd, simClear, simSpare, simAdd, simAdd, simAdd, simPoison, simOdd}
-	for range n {
+	for i := range n {
 		kind := kinds[r.IntN(len(kinds))]
 		if len(w.log)%4 > 0 && kind == simPoison {
 			kind = simAdd
 		}
 		e := simEvent{subject: fmt.Sprintf("%c.k%d", "aab"[r.IntN(3)], r.IntN(7)), data: fmt.Appendf(nil, "%c%d-%d", kind, 1+r.IntN(3), r.IntN(1000))}
 		e.time = time.Now().Add(w.skew)
-		e.seq = w.server.Append(streamName, e.subject, e.data)
+		e.seq = w.server.Store(streamName, abi.Record{Subject: []byte(e.subject), Headers: asOne(len(w.log), i == n-1), Data: e.data})
 		w.log = append(w.log, e)
 	}
+}
+
+// asOne are the headers of every other ten events: some are published as one.
+func asOne(n int, last bool) []byte {
+	if n/10%2 == 0 {
+		return nil
+	}
+	h, _ := abi.AppendHeader(nil, "Nats-Batch-Id", fmt.Sprint(n/10))
+	if last || n%10 == 9 {
+		h, _ = abi.AppendHeader(h, "Nats-Batch-Commit", "1")
+	}
+	return h
 }
 
 func (w *simWorld) last() uint64 { return uint64(len(w.log)) }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/engine/enginetest"
 	"gnomon/internal/testutil"
 )
 
@@ -189,5 +190,43 @@ func TestExtremeEvents(t *testing.T) {
 				t.Errorf("event %d has a header %s of %d bytes, want %d", i, name, len(v), len(values[0]))
 			}
 		}
+	}
+}
+
+// What is read never holds some events of an atomic batch without the others, while batches
+// of any size are published and read a few events at a time.
+func TestAtomicBatchesAreReadWhole(t *testing.T) {
+	r := newRig(t)
+	r.change(jetstream.StreamConfig{AllowAtomicPublish: true})
+	p := r.project(nil)
+	ends := map[uint64]bool{0: true}
+	last := uint64(0)
+	for i, size := range []int{1, 2, 250, 3, 150, 1, 40, 101} {
+		last += uint64(size)
+		ends[last] = true
+		for n := 1; n <= size; n++ {
+			id := fmt.Sprint("b", i)
+			m := &nats.Msg{Subject: "s.n", Data: fmt.Append(nil, n), Reply: r.js.Conn().NewInbox(), Header: nats.Header{"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {fmt.Sprint(n)}}}
+			if n == size {
+				m.Header.Set("Nats-Batch-Commit", "1")
+			}
+			if err := r.js.Conn().PublishMsg(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.awaitLive(last)
+	ks, err := p.store.Open(t.Context(), "p", p.store.Generations("p")[0], false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commits := ks.(*enginetest.Keyspace).Checkpoints()
+	for _, ck := range commits {
+		if at := ck.Position.Sequence; !ends[at] {
+			t.Errorf("a commit is at %d, within a batch", at)
+		}
+	}
+	if len(commits) < 2 {
+		t.Errorf("%d commits show nothing", len(commits))
 	}
 }
