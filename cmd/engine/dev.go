@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
+	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/query/client"
 	"gnomon/engine/store"
@@ -26,7 +27,18 @@ type devOptions struct {
 	fresh, untested                 bool
 }
 
-func devCommand() *cobra.Command {
+// Program is what dev has the rest of the program do.
+type Program struct {
+	// Run runs the engine that the configuration in a file declares, until ctx ends.
+	Run func(ctx context.Context, c *config.Config, path string, stdout, stderr io.Writer) error
+	// Watch hands what a projection becomes to take, until ctx ends. It tells what else happens on stderr.
+	Watch func(ctx context.Context, cl *client.Client, projection string, take func(engine.WatchEvent), stderr io.Writer) error
+	// Import appends the events of a file to a stream, and says how many on the command's output.
+	Import func(c *cobra.Command, cfg *config.Config, stream, file string) error
+}
+
+// Command is engine dev.
+func devCommand(program Program) *cobra.Command {
 	o := &devOptions{}
 	var f cli.Server
 	c := &cobra.Command{
@@ -54,7 +66,7 @@ A changed module is promoted as soon as it has caught up.`,
 			if cli.Given(c, "server") {
 				o.server = f.URL
 			}
-			d, err := newDeveloper(c, o)
+			d, err := newDeveloper(c, o, program)
 			if err != nil {
 				return err
 			}
@@ -77,6 +89,7 @@ A changed module is promoted as soon as it has caught up.`,
 // developer works on a project.
 type developer struct {
 	*devOptions
+	program        Program
 	command        *cobra.Command
 	loaded         *config.Config
 	declared       config.Projection // whose module is built
@@ -89,7 +102,7 @@ type developer struct {
 }
 
 // newDeveloper checks that there is something to work on.
-func newDeveloper(c *cobra.Command, o *devOptions) (*developer, error) {
+func newDeveloper(c *cobra.Command, o *devOptions, program Program) (*developer, error) {
 	if _, err := os.Stat(filepath.Join(o.dir, "Makefile")); err != nil {
 		return nil, cli.WithHint(err, "name the folder of a project; engine new makes one")
 	}
@@ -98,7 +111,7 @@ func newDeveloper(c *cobra.Command, o *devOptions) (*developer, error) {
 	} else if o.fresh {
 		return nil, cli.Usagef(c, "--fresh and --config are both given: only the data of the project's own configuration is removed")
 	}
-	d := &developer{devOptions: o, command: c, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), ended: make(chan error, 1)}
+	d := &developer{devOptions: o, program: program, command: c, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), ended: make(chan error, 1)}
 	if err := os.MkdirAll(filepath.Join(o.dir, "build"), 0o777); err != nil { // which plugins.dir may be
 		return nil, err
 	}
@@ -217,8 +230,8 @@ func (d *developer) connect(ctx context.Context) (started bool, err error) {
 	}
 	if _, running := store.Running(d.loaded.DataDir); !running {
 		started = true
-		r := newRunner(d.loaded, d.config, d.stdout, d.stderr)
-		go func() { d.ended <- r.run(ctx) }()
+		loaded := d.loaded
+		go func() { d.ended <- d.program.Run(ctx, loaded, d.config, d.stdout, d.stderr) }()
 	}
 	for {
 		if holder, _ := store.Running(d.loaded.DataDir); holder.HTTP != "" {

@@ -25,9 +25,7 @@ func (d *developer) showState(ctx context.Context) {
 	d.showing = true
 	shown := newChanges(d.stdout)
 	go func() {
-		w := &watching{client: d.client, name: d.declared.Name, out: bufio.NewWriter(io.Discard), stderr: d.stderr, prints: shown.take}
-		for w.run(ctx) != nil && cli.Wait(ctx, time.Second) { // it may not be declared yet
-			w.from = engine.Bookmark{}
+		for d.program.Watch(ctx, d.client, d.declared.Name, shown.take, d.stderr) != nil && cli.Wait(ctx, time.Second) { // it may not be declared yet
 		}
 	}()
 }
@@ -189,7 +187,7 @@ func (d *developer) reseed(files []string) {
 	if err != nil || d.client == nil || d.server != "" || !slices.Contains(files, rel) {
 		return
 	}
-	if err := importFiles(d.command, d.loaded, stream, []string{seed}, false); err != nil {
+	if err := d.program.Import(d.command, d.loaded, stream, seed); err != nil {
 		cli.PrintError(d.stderr, err)
 	}
 }
