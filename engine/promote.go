@@ -29,6 +29,8 @@ var (
 	ErrIncomparable = errors.New("cannot be compared")
 	// ErrDiffers says that a candidate's state is another one than the one that is read.
 	ErrDiffers = errors.New("state differs")
+	// ErrOtherGeneration says that the generation to be read is not the one that was meant.
+	ErrOtherGeneration = errors.New("another generation is there by now")
 	// ErrUnpublished says that what the generation that is read has emitted cannot be
 	// published yet: it is, before another one takes over.
 	ErrUnpublished = errors.New("emitted events wait to be published")
@@ -47,17 +49,30 @@ type Promotion struct {
 // the previous one. It fails with ErrBehind, having changed nothing, when the candidate
 // has not caught up.
 func (e *Engine) Promote(ctx context.Context, name string) (Promotion, error) {
-	return e.exchange(ctx, name, RoleCandidate)
+	return e.PromoteTo(ctx, name, "")
+}
+
+// PromoteTo is Promote if the candidate is the generation of an id, or that is empty. It fails
+// with ErrOtherGeneration, having changed nothing, when another one is: what was looked at is
+// not what readers would see.
+func (e *Engine) PromoteTo(ctx context.Context, name, generation string) (Promotion, error) {
+	return e.exchange(ctx, name, RoleCandidate, generation)
 }
 
 // Rollback lets readers see the previous generation of a projection again, which has
 // followed the stream since: with its own state, as of now. The one that was read becomes
 // the candidate, which does not take over by itself any more.
 func (e *Engine) Rollback(ctx context.Context, name string) (Promotion, error) {
-	return e.exchange(ctx, name, RolePrevious)
+	return e.RollbackTo(ctx, name, "")
 }
 
-func (e *Engine) exchange(ctx context.Context, name string, role Role) (Promotion, error) {
+// RollbackTo is Rollback if the previous generation is that of an id, or that is empty; else
+// it fails as PromoteTo does.
+func (e *Engine) RollbackTo(ctx context.Context, name, generation string) (Promotion, error) {
+	return e.exchange(ctx, name, RolePrevious, generation)
+}
+
+func (e *Engine) exchange(ctx context.Context, name string, role Role, generation string) (Promotion, error) {
 	p, _, err := e.find(name)
 	if err != nil {
 		return Promotion{}, err
@@ -66,6 +81,9 @@ func (e *Engine) exchange(ctx context.Context, name string, role Role) (Promotio
 		return Promotion{}, err
 	}
 	defer p.unlock()
+	if _, other, err := p.pair(role); err == nil && generation != "" && other.id != generation {
+		return Promotion{}, fmt.Errorf("%w: the %s of %s is %s, and not %s", ErrOtherGeneration, role, name, other.id, generation)
+	}
 	return p.exchange(ctx, role, nil)
 }
 

@@ -51,14 +51,26 @@ func TestPromoteAndRollback(t *testing.T) {
 		}
 		b.append(5)
 		is(first, 25, false)
-		done, err := e.Promote(t.Context(), "p")
+		for what, err := range map[string]error{"promote": second(e.PromoteTo(t.Context(), "p", first)), "rollback": second(e.RollbackTo(t.Context(), "p", first))} {
+			if want := map[string]error{"promote": engine.ErrOtherGeneration, "rollback": engine.ErrNoGeneration}[what]; !errors.Is(err, want) {
+				t.Errorf("%s to the one that is read: %v, want %v", what, err, want)
+			}
+		}
+		if err := second(e.PromoteTo(t.Context(), "p", "gone")); !errors.Is(err, engine.ErrOtherGeneration) || !strings.Contains(err.Error(), changed.Generation()) || !strings.Contains(err.Error(), "gone") {
+			t.Errorf("another one: %v", err)
+		}
+		is(first, 25, false)
+		done, err := e.PromoteTo(t.Context(), "p", changed.Generation())
 		if err != nil || done.From != first || done.To != changed.Generation() || done.Sequence != 25 {
 			t.Fatalf("promoted %+v, %v", done, err)
 		}
 		is(changed.Generation(), 25, true)
 		b.append(5)
 		is(changed.Generation(), 30, true)
-		if done, err = e.Rollback(t.Context(), "p"); err != nil || done.To != first || done.Sequence != 30 {
+		if err := second(e.RollbackTo(t.Context(), "p", changed.Generation())); !errors.Is(err, engine.ErrOtherGeneration) {
+			t.Errorf("back to another one: %v", err)
+		}
+		if done, err = e.RollbackTo(t.Context(), "p", first); err != nil || done.To != first || done.Sequence != 30 {
 			t.Fatalf("rolled back %+v, %v", done, err)
 		}
 		is(first, 30, false)

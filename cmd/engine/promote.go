@@ -21,14 +21,16 @@ import (
 func promoteCommand() *cobra.Command {
 	var f cli.Server
 	var wait time.Duration
+	var generation string
 	c := &cobra.Command{
 		Use:   "promote NAME",
 		Short: "Let readers see the candidate of a projection",
 		Long: `Promote lets readers see the candidate that was built beside what is read, in one instant and at one sequence:
 no read sees a mix, and none goes back. It is refused when the candidate has not caught up; with --wait it is waited for.
 What was read before follows on for keep_previous, so that engine rollback goes back to it. See engine diff for what
-will be otherwise.`,
-		Example: "  engine promote orders\n  engine promote orders --wait 10m",
+will be otherwise. With --generation it is promoted only if it is still the one that you looked at; one that comes
+in its place while it is waited for is not promoted in any case.`,
+		Example: "  engine promote orders\n  engine promote orders --wait 10m\n  engine promote orders --generation $(engine status orders --json | jq -r .building)",
 		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if wait < 0 || wait > wire.MaxWait {
@@ -39,7 +41,7 @@ will be otherwise.`,
 				return err
 			}
 			shown := showCandidate(c.Context(), cl, args[0], wait, c.ErrOrStderr())
-			done, err := cl.Promote(c.Context(), args[0], wait)
+			done, err := cl.PromoteTo(c.Context(), args[0], generation, wait)
 			shown()
 			if err != nil {
 				return explainGeneration(err, args[0])
@@ -48,6 +50,7 @@ will be otherwise.`,
 		},
 	}
 	f.AddServer(c)
+	c.Flags().StringVar(&generation, "generation", "", "id of the candidate that is meant: another one is not promoted")
 	c.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a candidate that has not caught up, such as 10m")
 	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
@@ -56,6 +59,7 @@ will be otherwise.`,
 // rollbackCommand goes back to the generation that was read before.
 func rollbackCommand() *cobra.Command {
 	var f cli.Server
+	var generation string
 	c := &cobra.Command{
 		Use:   "rollback NAME",
 		Short: "Let readers see what was read before the last promotion, with its own state as of now",
@@ -69,7 +73,7 @@ depends how long this can be done: see engine status NAME.`,
 			if err != nil {
 				return err
 			}
-			done, err := cl.Rollback(c.Context(), args[0])
+			done, err := cl.RollbackTo(c.Context(), args[0], generation)
 			if err != nil {
 				return explainGeneration(err, args[0])
 			}
@@ -77,6 +81,7 @@ depends how long this can be done: see engine status NAME.`,
 		},
 	}
 	f.AddServer(c)
+	c.Flags().StringVar(&generation, "generation", "", "id of the previous generation that is meant: readers do not go to another one")
 	c.Flags().BoolVar(&f.JSON, "json", false, "print JSON")
 	return c
 }
@@ -102,6 +107,8 @@ func explainGeneration(err error, name string) error {
 		return cli.WithHint(err, "engine status %s says how far it is; engine promote %s --wait 10m promotes it once it has caught up", name, name)
 	case wire.CodeNoGeneration:
 		return cli.WithHint(err, "engine status %s says which there are, engine history %s what became of others", name, name)
+	case wire.CodeOtherGeneration:
+		return cli.WithHint(err, "engine status %s says which there are by now, engine diff %s how the candidate differs", name, name)
 	case wire.CodeDeclared:
 		return cli.WithHint(err, "take it out of the configuration first; engine plan says what that does")
 	}

@@ -63,6 +63,7 @@ func problemOf(err error) wire.Problem {
 		{errSlowBody, http.StatusRequestTimeout, wire.CodeSlowBody, "send it in one go, with its length"},
 		{engine.ErrNoProjection, http.StatusNotFound, wire.CodeNoProjection, "GET /v1/projections lists them"},
 		{engine.ErrNoGeneration, http.StatusNotFound, wire.CodeNoGeneration, "GET /v1/projections/NAME shows which there are"},
+		{engine.ErrOtherGeneration, http.StatusConflict, wire.CodeOtherGeneration, "look at the one that is there now, GET /v1/projections/NAME has its id, and decide again"},
 		{engine.ErrIncomparable, http.StatusConflict, wire.CodeIncomparable, "promote the candidate, or read both: NAME and NAME@candidate"},
 		{engine.ErrBehind, http.StatusConflict, wire.CodeBehind, `GET /v1/projections/NAME shows how far it is; {"wait":"10m"} has a promotion wait for it`},
 		{engine.ErrUnpublished, http.StatusConflict, wire.CodeUnpublished, `GET /v1/projections/NAME shows what keeps them, at emits; {"wait":"10m"} has a promotion wait for it`},

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,8 +15,8 @@ import (
 
 // Generations are changes of what is read of a projection. engine.Engine implements it.
 type Generations interface {
-	Promote(ctx context.Context, projection string) (engine.Promotion, error)
-	Rollback(ctx context.Context, projection string) (engine.Promotion, error)
+	PromoteTo(ctx context.Context, projection, generation string) (engine.Promotion, error)
+	RollbackTo(ctx context.Context, projection, generation string) (engine.Promotion, error)
 	Remove(ctx context.Context, projection string) error
 	Compare(ctx context.Context, projection string) (*engine.Comparison, error)
 	History(projection string) ([]engine.Change, error)
@@ -49,7 +50,7 @@ func (s *Server) promote(w http.ResponseWriter, r *http.Request, name string) {
 		bad(w, "body: %v", err)
 		return
 	}
-	done, err := s.promoteWithin(r.Context(), name, wait)
+	done, err := s.promoteWithin(r.Context(), name, ask.Generation, wait)
 	if err != nil {
 		failed(w, err)
 		return
@@ -68,17 +69,18 @@ func asked(w http.ResponseWriter, r *http.Request, v any) bool {
 	return r.ContentLength == 0 || body(w, r, v)
 }
 
-// promoteWithin promotes the candidate, and waits for it as long as it may still come.
-func (s *Server) promoteWithin(ctx context.Context, name string, wait time.Duration) (engine.Promotion, error) {
-	candidate := s.candidate(name)
+// promoteWithin promotes a candidate, by its id, or the one that there is now, and waits for it
+// as long as it may still come. One that came in its place meanwhile is not promoted.
+func (s *Server) promoteWithin(ctx context.Context, name, candidate string, wait time.Duration) (engine.Promotion, error) {
+	candidate = cmp.Or(candidate, s.candidate(name))
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	tick := time.NewTicker(promoteEvery)
 	defer tick.Stop()
 	for {
-		done, err := s.engine.Promote(ctx, name)
+		done, err := s.engine.PromoteTo(ctx, name, candidate)
 		switch {
-		case errors.Is(err, engine.ErrNoGeneration):
+		case errors.Is(err, engine.ErrNoGeneration), errors.Is(err, engine.ErrOtherGeneration):
 			if done, ok := s.tookOver(name, candidate); ok {
 				return done, nil
 			}
@@ -118,10 +120,15 @@ func (s *Server) waitsInVain(name string) bool {
 	return false
 }
 
-// tookOver is the promotion of a candidate that took over by itself while it was waited for.
+// tookOver is the promotion of a candidate that took over by itself before it was told to: it is
+// the one that is read.
 func (s *Server) tookOver(name, candidate string) (done engine.Promotion, ok bool) {
+	st, err := s.engine.Status(name)
+	if err != nil || st.Generation != candidate {
+		return done, false
+	}
 	changes, err := s.engine.History(name)
-	if err != nil || candidate == "" {
+	if err != nil {
 		return done, false
 	}
 	for _, c := range slices.Backward(changes) {
@@ -135,10 +142,11 @@ func (s *Server) tookOver(name, candidate string) (done engine.Promotion, ok boo
 
 // rollback lets readers see the previous generation again.
 func (s *Server) rollback(w http.ResponseWriter, r *http.Request, name string) {
-	if !asked(w, r, &struct{}{}) {
+	var ask wire.Rollback
+	if !asked(w, r, &ask) {
 		return
 	}
-	done, err := s.engine.Rollback(r.Context(), name)
+	done, err := s.engine.RollbackTo(r.Context(), name, ask.Generation)
 	if err != nil {
 		failed(w, err)
 		return

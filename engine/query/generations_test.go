@@ -206,10 +206,10 @@ func TestPromoteWait(t *testing.T) {
 // promotesItself is an engine whose candidate takes over by itself while it is waited for.
 type promotesItself struct{ *engine.Engine }
 
-func (e promotesItself) Promote(ctx context.Context, name string) (engine.Promotion, error) {
-	_, err := e.Engine.Promote(ctx, name)
+func (e promotesItself) PromoteTo(ctx context.Context, name, generation string) (engine.Promotion, error) {
+	_, err := e.Engine.PromoteTo(ctx, name, generation)
 	if err == nil {
-		_, err = e.Engine.Promote(ctx, name)
+		_, err = e.Engine.PromoteTo(ctx, name, generation)
 	}
 	return engine.Promotion{}, err
 }
@@ -229,6 +229,38 @@ func TestPromotedByItself(t *testing.T) {
 	var p *wire.Problem
 	if !errors.As(err, &p) || p.Code != wire.CodeNoGeneration {
 		t.Errorf("without a candidate: %v", err)
+	}
+}
+
+// Who says which generation is meant gets that one or none: 409, with the id of the one that is
+// there by now. Asked again for the one that is read already, the answer is that of its promotion.
+func TestPromoteTheOneThatWasShown(t *testing.T) {
+	r := newRigWithCandidate(t, gated(nil, 0), "a", `"live"`).caughtUp()
+	st, err := r.client().Projection(t.Context(), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(err error, names string) {
+		t.Helper()
+		var p *wire.Problem
+		if !errors.As(err, &p) || p.Status != 409 || p.Code != wire.CodeOtherGeneration || !strings.Contains(p.Detail, names) {
+			t.Errorf("%v, want to be refused with %s", err, names)
+		}
+	}
+	for _, wait := range []time.Duration{0, patience} {
+		_, err = r.client().PromoteTo(t.Context(), "p", st.Generation[1:], wait)
+		refused(err, st.Candidate.ID)
+	}
+	for range 2 {
+		done, err := r.client().PromoteTo(t.Context(), "p", st.Candidate.ID, 0)
+		if err != nil || done.To != st.Candidate.ID || done.From != st.Generation {
+			t.Fatalf("%+v, %v", done, err)
+		}
+	}
+	_, err = r.client().RollbackTo(t.Context(), "p", st.Candidate.ID)
+	refused(err, st.Generation)
+	if done, err := r.client().RollbackTo(t.Context(), "p", st.Generation); err != nil || done.To != st.Generation {
+		t.Errorf("%+v, %v", done, err)
 	}
 }
 

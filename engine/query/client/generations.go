@@ -17,7 +17,12 @@ import (
 // Promote lets readers see the candidate of a projection. It is waited for as long as wait
 // says, at most wire.MaxWait, to catch up.
 func (c *Client) Promote(ctx context.Context, projection string, wait time.Duration) (done engine.Promotion, err error) {
-	ask := wire.Promote{}
+	return c.PromoteTo(ctx, projection, "", wait)
+}
+
+// PromoteTo is Promote of the candidate of an id, and of no other one, unless that is empty.
+func (c *Client) PromoteTo(ctx context.Context, projection, generation string, wait time.Duration) (done engine.Promotion, err error) {
+	ask := wire.Promote{Generation: generation}
 	if wait > 0 {
 		ask.Wait = wait.String()
 	}
@@ -26,7 +31,12 @@ func (c *Client) Promote(ctx context.Context, projection string, wait time.Durat
 
 // Rollback lets readers see the previous generation of a projection again.
 func (c *Client) Rollback(ctx context.Context, projection string) (done engine.Promotion, err error) {
-	return done, c.post(ctx, "/v1/projections/"+escape(projection)+"/rollback", struct{}{}, &done)
+	return c.RollbackTo(ctx, projection, "")
+}
+
+// RollbackTo is Rollback to the generation of an id, and to no other one, unless that is empty.
+func (c *Client) RollbackTo(ctx context.Context, projection, generation string) (done engine.Promotion, err error) {
+	return done, c.post(ctx, "/v1/projections/"+escape(projection)+"/rollback", wire.Rollback{Generation: generation}, &done)
 }
 
 // Remove removes a projection that is no longer declared, with its data.

@@ -47,7 +47,7 @@ type order struct {
 func (o *order) get(name string) string { return strings.TrimSpace(o.values.Get(name)) }
 
 // hidden are the parameters of orders that nobody fills in.
-var hidden = []string{"seq", "key", "key_b64", "all", "snapshot"}
+var hidden = []string{"seq", "key", "key_b64", "all", "snapshot", "generation"}
 
 // confirmation is what the page shows before something is done.
 type confirmation struct {

@@ -223,6 +223,32 @@ func TestEachActOverAForm(t *testing.T) {
 	}
 }
 
+// The form of a promotion, and that of a rollback, is about the generation that it showed, however
+// the page was come to; once another one is there, neither the question nor the form is taken.
+func TestFormsAreAboutWhatWasShown(t *testing.T) {
+	o := operate(t, "", "a", "1", "b", "2")
+	o.candidate()
+	s, err := o.engine.Status("p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ verb, id string }{{"promote", s.Candidate.ID}, {"rollback", s.Generation}} {
+		field := `name="generation" value="` + step.id + `"`
+		for _, query := range []string{"", "?generation=" + step.id} {
+			if res, body := o.ask(acts, "GET", at+"/do/"+step.verb+query, ""); res.StatusCode != 200 || !strings.Contains(body, field) || !strings.Contains(said(body), "--generation "+step.id) {
+				t.Errorf("%s%s: %s, without %s", step.verb, query, res.Status, field)
+			}
+		}
+		for _, method := range []string{"GET", "POST"} {
+			path, form := at+"/do/"+step.verb+"?generation=gone", "generation=gone"
+			if res, body := o.ask(acts, method, path, form); res.StatusCode != 409 || !strings.Contains(said(body), step.id) {
+				t.Errorf("%s %s of another one: %s, %s", method, step.verb, res.Status, said(body))
+			}
+		}
+		o.act(step.verb, "generation="+step.id)
+	}
+}
+
 // poison has an event fail, and another one of its key wait.
 func (o *operated) poison() {
 	o.nats.Append("S", "k", []byte("poison"))
@@ -443,7 +469,7 @@ func TestActionsByState(t *testing.T) {
 		{"paused", "", func(o *operated) { _ = o.engine.Pause("p") }, "resume rebuild"},
 		{"halted", engine.Halt, (*operated).poison, "skip?seq=3 pause rebuild"},
 		{"diverged", "", (*operated).lose, "accept pause rebuild"},
-		{"with a candidate", "", (*operated).candidate, "pause promote rebuild"},
+		{"with a candidate", "", (*operated).candidate, "pause promote?generation=CANDIDATE rebuild"},
 		{"withdrawn", "", func(o *operated) { _ = o.engine.Withdraw(o.t.Context(), "p", "it is not declared") }, "remove"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -455,8 +481,12 @@ func TestActionsByState(t *testing.T) {
 			for _, m := range buttons.FindAllStringSubmatch(body, -1) {
 				got = append(got, m[1])
 			}
-			if text := strings.Join(got, " "); text != tt.want {
-				t.Errorf("the buttons are %q, want %q", text, tt.want)
+			want := tt.want
+			if s, err := o.engine.Status("p"); err == nil && s.Candidate != nil {
+				want = strings.ReplaceAll(want, "CANDIDATE", s.Candidate.ID)
+			}
+			if text := strings.Join(got, " "); text != want {
+				t.Errorf("the buttons are %q, want %q", text, want)
 			}
 		})
 	}

@@ -55,7 +55,7 @@ func (d *Dashboard) actionsOf(r *http.Request, s engine.Status) (a actions, err 
 		add("pause")
 	}
 	if s.Candidate != nil {
-		add("promote")
+		add("promote", "generation", s.Candidate.ID)
 	}
 	add("rebuild")
 	return a, nil

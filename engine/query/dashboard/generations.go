@@ -57,11 +57,11 @@ func (d *Dashboard) generations(r *http.Request) (*page, error) {
 	}
 	g := generationsPage{Status: s, Rows: generationRows(s), Limit: shownDifferences}
 	if s.Candidate != nil {
-		b := button("promote", name, why)
+		b := button("promote", name, why, "generation", s.Candidate.ID)
 		g.Promote = &b
 	}
 	if s.Previous != nil {
-		b := button("rollback", name, why)
+		b := button("rollback", name, why, "generation", s.Previous.ID)
 		g.Back = &b
 	}
 	if g.History, err = d.ask.History(r.Context(), name); err != nil {

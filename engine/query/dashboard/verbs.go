@@ -22,7 +22,7 @@ func init() {
 		"accept":   {label: "Accept the stream as it is", danger: true, fields: []field{{Name: "reason", Label: "Why it is right to go on (kept in the catalog)", Required: true}}, says: saysAccept, does: doesAccept, asks: asksAccept},
 		"remove":   {label: "Remove with its data", danger: true, says: saysRemove, does: doesRemove, asks: simple("remove", "remove")},
 		"promote":  {label: "Promote the candidate", back: "generations", fields: []field{{Name: "wait", Label: "Wait for it to catch up, at most", Placeholder: "30s"}}, says: saysPromote, does: doesPromote, asks: asksPromote},
-		"rollback": {label: "Roll back", back: "generations", says: saysRollback, does: doesRollback, asks: simple("rollback", "rollback")},
+		"rollback": {label: "Roll back", back: "generations", says: saysRollback, does: doesRollback, asks: asksRollback},
 		"retry":    orderVerb("Retry", engine.RetryLetters, false, "applied again, in order, by the module as it is now"),
 		"skip":     orderVerb("Skip", engine.SkipLetters, true, "passed over for good; a record is kept, and what queued behind is retried"),
 		"drop":     orderVerb("Drop", engine.DropLetters, true, "forgotten, with all that queued behind"),
@@ -94,6 +94,9 @@ func saysPromote(d *Dashboard, o *order) ([]string, error) {
 		return nil, problem(404, wire.CodeNoGeneration, o.name+" has no candidate", "a changed module, or changed settings, make one")
 	}
 	c := s.Candidate
+	if err := o.means(c.ID, "candidate"); err != nil {
+		return nil, err
+	}
 	says := []string{fmt.Sprintf("Readers of %s go over from generation %s to candidate %s, at one sequence. It is at %s; what is read is at %s.", o.name, short(s.Generation), short(c.ID), count(c.Position), count(s.Position))}
 	ctx, cancel := context.WithTimeout(o.Context(), countingTime)
 	defer cancel()
@@ -117,7 +120,7 @@ func doesPromote(d *Dashboard, o *order) (string, error) {
 			return "", problem(400, wire.CodeBadRequest, fmt.Sprintf("wait is %q, and no duration", text), "say it as 30s or 10m")
 		}
 	}
-	done, err := d.ask.Promote(o.Context(), o.name, wait)
+	done, err := d.ask.PromoteTo(o.Context(), o.name, o.get("generation"), wait)
 	return wentOver(done), err
 }
 
@@ -126,13 +129,32 @@ func wentOver(p engine.Promotion) string {
 }
 
 func asksPromote(o *order) (string, string, string, string) {
-	return "POST", "/promote", `{"wait":"30s"}`, "engine promote " + quoted(o.name) + " --wait 30s"
+	b, _ := json.Marshal(wire.Promote{Wait: "30s", Generation: o.get("generation")}) // of strings
+	return "POST", "/promote", string(b), "engine promote " + quoted(o.name) + " --generation " + quoted(o.get("generation")) + " --wait 30s"
+}
+
+func asksRollback(o *order) (string, string, string, string) {
+	b, _ := json.Marshal(wire.Rollback{Generation: o.get("generation")}) // of a string
+	return "POST", "/rollback", string(b), "engine rollback " + quoted(o.name) + " --generation " + quoted(o.get("generation"))
+}
+
+// means has an order be about the generation that is shown. One that was made for another one is
+// refused: the person who clicked has not seen this one.
+func (o *order) means(id, role string) error {
+	if was := o.get("generation"); was != "" && was != id {
+		return problem(409, wire.CodeOtherGeneration, fmt.Sprintf("the %s of %s is %s by now, and not %s", role, o.name, id, was), "look at it in the tab Generations, and decide again")
+	}
+	o.values.Set("generation", id)
+	return nil
 }
 
 func saysRollback(d *Dashboard, o *order) ([]string, error) {
 	s, err := d.ask.Projection(o.Context(), o.name)
 	if err == nil && s.Previous == nil {
 		err = problem(404, wire.CodeNoGeneration, o.name+" has no previous generation", "keep_previous says how long one is kept")
+	}
+	if err == nil {
+		err = o.means(s.Previous.ID, "previous generation")
 	}
 	if err != nil {
 		return nil, err
@@ -141,7 +163,7 @@ func saysRollback(d *Dashboard, o *order) ([]string, error) {
 }
 
 func doesRollback(d *Dashboard, o *order) (string, error) {
-	done, err := d.ask.Rollback(o.Context(), o.name)
+	done, err := d.ask.RollbackTo(o.Context(), o.name, o.get("generation"))
 	return wentOver(done), err
 }
 

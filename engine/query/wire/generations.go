@@ -18,6 +18,15 @@ type Promote struct {
 	// Wait is how long it is waited for a candidate that has not caught up, such as "30s";
 	// empty: not at all.
 	Wait string `json:"wait,omitempty"`
+	// Generation is the id of the candidate that is meant; empty: the one that there is when
+	// this is asked. Another one is not promoted (CodeOtherGeneration).
+	Generation string `json:"generation,omitempty"`
+}
+
+// Rollback asks that the previous generation of a projection is read again.
+type Rollback struct {
+	// Generation is the id of the one that is meant; empty: whichever there is.
+	Generation string `json:"generation,omitempty"`
 }
 
 // Duration returns Wait. It fails when that is no duration from 0 to MaxWait.

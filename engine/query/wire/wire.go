@@ -290,6 +290,7 @@ const (
 	CodeQueryRefused    = "query-refused"
 	CodeQueryFailed     = "query-failed"
 	CodeNoGeneration    = "no-generation"
+	CodeOtherGeneration = "other-generation"
 	CodeBehind          = "behind"
 	CodeUnpublished     = "unpublished"
 	CodeIncomparable    = "incomparable"
