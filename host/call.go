@@ -82,6 +82,7 @@ func (c *call) warnRefused() {
 
 // log hands a line of the guest to a log, with the events that it was handed.
 func (c *call) log(to engine.GuestLog, level int, text string) {
+	c.in.logged = true
 	to.Line(engine.GuestLine{Level: level, Text: text, First: c.span().first, Last: c.span().last})
 }
 

@@ -199,7 +199,9 @@ func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, erro
 		return nil, h.compileError(err)
 	}
 	sum := sha256.Sum256(module)
-	return &Module{host: h, compiled: compiled, binary: b, fuel: l.Fuel, setting: l.setting, digest: hex.EncodeToString(sum[:])}, nil
+	is := &Module{host: h, compiled: compiled, binary: b, fuel: l.Fuel, setting: l.setting, digest: hex.EncodeToString(sum[:])}
+	is.images.possible = canImage(b, module)
+	return is, nil
 }
 
 // compileError tells what is wrong with a module from what is wrong with the system
@@ -227,6 +229,7 @@ type Module struct {
 	fuel     uint64 // of one call; 0: it is not metered
 	setting  func(limit string) string
 	digest   string
+	images   images
 }
 
 var _ engine.Module = (*Module)(nil)

@@ -313,6 +313,7 @@ func configRead(c *call, m api.Module, stack []uint64) {
 }
 
 func logLine(c *call, m api.Module, stack []uint64) {
+	c.in.logged = true
 	level := int(int32(stack[0]))
 	line := c.bytes(m, abi.ImportLog, stack[1], stack[2])
 	if c.in.log != nil && c.in.log.Enabled(level) {
@@ -321,6 +322,7 @@ func logLine(c *call, m api.Module, stack []uint64) {
 }
 
 func logEnabled(c *call, _ api.Module, stack []uint64) {
+	c.in.logged = true
 	on := c.in.log != nil && c.in.log.Enabled(int(int32(stack[0])))
 	stack[0] = 0
 	if on {

@@ -31,7 +31,8 @@ type instance struct {
 
 	output []byte // buffer of upcast
 
-	watch func(Called) // nil: nobody is told of its calls
+	watch  func(Called) // nil: nobody is told of its calls
+	logged bool         // or asked whether lines are kept
 
 	meter   fuel.Meter
 	fuel    uint64 // of one call; 0: it is not metered
@@ -55,7 +56,12 @@ func (m *Module) InstantiateWatched(ctx context.Context, c engine.InstanceConfig
 		in.settings = []byte("{}")
 	}
 	in.call = call{Context: ctx, in: in, name: "start"}
-	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, in.refusedMemory})
+	var im *image
+	var take bool
+	if watch == nil { // who watches wants to see the calls of init
+		im, take = m.images.next(c)
+	}
+	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, im.size(), in.refusedMemory})
 	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(printing{in, c.Log}, c.Surroundings))
 	if err != nil {
 		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: -1}
@@ -72,7 +78,14 @@ func (m *Module) InstantiateWatched(ctx context.Context, c engine.InstanceConfig
 	in.query = module.ExportedFunction(abi.ExportQuery)
 	in.snapshot = module.ExportedFunction(abi.ExportSnapshot)
 	in.restore = module.ExportedFunction(abi.ExportRestore)
-	if err := in.initialize(ctx); err != nil {
+	switch {
+	case im != nil && in.become(im):
+	case take:
+		err = m.images.take(ctx, in, c)
+	default:
+		err = in.initialize(ctx)
+	}
+	if err != nil {
 		in.Close(ctx)
 		return nil, err
 	}

@@ -6,11 +6,12 @@ import "github.com/tetratelabs/wazero/experimental"
 // guest then sees memory.grow fail, as the specification lets it.
 type limitedMemory struct {
 	limit   uint64            // bytes
+	expect  uint64            // bytes that it will have soon; 0: not known
 	refused func(size uint64) // is told of each refusal
 }
 
 func (l limitedMemory) Allocate(capacity, _ uint64) experimental.LinearMemory {
-	return &linearMemory{limitedMemory: l, buf: make([]byte, 0, min(capacity, l.limit))}
+	return &linearMemory{limitedMemory: l, buf: make([]byte, 0, min(max(capacity, l.expect), l.limit))}
 }
 
 type linearMemory struct {

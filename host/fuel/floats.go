@@ -75,51 +75,16 @@ func ReadFloats(module []byte) (Floats, error) {
 
 // floatsOf counts the instructions of a function by their kind.
 func floatsOf(body []byte) (n [floatKinds]int, err error) {
-	r := &reader{b: body}
-	if _, err := locals(r, 0); err != nil {
-		return n, err
-	}
-	code := body[r.p:]
-	r = &reader{b: code}
-	for r.more() {
-		at := r.p
-		kind, ok := r.floatInstruction()
-		if !ok {
-			return n, fmt.Errorf("offset 0x%x: opcode 0x%02x is not one of WebAssembly 2.0", at, code[at])
-		}
-		if r.err != nil {
-			return n, fmt.Errorf("offset 0x%x: opcode 0x%02x: %w", at, code[at], r.err)
-		}
-		n[kind]++
-	}
-	return n, r.err
+	err = eachInstruction(body, func(op, sub byte) { n[floatOf(op, sub)]++ })
+	return n, err
 }
 
-// floatInstruction skips an instruction and says of what kind it is; ok is false when
-// there is no such opcode.
-func (r *reader) floatInstruction() (kind floatKind, ok bool) {
-	op := r.byte()
-	follows := plain[op]
-	kind, ok = scalarFloat(op), true
-	switch op {
-	case opMisc:
-		var m byte
-		if m, ok = r.miscOpcode(); ok {
-			follows = misc[m]
-		}
-	case opVector:
-		var v byte
-		v, ok = r.vectorOpcode()
-		follows, kind = vector[v], vectorFloat(v)
-	case opBrTable:
-		for range r.count() {
-			r.u32()
-		}
-		r.u32()
-		return kind, true
+// floatOf says what an instruction has to do with the bits of a NaN.
+func floatOf(op, sub byte) floatKind {
+	if op == opVector {
+		return vectorFloat(sub)
 	}
-	r.immediates(follows)
-	return kind, ok && follows != unknown
+	return scalarFloat(op)
 }
 
 // scalarFloat says what an instruction without a prefix is.

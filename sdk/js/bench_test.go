@@ -77,3 +77,27 @@ func BenchmarkStart(b *testing.B) {
 		in.Close(b.Context())
 	}
 }
+
+// An instance: of the first three the script is run, later ones are given the memory that
+// it left (see package host).
+func BenchmarkInstance(b *testing.B) {
+	m, err := load(b, "export const settings = { n: 0 };\nexport function onEvent(event, state) { state.fold('n', 0, (n) => n + 1) }")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, tt := range []struct{ name, settings string }{{"script", `{"n":%d}`}, {"image", `{"n":0}`}} {
+		b.Run(tt.name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				settings := tt.settings
+				if tt.name == "script" {
+					settings = fmt.Sprintf(settings, i)
+				}
+				in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Settings: []byte(settings), Memory: 64 << 20})
+				if err != nil {
+					b.Fatal(err)
+				}
+				in.Close(b.Context())
+			}
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package host
+
+import (
+	"fmt"
+	"testing"
+
+	"gnomon/engine"
+	w "gnomon/internal/testutil/wasmgen"
+	"gnomon/sdk/abi"
+)
+
+// beginning is a module whose init reads the settings, adds 5 to what is at 128, grows
+// the memory and runs code; whose events put 64 bytes of memory, from 72 on, under the key
+// that is at 0, after they have added 1 to what is at 128.
+func beginning(code ...[]byte) w.Module {
+	add := func(n int64) [][]byte {
+		return [][]byte{w.I32Const(0), w.I32Const(0), {0x29, 3, 128, 1}, w.I64Const(n), w.I64Add, {0x37, 3, 128, 1}} // at offset 128
+	}
+	init := append([][]byte{w.I32Const(72), w.I32Const(48), w.Call(0), w.Drop, w.I32Const(1), w.MemoryGrow, w.Drop}, add(5)...)
+	init = append(append(init, code...), w.I32Const(0))
+	apply := append(add(1), w.I32Const(0), w.I32Const(1), w.I32Const(72), w.I32Const(64), w.Call(1))
+	return w.Module{
+		Imports: []w.Import{w.Contract(abi.ImportConfigRead), w.Contract(abi.ImportStatePut)},
+		Pages:   1, Data: []byte("s"), Globals: []int64{7},
+		Funcs: []w.Func{{Export: abi.ExportInit, Results: []abi.ValueType{abi.I32}, Code: init}, w.Apply(apply...)},
+	}
+}
+
+// with is a module with an import more, which is the last: the functions of its own follow.
+func with(m w.Module, i w.Import) w.Module {
+	m.Imports = append(m.Imports, i)
+	return m
+}
+
+// Instances that are made of an image are those that init would have made, and there is none
+// of a module of which more changes than its memory.
+func TestImages(t *testing.T) {
+	tests := []struct {
+		name  string
+		m     []byte
+		image bool
+	}{
+		{"memory", beginning().Bytes(), true},
+		{"a global", beginning(w.I64Const(1), w.GlobalSet(0)).Bytes(), false},
+		{"a global that is put back", beginning(w.I64Const(1), w.GlobalSet(0), w.I64Const(7), w.GlobalSet(0)).Bytes(), true},
+		{"a line", with(beginning(w.I32Const(0), w.I32Const(0), w.I32Const(1), w.Call(2)), w.Contract(abi.ImportLog)).Bytes(), false},
+		{"whether lines are kept", with(beginning(w.I32Const(-4), w.Call(2), w.Drop), w.Contract(abi.ImportLogEnabled)).Bytes(), false},
+		{"a warning", beginning(w.I32Const(0), w.I32Const(1), w.I32Const(0), w.I32Const(1), w.Call(1), w.Drop).Bytes(), false},
+		{"fields", with(beginning(w.I32Const(0), w.I32Const(0), w.Call(2), w.Drop), jsonImport(abi.ImportFieldsDeclare)).Bytes(), false},
+		{"a table", withTables(beginning([]byte{0xd0, typeFuncref}, w.I32Const(1), []byte{0xfc, 0x0f, 0}, w.Drop).Bytes(), tableType(1, -1)), false},
+		{"the system", with(beginning(), w.Import{Module: abi.WASI, Name: "sched_yield", Results: []abi.ValueType{abi.I32}}).Bytes(), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := testHost.Load(t.Context(), tt.m, Limits{Memory: testMemory, Fuel: 1_000_000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close(t.Context())
+			var first, other string
+			for _, settings := range []string{`{"a":1}`, `{"a":2}`} {
+				other = first
+				for i := range imageAfter + 3 {
+					if got := begun(t, m, settings); i == 0 {
+						first = got
+					} else if got != first {
+						t.Errorf("instance %d with %s: %s, want %s", i, settings, got, first)
+					}
+				}
+				if first == other {
+					t.Errorf("with %s they are what they are with other settings: %s", settings, first)
+				}
+				if m.images.of.memory != nil != tt.image {
+					t.Errorf("with %s an image: %t, want %t", settings, !tt.image, tt.image)
+				}
+			}
+		})
+	}
+}
+
+func jsonImport(name string) w.Import {
+	for _, f := range abi.ImportsJSON() {
+		if f.Name == name {
+			return w.Import{Module: abi.ModuleJSON, Name: name, Params: f.Params, Results: f.Results}
+		}
+	}
+	panic(name)
+}
+
+// begun is what an instance begins with, and what its first two events leave.
+func begun(t *testing.T, m *Module, settings string) string {
+	t.Helper()
+	in, err := m.Instantiate(t.Context(), engine.InstanceConfig{Settings: []byte(settings), Memory: testMemory, Log: &logLines{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close(t.Context())
+	fuel, size := in.Fuel(), in.MemoryBytes()
+	st := &mapState{rows: map[string]string{}}
+	var all []string
+	for range 2 {
+		if err := in.Apply(t.Context(), batch("a"), st); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%q", st.rows["s"]))
+	}
+	return fmt.Sprint(fuel, size, all)
+}
