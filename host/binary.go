@@ -70,7 +70,10 @@ type Binary struct {
 	funcs []uint32 // type of each function, imported ones first
 }
 
-var errShort = errors.New("ends in the middle of a field")
+var (
+	errShort = errors.New("ends in the middle of a field")
+	errLong  = errors.New("has a number of more than five bytes")
+)
 
 // Inspect reads the outer structure of a module: sizes, types, imports, exports
 // and memories. It trusts no length: every count is held against the bytes that
@@ -294,7 +297,24 @@ func (r *reader) u32() uint64 {
 			return v
 		}
 	}
-	r.err, r.b = errors.New("has a number of more than five bytes"), nil
+	r.err, r.b = errLong, nil
+	return 0
+}
+
+// s32 reads a signed LEB128 number of at most five bytes.
+func (r *reader) s32() int32 {
+	var v int64
+	for i := range 5 {
+		c := r.byte()
+		v |= int64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if c&0x40 != 0 {
+				v -= 1 << (7 * (i + 1))
+			}
+			return int32(v)
+		}
+	}
+	r.err, r.b = errLong, nil
 	return 0
 }
 

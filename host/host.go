@@ -191,7 +191,7 @@ func (h *Host) Load(ctx context.Context, module []byte, l Limits) (*Module, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := h.try(ctx, module, l); err != nil {
+	if err := h.try(ctx, module, code, l); err != nil {
 		return nil, err
 	}
 	compiled, err := h.runtime.CompileModule(ctx, code)

@@ -43,17 +43,27 @@ func (s benchState) Scan(_, _ []byte, _ func(k, v []byte) bool) error { return n
 // benchInstance instantiates a module until the end of the benchmark.
 func benchInstance(b *testing.B, module []byte) engine.Instance {
 	b.Helper()
-	m, err := testHost.Load(b.Context(), module, Limits{Memory: 64 << 20})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { m.Close(context.Background()) })
-	in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Memory: 64 << 20, Log: &logLines{}})
+	in, err := benchModule(b, module).Instantiate(b.Context(), benchConfig())
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { in.Close(context.Background()) })
 	return in
+}
+
+func benchConfig() engine.InstanceConfig {
+	return engine.InstanceConfig{Memory: 64 << 20, Log: &logLines{}}
+}
+
+// benchModule compiles a module without metering it.
+func benchModule(b *testing.B, module []byte) *Module {
+	b.Helper()
+	m, err := testHost.Load(b.Context(), module, Limits{Memory: 64 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Close(context.Background()) })
+	return m
 }
 
 // goGuest compiles an example as authors do.
@@ -126,6 +136,32 @@ func BenchmarkJSONFields(b *testing.B) {
 	for _, events := range []int{1, 32} { // the guest has a page of memory, and room for 4 KiB of the table
 		b.Run(fmt.Sprintf("batch=%d", events), func(b *testing.B) {
 			applyAll(b, benchInstance(b, module), events)
+		})
+	}
+}
+
+// A new instance: what each restart, each generation and each event that failed takes first.
+func BenchmarkInstantiate(b *testing.B) {
+	for _, guest := range []struct {
+		name   string
+		module func() []byte
+	}{
+		{"wat", func() []byte { return readModule(b, "testdata/count.wasm") }},
+		{"go", func() []byte { return goGuest(b, "process-map") }},
+	} {
+		module := guest.module()
+		b.Run("guest="+guest.name, func(b *testing.B) {
+			b.ReportAllocs()
+			m := benchModule(b, module)
+			for b.Loop() {
+				in, err := m.Instantiate(b.Context(), benchConfig())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := in.Close(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

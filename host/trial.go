@@ -106,12 +106,13 @@ func (l Limits) trialTime() time.Duration {
 	return defaultTrialTime
 }
 
-// try tries a module in a process of its own, unless it passed before.
-func (h *Host) try(ctx context.Context, module []byte, l Limits) error {
+// try tries a module in a process of its own, unless it passed before. Code is what the
+// compiler is given of it.
+func (h *Host) try(ctx context.Context, module, code []byte, l Limits) error {
 	if !h.trials || h.cacheDir == "" {
 		return nil
 	}
-	mark := filepath.Join(h.cacheDir, "tried-"+h.trialKey(module, l))
+	mark := filepath.Join(h.cacheDir, "tried-"+h.trialKey(code))
 	if _, err := os.Stat(mark); err == nil {
 		return nil
 	}
@@ -124,11 +125,11 @@ func (h *Host) try(ctx context.Context, module []byte, l Limits) error {
 	return nil
 }
 
-// trialKey names a module together with what compiles it.
-func (h *Host) trialKey(module []byte, l Limits) string {
+// trialKey names code together with what compiles it.
+func (h *Host) trialKey(code []byte) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s %t %t %d ", runtime.Version(), wazeroVersion(), h.compiler, l.Fuel > 0, l.table())
-	sum.Write(module)
+	fmt.Fprintf(sum, "%s %s %t ", runtime.Version(), wazeroVersion(), h.compiler)
+	sum.Write(code)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
