@@ -26,21 +26,6 @@ func (s *session) applyBatch(ctx context.Context, b *Batch) error {
 	return s.apply(ctx, b)
 }
 
-// until is a copy of a batch without what comes after a sequence.
-func (b *Batch) until(sequence uint64) *Batch {
-	out := &Batch{}
-	for rest := b.Records; len(rest) > 0; {
-		e, after, err := abi.Next(rest)
-		if err != nil || e.Sequence > sequence {
-			break
-		}
-		out.Append(&e)
-		rest = after
-	}
-	out.Through, out.Pending = sequence, b.Pending+uint64(b.Count-out.Count)
-	return out
-}
-
 // apply applies a batch, in as many calls as the guest and the plan ask for.
 func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 	s.batch = b
@@ -82,21 +67,6 @@ func (s *session) readSoFar() uint64 {
 		return s.read
 	}
 	return s.read + uint64(s.batch.countTo(s.applied.Sequence))
-}
-
-// countTo counts the events up to a sequence.
-func (b *Batch) countTo(sequence uint64) (n int) {
-	if sequence >= b.Through {
-		return b.Count
-	}
-	for rest := b.Records; len(rest) > 0; n++ {
-		e, after, err := abi.Next(rest)
-		if err != nil || e.Sequence > sequence {
-			break
-		}
-		rest = after
-	}
-	return n
 }
 
 // applyStored applies the events of a batch as they are stored.

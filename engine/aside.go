@@ -273,20 +273,3 @@ func (r *Runner) passVerdicts(c Checkpoint) {
 	}
 	maps.DeleteFunc(r.verdicts, func(seq uint64, _ verdict) bool { return seq <= sequence })
 }
-
-func (a *Aside) add(s LetterStatus) {
-	a.Letters++
-	if s.waits() {
-		a.Waiting++
-	}
-	if s == Skipped {
-		a.Skipped++
-	}
-}
-
-func (a *Aside) forget(s LetterStatus) {
-	a.Letters--
-	if s.waits() {
-		a.Waiting--
-	}
-}

@@ -105,7 +105,7 @@ func (p *projection) timely(ctx context.Context, c Checkpoint, at At) error {
 	if at.Time.IsZero() {
 		return nil
 	}
-	return c.verify(ctx, p.engine.source)
+	return verifyPast(ctx, p.engine.source, c)
 }
 
 // sequenceOf returns the sequence that is asked for.

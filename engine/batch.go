@@ -89,3 +89,75 @@ func (b *Batch) Last() (e abi.Record, ok bool) {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() { *b = Batch{Records: b.Records[:0]} }
+
+// until is a copy of a batch without what comes after a sequence.
+func (b *Batch) until(sequence uint64) *Batch {
+	out := &Batch{}
+	for rest := b.Records; len(rest) > 0; {
+		e, after, err := abi.Next(rest)
+		if err != nil || e.Sequence > sequence {
+			break
+		}
+		out.Append(&e)
+		rest = after
+	}
+	out.Through, out.Pending = sequence, b.Pending+uint64(b.Count-out.Count)
+	return out
+}
+
+// countTo counts the events up to a sequence.
+func (b *Batch) countTo(sequence uint64) (n int) {
+	if sequence >= b.Through {
+		return b.Count
+	}
+	for rest := b.Records; len(rest) > 0; n++ {
+		e, after, err := abi.Next(rest)
+		if err != nil || e.Sequence > sequence {
+			break
+		}
+		rest = after
+	}
+	return n
+}
+
+// first is the sequence of its first event, or what comes after it when there is none.
+func (b *Batch) first() uint64 {
+	if e, _, err := abi.Next(b.Records); err == nil {
+		return e.Sequence
+	}
+	return b.Through + 1
+}
+
+// since is a copy of a batch without what comes before a sequence.
+func (b *Batch) since(sequence uint64) *Batch {
+	out := &Batch{}
+	for rest := b.Records; len(rest) > 0; {
+		e, after, err := abi.Next(rest)
+		if err != nil {
+			break // the reader wrote it
+		}
+		if rest = after; e.Sequence >= sequence {
+			out.Append(&e)
+		}
+	}
+	out.Through, out.Pending = b.Through, b.Pending
+	return out
+}
+
+// Passed counts sequences that a projection passed over because the stream has no event
+// for anyone there. What is applied again is counted again.
+type Passed struct {
+	// Absent are those at which the stream holds nothing: the event was deleted or expired,
+	// or its mirror leaves it out.
+	Absent uint64 `json:"absent"`
+	// Markers are those at which it holds the server's own word that events are gone
+	// (Nats-Marker-Reason).
+	Markers uint64 `json:"delete_markers"`
+}
+
+// passed is what a batch passes over after a sequence.
+func (b *Batch) passed(after uint64) Passed {
+	without := b.Through - min(b.Through, after+uint64(b.Count))
+	markers := min(b.Markers, without) // of a batch that is only half new, some may come before
+	return Passed{Absent: without - markers, Markers: markers}
+}

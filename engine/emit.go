@@ -199,12 +199,6 @@ func appendTrace(dst, headers []byte) []byte {
 	return dst
 }
 
-// weight is about what it takes of a commit, in bytes, headers to come included.
-func (e *Emit) weight() int {
-	const more = 128 // of the row, and of headers that are added
-	return writeOverhead + more + len(e.Subject) + len(e.Headers) + len(e.Data)
-}
-
 // dresser gives an emitted event its final form, and tells whether it is to be published.
 type dresser func(e *Emit, cause *abi.Record) (keep bool, err error)
 
@@ -291,4 +285,10 @@ func (s *session) lineage() string {
 		return e.Lineage
 	}
 	return ""
+}
+
+// weightOf is about what an emitted event takes of a commit, in bytes, headers to come included.
+func weightOf(e *Emit) int {
+	const more = 128 // of the row, and of headers that are added
+	return writeOverhead + more + len(e.Subject) + len(e.Headers) + len(e.Data)
 }

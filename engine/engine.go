@@ -25,7 +25,7 @@ const (
 
 // Engine runs projections. Declare them, then Start; or the other way round.
 type Engine struct {
-	source  *hub
+	source  *Hub
 	store   Store
 	catalog Catalog
 	leaser  Leaser
@@ -74,7 +74,7 @@ func New(o Options) *Engine {
 		o.Leaser = SoleNode{}
 	}
 	return &Engine{
-		source: newHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, tracer: o.Tracer, log: o.Log, restore: o.Restore,
+		source: NewHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, tracer: o.Tracer, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),

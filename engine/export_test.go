@@ -6,19 +6,10 @@ import (
 	"time"
 )
 
-// NewHub makes the Source that an Engine puts before its own.
-func NewHub(s Source, limit ReadLimit) Source { return newHub(s, limit) }
-
 // Expected is how many readers of a stream an Engine expects.
 func (e *Engine) Expected(stream string) int {
-	s := e.source.sharing(stream)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.expected
+	return e.source.Expected(stream)
 }
-
-// FeedBytes is how far the members of a feed may be apart.
-const FeedBytes = feedBytes
 
 // Precedence is precedence.
 type Precedence struct{ precedence }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"gnomon/sdk/abi"
 )
 
 const (
-	// feedBytes is how far the members of a feed may be apart.
-	feedBytes = 16 << 20
+	// FeedBytes is how far the members of a feed may be apart.
+	FeedBytes = 16 << 20
 	// feedPatience is how long a member may hold up the others, who have nothing left.
 	feedPatience = 250 * time.Millisecond
 	// gathering is how long a new feed waits for all who are to share it: those that
@@ -174,14 +172,14 @@ func (f *feed) crowded() (full, hungry bool) {
 	for m := range f.members {
 		hungry = hungry || m.at == f.endLocked()
 	}
-	return f.bytes >= feedBytes && len(f.batches) > 1, hungry
+	return f.bytes >= FeedBytes && len(f.batches) > 1, hungry
 }
 
 // leaveBehind drops the older half of the batches, and who has not taken them.
 func (f *feed) leaveBehind() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.bytes > feedBytes/2 && len(f.batches) > 1 {
+	for f.bytes > FeedBytes/2 && len(f.batches) > 1 {
 		f.dropLocked()
 	}
 	for m := range f.members {
@@ -348,20 +346,4 @@ func (m *member) atEnd() bool {
 	m.feed.mu.Lock()
 	defer m.feed.mu.Unlock()
 	return !m.moved && m.at == m.feed.endLocked()
-}
-
-// since is a copy of a batch without what comes before a sequence.
-func (b *Batch) since(sequence uint64) *Batch {
-	out := &Batch{}
-	for rest := b.Records; len(rest) > 0; {
-		e, after, err := abi.Next(rest)
-		if err != nil {
-			break // the reader wrote it
-		}
-		if rest = after; e.Sequence >= sequence {
-			out.Append(&e)
-		}
-	}
-	out.Through, out.Pending = b.Through, b.Pending
-	return out
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"gnomon/sdk/abi"
 )
 
 const (
@@ -259,14 +257,6 @@ func (s *session) begin(ctx context.Context, first uint64) error {
 		return nil
 	}
 	return s.commitAlone(ctx)
-}
-
-// first is the sequence of its first event, or what comes after it when there is none.
-func (b *Batch) first() uint64 {
-	if e, _, err := abi.Next(b.Records); err == nil {
-		return e.Sequence
-	}
-	return b.Through + 1
 }
 
 // idle asks the source where the reader stands when it yields nothing: at the

@@ -118,9 +118,9 @@ func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo
 	return nil
 }
 
-// verify holds a checkpoint of the past against what the stream holds now. Events that were
+// verifyPast holds a checkpoint of the past against what the stream holds now. Events that were
 // read and are gone since are no difference.
-func (c Checkpoint) verify(ctx context.Context, src Source) error {
+func verifyPast(ctx context.Context, src Source, c Checkpoint) error {
 	_, err := history{position: c.Position, anchors: c.Anchors, fresh: true}.verify(ctx, src)
 	return err
 }

@@ -16,7 +16,7 @@ func BenchmarkFeed(b *testing.B) {
 		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				h := newHub(source, feedLimit)
+				h := NewHub(source, feedLimit)
 				for range members {
 					h.expect("S", 1)
 				}
@@ -31,7 +31,7 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-func readAll(b *testing.B, h *hub) {
+func readAll(b *testing.B, h *Hub) {
 	r, err := h.Read(b.Context(), "S", 1, feedLimit)
 	if err != nil {
 		b.Error(err)

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// hub is a Source whose readers share: those of one stream that stand close
+// Hub is a Source whose readers share: those of one stream that stand close
 // together get their events from one reader of the server, a feed. One that is
 // behind reads by itself until it has caught up with the feed, and one that falls
 // behind leaves it, so that nobody waits long for another.
-type hub struct {
+type Hub struct {
 	Source
 	limit ReadLimit // of a feed; projections cut what they get to their own
 
@@ -33,19 +33,28 @@ var errMoved = errors.New("reader was left behind")
 // feedLimit is what a feed reads at a time.
 var feedLimit = ReadLimit{Events: 4096, Bytes: 1 << 20}
 
-func newHub(s Source, limit ReadLimit) *hub {
-	return &hub{Source: s, limit: limit, streams: map[string]*sharing{}}
+// NewHub makes a Hub of a Source. Its feeds read up to limit at a time.
+func NewHub(s Source, limit ReadLimit) *Hub {
+	return &Hub{Source: s, limit: limit, streams: map[string]*sharing{}}
 }
 
 // expect announces so many readers more of a stream, or fewer.
-func (h *hub) expect(stream string, n int) {
+func (h *Hub) expect(stream string, n int) {
 	s := h.sharing(stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expected += n
 }
 
-func (h *hub) sharing(stream string) *sharing {
+// Expected is how many readers of a stream are announced.
+func (h *Hub) Expected(stream string) int {
+	s := h.sharing(stream)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expected
+}
+
+func (h *Hub) sharing(stream string) *sharing {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.streams[stream] == nil {
@@ -55,7 +64,7 @@ func (h *hub) sharing(stream string) *sharing {
 }
 
 // Read implements Source. Its readers may also fail with errMoved.
-func (h *hub) Read(ctx context.Context, stream string, from uint64, limit ReadLimit) (_ Reader, err error) {
+func (h *Hub) Read(ctx context.Context, stream string, from uint64, limit ReadLimit) (_ Reader, err error) {
 	s := h.sharing(stream)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +89,7 @@ func (h *hub) Read(ctx context.Context, stream string, from uint64, limit ReadLi
 }
 
 // openFeedLocked begins a new feed of a stream. The lock is the sharing's.
-func (h *hub) openFeedLocked(ctx context.Context, s *sharing, stream string, from uint64) error {
+func (h *Hub) openFeedLocked(ctx context.Context, s *sharing, stream string, from uint64) error {
 	reader, err := h.Source.Read(ctx, stream, from, h.limit)
 	if err == nil {
 		s.feed = openFeed(reader, from)

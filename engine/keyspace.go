@@ -186,3 +186,11 @@ type Store interface {
 	// absent, or was removed in part, may be removed again.
 	Remove(projection, generation string) error
 }
+
+// needed is the oldest version that a replay from a checkpoint on needs.
+func (c Checkpoint) needed() Version {
+	if len(c.Memories) == 0 {
+		return c.Version
+	}
+	return min(c.Version, c.Memories[0].Version)
+}

@@ -7,17 +7,6 @@ import (
 	"time"
 )
 
-// Policy says what becomes of an event that its projection fails on.
-type Policy string
-
-// The policies.
-const (
-	Halt       Policy = "halt"        // the projection stops before it
-	Skip       Policy = "skip"        // it is passed over, counted and logged
-	DeadLetter Policy = "dead-letter" // it is set aside, and the others go on
-	Quarantine Policy = "quarantine"  // it is set aside, and later events of its key queue behind it
-)
-
 // Letter is an event that was set aside, with what failed. It is stored in the
 // transaction that moves the position past the event.
 type Letter struct {
@@ -97,4 +86,23 @@ func ReadLetters(v View, after uint64, fn func(l Letter) bool) error {
 		err = bad
 	}
 	return err
+}
+
+// add counts a letter.
+func (a *Aside) add(s LetterStatus) {
+	a.Letters++
+	if s.waits() {
+		a.Waiting++
+	}
+	if s == Skipped {
+		a.Skipped++
+	}
+}
+
+// forget takes a letter out of the count that is no more.
+func (a *Aside) forget(s LetterStatus) {
+	a.Letters--
+	if s.waits() {
+		a.Waiting--
+	}
 }

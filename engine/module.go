@@ -113,16 +113,6 @@ type State interface {
 	Emit(e Emit) error
 }
 
-// Emit is an event that a guest asked to publish. Its bytes are its own.
-type Emit struct {
-	Cause   uint64 // sequence of the event that caused it
-	Index   int    // its place among the emits of that event, from 0
-	Event   int    // index in the batch of the record that caused it
-	Subject string
-	Headers []byte // as in a record, see sdk/abi
-	Data    []byte
-}
-
 // GuestError is a failure of a guest: what it did, and about which event when
 // that is known. The batch is rolled back and the instance replaced.
 type GuestError struct {

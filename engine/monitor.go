@@ -423,3 +423,21 @@ type StoppedError struct {
 }
 
 func (e *StoppedError) Error() string { return string(e.State) + ": " + e.Reason }
+
+// catchUp measures how fast a runner was while it last caught up.
+type catchUp struct {
+	began time.Time
+	from  uint64 // events applied before
+	rate  float64
+}
+
+// enter notes that the runner enters a state with so many events applied.
+func (c *catchUp) enter(s RunnerState, events uint64) {
+	switch {
+	case s == CatchingUp:
+		c.began, c.from = time.Now(), events
+	case s == Live && !c.began.IsZero():
+		c.rate = float64(events-c.from) / max(time.Since(c.began).Seconds(), 1e-3)
+		c.began = time.Time{}
+	}
+}

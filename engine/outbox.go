@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -38,13 +37,6 @@ type outbox struct {
 type outboxEntry struct {
 	OutboxRow
 	version Version // that it was committed at, or a later one
-}
-
-func (r *OutboxRow) bytes() int { return len(r.Headers) + len(r.Data) + len(r.Subject) }
-
-// id is the identity of an emitted event: the same however often it is published.
-func (r *OutboxRow) id(projection string) string {
-	return fmt.Sprintf("%s/%s/%d/%d", projection, r.Lineage, r.Cause, r.Index)
 }
 
 // load reads what is stored, unless that is known. What was done before is done.

@@ -94,3 +94,20 @@ func ReadOutbox(v View, fn func(r OutboxRow) bool) error {
 	}
 	return err
 }
+
+// Emit is an event that a guest asked to publish. Its bytes are its own.
+type Emit struct {
+	Cause   uint64 // sequence of the event that caused it
+	Index   int    // its place among the emits of that event, from 0
+	Event   int    // index in the batch of the record that caused it
+	Subject string
+	Headers []byte // as in a record, see sdk/abi
+	Data    []byte
+}
+
+func (r *OutboxRow) bytes() int { return len(r.Headers) + len(r.Data) + len(r.Subject) }
+
+// id is the identity of an emitted event: the same however often it is published.
+func (r *OutboxRow) id(projection string) string {
+	return fmt.Sprintf("%s/%s/%d/%d", projection, r.Lineage, r.Cause, r.Index)
+}

@@ -183,7 +183,7 @@ func (o *overlay) replace(it *item, value []byte) {
 // Emit implements State.
 func (o *overlay) Emit(e Emit) error {
 	o.emits = append(o.emits, e)
-	o.bytes += e.weight()
+	o.bytes += weightOf(&e)
 	return o.fits()
 }
 
@@ -192,13 +192,13 @@ func (o *overlay) Emit(e Emit) error {
 func (o *overlay) dress(fn func(e *Emit) (keep bool, err error)) error {
 	kept := o.emits[:o.before.emits]
 	for _, e := range o.emits[o.before.emits:] {
-		o.bytes -= e.weight()
+		o.bytes -= weightOf(&e)
 		keep, err := fn(&e)
 		if err != nil {
 			return err
 		}
 		if keep {
-			o.bytes += e.weight()
+			o.bytes += weightOf(&e)
 			kept = append(kept, e)
 		}
 	}

@@ -354,7 +354,7 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	s.Position, s.PositionTime = ck.Position.Sequence, ck.Position.Time
 	s.Keys, s.Bytes, s.Digest, s.Aside = ck.Keys, ck.Bytes, ck.Digest, ck.Aside
 	if g.stream != nil && g.spec != nil {
-		g.stream.known().report(s, g.spec.asked())
+		reportStream(s, g.stream.known(), g.spec.asked())
 	}
 	g.runner.report(s)
 	g.runner.reportEmits(s)

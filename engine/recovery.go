@@ -71,7 +71,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 	if err != nil {
 		return ck, &sourceError{err}
 	}
-	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Began: &Began{p.Created, p.Sequence}, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Began: &Began{Created: p.Created, Sequence: p.Sequence}, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
 	if r.spec.Module.Traits().Memory {
 		if c.Memory, err = r.freshMemory(ctx); err != nil {
 			return ck, err

@@ -44,7 +44,7 @@ func (r *CatalogRecord) beginning(oldest Checkpoint, sequence uint64) (Position,
 	p := Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
 	began := oldest.Began
 	if o := r.Origin; began == nil && o != nil && o.Stream == p.Stream { // of before checkpoints said so
-		began = &Began{o.Created, o.Sequence}
+		began = &Began{Created: o.Created, Sequence: o.Sequence}
 	}
 	if began == nil || !began.Created.Equal(p.Created) {
 		return p, fmt.Errorf("%w: where it began in this stream is not recorded", ErrNotRepeatable)

@@ -27,7 +27,7 @@ func (r *replay) run(ctx context.Context, runner *Runner, through uint64) (err e
 	}
 	// A tail that was lost after the start, and whose numbers were given again, is told by the end.
 	for _, ck := range []Checkpoint{r.start, r.next} {
-		if err := ck.verify(ctx, r.source); err != nil {
+		if err := verifyPast(ctx, r.source, ck); err != nil {
 			return err
 		}
 	}

@@ -85,14 +85,6 @@ func (h HistoryPolicy) from(ks Keyspace, now time.Time) (Version, error) {
 	return ck.needed(), err
 }
 
-// needed is the oldest version that a replay from a checkpoint on needs.
-func (c Checkpoint) needed() Version {
-	if len(c.Memories) == 0 {
-		return c.Version
-	}
-	return min(c.Version, c.Memories[0].Version)
-}
-
 // checkpointBefore finds the newest checkpoint whose last event was stored at or before a
 // time. Times grow with the sequences: it takes some dozens of reads at most.
 func checkpointBefore(ks Keyspace, latest Checkpoint, t time.Time) (Checkpoint, error) {

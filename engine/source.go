@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"gnomon/sdk/abi"
@@ -97,4 +99,38 @@ func (i StreamInfo) Absent() uint64 {
 	}
 	held := i.First + i.Events
 	return max(i.Last+1, held) - held
+}
+
+// warning says which of the subjects of a projection the stream does not take.
+func (i StreamInfo) warning(subjects []string) string {
+	outside := i.outside(subjects)
+	if len(outside) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("stream %s takes only %s, so that no event to come matches %s: correct the projection's subjects, or add them to the stream",
+		i.Name, strings.Join(i.Subjects, ", "), strings.Join(outside, ", "))
+}
+
+// interleaved reports whether events come from more than one place.
+func (i StreamInfo) interleaved() bool {
+	return len(i.Sources) > 1 || len(i.Sources) == 1 && len(i.Subjects) > 0
+}
+
+// outside returns the filters that match no subject of the stream. Where events come
+// from other streams, or with other subjects than they are stored under, there is no
+// telling.
+func (i StreamInfo) outside(filters []string) (none []string) {
+	if i.Mirror != "" || len(i.Sources) > 0 || i.Transformed || len(i.Subjects) == 0 {
+		return nil
+	}
+	for _, f := range filters {
+		within := false
+		for _, s := range i.Subjects {
+			within = within || FiltersOverlap(f, s)
+		}
+		if !within {
+			none = append(none, f)
+		}
+	}
+	return none
 }

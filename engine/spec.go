@@ -213,3 +213,14 @@ func identify(v any) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])
 }
+
+// Policy says what becomes of an event that its projection fails on.
+type Policy string
+
+// The policies.
+const (
+	Halt       Policy = "halt"        // the projection stops before it
+	Skip       Policy = "skip"        // it is passed over, counted and logged
+	DeadLetter Policy = "dead-letter" // it is set aside, and the others go on
+	Quarantine Policy = "quarantine"  // it is set aside, and later events of its key queue behind it
+)

@@ -93,7 +93,7 @@ func ConnectionOf(ctx context.Context) any { return ctx.Value(connectionKey{}) }
 // Crowded has a server give as much room to values and to pages, and to streams of rows, as
 // for so many, and wait for that only for a while.
 func (s *Server) Crowded(n int, wait time.Duration) {
-	s.gets, s.pages, s.explains, s.streams = newRoom(int64(n)*getBytes, getBytes), newRoom(int64(n)*pageBytes, pageBytes), newRoom(int64(n)*pageBytes, pageBytes), make(streams, n)
+	s.gets, s.pages, s.explains, s.streams = newRoom(int64(n)*getBytes, getBytes), newRoom(int64(n)*pageBytes, pageBytes), newRoom(int64(n)*pageBytes, pageBytes), make(rowStreams, n)
 	s.roomPatience = wait
 }
 

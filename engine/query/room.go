@@ -102,10 +102,10 @@ func hurry(w http.ResponseWriter, bytes int) {
 	}
 }
 
-// streams bounds how many streams of rows there are.
-type streams chan struct{}
+// rowStreams bounds how many streams of rows there are.
+type rowStreams chan struct{}
 
-func (s streams) begin(w http.ResponseWriter) bool {
+func (s rowStreams) begin(w http.ResponseWriter) bool {
 	select {
 	case s <- struct{}{}:
 		return true
@@ -116,4 +116,4 @@ func (s streams) begin(w http.ResponseWriter) bool {
 	}
 }
 
-func (s streams) end() { <-s }
+func (s rowStreams) end() { <-s }

@@ -98,7 +98,7 @@ type Server struct {
 	gets     *room
 	pages    *room
 	explains *room
-	streams  streams
+	streams  rowStreams
 	closing  context.Context // ended when the server is about to close
 	opened   *connections
 	traffic  *exchanges
@@ -135,7 +135,7 @@ func New(o Options) *Server {
 		facts:  o.Streams,
 		opened: boundConnections(o.Connections), waiting: waiting{most: maxWaiting}, watches: watches{most: o.Watches}, browsers: newBrowsers(o), beat: watchBeat,
 		traffic: newExchanges(),
-		gets:    newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(streams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
+		gets:    newRoom(getsRoom, getBytes), pages: newRoom(pagesRoom, pageBytes), explains: newRoom(explainsRoom, pageBytes), streams: make(rowStreams, maxRowStreams), roomPatience: roomPatience, pageTime: maxPageTime, streamTime: maxStream,
 		patience: slowClient, importPatience: slowImport, drain: drainPeriod, abort: abortPeriod,
 	}
 	s.statuses = newStatuses(o.Engine.Projections)

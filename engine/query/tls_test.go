@@ -215,8 +215,8 @@ func TestBadCertificates(t *testing.T) {
 	}
 }
 
-// streams are what a client of HTTP/2 has on one connection.
-func streams(ca certtest.CA) *http.Client {
+// streaming are what a client of HTTP/2 has on one connection.
+func streaming(ca certtest.CA) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, ForceAttemptHTTP2: true, MaxConnsPerHost: 1}
 	return &http.Client{Transport: transport}
 }
@@ -241,7 +241,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		running[on]--
 		mu.Unlock()
 	}
-	c := streams(ca)
+	c := streaming(ca)
 	t.Cleanup(c.CloseIdleConnections)
 	var all sync.WaitGroup
 	for range 400 {
@@ -284,7 +284,7 @@ func TestSlowStreams(t *testing.T) {
 	r := newRigWith(t, query.Options{TLS: config}, large(9)...).start()
 	r.query.Hurry(10*atOnce, never, never)
 	address := r.listen()
-	c := streams(ca)
+	c := streaming(ca)
 	t.Cleanup(c.CloseIdleConnections)
 	body, _ := io.Pipe() // nobody writes
 	res, err := c.Post("https://"+address+"/v1/streams/S/events", "application/json", body)

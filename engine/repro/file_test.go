@@ -222,7 +222,7 @@ func TestRealModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, st := range map[string]rows{"apply trapped: unreachable": state, "": {}} {
+	for want, st := range map[string]rows{"apply trapped: unreachable": allKinds, "": {}} {
 		c := caseOf(module, m)
 		c.State = st
 		b, _ := file(t, c)

@@ -33,9 +33,9 @@ func (r rows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error 
 	return nil
 }
 
-// state is one that has all kinds of keys: texts, bytes, empty values, and a prefix
+// allKinds is a state that has all kinds of keys: texts, bytes, empty values, and a prefix
 // that nothing is greater than.
-var state = rows{"a": "1", "b/1": "x", "b/2": "", "b/3": "\xff\x00", "b/4": "y", "c": "2", "\xff": "last", "\xff\xff": "very last"}
+var allKinds = rows{"a": "1", "b/1": "x", "b/2": "", "b/3": "\xff\x00", "b/4": "y", "c": "2", "\xff": "last", "\xff\xff": "very last"}
 
 // script is a guest that reads what a test says, and fails with what it saw.
 type script func(st engine.State) string
@@ -98,7 +98,7 @@ var (
 // caseOf is the failure of a module on the event above.
 func caseOf(m engine.Module, code []byte) repro.Case {
 	return repro.Case{
-		Engine: "test", Bytes: code, State: state, AsOf: 6, Limit: wide,
+		Engine: "test", Bytes: code, State: allKinds, AsOf: 6, Limit: wide,
 		Spec:   engine.Spec{Name: "p", Module: m, Settings: []byte(`{"limit":3}`), Stream: "S", Memory: 1 << 20, Fuel: 9},
 		Letter: engine.Letter{Sequence: 7, Status: engine.Dead, Key: failed.Key, Event: failed.Append(nil), Error: "apply failed", Module: m.Digest(), Attempts: 2, Time: time.Unix(1, 0)},
 	}

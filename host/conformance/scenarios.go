@@ -10,7 +10,7 @@ import (
 
 // Scenarios are what a host is checked with, for every rule that binds the sandbox.
 func Scenarios() []Scenario {
-	return slices.Concat(lifecycle(), buffers(), words(), state(), scans(), emits(), batches(), fields(), snapshots(), upcasts(), migrations(), queries(), limits())
+	return slices.Concat(lifecycle(), buffers(), words(), ofState(), scans(), emits(), batches(), fields(), snapshots(), upcasts(), migrations(), queries(), limits())
 }
 
 // event makes a record; headers are names and values in turns.

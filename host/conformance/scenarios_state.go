@@ -7,8 +7,8 @@ import (
 	"gnomon/sdk/abi"
 )
 
-// state is about keys and values.
-func state() []Scenario {
+// ofState is about keys and values.
+func ofState() []Scenario {
 	return []Scenario{
 		{
 			Rules: []string{"S1", "S2"}, Name: "what is put is read, in the same call and in the next", Do: Script{abi.ExportApply: {

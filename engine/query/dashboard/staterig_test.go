@@ -48,7 +48,7 @@ func newStatePages(t *testing.T, history engine.HistoryPolicy, events ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = httptest.NewServer(query.New(query.Options{Engine: s.engine, Streams: streams{s.nats}, Log: log, Version: "test", Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, "test") }}))
+	s.server = httptest.NewServer(query.New(query.Options{Engine: s.engine, Streams: rigStreams{s.nats}, Log: log, Version: "test", Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, "test") }}))
 	t.Cleanup(func() {
 		s.server.Close()
 		if err := s.engine.Close(); err != nil {
@@ -62,18 +62,18 @@ func newStatePages(t *testing.T, history engine.HistoryPolicy, events ...string)
 	return s
 }
 
-// streams tells the events of a server, one at a time.
-type streams struct{ nats *enginetest.Server }
+// rigStreams tells the events of a server, one at a time.
+type rigStreams struct{ nats *enginetest.Server }
 
-func (streams) Facts(context.Context, string) (f engine.StreamFacts, err error) {
+func (rigStreams) Facts(context.Context, string) (f engine.StreamFacts, err error) {
 	return f, engine.ErrNoStream
 }
 
-func (streams) SequenceAt(context.Context, string, time.Time) (uint64, error) {
+func (rigStreams) SequenceAt(context.Context, string, time.Time) (uint64, error) {
 	return 0, engine.ErrNoStream
 }
 
-func (s streams) Events(ctx context.Context, q engine.EventsQuery) (p engine.EventsPage, err error) {
+func (s rigStreams) Events(ctx context.Context, q engine.EventsQuery) (p engine.EventsPage, err error) {
 	e, err := s.nats.Event(ctx, q.Stream, q.After+1)
 	return engine.EventsPage{From: e.Sequence, Through: e.Sequence, Events: []abi.Record{e}}, err
 }
