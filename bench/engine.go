@@ -15,14 +15,16 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/ingest"
 	"gnomon/engine/store"
+	"gnomon/engine/streams"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
 
 // balanceFunc is the projection as a native function.
-func balanceFunc(e abi.Record, st engine.State) error {
+func balanceFunc(e abi.Record, st guest.State) error {
 	account, amount, err := scan(e.Data)
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func engineEight(ctx context.Context, t task) (outcome, error) {
 }
 
 func runGuests(ctx context.Context, t task, file string, projections int) (o outcome, err error) {
-	err = withGuest(ctx, t, file, func(m engine.Module) error {
+	err = withGuest(ctx, t, file, func(m guest.Module) error {
 		o, err = runEngine(ctx, t, m, projections)
 		return err
 	})
@@ -64,7 +66,7 @@ func runGuests(ctx context.Context, t task, file string, projections int) (o out
 }
 
 // withGuest loads a module and calls fn with it.
-func withGuest(ctx context.Context, t task, file string, fn func(m engine.Module) error) error {
+func withGuest(ctx context.Context, t task, file string, fn func(m guest.Module) error) error {
 	h, err := host.New(ctx, host.Options{CacheDir: t.cache})
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func withGuest(ctx context.Context, t task, file string, fn func(m engine.Module
 
 // runEngine catches projections of one module up, and adds the balances of the first
 // one up.
-func runEngine(ctx context.Context, t task, m engine.Module, projections int) (o outcome, err error) {
+func runEngine(ctx context.Context, t task, m guest.Module, projections int) (o outcome, err error) {
 	if o, err = catchUp(ctx, t, m, projections); err != nil {
 		return o, err
 	}
@@ -99,7 +101,7 @@ func projectionName(i int) string { return fmt.Sprint("projection-", i) }
 
 // catchUp applies the last events of a stream, with the configuration's defaults. The
 // clock stops when everything is on disk and closed.
-func catchUp(ctx context.Context, t task, m engine.Module, projections int) (o outcome, err error) {
+func catchUp(ctx context.Context, t task, m guest.Module, projections int) (o outcome, err error) {
 	nc, st, err := connect(ctx, t)
 	if err != nil {
 		return o, err
@@ -130,11 +132,11 @@ func catchUp(ctx context.Context, t task, m engine.Module, projections int) (o o
 }
 
 // defaultSpec is a projection as the configuration's defaults make it.
-func defaultSpec(name string, m engine.Module, stream string, from uint64) engine.Spec {
+func defaultSpec(name string, m guest.Module, stream string, from uint64) engine.Spec {
 	p := config.DefaultProjection()
 	return engine.Spec{
 		Name: name, Module: m, Settings: []byte("{}"), Stream: stream, Start: engine.Start{Sequence: from},
-		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
+		Batch:  streams.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
 		Memory: uint64(p.Limits.Memory), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
 		Pins:            engine.PinPolicy{Max: p.Snapshots.Pins, MaxAge: time.Duration(p.Snapshots.PinMaxAge)},

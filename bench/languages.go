@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/sdk/abi"
@@ -106,7 +106,7 @@ func (c *contestant) load(ctx context.Context, h *host.Host, path string) error 
 		return err
 	}
 	c.compiled = time.Since(start)
-	c.session, err = testdriver.NewSession(ctx, testdriver.Subject{Module: m, Memory: guestMemory}, engine.Surroundings{})
+	c.session, err = testdriver.NewSession(ctx, testdriver.Subject{Module: m, Memory: guestMemory}, guest.Surroundings{})
 	if err != nil {
 		return err
 	}

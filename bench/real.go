@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/importer"
 )
 
@@ -26,7 +26,7 @@ var realContenders = []contender{
 
 // realEngine runs the process map as it is shipped among the examples.
 func realEngine(ctx context.Context, t task) (o outcome, err error) {
-	err = withGuest(ctx, t, "process-map.wasm", func(m engine.Module) error {
+	err = withGuest(ctx, t, "process-map.wasm", func(m guest.Module) error {
 		o, err = catchUp(ctx, t, m, 1)
 		return err
 	})

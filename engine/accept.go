@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnomon/engine/streams"
 )
 
 // Acceptance records that an operator had a projection go on though its stream is not
@@ -79,7 +81,7 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 	if err := s.commitAlone(ctx); err != nil {
 		return a, err
 	}
-	return a, errMoved
+	return a, streams.ErrMoved
 }
 
 // isAccepted reports whether the position is one that an operator accepted: nothing may

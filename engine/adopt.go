@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"gnomon/engine/state"
 )
 
 // errAdopt ends a session whose runner is to go on with another spec.
@@ -128,7 +130,7 @@ func (r *Runner) forget() {
 func (r *Runner) tryOut(ctx context.Context, spec *Spec) error {
 	ck, err := r.keyspace.Latest()
 	r.took = ck.Version
-	if errors.Is(err, ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		return nil // it has done nothing yet
 	}
 	if err != nil {

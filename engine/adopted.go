@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // Errors of ReadSnapshot and Arrive.
@@ -69,7 +71,7 @@ func (r CatalogRecord) SwappedSince(generation string, t time.Time) bool {
 }
 
 // readAtLocked opens a reading of a generation at a version that is kept.
-func (p *projection) readAtLocked(g *generation, v Version) (*Reading, error) {
+func (p *projection) readAtLocked(g *generation, v state.Version) (*Reading, error) {
 	view, err := g.keyspace.View(v)
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", p.name, v.Sequence(), err)
@@ -84,7 +86,7 @@ func (p *projection) readAtLocked(g *generation, v Version) (*Reading, error) {
 
 // Keyspace is what the reading reads, which stays open until the reading is closed. It is
 // not to be committed to, nor to be closed.
-func (r *Reading) Keyspace() Keyspace { return r.keyspace }
+func (r *Reading) Keyspace() state.Keyspace { return r.keyspace }
 
 // Arrival is a state that was made elsewhere and becomes a generation here.
 type Arrival struct {
@@ -96,7 +98,7 @@ type Arrival struct {
 	Candidate bool
 	Why       string // for the history
 	// Load makes the keyspace, all of it or nothing, and returns its newest checkpoint.
-	Load func(ctx context.Context, generation string) (Checkpoint, error)
+	Load func(ctx context.Context, generation string) (state.Checkpoint, error)
 }
 
 // Arrive makes a generation of an arrival: the live one of a projection without a state, or
@@ -106,7 +108,7 @@ type Arrival struct {
 //
 // Until its keyspace is whole, the catalog says that the generation is to be removed; so
 // does an engine that starts after a crash, or the next arrival.
-func Arrive(ctx context.Context, store Store, catalog Catalog, a Arrival) (id string, ck Checkpoint, err error) {
+func Arrive(ctx context.Context, store state.Store, catalog Catalog, a Arrival) (id string, ck state.Checkpoint, err error) {
 	record := catalog.Projection(a.Spec.Name)
 	if err := a.check(record); err != nil {
 		return "", ck, err
@@ -154,7 +156,7 @@ func (a *Arrival) check(r CatalogRecord) error {
 }
 
 // take notes that a generation is whole, and what it is.
-func (a *Arrival) take(r *CatalogRecord, id string, ck Checkpoint) {
+func (a *Arrival) take(r *CatalogRecord, id string, ck state.Checkpoint) {
 	g := r.generation(id)
 	g.Dropped = false
 	r.note(Change{Kind: Created, Generation: id, Module: g.Module, Sequence: ck.Position.Sequence, Text: a.Why})
@@ -171,7 +173,7 @@ func (a *Arrival) take(r *CatalogRecord, id string, ck Checkpoint) {
 
 // removeDropped removes the generations of a projection that were given up. None may be
 // open.
-func removeDropped(store Store, catalog Catalog, projection string) error {
+func removeDropped(store state.Store, catalog Catalog, projection string) error {
 	for _, g := range catalog.Projection(projection).Generations {
 		if !g.Dropped {
 			continue

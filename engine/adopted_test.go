@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // A snapshot keeps also the memory that its guest goes on from, which is older, so that it can
@@ -32,7 +33,7 @@ func TestSnapshotKeepsItsMemory(t *testing.T) {
 			t.Errorf("the snapshot of %d has its memory of %d", s.Version, memory)
 		}
 		r.Close()
-		for _, v := range []engine.Version{s.Version, memory} {
+		for _, v := range []state.Version{s.Version, memory} {
 			if pins := b.keyspace(sp).Pins(); !slices.Contains(pins, v) {
 				t.Errorf("pinned are %d, and not %d", pins, v)
 			}

@@ -6,28 +6,30 @@ import (
 	"math"
 	"time"
 
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // applyBatch applies a batch. Where some of it was committed before, and more comes after
 // that, what was ordered meanwhile is done in between: it may be about the first event
 // that comes after.
-func (s *session) applyBatch(ctx context.Context, b *Batch) error {
+func (s *session) applyBatch(ctx context.Context, b *streams.Batch) error {
 	newest := s.newest.Position.Sequence
 	if s.repeats() && b.Through > newest {
-		if err := s.apply(ctx, b.until(newest)); err != nil {
+		if err := s.apply(ctx, b.Until(newest)); err != nil {
 			return err
 		}
 		if err := s.obeyAll(ctx); err != nil {
 			return err
 		}
-		b = b.since(newest + 1)
+		b = b.Since(newest + 1)
 	}
 	return s.apply(ctx, b)
 }
 
 // apply applies a batch, in as many calls as the guest and the plan ask for.
-func (s *session) apply(ctx context.Context, b *Batch) (err error) {
+func (s *session) apply(ctx context.Context, b *streams.Batch) (err error) {
 	s.batch = b
 	defer func() {
 		s.read = s.readSoFar()
@@ -53,8 +55,8 @@ func (s *session) apply(ctx context.Context, b *Batch) (err error) {
 		return err
 	}
 	if ok {
-		s.anchors = withAnchor(s.anchors, AnchorOf(end))
-		s.applied.Time = storedAt(end)
+		s.anchors = state.WithAnchor(s.anchors, state.AnchorOf(end))
+		s.applied.Time = state.StoredAt(end)
 	}
 	s.advance(b.Through)
 	s.unread = b.Pending
@@ -66,11 +68,11 @@ func (s *session) readSoFar() uint64 {
 	if s.batch == nil {
 		return s.read
 	}
-	return s.read + uint64(s.batch.countTo(s.applied.Sequence))
+	return s.read + uint64(s.batch.CountTo(s.applied.Sequence))
 }
 
 // applyStored applies the events of a batch as they are stored.
-func (s *session) applyStored(ctx context.Context, b *Batch) error {
+func (s *session) applyStored(ctx context.Context, b *streams.Batch) error {
 	records, err := s.pick(b.Records)
 	if err != nil {
 		return err
@@ -106,7 +108,7 @@ func (s *session) applyStored(ctx context.Context, b *Batch) error {
 // reach moves the applied position to the last event of a batch before one that is not
 // dealt with: what was not applied of those up to it is none of the projection's, or was
 // set aside, which is committed then.
-func (s *session) reach(b *Batch, before uint64) {
+func (s *session) reach(b *streams.Batch, before uint64) {
 	var last abi.Record
 	for rest := b.Records; len(rest) > 0; {
 		e, after, err := abi.Next(rest)
@@ -122,14 +124,14 @@ func (s *session) reach(b *Batch, before uint64) {
 
 // passBy remembers an event, as it is stored, that the applied position has come to.
 func (s *session) passBy(e abi.Record) {
-	s.anchors = withAnchor(s.anchors, AnchorOf(e))
+	s.anchors = state.WithAnchor(s.anchors, state.AnchorOf(e))
 	s.place = placeOf(&e)
 }
 
 // arrive moves the applied position to an event.
 func (s *session) arrive(e abi.Record) {
 	s.passBy(e)
-	s.applied.Time = storedAt(e)
+	s.applied.Time = state.StoredAt(e)
 	s.advance(e.Sequence)
 }
 
@@ -166,7 +168,7 @@ func (s *session) between(ctx context.Context) error {
 
 // whole is a batch as one piece, when nothing asks for less: then its records need
 // not be looked at.
-func (s *session) whole(b *Batch, records []byte) (p piece, ok bool) {
+func (s *session) whole(b *streams.Batch, records []byte) (p piece, ok bool) {
 	limit := s.callLimit()
 	if limit.Through < b.Through || len(records) != len(b.Records) || b.Count > limit.Events || len(records) > limit.Bytes || s.applied.Sequence < s.plan.through {
 		return p, false
@@ -195,7 +197,7 @@ func lately[T time.Duration | uint64](average, value T) T {
 
 // callLimit bounds what one call of the guest gets.
 type callLimit struct {
-	ReadLimit
+	streams.ReadLimit
 	Through uint64 // sequence
 }
 
@@ -215,7 +217,7 @@ func (s *session) callLimit() callLimit {
 		l.Events = min(l.Events, max(1, int(s.spec.Fuel/2/s.thirst)))
 	}
 	if s.late && s.batch != nil {
-		if end, ok := s.batch.atomicEnd(s.applied.Sequence); ok {
+		if end, ok := atomicEnd(s.batch, s.applied.Sequence); ok {
 			l.Through = min(l.Through, end)
 		}
 	}
@@ -247,12 +249,12 @@ func (s *session) applyPiece(ctx context.Context, p piece) error {
 	s.traceApplied(p.records, p.first, p.last.Sequence, p.count, used, began, took, err)
 	if err != nil {
 		s.spoiled = true
-		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, event: AnchorOf(p.last), fuel: used, alone: alone}
+		return &batchError{err: err, first: p.first, last: p.last.Sequence, count: p.count, event: state.AnchorOf(p.last), fuel: used, alone: alone}
 	}
 	s.pace = lately(s.pace, took/time.Duration(p.count))
 	s.thirst = lately(s.thirst, used/uint64(p.count))
 	s.events += uint64(p.count)
-	s.applied.Time = storedAt(p.last)
+	s.applied.Time = state.StoredAt(p.last)
 	s.advance(p.last.Sequence)
 	return nil
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // applyUpcast applies the events of a batch as its upcasters rewrite them, some at a time.
-func (s *session) applyUpcast(ctx context.Context, b *Batch) error {
+func (s *session) applyUpcast(ctx context.Context, b *streams.Batch) error {
 	for stored := b.Records; len(stored) > 0 && s.aside.full == nil; {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -65,7 +67,7 @@ func (s *session) upcast(ctx context.Context, stored []byte) (u upcasted, failed
 	s.measured().upcast(err)
 	var bad *UpcastError
 	if errors.As(err, &bad) { // the first event alone
-		return u, &batchError{err: err, first: u.first, last: u.last, count: u.count, event: AnchorOf(first), fuel: s.chain.fuel()}, nil
+		return u, &batchError{err: err, first: u.first, last: u.last, count: u.count, event: state.AnchorOf(first), fuel: s.chain.fuel()}, nil
 	}
 	return u, nil, err
 }
@@ -75,7 +77,7 @@ func (s *session) memoryBytes() uint64 { return s.partitions.memoryBytes() + s.c
 
 // applyRewritten applies records that upcasters made of stored events of a batch. Last says
 // that the batch ends with them. What is remembered of events is as they are stored.
-func (s *session) applyRewritten(ctx context.Context, b *Batch, records, stored []byte, last bool) error {
+func (s *session) applyRewritten(ctx context.Context, b *streams.Batch, records, stored []byte, last bool) error {
 	for len(records) > 0 {
 		if err := s.endAtomic(ctx, records); err != nil {
 			return err
@@ -94,7 +96,7 @@ func (s *session) applyRewritten(ctx context.Context, b *Batch, records, stored 
 		if err := s.applyPiece(ctx, p); err != nil {
 			var failed *batchError
 			if errors.As(err, &failed) {
-				failed.event = AnchorOf(e)
+				failed.event = state.AnchorOf(e)
 			}
 			s.reach(b, p.first)
 			return err

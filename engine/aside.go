@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -15,20 +17,20 @@ import (
 // runner keeps it until the event's letter is committed.
 type verdict struct {
 	policy Policy
-	letter Letter // what failed
+	letter state.Letter // what failed
 }
 
 // failedEvent is an event that halts a projection; the zero one: none does.
 type failedEvent struct {
-	event  Anchor
-	letter Letter // what failed
+	event  state.Anchor
+	letter state.Letter // what failed
 }
 
 // judge decides what becomes of an event that failed by itself. It returns false when
 // the projection halts.
 func (r *Runner) judge(e *batchError) bool {
 	r.failed = failedEvent{}
-	var guest *GuestError
+	var guest *guest.Error
 	if e.count != 1 || !errors.As(e.err, &guest) {
 		return false
 	}
@@ -45,18 +47,18 @@ func (r *Runner) judge(e *batchError) bool {
 }
 
 // letter is what is known of a failure just now.
-func (r *Runner) letter(text string, fuel uint64) Letter {
-	return Letter{Error: text, Module: r.spec.Module.Digest(), Time: time.Now().UTC(), Fuel: fuel, Attempts: 1}
+func (r *Runner) letter(text string, fuel uint64) state.Letter {
+	return state.Letter{Error: text, Module: r.spec.Module.Digest(), Time: time.Now().UTC(), Fuel: fuel, Attempts: 1}
 }
 
 // aside is what a session knows of events that are not applied.
 type aside struct {
-	count   Aside          // as of the last cut
+	count   state.Aside    // as of the last cut
 	waiting map[string]int // letters in the queues of keys, as of the last event read
-	pending []Letter       // not cut yet, by sequence
+	pending []state.Letter // not cut yet, by sequence
 	skipped []uint64       // sequences passed over, not cut yet
-	rewrite []Write        // changes of letters that were stored before
-	known   []Letter       // stored by an earlier session for events that are applied again, by sequence
+	rewrite []state.Write  // changes of letters that were stored before
+	known   []state.Letter // stored by an earlier session for events that are applied again, by sequence
 	full    *fullError     // no more may be set aside: the batch ends before that event
 }
 
@@ -74,14 +76,14 @@ func (s *session) loadAside(skipped int64) error {
 		return fmt.Errorf("read events set aside at %d: %w", s.newest.Position.Sequence, err)
 	}
 	defer v.Close()
-	var before []Letter // of events that are not applied again
-	err = ReadLetters(v, 0, func(l Letter) bool {
+	var before []state.Letter // of events that are not applied again
+	err = state.ReadLetters(v, 0, func(l state.Letter) bool {
 		if l.Sequence > s.applied.Sequence {
 			s.aside.known = append(s.aside.known, l)
-			s.aside.count.forget(l.Status)
+			s.aside.count.Forget(l.Status)
 			return true
 		}
-		if l.Status.waits() {
+		if l.Status.Waits() {
 			s.aside.queue(&l)
 		}
 		before = append(before, l)
@@ -95,20 +97,20 @@ func (s *session) loadAside(skipped int64) error {
 
 // keepOrdered keeps what orders have made of letters since the memory snapshot that the
 // session goes back to: the commit that takes the state back there writes them again.
-func (s *session) keepOrdered(letters []Letter) error {
+func (s *session) keepOrdered(letters []state.Letter) error {
 	skipped := map[uint64]bool{} // already then
-	err := ReadLetters(s.partitions[0].overlay.base, 0, func(l Letter) bool {
-		skipped[l.Sequence] = l.Status == Skipped
+	err := state.ReadLetters(s.partitions[0].overlay.base, 0, func(l state.Letter) bool {
+		skipped[l.Sequence] = l.Status == state.Skipped
 		return true
 	})
 	if err != nil {
 		return err
 	}
 	for _, l := range letters {
-		if l.Status == Skipped && !skipped[l.Sequence] {
+		if l.Status == state.Skipped && !skipped[l.Sequence] {
 			s.aside.count.Skipped++
 		}
-		w, err := l.write()
+		w, err := l.Write()
 		if err != nil {
 			return err
 		}
@@ -129,7 +131,7 @@ func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 	if s.keepKnown(e.Sequence) {
 		return true
 	}
-	var l Letter
+	var l state.Letter
 	v, failed := s.verdicts[e.Sequence]
 	switch {
 	case failed && v.policy == Skip:
@@ -137,12 +139,12 @@ func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 		return true
 	case failed:
 		l = v.letter
-		l.Status = Dead
+		l.Status = state.Dead
 		if v.policy == Quarantine && len(e.Key) > 0 {
-			l.Status = Failed
+			l.Status = state.Failed
 		}
 	case s.aside.waits(e.Key, more):
-		l = Letter{Status: Parked, Time: time.Now().UTC()}
+		l = state.Letter{Status: state.Parked, Time: time.Now().UTC()}
 	default:
 		return false
 	}
@@ -154,7 +156,7 @@ func (s *session) setAside(e *abi.Record, more ...[]byte) bool {
 }
 
 // letterOf is the letter for an event, whose bytes are copied.
-func (s *session) letterOf(l Letter, e *abi.Record, more [][]byte) Letter {
+func (s *session) letterOf(l state.Letter, e *abi.Record, more [][]byte) state.Letter {
 	stored := *e
 	if !s.chain.isEmpty() {
 		stored.Key = nil // it is upcast again when it is retried, and gets its key then
@@ -176,15 +178,15 @@ func (a *aside) waits(key []byte, more [][]byte) bool {
 }
 
 // queue puts a letter into the queues of its keys.
-func (a *aside) queue(l *Letter) {
-	for _, key := range l.allKeys() {
+func (a *aside) queue(l *state.Letter) {
+	for _, key := range l.AllKeys() {
 		a.waiting[string(key)]++
 	}
 }
 
 // leave takes a letter out of the queues of its keys.
-func (a *aside) leave(l *Letter) {
-	for _, key := range l.allKeys() {
+func (a *aside) leave(l *state.Letter) {
+	for _, key := range l.AllKeys() {
 		if a.waiting[string(key)]--; a.waiting[string(key)] == 0 {
 			delete(a.waiting, string(key))
 		}
@@ -193,7 +195,7 @@ func (a *aside) leave(l *Letter) {
 
 // decided reports whether it is known what becomes of an event that failed.
 func (s *session) decided(sequence uint64) bool {
-	known := slices.ContainsFunc(s.aside.known, func(l Letter) bool { return l.Sequence == sequence })
+	known := slices.ContainsFunc(s.aside.known, func(l state.Letter) bool { return l.Sequence == sequence })
 	_, judged := s.verdicts[sequence]
 	return known || judged
 }
@@ -230,9 +232,9 @@ func (s *session) keepKnown(through uint64) (last bool) {
 	return last
 }
 
-func (s *session) keepLetter(l Letter) {
+func (s *session) keepLetter(l state.Letter) {
 	s.aside.pending = append(s.aside.pending, l)
-	if l.Status.waits() {
+	if l.Status.Waits() {
 		s.aside.queue(&l)
 	}
 }
@@ -246,12 +248,12 @@ func (s *session) cutAside(job *commitJob) error {
 	n := 0
 	for ; n < len(a.pending) && a.pending[n].Sequence <= s.applied.Sequence; n++ {
 		l := &a.pending[n]
-		w, err := l.write()
+		w, err := l.Write()
 		if err != nil {
 			return fmt.Errorf("set event %d aside: %w", l.Sequence, err)
 		}
 		job.letters = append(job.letters, w)
-		a.count.add(l.Status)
+		a.count.Add(l.Status)
 	}
 	a.pending = slices.Delete(a.pending, 0, n)
 	n = 0
@@ -266,7 +268,7 @@ func (s *session) cutAside(job *commitJob) error {
 
 // passVerdicts forgets verdicts on events that are committed, and not applied again after
 // a failure.
-func (r *Runner) passVerdicts(c Checkpoint) {
+func (r *Runner) passVerdicts(c state.Checkpoint) {
 	sequence := c.Position.Sequence
 	if r.spec.Module.Traits().Memory && len(c.Memories) > 0 {
 		sequence = c.Memories[0].Version.Sequence()

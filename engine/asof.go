@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // At names a state of the past: what a projection had made of all events up to a sequence.
@@ -101,7 +103,7 @@ func (p *projection) readAt(ctx context.Context, g *generation, now *Reading, at
 
 // timely refuses a commit as the state at a time, if the sequence that the stream has for the
 // time is one of another history than the commit's. A replay finds that out by itself.
-func (p *projection) timely(ctx context.Context, c Checkpoint, at At) error {
+func (p *projection) timely(ctx context.Context, c state.Checkpoint, at At) error {
 	if at.Time.IsZero() {
 		return nil
 	}
@@ -109,7 +111,7 @@ func (p *projection) timely(ctx context.Context, c Checkpoint, at At) error {
 }
 
 // sequenceOf returns the sequence that is asked for.
-func (p *projection) sequenceOf(ctx context.Context, position Position, at At) (uint64, error) {
+func (p *projection) sequenceOf(ctx context.Context, position state.Position, at At) (uint64, error) {
 	if at.Time.IsZero() {
 		return at.Sequence, nil
 	}
@@ -136,16 +138,16 @@ func (p *projection) sequenceOf(ctx context.Context, position Position, at At) (
 // span is a commit with the one after it: what a replay goes on from, and what it would come
 // to in the end.
 type span struct {
-	from, next Checkpoint
-	base       View // at from
+	from, next state.Checkpoint
+	base       state.View // at from
 }
 
 // windowAt finds the commits around a sequence. When the sequence is that of a commit, next
 // is not looked for.
 func (p *projection) windowAt(now *Reading, sequence uint64) (w span, err error) {
 	ks := now.keyspace
-	w.from, err = ks.Checkpoint(LastAt(sequence))
-	if errors.Is(err, ErrNoCheckpoint) || err == nil && w.from.Version < ks.Oldest() {
+	w.from, err = ks.Checkpoint(state.LastAt(sequence))
+	if errors.Is(err, state.ErrNoCheckpoint) || err == nil && w.from.Version < ks.Oldest() {
 		return w, p.notKept(ks, ks.Oldest()-1, now.Checkpoint, sequence)
 	}
 	if err != nil {
@@ -175,7 +177,7 @@ func (w span) follows() bool { return w.from.Version == 0 || w.next.After == w.f
 
 // notKept is the error for a sequence that cannot be answered, with the oldest one above a
 // version that can, and from which on all can.
-func (p *projection) notKept(ks Keyspace, above Version, newest Checkpoint, sequence uint64) error {
+func (p *projection) notKept(ks state.Keyspace, above state.Version, newest state.Checkpoint, sequence uint64) error {
 	oldest, err := oldestAbove(ks, above, newest)
 	if err != nil {
 		return err
@@ -184,7 +186,7 @@ func (p *projection) notKept(ks Keyspace, above Version, newest Checkpoint, sequ
 }
 
 // oldestAbove finds the first commit above a version from which on every sequence can be read.
-func oldestAbove(ks Keyspace, above Version, newest Checkpoint) (Checkpoint, error) {
+func oldestAbove(ks state.Keyspace, above state.Version, newest state.Checkpoint) (state.Checkpoint, error) {
 	oldest, err := checkpointAfter(ks, above, newest)
 	for w := (span{from: oldest}); err == nil && w.from.Version < newest.Version; w.from = w.next {
 		if w.next, err = checkpointAfter(ks, w.from.Version, newest); w.follows() {
@@ -196,7 +198,7 @@ func oldestAbove(ks Keyspace, above Version, newest Checkpoint) (Checkpoint, err
 }
 
 // reading is a reading of a view, which keeps the generation open.
-func (p *projection) reading(g *generation, v View, ck Checkpoint) *Reading {
+func (p *projection) reading(g *generation, v state.View, ck state.Checkpoint) *Reading {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.readingLocked(g, v, ck)
@@ -205,11 +207,11 @@ func (p *projection) reading(g *generation, v View, ck Checkpoint) *Reading {
 // pastView is a view of a commit with what the events after it changed. It implements View.
 type pastView struct {
 	state, letters pastRows
-	base, version  Version // of the commit, and of what is shown
+	base, version  state.Version // of the commit, and of what is shown
 	close          func()
 }
 
-func newPastView(state, letters pastRows, base, version Version, bases ...View) *pastView {
+func newPastView(state, letters pastRows, base, version state.Version, bases ...state.View) *pastView {
 	return &pastView{state: state, letters: letters, base: base, version: version, close: sync.OnceFunc(func() {
 		for _, b := range bases {
 			b.Close()
@@ -245,13 +247,13 @@ func (v *pastView) Scan(prefix, after []byte, fn func(key, value []byte) bool) e
 }
 
 // Version implements View.
-func (v *pastView) Version() Version { return v.version }
+func (v *pastView) Version() state.Version { return v.version }
 
 // Letters implements View.
-func (v *pastView) Letters() Rows { return v.letters }
+func (v *pastView) Letters() state.Rows { return v.letters }
 
 // Outbox implements View. What waits to be published is of the present only.
-func (v *pastView) Outbox() Rows { return noRows{} }
+func (v *pastView) Outbox() state.Rows { return noRows{} }
 
 // noRows has none.
 type noRows struct{}
@@ -264,7 +266,7 @@ func (v *pastView) Close() { v.close() }
 
 // pastRows are rows with changes on top, which do not change any more. It implements Rows.
 type pastRows struct {
-	base    Rows
+	base    state.Rows
 	changed []*item // by key
 }
 

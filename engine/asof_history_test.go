@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -117,7 +118,7 @@ func TestExplainPartOfCommit(t *testing.T) {
 // An explanation holds the newest changes of a key, and of large values only as many as there
 // is room for, however many there are within a commit; it says that there are others.
 func TestExplainIsBounded(t *testing.T) {
-	large := enginetest.FuncModule("large", func(e abi.Record, st engine.State) error {
+	large := enginetest.FuncModule("large", func(e abi.Record, st guest.State) error {
 		return st.Put([]byte("k"), bytes.Repeat([]byte{byte(e.Sequence)}, 512<<10))
 	})
 	for _, every := range []uint64{0, 1} {
@@ -142,7 +143,7 @@ func TestExplainIsBounded(t *testing.T) {
 func TestReplaysOfEverythingWaitForThemselves(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		var gate chan struct{} // closed, that an event may be applied again; nil: it need not be
-		m := enginetest.FuncModule("gated", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("gated", func(e abi.Record, st guest.State) error {
 			if gate != nil && e.Sequence == 1 {
 				<-gate
 			}

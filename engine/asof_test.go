@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -19,7 +21,7 @@ import (
 func everything(s *engine.Spec) { s.History = engine.HistoryPolicy{All: true, Every: 50} }
 
 // at reads the state as of a sequence, and checks its totals.
-func (r *running) at(at engine.At) (state map[string]string, ck engine.Checkpoint, err error) {
+func (r *running) at(at engine.At) (state map[string]string, ck state.Checkpoint, err error) {
 	r.t.Helper()
 	reading, err := r.ReadAt(r.t.Context(), "p", at)
 	if err != nil {
@@ -217,7 +219,7 @@ func TestReadAtFailures(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
 				bad := map[uint64]bool{7: true, 23: true, 24: true}
-				m := enginetest.FuncModule("choosy", func(e abi.Record, st engine.State) error {
+				m := enginetest.FuncModule("choosy", func(e abi.Record, st guest.State) error {
 					if bad[e.Sequence] {
 						return enginetest.Refuse("not this one")
 					}
@@ -311,7 +313,7 @@ func TestReadAtAgreesWithModel(t *testing.T) {
 }
 
 // rearrange is a guest that writes, deletes and scans.
-func rearrange(e abi.Record, st engine.State) error {
+func rearrange(e abi.Record, st guest.State) error {
 	key := fmt.Appendf(nil, "k%d", e.Sequence*7919%13)
 	if e.Sequence%5 == 0 {
 		return st.Delete(key)
@@ -349,7 +351,7 @@ func (m *model) Scan(prefix, after []byte, fn func(key, value []byte) bool) erro
 	return nil
 }
 
-func (m *model) Emit(engine.Emit) error { return nil }
+func (m *model) Emit(state.Emit) error { return nil }
 
 // What is not kept is computed from the events on demand; and not where events are gone, or
 // where something else than events has made the state what it was.
@@ -399,7 +401,7 @@ func TestReplayAll(t *testing.T) {
 func TestReplayAllOfSkipped(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		fails := true
-		m := enginetest.FuncModule("tight", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("tight", func(e abi.Record, st guest.State) error {
 			if fails && e.Sequence == 3 {
 				return enginetest.Refuse("limit")
 			}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -50,7 +51,7 @@ func (s *session) endAtomic(ctx context.Context, left []byte) error {
 	if !s.late || s.batch == nil || s.aside.full != nil { // which ends the batch sooner
 		return nil
 	}
-	end, ok := s.batch.atomicEnd(s.applied.Sequence)
+	end, ok := atomicEnd(s.batch, s.applied.Sequence)
 	if !ok {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (s *session) endAtomic(ctx context.Context, left []byte) error {
 
 // atomicEnd is the sequence of the first event after another one that no more come after of
 // the same atomic batch; ok is false when that is not among those of b.
-func (b *Batch) atomicEnd(after uint64) (sequence uint64, ok bool) {
+func atomicEnd(b *streams.Batch, after uint64) (sequence uint64, ok bool) {
 	for rest := b.Records; len(rest) > 0; {
 		e, next, err := abi.Next(rest)
 		if err != nil {

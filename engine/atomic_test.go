@@ -7,6 +7,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -27,7 +29,7 @@ func (b *bench) appendAsOne(events int, broken bool) {
 // applied: slowly or fast, few or many at a time, all of them or few, as other events, in
 // several commits, or with a pause amid them. The state is what the events make of it.
 func TestAtomicBatchesAreReadWhole(t *testing.T) {
-	slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+	slow := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 		time.Sleep(300 * time.Millisecond) // of the bubble
 		return ledger(e, st)
 	})
@@ -66,7 +68,7 @@ func TestAtomicBatchesAreReadWhole(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
 				s := spec(ledgerModule, tt.change)
 				if name == "small commits" {
-					b.limit(s, engine.TxLimit{Writes: 250, Bytes: 1 << 20})
+					b.limit(s, state.TxLimit{Writes: 250, Bytes: 1 << 20})
 				}
 				end := b.appendInBatches(30)
 				e := b.start(s)
@@ -145,7 +147,7 @@ func TestCommitsAmidAnAtomicBatch(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(2)
 		b.appendAsOne(10, false)
-		e := b.start(spec(enginetest.FuncModule("fails", func(e abi.Record, st engine.State) error {
+		e := b.start(spec(enginetest.FuncModule("fails", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 7 {
 				return enginetest.Refuse("not this one")
 			}
@@ -156,7 +158,7 @@ func TestCommitsAmidAnAtomicBatch(t *testing.T) {
 	})
 	inBubble(t, func(t *testing.T, b *bench) {
 		s := spec(ledgerModule)
-		b.limit(s, engine.TxLimit{Writes: 20, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 20, Bytes: 1 << 20})
 		b.appendAsOne(100, false)
 		e := b.start(s)
 		e.awaitLive(100)

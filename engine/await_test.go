@@ -10,6 +10,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -136,7 +137,7 @@ func TestAwaitStopped(t *testing.T) {
 		t.Run(string(stop.state), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
 				b.append(5)
-				e := b.start(spec(enginetest.FuncModule("poisoned", func(ev abi.Record, st engine.State) error {
+				e := b.start(spec(enginetest.FuncModule("poisoned", func(ev abi.Record, st guest.State) error {
 					if string(ev.Data) == "poison" {
 						return enginetest.Refuse("no more")
 					}
@@ -185,7 +186,7 @@ func TestAwaitOtherGeneration(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
 		gate := make(chan struct{})
-		slow := enginetest.FuncModule("slow", func(ev abi.Record, st engine.State) error {
+		slow := enginetest.FuncModule("slow", func(ev abi.Record, st guest.State) error {
 			if ev.Sequence == 21 {
 				<-gate
 			}

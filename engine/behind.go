@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"gnomon/engine/streams"
+)
 
 // reportBehind fills in how far the served state is behind what the stream is known to
 // hold, in sequences and in time.
@@ -8,7 +12,7 @@ import "time"
 // Level is when the runner last stood at the stream's end, by this machine's clock; zero:
 // not since the engine started. It is a bound, for what is unread was stored after it: the
 // first event after a quiet night is not a night behind.
-func (s *Status) reportBehind(stream StreamInfo, level time.Time) {
+func (s *Status) reportBehind(stream streams.Info, level time.Time) {
 	s.Behind = s.StreamLast - min(s.StreamLast, s.Position)
 	from := s.PositionTime
 	if from.IsZero() { // nothing is read yet

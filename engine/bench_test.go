@@ -15,6 +15,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -55,10 +58,10 @@ func (b *bench) append(n int) {
 }
 
 // spec is a projection of the bench's stream.
-func spec(m engine.Module, change ...func(*engine.Spec)) engine.Spec {
+func spec(m guest.Module, change ...func(*engine.Spec)) engine.Spec {
 	s := engine.Spec{
 		Name: "p", Module: m, Stream: streamName,
-		Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		Batch: streams.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		AutoPromote:     engine.PromoteItself,
 		MemorySnapshots: engine.MemoryPolicy{Events: 10, Every: time.Hour, Keep: 2},
 		Pins:            engine.PinPolicy{Max: 3, MaxAge: 24 * time.Hour},
@@ -84,7 +87,7 @@ func (b *bench) start(specs ...engine.Spec) *running {
 }
 
 // startOn starts on another store than the bench's.
-func (b *bench) startOn(store engine.Store, specs ...engine.Spec) *running {
+func (b *bench) startOn(store state.Store, specs ...engine.Spec) *running {
 	b.t.Helper()
 	o := engine.Options{
 		Source: b.server, Store: store, Catalog: b.catalog, Leaser: b.leaser, Log: cmp.Or(b.log, slog.New(slog.DiscardHandler)),
@@ -190,23 +193,23 @@ func (r *running) content() (state map[string]string, sequence uint64) {
 }
 
 // checkTotals holds what a checkpoint says against a recount.
-func checkTotals(t *testing.T, ck engine.Checkpoint, state map[string]string) {
+func checkTotals(t *testing.T, ck state.Checkpoint, st map[string]string) {
 	t.Helper()
-	var digest engine.Digest
+	var digest state.Digest
 	var bytes int64
-	for k, v := range state {
-		digest.Add(engine.Term([]byte(k), []byte(v)))
+	for k, v := range st {
+		digest.Add(state.Term([]byte(k), []byte(v)))
 		bytes += int64(len(k) + len(v))
 	}
-	if ck.Keys != int64(len(state)) || ck.Bytes != bytes || ck.Digest != digest {
+	if ck.Keys != int64(len(st)) || ck.Bytes != bytes || ck.Digest != digest {
 		t.Errorf("at %d the checkpoint says %d keys, %d bytes, digest %v; the state has %d, %d, %v",
-			ck.Position.Sequence, ck.Keys, ck.Bytes, ck.Digest, len(state), bytes, digest)
+			ck.Position.Sequence, ck.Keys, ck.Bytes, ck.Digest, len(st), bytes, digest)
 	}
 }
 
 // ledger is a guest that writes down the sequences of its events, in the order in
 // which they came: one that is missing, repeated or out of place shows.
-func ledger(e abi.Record, st engine.State) error {
+func ledger(e abi.Record, st guest.State) error {
 	list, _, err := st.Get([]byte("ledger"))
 	if err != nil {
 		return err
@@ -265,7 +268,7 @@ func TestFollowsTheStream(t *testing.T) {
 
 // How the stream is cut into batches leaves no trace in the state.
 func TestBatchesLeaveNoTrace(t *testing.T) {
-	var digests []engine.Digest
+	var digests []state.Digest
 	for _, events := range []int{1, 7, 64, 4096} {
 		inBubble(t, func(t *testing.T, b *bench) {
 			b.append(200)
@@ -304,7 +307,7 @@ func TestCloseCommits(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(300)
 		stop := make(chan struct{})
-		m := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 150 {
 				close(stop)
 			}
@@ -384,7 +387,7 @@ func TestSubjectsAndKey(t *testing.T) {
 		for _, subject := range []string{"a.1", "b.1", "a.2", "b.2"} {
 			b.server.Append(streamName, subject, nil)
 		}
-		m := enginetest.FuncModule("keys", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("keys", func(e abi.Record, st guest.State) error {
 			return st.Put(e.Key, []byte(e.Subject))
 		})
 		e := b.start(spec(m, func(s *engine.Spec) {
@@ -414,7 +417,7 @@ func TestAwaitEnd(t *testing.T) {
 		e.wantLedger(1, 30)
 		e.stop()
 
-		poisoned := enginetest.FuncModule("ledger", func(e abi.Record, st engine.State) error {
+		poisoned := enginetest.FuncModule("ledger", func(e abi.Record, st guest.State) error {
 			return enginetest.Refuse("no more")
 		})
 		b.append(1)

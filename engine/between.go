@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"gnomon/engine/state"
 )
 
 // ErrBackwards says that what is to be compared begins after its end.
@@ -60,10 +62,10 @@ func (b *Between) Close() {
 // Scan calls fn for the keys of a part that were written or deleted between the two points,
 // in order, until it returns false: with their values at both, which may be the same. Keys
 // that nothing touched are not read. What fn is handed is good until it returns.
-func (b *Between) Scan(ctx context.Context, within KeyRange, fn func(Pair) bool) error {
+func (b *Between) Scan(ctx context.Context, within state.KeyRange, fn func(state.Pair) bool) error {
 	var failed error
 	err := b.touched(within, func(key []byte) bool {
-		var pair Pair
+		var pair state.Pair
 		if pair, failed = b.pair(key); failed == nil {
 			failed = ctx.Err()
 		}
@@ -73,7 +75,7 @@ func (b *Between) Scan(ctx context.Context, within KeyRange, fn func(Pair) bool)
 }
 
 // pair reads a key at both points.
-func (b *Between) pair(key []byte) (p Pair, err error) {
+func (b *Between) pair(key []byte) (p state.Pair, err error) {
 	p.Key = key
 	if p.A, p.InA, err = b.From.Get(key); err != nil {
 		return p, err
@@ -84,7 +86,7 @@ func (b *Between) pair(key []byte) (p Pair, err error) {
 
 // touched calls fn for the keys that may differ, in order: what the keyspace has written
 // between the commits below the two readings, and what a replay changed on top of each.
-func (b *Between) touched(within KeyRange, fn func(key []byte) bool) error {
+func (b *Between) touched(within state.KeyRange, fn func(key []byte) bool) error {
 	from, fromItems := below(b.From.View)
 	to, toItems := below(b.To.View)
 	replayed := keysAmong(within, fromItems, toItems)
@@ -98,7 +100,7 @@ func (b *Between) touched(within KeyRange, fn func(key []byte) bool) error {
 		}
 	}
 	if from != to {
-		err := b.To.keyspace.Changes(OfState, min(from, to), max(from, to), within, func(r Row) bool {
+		err := b.To.keyspace.Changes(state.OfState, min(from, to), max(from, to), within, func(r state.Row) bool {
 			upTo(string(r.Key), false)
 			more = more && fn(r.Key)
 			return more
@@ -112,7 +114,7 @@ func (b *Between) touched(within KeyRange, fn func(key []byte) bool) error {
 }
 
 // below returns the version of the commit that a view shows, and what it changes on top.
-func below(v View) (Version, []*item) {
+func below(v state.View) (state.Version, []*item) {
 	if past, ok := v.(*pastView); ok {
 		return past.base, past.state.changed
 	}
@@ -120,7 +122,7 @@ func below(v View) (Version, []*item) {
 }
 
 // keysAmong are the keys of sorted items within a range, in order.
-func keysAmong(within KeyRange, lists ...[]*item) (keys []string) {
+func keysAmong(within state.KeyRange, lists ...[]*item) (keys []string) {
 	for _, items := range lists {
 		for _, it := range itemsBetween(items, string(within.Prefix), string(within.After)) {
 			keys = append(keys, it.key)

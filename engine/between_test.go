@@ -11,11 +11,13 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
 // scatter writes or deletes keys as the sequence of an event has it; the same for the same one.
-func scatter(e abi.Record, st engine.State) error {
+func scatter(e abi.Record, st guest.State) error {
 	r := rand.New(rand.NewPCG(e.Sequence, 7))
 	for range r.IntN(3) {
 		key := fmt.Appendf(nil, "%c%d", 'a'+r.IntN(3), r.IntN(15))
@@ -31,14 +33,14 @@ func scatter(e abi.Record, st engine.State) error {
 }
 
 // between lists what differs between two points: key, and the values, "-" for an absent one.
-func (r *running) between(from, to engine.At, within engine.KeyRange) (list []string, err error) {
+func (r *running) between(from, to engine.At, within state.KeyRange) (list []string, err error) {
 	b, err := r.Between(r.t.Context(), "p", from, to)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
 	var last []byte
-	err = b.Scan(r.t.Context(), within, func(p engine.Pair) bool {
+	err = b.Scan(r.t.Context(), within, func(p state.Pair) bool {
 		if last != nil && bytes.Compare(last, p.Key) >= 0 {
 			r.t.Errorf("key %q comes after %q", p.Key, last)
 		}
@@ -50,7 +52,7 @@ func (r *running) between(from, to engine.At, within engine.KeyRange) (list []st
 	return list, err
 }
 
-func difference(p engine.Pair) string {
+func difference(p state.Pair) string {
 	value := func(v []byte, ok bool) string {
 		if !ok {
 			return "-"
@@ -61,7 +63,7 @@ func difference(p engine.Pair) string {
 }
 
 // scanned is what two full scans say of the same.
-func (r *running) scanned(from, to engine.At, within engine.KeyRange) (list []string) {
+func (r *running) scanned(from, to engine.At, within state.KeyRange) (list []string) {
 	r.t.Helper()
 	var both []*engine.Reading
 	for _, at := range []engine.At{from, to} {
@@ -72,7 +74,7 @@ func (r *running) scanned(from, to engine.At, within engine.KeyRange) (list []st
 		defer reading.Close()
 		both = append(both, reading)
 	}
-	err := engine.CompareRows(both[0], both[1], within.Prefix, func(p engine.Pair) bool {
+	err := state.CompareRows(both[0], both[1], within.Prefix, func(p state.Pair) bool {
 		if !p.Same() && string(p.Key) > string(within.After) {
 			list = append(list, difference(p))
 		}
@@ -90,7 +92,7 @@ func (r *running) scanned(from, to engine.At, within engine.KeyRange) (list []st
 func TestBetweenIsTheDifferenceOfTwoScans(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		module  engine.Module
+		module  guest.Module
 		history engine.HistoryPolicy
 	}{
 		{"a commit at each event", enginetest.FuncModule("scatter", scatter), engine.HistoryPolicy{All: true, Every: 1}},
@@ -112,7 +114,7 @@ func TestBetweenIsTheDifferenceOfTwoScans(t *testing.T) {
 					ends := []uint64{r.Uint64N(events + 1), r.Uint64N(events + 1)}
 					slices.Sort(ends)
 					from, to := engine.At{Sequence: ends[0], Replay: true}, engine.At{Sequence: ends[1], Replay: true}
-					within := engine.KeyRange{Prefix: []byte([]string{"", "a", "b1", "none"}[r.IntN(4)]), After: []byte([]string{"", "a5", "b1"}[r.IntN(3)])}
+					within := state.KeyRange{Prefix: []byte([]string{"", "a", "b1", "none"}[r.IntN(4)]), After: []byte([]string{"", "a5", "b1"}[r.IntN(3)])}
 					got, err := e.between(from, to, within)
 					if err != nil {
 						t.Fatalf("from %d to %d: %v", ends[0], ends[1], err)
@@ -133,7 +135,7 @@ func TestBetweenIsTheDifferenceOfTwoScans(t *testing.T) {
 // remembering is scatter with a count of events in its memory, which it writes every third time.
 type remembering struct{ n byte }
 
-func (g *remembering) Event(e abi.Record, st engine.State) error {
+func (g *remembering) Event(e abi.Record, st guest.State) error {
 	if g.n++; g.n%3 == 0 {
 		if err := st.Put([]byte("a-count"), []byte{'0' + g.n%64}); err != nil {
 			return err
@@ -158,7 +160,7 @@ func TestBetweenLooksAtWhatWasTouched(t *testing.T) {
 			t.Fatal(err)
 		}
 		var keys []string
-		err = bt.Scan(t.Context(), engine.KeyRange{}, func(p engine.Pair) bool { keys = append(keys, string(p.Key)); return true })
+		err = bt.Scan(t.Context(), state.KeyRange{}, func(p state.Pair) bool { keys = append(keys, string(p.Key)); return true })
 		if got := strings.Join(keys, " "); err != nil || got != "0 4 5 6 7 8 9" {
 			t.Errorf("touched after 193: %s, %v", got, err)
 		}
@@ -188,7 +190,7 @@ func TestBetweenRefuses(t *testing.T) {
 			{engine.At{Sequence: 3}, engine.At{}, engine.ErrNotKept, "as of 3"},
 			{engine.At{Time: b.timeOf(195)}, engine.At{Time: b.timeOf(191)}, engine.ErrBackwards, "it is 195"},
 		} {
-			if _, err := e.between(c.from, c.to, engine.KeyRange{}); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+			if _, err := e.between(c.from, c.to, state.KeyRange{}); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("from %+v to %+v: %v", c.from, c.to, err)
 			}
 		}

@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/json"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // Catalog keeps what operators decide about projections and generations. Every
@@ -65,7 +67,7 @@ type Stint struct {
 	Identity    string          `json:"identity"` // see Spec.Generation
 	Module      string          `json:"module"`   // digest
 	Schema      int             `json:"schema,omitempty"`
-	Through     Version         `json:"through"` // of the last commit that it made
+	Through     state.Version   `json:"through"` // of the last commit that it made
 	Declaration json.RawMessage `json:"declaration,omitempty"`
 }
 
@@ -74,16 +76,16 @@ const maxPast = 20
 
 // Snapshot is a named, pinned version of a projection's state.
 type Snapshot struct {
-	Name       string    `json:"name"`
-	Generation string    `json:"generation"`
-	Version    Version   `json:"version"`
-	Memory     Version   `json:"memory,omitzero"` // of the snapshot of the guest's memory to go on from; 0: there is none
-	Sequence   uint64    `json:"sequence"`
-	Time       time.Time `json:"time"`    // of the last event it reflects
-	Created    time.Time `json:"created"` // when it was taken
-	Keys       int64     `json:"keys"`
-	Bytes      int64     `json:"bytes"`
-	Digest     Digest    `json:"digest"`
+	Name       string        `json:"name"`
+	Generation string        `json:"generation"`
+	Version    state.Version `json:"version"`
+	Memory     state.Version `json:"memory,omitzero"` // of the snapshot of the guest's memory to go on from; 0: there is none
+	Sequence   uint64        `json:"sequence"`
+	Time       time.Time     `json:"time"`    // of the last event it reflects
+	Created    time.Time     `json:"created"` // when it was taken
+	Keys       int64         `json:"keys"`
+	Bytes      int64         `json:"bytes"`
+	Digest     state.Digest  `json:"digest"`
 }
 
 // Withdrawn reports whether the projection was stopped as no longer declared, and nothing

@@ -3,6 +3,8 @@ package engine
 import (
 	"slices"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // Change is something that happened to a projection: which module ran from when on, and
@@ -95,7 +97,7 @@ func (r *CatalogRecord) discard(id, why string) {
 }
 
 // exchange notes that a generation goes on with another spec, from a version on.
-func (g *GenerationRecord) exchange(spec *Spec, from Version) {
+func (g *GenerationRecord) exchange(spec *Spec, from state.Version) {
 	was := Stint{Identity: g.Identity, Module: g.Module, Schema: g.Schema, Through: from, Declaration: g.Declaration}
 	g.describe(spec)
 	if from == 0 || was.Identity == g.Identity {

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnomon/engine/measure"
+	"gnomon/engine/state"
 )
 
 // committer commits windows in a goroutine of its own, one at a time, so that the
 // guest runs on meanwhile.
 type committer struct {
-	keyspace Keyspace
-	newest   Version // of all commits
-	outbox   Outbox  // as of that one
-	quota    Quota
+	keyspace state.Keyspace
+	newest   state.Version // of all commits
+	outbox   state.Outbox  // as of that one
+	quota    state.Quota
 	recent   *recent
 	jobs     chan commitJob    // closed by close
 	done     chan commitResult // one for each job
@@ -22,43 +25,43 @@ type committer struct {
 // commitJob is a window with the position it belongs to.
 type commitJob struct {
 	window   *window
-	position Position
-	anchors  []Anchor
+	position state.Position
+	anchors  []state.Anchor
 	memory   [][]byte // of the guest at this position, or nil
 	keep     int      // memory snapshots
-	damaged  []Version
-	since    Version // that it takes the keyspace back to; 0: none
-	letters  []Write
-	aside    Aside
+	damaged  []state.Version
+	since    state.Version // that it takes the keyspace back to; 0: none
+	letters  []state.Write
+	aside    state.Aside
 	schema   int
-	runs     string      // identity of what applied the events
-	read     uint64      // events in this keyspace, so far
-	orders   uint64      // so far
-	passed   []uint64    // sequences that were skipped
-	trims    []OutboxRow // that are not waiting any more
-	marks    []Mark
+	runs     string            // identity of what applied the events
+	read     uint64            // events in this keyspace, so far
+	orders   uint64            // so far
+	passed   []uint64          // sequences that were skipped
+	trims    []state.OutboxRow // that are not waiting any more
+	marks    []state.Mark
 	lineage  string // of what the window emits
 }
 
 type commitResult struct {
 	window     *window
-	checkpoint Checkpoint
-	view       View // of the state after the commit; closed by the receiver
+	checkpoint state.Checkpoint
+	view       state.View // of the state after the commit; closed by the receiver
 	took       time.Duration
-	rows       []OutboxRow // that it wrote
-	trimmed    int         // and how many of those not waiting it removed
+	rows       []state.OutboxRow // that it wrote
+	trimmed    int               // and how many of those not waiting it removed
 	err        error
 }
 
 // startCommitter starts committing on top of a checkpoint, which is the newest, or an
 // older one that the first job goes back to. Of the context it takes the labels only.
-func startCommitter(ctx context.Context, ks Keyspace, q Quota, recent *recent, last, newest Checkpoint) *committer {
+func startCommitter(ctx context.Context, ks state.Keyspace, q state.Quota, recent *recent, last, newest state.Checkpoint) *committer {
 	c := &committer{keyspace: ks, quota: q, recent: recent, newest: newest.Version, outbox: newest.Outbox, jobs: make(chan commitJob), done: make(chan commitResult, 1)}
-	go labelled(ctx, func(context.Context) { c.run(last) }, labelStage, stageCommit)
+	go measure.Labelled(ctx, func(context.Context) { c.run(last) }, measure.LabelStage, measure.StageCommit)
 	return c
 }
 
-func (c *committer) run(last Checkpoint) {
+func (c *committer) run(last state.Checkpoint) {
 	for job := range c.jobs {
 		began := time.Now()
 		r := c.commit(last, job)
@@ -71,7 +74,7 @@ func (c *committer) run(last Checkpoint) {
 	close(c.done)
 }
 
-func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
+func (c *committer) commit(last state.Checkpoint, job commitJob) commitResult {
 	r := commitResult{window: job.window}
 	before, err := c.keyspace.View(last.Version)
 	if err != nil {
@@ -90,14 +93,14 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 		r.err = &storeError{fmt.Errorf("tally commit at %d: %w", job.position.Sequence, err)}
 		return r
 	}
-	if r.err = c.quota.check(last, next); r.err != nil {
+	if r.err = c.quota.Check(last, next); r.err != nil {
 		return r
 	}
-	var outbox []Write
+	var outbox []state.Write
 	outbox, r.rows = job.outbox(&next, c.outbox)
 	// A commit is never given up half way: it does not heed the end of the engine.
 	writes := job.window.writes()
-	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), Commit{
+	r.checkpoint, r.err = c.keyspace.Commit(context.Background(), state.Commit{
 		Checkpoint: next, Writes: writes, Letters: job.letters, Outbox: outbox,
 		Since: job.since, Memory: job.memory, KeepMemories: job.keep,
 	})
@@ -115,15 +118,15 @@ func (c *committer) commit(last Checkpoint, job commitJob) commitResult {
 
 // outbox is what a commit changes of the outbox, which was something before, and the rows
 // that it adds.
-func (j *commitJob) outbox(next *Checkpoint, before Outbox) (writes []Write, rows []OutboxRow) {
+func (j *commitJob) outbox(next *state.Checkpoint, before state.Outbox) (writes []state.Write, rows []state.OutboxRow) {
 	next.Outbox = before
 	for i := range j.trims {
-		writes = append(writes, j.trims[i].remove())
+		writes = append(writes, j.trims[i].Remove())
 	}
 	for _, e := range j.window.emits {
-		r := OutboxRow{Number: next.Outbox.Next, Lineage: j.lineage, Emit: e}
+		r := state.OutboxRow{Number: next.Outbox.Next, Lineage: j.lineage, Emit: e}
 		next.Outbox.Next++
-		writes = append(writes, r.write())
+		writes = append(writes, r.Write())
 		rows = append(rows, r)
 	}
 	next.Outbox.Rows += int64(len(rows) - len(j.trims))
@@ -133,8 +136,8 @@ func (j *commitJob) outbox(next *Checkpoint, before Outbox) (writes []Write, row
 
 // replace has a new memory snapshot take the place of damaged ones, and not of sound ones
 // that are older: those come after them, where what is not kept is dropped.
-func (j *commitJob) replace(all []Memory) (sorted []Memory, keep int) {
-	var damaged []Memory
+func (j *commitJob) replace(all []state.Memory) (sorted []state.Memory, keep int) {
+	var damaged []state.Memory
 	for _, m := range all {
 		if slices.Contains(j.damaged, m.Version) {
 			damaged = append(damaged, m)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // Action is what a declaration asks an engine to do.
@@ -314,7 +316,7 @@ func (p *projection) openRecorded(ctx context.Context, spec *Spec) error {
 		if err != nil {
 			err = errors.Join(err, p.closeAll(opened[:i]))
 		}
-		if errors.Is(err, ErrNoKeyspace) { // the process ended before it was made, and now it cannot be
+		if errors.Is(err, state.ErrNoKeyspace) { // the process ended before it was made, and now it cannot be
 			if err := p.unbuild(id); err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -22,7 +23,7 @@ func swaps(schema int) func(*engine.Spec) {
 func TestPlans(t *testing.T) {
 	other := ledgerModuleAs("other")
 	migrates := *other
-	migrates.Migrate = func(int, engine.State) error { return nil }
+	migrates.Migrate = func(int, guest.State) error { return nil }
 	for name, tt := range map[string]struct {
 		first, then engine.Spec
 		want        engine.Action
@@ -82,10 +83,10 @@ func TestSwap(t *testing.T) {
 				var open atomic.Int32
 				version := func(n int) *enginetest.Module {
 					open.Add(1)
-					rule := func(e abi.Record, st engine.State) error {
+					rule := func(e abi.Record, st guest.State) error {
 						return st.Put(fmt.Appendf(nil, "by/%d", e.Sequence), fmt.Appendf(nil, "%d", n))
 					}
-					m := enginetest.FuncModule(fmt.Sprint("version ", n), func(e abi.Record, st engine.State) error {
+					m := enginetest.FuncModule(fmt.Sprint("version ", n), func(e abi.Record, st guest.State) error {
 						return errors.Join(rule(e, st), ledger(e, st))
 					})
 					if memory {
@@ -139,7 +140,7 @@ type remembersToo struct {
 	rule enginetest.Func
 }
 
-func (g *remembersToo) Event(e abi.Record, st engine.State) error {
+func (g *remembersToo) Event(e abi.Record, st guest.State) error {
 	return errors.Join(g.rememberer.Event(e, st), g.rule(e, st))
 }
 
@@ -150,8 +151,8 @@ func TestMigrate(t *testing.T) {
 		b.append(20)
 		e := b.start(spec(ledgerModule, swaps(1)))
 		e.awaitLive(20)
-		rewrite := func(fails bool) func(int, engine.State) error {
-			return func(from int, st engine.State) error {
+		rewrite := func(fails bool) func(int, guest.State) error {
+			return func(from int, st guest.State) error {
 				if from != 1 {
 					return enginetest.Refuse("from schema %d", from)
 				}
@@ -200,7 +201,7 @@ func TestMigrate(t *testing.T) {
 func TestSwapMendsAHalt(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
-		e := b.start(spec(enginetest.FuncModule("bad", func(e abi.Record, st engine.State) error {
+		e := b.start(spec(enginetest.FuncModule("bad", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 12 {
 				return enginetest.Refuse("no")
 			}
@@ -298,7 +299,7 @@ func TestKilledBetweenMigrationAndItsNote(t *testing.T) {
 		e.awaitLive(10)
 		before := b.catalog.Projection("p")
 		newer := ledgerModuleAs("newer")
-		newer.Migrate = func(int, engine.State) error { return nil }
+		newer.Migrate = func(int, guest.State) error { return nil }
 		e.declare(spec(newer, swaps(2)))
 		e.awaitLive(10)
 		e.stop()

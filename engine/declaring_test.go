@@ -8,6 +8,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -17,7 +20,7 @@ type askedStore struct {
 	opens func()
 }
 
-func (s askedStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (s askedStore) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	s.opens()
 	return s.Store.Open(ctx, projection, generation, create)
 }
@@ -31,8 +34,8 @@ func TestStatusWhileItIsDeclared(t *testing.T) {
 	store := askedStore{new(enginetest.Store), func() { s, _ := e.Status("p"); seen = append(seen, s) }}
 	e = engine.New(engine.Options{Source: nats, Store: store, Catalog: new(enginetest.Catalog), Log: slog.New(slog.DiscardHandler)})
 	defer e.Close()
-	module := enginetest.FuncModule("m", func(abi.Record, engine.State) error { return nil })
-	_, err := e.Declare(t.Context(), engine.Spec{Name: "p", Module: module, Stream: "S", Batch: engine.ReadLimit{Events: 1, Bytes: 1 << 20}, Window: time.Nanosecond, Cache: 1 << 20})
+	module := enginetest.FuncModule("m", func(abi.Record, guest.State) error { return nil })
+	_, err := e.Declare(t.Context(), engine.Spec{Name: "p", Module: module, Stream: "S", Batch: streams.ReadLimit{Events: 1, Bytes: 1 << 20}, Window: time.Nanosecond, Cache: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,78 +2,81 @@
 // order, by a projection's module, and what it writes is committed together with
 // the position in the stream (standard library only).
 //
+// It is built on nouns, each in a package of its own below it, which import nothing of it:
+//
+//	streams   where events come from, and where emitted ones go: Source, Reader, Batch, Outlet
+//	guest     the interface to the sandbox: Module, Instance, State
+//	state     what is kept of a projection: Store, Keyspace, View, Commit, Checkpoint, Version
+//	measure   durations, paces, labels of goroutines
+//
 // A Source yields Batches of events, a Module makes the Instance that applies
 // them, a Keyspace keeps what they wrote. The Runner owns one instance and joins
-// the three; the Engine owns the runners. Adapters implement the interfaces in
-// packages of their own and never import each other; cmd/engine wires them.
+// the three; the Engine owns the runners. Adapters implement the interfaces, importing the
+// nouns they need, and never each other; cmd/engine wires them.
 //
 // # Files
 //
 // Along the data path, and then what is around it; a test holds that each is named once.
 //
-// Events in, what a stream is to the domain, and readers that are shared:
+// Events in:
 //
-//	source, pages, subject   the interface to streams, and their events for people
-//	batch, atomic            events as guests read them; those that were published as one
-//	hub, feed                one reader of the server for many projections
-//	follow, passed           reading on, again after a reader was lost; gaps in sequences
+//	atomic                      events that were published as one
+//	follow, passed              reading on, again after a reader was lost; gaps in sequences
 //
 // A module, and the upcasters before it:
 //
-//	module, upcast, spec     interfaces to the sandbox; module and settings of a projection
-//	labels, tracing          what profiles and traces tell apart
-//	guestlog, guestlogs      what guests log
-//	try                      one event, beside any projection
+//	upcast, spec                upcasters; module and settings of a projection
+//	tracing                     what traces tell
+//	try                         one event, beside any projection
 //
 // One generation that is kept in step:
 //
-//	runner, session, order   who owns an instance; from its start to its end; orders between batches
-//	apply, applyupcast       a batch, by the module, after its upcasters
-//	plan, mend, recovery     batches in smaller pieces, after a failure; instances and sessions anew
-//	partitions               several instances, by key
-//	monitor, measures, histogram, rate, behind   what is told of a runner
+//	runner, session, order      who owns an instance; from its start to its end; orders between batches
+//	apply, applyupcast          a batch, by the module, after its upcasters
+//	plan, mend, recovery        batches in smaller pieces, after a failure; instances and sessions anew
+//	partitions                  several instances, by key
+//	monitor, measures, behind   what is told of a runner
 //
 // State, and its commits:
 //
-//	overlay, overlayscan     what is applied and not committed
-//	window, committer        from one cut to the next, and its commit
-//	keyspace, position, digest   what a store keeps
-//	quota, room              bounds of the state and of the disk
+//	overlay, overlayscan        what is applied and not committed
+//	window, committer           from one cut to the next, and its commit
+//	room                        bounds of the disk
 //
 // Effects, from apply to the target stream:
 //
-//	emit                     what a module emits, checked, with its headers
-//	outboxrow, outbox, outboxroom, outboxtrim   rows that are committed with the state
-//	relay, outlet            to the target stream, once
-//	emission                 what generations share of it: who may emit from where
+//	emit                        what a module emits, checked, with its headers
+//	outbox, outboxroom, outboxtrim   rows that are committed with the state
+//	relay                       to the target stream, once
+//	emission                    what generations share of it: who may emit from where
 //
 // State out:
 //
-//	await, query             reads that wait; requests to the module
-//	watch, recent, seen, bookmark   changes
+//	await, query                reads that wait; requests to the module
+//	watch, recent, seen         changes
 //
 // The past:
 //
-//	asof, between, explain   a state, a difference, the events of a key
+//	asof, between, explain      a state, a difference, the events of a key
 //	replay, replaying, replayall   from a commit, by event; from the first event
-//	retention                how far back is kept
+//	retention                   how far back is kept
 //
 // When something fails, and what operators decide:
 //
-//	aside, letter, orders    events that are set aside
-//	history, accept          a stream that is another one
+//	aside, orders               events that are set aside
+//	history, accept             a stream that is another one
 //
 // Generations of a projection:
 //
 //	projection, generation, role   who is read, and who is there
-//	declare, rebuild, adopt  how a generation comes, or changes
-//	hold, compare, promote   two at one sequence; readers go over
+//	declare, rebuild, adopt     how a generation comes, or changes
+//	hold, promote               two at one sequence; readers go over
 //	leave, retire, precedence   how one goes; the live one comes first
 //
 // The whole:
 //
-//	engine, lease            all projections; who may run one
-//	catalog, change, past    declarations on record, and what happened
-//	status                   what is told of everything
-//	snapshot, transfer, adopted   states that are kept, and that travel
+//	engine, lease               all projections; who may run one
+//	catalog, change, past       declarations on record, and what happened
+//	status                      what is told of everything
+//	snapshot, adopted           states that are kept, and that travel
 package engine

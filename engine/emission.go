@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+
+	"gnomon/engine/state"
 )
 
 // Emission is what a projection has emitted, whichever of its generations did: it goes on
@@ -27,7 +29,7 @@ type Emission struct {
 	Except []uint64 `json:"except,omitempty"`
 	// Targets are the streams that were published to, as they were before the first event,
 	// or when a generation took over.
-	Targets []Mark `json:"targets,omitempty"`
+	Targets []state.Mark `json:"targets,omitempty"`
 }
 
 func newLineage() string {
@@ -46,16 +48,16 @@ func (e *Emission) silent(cause uint64) bool {
 }
 
 // passesOver reports whether an emitted event is not to be published.
-func (e *Emission) passesOver(r *OutboxRow) bool {
+func (e *Emission) passesOver(r *state.OutboxRow) bool {
 	return e.silent(r.Cause) && !slices.Contains(e.Former, r.Lineage)
 }
 
 // target is the mark of a stream, or nil.
-func (e *Emission) target(stream string) *Mark {
+func (e *Emission) target(stream string) *state.Mark {
 	if e == nil {
 		return nil
 	}
-	i := slices.IndexFunc(e.Targets, func(m Mark) bool { return m.Stream == stream })
+	i := slices.IndexFunc(e.Targets, func(m state.Mark) bool { return m.Stream == stream })
 	if i < 0 {
 		return nil
 	}
@@ -63,12 +65,12 @@ func (e *Emission) target(stream string) *Mark {
 }
 
 // withTarget is the emission with a mark, in place of that of the same stream.
-func (e *Emission) withTarget(m Mark) *Emission {
+func (e *Emission) withTarget(m state.Mark) *Emission {
 	if e == nil {
 		return nil
 	}
 	next := *e
-	next.Targets = slices.DeleteFunc(slices.Clone(e.Targets), func(o Mark) bool { return o.Stream == m.Stream })
+	next.Targets = slices.DeleteFunc(slices.Clone(e.Targets), func(o state.Mark) bool { return o.Stream == m.Stream })
 	next.Targets = append(next.Targets, m)
 	return &next
 }
@@ -240,6 +242,6 @@ func (g *generation) letters() (all []uint64, err error) {
 		return nil, err
 	}
 	defer v.Close()
-	err = ReadLetters(v, 0, func(l Letter) bool { all = append(all, l.Sequence); return true })
+	err = state.ReadLetters(v, 0, func(l state.Letter) bool { all = append(all, l.Sequence); return true })
 	return all, err
 }

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -51,7 +54,7 @@ func (s *Spec) checkEmits() error {
 		return errors.New("imports emit, and the projection may emit to no subject: list where to in projection.emit, as in subjects = [\"alerts.>\"], or leave the calls of emit out")
 	}
 	for _, f := range s.Emit.Subjects {
-		if err := CheckFilter(f); err != nil {
+		if err := streams.CheckFilter(f); err != nil {
 			return fmt.Errorf("cannot emit there: projection.emit.subjects: %w", err)
 		}
 	}
@@ -70,7 +73,7 @@ func (s *Spec) CheckLoop(stream []string) error {
 	}
 	for _, out := range s.Emit.Subjects {
 		for _, in := range input {
-			if FiltersOverlap(out, in) {
+			if streams.FiltersOverlap(out, in) {
 				return fmt.Errorf("may emit to %s, and the projection gets %s: it would be fed with its own events; narrow one of them, or set allow_loop = true in projection.emit", out, in)
 			}
 		}
@@ -108,7 +111,7 @@ func hops(e *abi.Record) int {
 
 // dress gives an emitted event its headers. What it refuses is the guest's failure: whether
 // an event fails must not depend on whether what it emits is published.
-func (s *Spec) dress(e *Emit, cause *abi.Record, maxBytes int) error {
+func (s *Spec) dress(e *state.Emit, cause *abi.Record, maxBytes int) error {
 	if err := s.mayEmit(e.Subject); err != nil {
 		return err
 	}
@@ -143,18 +146,18 @@ func (s *Spec) dress(e *Emit, cause *abi.Record, maxBytes int) error {
 
 // CheckEmit refuses what no projection may emit, whatever its rules: a subject or headers that
 // are malformed or reserved, and too many hops or bytes of headers.
-func CheckEmit(e Emit, cause abi.Record) error {
+func CheckEmit(e state.Emit, cause abi.Record) error {
 	s := Spec{Emit: EmitRules{Subjects: []string{">"}}}
 	return s.dress(&e, &cause, 0)
 }
 
 // mayEmit refuses a subject.
 func (s *Spec) mayEmit(subject string) error {
-	if err := CheckSubject(subject); err != nil {
+	if err := streams.CheckSubject(subject); err != nil {
 		return fmt.Errorf("emit: %w", err)
 	}
 	for _, f := range s.Emit.Subjects {
-		if MatchSubject(f, []byte(subject)) {
+		if streams.MatchSubject(f, []byte(subject)) {
 			return nil
 		}
 	}
@@ -200,7 +203,7 @@ func appendTrace(dst, headers []byte) []byte {
 }
 
 // dresser gives an emitted event its final form, and tells whether it is to be published.
-type dresser func(e *Emit, cause *abi.Record) (keep bool, err error)
+type dresser func(e *state.Emit, cause *abi.Record) (keep bool, err error)
 
 // dress has what the guest emitted in the call just made dressed. Records are those of the
 // call.
@@ -214,7 +217,7 @@ func (ps partitions) dress(records []byte, fn dresser) error {
 			rest = p.records
 		}
 		var cause abi.Record
-		err := p.overlay.dress(func(e *Emit) (bool, error) {
+		err := p.overlay.dress(func(e *state.Emit) (bool, error) {
 			for ; n < e.Event; n++ { // they do not go backwards
 				var err error
 				if cause, rest, err = abi.Next(rest); err != nil {
@@ -235,8 +238,8 @@ func (ps partitions) dress(records []byte, fn dresser) error {
 
 // inOrder puts what several partitions emitted in the order of one instance, and numbers it
 // so: records of one event may be those of several.
-func inOrder(emits []Emit) {
-	slices.SortStableFunc(emits, func(a, b Emit) int {
+func inOrder(emits []state.Emit) {
+	slices.SortStableFunc(emits, func(a, b state.Emit) int {
 		return cmp.Or(cmp.Compare(a.Cause, b.Cause), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Index, b.Index))
 	})
 	for i := range emits {
@@ -249,7 +252,7 @@ func inOrder(emits []Emit) {
 
 // emitted dresses an emitted event. Those that were applied before, and committed with what
 // they emitted, emit nothing again.
-func (s *session) emitted(e *Emit, cause *abi.Record) (keep bool, err error) {
+func (s *session) emitted(e *state.Emit, cause *abi.Record) (keep bool, err error) {
 	most := 0
 	if s.outlet != nil {
 		most = s.outlet.MaxBytes()
@@ -259,7 +262,7 @@ func (s *session) emitted(e *Emit, cause *abi.Record) (keep bool, err error) {
 		own, _ = ownHeaders(e.Headers)
 	}
 	if err := s.spec.dress(e, cause, most); err != nil {
-		return false, &GuestError{Call: abi.ExportApply, Kind: GuestOverLimit, Text: err.Error(), Event: place}
+		return false, &guest.Error{Call: abi.ExportApply, Kind: guest.OverLimit, Text: err.Error(), Event: place}
 	}
 	if s.commitsNothing() {
 		return false, nil
@@ -288,7 +291,7 @@ func (s *session) lineage() string {
 }
 
 // weightOf is about what an emitted event takes of a commit, in bytes, headers to come included.
-func weightOf(e *Emit) int {
+func weightOf(e *state.Emit) int {
 	const more = 128 // of the row, and of headers that are added
 	return writeOverhead + more + len(e.Subject) + len(e.Headers) + len(e.Data)
 }

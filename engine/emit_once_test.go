@@ -7,6 +7,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -18,7 +20,7 @@ func TestWaitingOutlivesAcceptance(t *testing.T) {
 			b.append(2)
 			e := b.start(emitting("herald", herald))
 			e.drained(2)
-			b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
+			b.outlet.Break(func([]streams.Message) enginetest.Fault { return enginetest.Lost })
 			b.append(3)
 			e.await("trouble", func(s engine.Status) bool { return s.Position == 5 && s.Emits.Trouble != "" })
 			b.server.Create(streamName)
@@ -61,7 +63,7 @@ func TestPublishedIsDone(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			inEmitBubble(t, func(t *testing.T, b *bench) {
 				b.outlet.Window = 0
-				f := func(e abi.Record, st engine.State) error {
+				f := func(e abi.Record, st guest.State) error {
 					if string(e.Subject) == "e.bad" {
 						return enginetest.Refuse("no")
 					}
@@ -95,7 +97,7 @@ func TestSlowRelay(t *testing.T) {
 		s := emitting("herald", herald, func(s *engine.Spec) { s.Outbox.Rows, s.Batch.Events = 20, 7 })
 		s.Module.(*enginetest.Module).Open = func([]byte) { instances++ }
 		var e atomic.Pointer[running]
-		b.outlet.Break(func([]engine.Message) enginetest.Fault {
+		b.outlet.Break(func([]streams.Message) enginetest.Fault {
 			time.Sleep(10 * time.Millisecond) // of the bubble
 			if r := e.Load(); r != nil && r.status().State == engine.Stalled {
 				t.Errorf("stalled: %s", r.status().Reason)

@@ -9,6 +9,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -26,9 +28,9 @@ func inEmitBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 }
 
 // herald is a ledger that emits twice for each event.
-func herald(e abi.Record, st engine.State) error {
+func herald(e abi.Record, st guest.State) error {
 	for _, word := range []string{"seen", "done"} {
-		if err := st.Emit(engine.Emit{Subject: "out." + word, Data: fmt.Appendf(nil, "%s %d", word, e.Sequence)}); err != nil {
+		if err := st.Emit(state.Emit{Subject: "out." + word, Data: fmt.Appendf(nil, "%s %d", word, e.Sequence)}); err != nil {
 			return err
 		}
 	}
@@ -118,7 +120,7 @@ func TestEmits(t *testing.T) {
 }
 
 // checkpoint is that of what is served.
-func (r *running) checkpoint() engine.Checkpoint {
+func (r *running) checkpoint() state.Checkpoint {
 	r.t.Helper()
 	reading, err := r.Read("p")
 	if err != nil {
@@ -164,25 +166,25 @@ func TestForbiddenEmits(t *testing.T) {
 	header := func(name, value string) []byte { h, _ := abi.AppendHeader(nil, name, value); return h }
 	for _, c := range []struct {
 		what string
-		emit engine.Emit
+		emit state.Emit
 		want string
 	}{
-		{"a subject that is not listed", engine.Emit{Subject: "other.x"}, "emit to other.x, which is not allowed: projection.emit.subjects are out.>"},
-		{"a subject with an empty token", engine.Emit{Subject: "out..x"}, "empty token"},
-		{"a subject with a wildcard", engine.Emit{Subject: "out.*"}, "wildcard"},
-		{"a header of the server's", engine.Emit{Subject: "out.x", Headers: header("nats-Msg-Id", "1")}, `header "nats-Msg-Id" is reserved`},
-		{"a header of our own", engine.Emit{Subject: "out.x", Headers: header("Gnomon-Hops", "0")}, `header "Gnomon-Hops" is reserved`},
-		{"a header that is none", engine.Emit{Subject: "out.x", Headers: []byte("abc")}, "form of a record's"},
-		{"a header that would begin another", engine.Emit{Subject: "out.x", Headers: header("x", "1\r\nNats-Msg-Id: 1")}, "line break"},
-		{"a header name with a colon", engine.Emit{Subject: "out.x", Headers: header("x:y", "1")}, "header name"},
-		{"more headers than a stream takes", engine.Emit{Subject: "out.x", Headers: header("x", strings.Repeat("h", 63<<10))}, "bytes of headers"},
-		{"too much data", engine.Emit{Subject: "out.x", Data: make([]byte, 100_000)}, "max_payload"},
+		{"a subject that is not listed", state.Emit{Subject: "other.x"}, "emit to other.x, which is not allowed: projection.emit.subjects are out.>"},
+		{"a subject with an empty token", state.Emit{Subject: "out..x"}, "empty token"},
+		{"a subject with a wildcard", state.Emit{Subject: "out.*"}, "wildcard"},
+		{"a header of the server's", state.Emit{Subject: "out.x", Headers: header("nats-Msg-Id", "1")}, `header "nats-Msg-Id" is reserved`},
+		{"a header of our own", state.Emit{Subject: "out.x", Headers: header("Gnomon-Hops", "0")}, `header "Gnomon-Hops" is reserved`},
+		{"a header that is none", state.Emit{Subject: "out.x", Headers: []byte("abc")}, "form of a record's"},
+		{"a header that would begin another", state.Emit{Subject: "out.x", Headers: header("x", "1\r\nNats-Msg-Id: 1")}, "line break"},
+		{"a header name with a colon", state.Emit{Subject: "out.x", Headers: header("x:y", "1")}, "header name"},
+		{"more headers than a stream takes", state.Emit{Subject: "out.x", Headers: header("x", strings.Repeat("h", 63<<10))}, "bytes of headers"},
+		{"too much data", state.Emit{Subject: "out.x", Data: make([]byte, 100_000)}, "max_payload"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			inEmitBubble(t, func(t *testing.T, b *bench) {
 				b.append(10)
 				b.outlet.Max = 100_000
-				bad := func(e abi.Record, st engine.State) error {
+				bad := func(e abi.Record, st guest.State) error {
 					if err := herald(e, st); err != nil || e.Sequence != 5 {
 						return err
 					}
@@ -244,8 +246,8 @@ func TestTraceContext(t *testing.T) {
 			h, _ = abi.AppendHeader(h, "tracestate", "state")
 			h, _ = abi.AppendHeader(h, "x-private", "kept out")
 			b.server.Store(streamName, abi.Record{Subject: []byte("e.x"), Headers: h})
-			e := b.start(emitting("tracer", func(e abi.Record, st engine.State) error {
-				m := engine.Emit{Subject: "out.x"}
+			e := b.start(emitting("tracer", func(e abi.Record, st guest.State) error {
+				m := state.Emit{Subject: "out.x"}
 				if name, value, ok := strings.Cut(c.own, "="); ok {
 					m.Headers, _ = abi.AppendHeader(nil, name, value)
 				}

@@ -11,6 +11,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gnomon/engine/measure"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 const (
@@ -25,8 +29,8 @@ const (
 
 // Engine runs projections. Declare them, then Start; or the other way round.
 type Engine struct {
-	source  *Hub
-	store   Store
+	source  *streams.Hub
+	store   state.Store
 	catalog Catalog
 	leaser  Leaser
 	room    *room
@@ -34,9 +38,9 @@ type Engine struct {
 	replays chan struct{} // of capacity maxReplays: one for each replay of a part of a commit under way
 	whole   chan struct{} // of capacity 1: a replay of everything under way, which may take very long
 	past    pastRoom
-	asking  chan struct{} // of as many as may be asked at once: guests of queries under way
-	outlet  Outlet        // nil: there is none
-	tracer  Tracer        // nil: nobody is told
+	asking  chan struct{}  // of as many as may be asked at once: guests of queries under way
+	outlet  streams.Outlet // nil: there is none
+	tracer  Tracer         // nil: nobody is told
 	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
 	log     *slog.Logger
 
@@ -51,12 +55,12 @@ type Engine struct {
 
 // Options are the parts that an Engine is made of.
 type Options struct {
-	Source  Source
-	Store   Store
+	Source  streams.Source
+	Store   state.Store
 	Catalog Catalog
-	Leaser  Leaser // nil: SoleNode
-	Outlet  Outlet // nil: nothing is published, and modules that emit are refused
-	Tracer  Tracer // nil: nothing is traced
+	Leaser  Leaser         // nil: SoleNode
+	Outlet  streams.Outlet // nil: nothing is published, and modules that emit are refused
+	Tracer  Tracer         // nil: nothing is traced
 	Log     *slog.Logger
 
 	Space   Space  // where the store is; nil: it is not watched
@@ -74,7 +78,7 @@ func New(o Options) *Engine {
 		o.Leaser = SoleNode{}
 	}
 	return &Engine{
-		source: NewHub(o.Source, feedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, tracer: o.Tracer, log: o.Log, restore: o.Restore,
+		source: streams.NewHub(o.Source, streams.FeedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, tracer: o.Tracer, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),
@@ -106,8 +110,12 @@ func (e *Engine) beginLocked(p *projection) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	p.end, p.ended = cancel, make(chan struct{})
 	var both sync.WaitGroup
-	both.Go(func() { labelled(ctx, p.run, labelProjection, p.name, labelStage, stageApply) })
-	both.Go(func() { labelled(ctx, p.keep, labelProjection, p.name, labelStage, stageKeep) })
+	both.Go(func() {
+		measure.Labelled(ctx, p.run, measure.LabelProjection, p.name, measure.LabelStage, measure.StageApply)
+	})
+	both.Go(func() {
+		measure.Labelled(ctx, p.keep, measure.LabelProjection, p.name, measure.LabelStage, measure.StageKeep)
+	})
 	e.tasks.Go(func() {
 		both.Wait()
 		close(p.ended)
@@ -322,7 +330,7 @@ func (e *Engine) streamNames() []string {
 
 // watch returns the watch of a stream that one generation more reads.
 func (e *Engine) watch(stream string) *streamWatch {
-	e.source.expect(stream, 1)
+	e.source.Expect(stream, 1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w := e.streams[stream]
@@ -335,7 +343,7 @@ func (e *Engine) watch(stream string) *streamWatch {
 }
 
 // unwatch is called when a generation no longer reads a stream.
-func (e *Engine) unwatch(stream string) { e.source.expect(stream, -1) }
+func (e *Engine) unwatch(stream string) { e.source.Expect(stream, -1) }
 
 func (e *Engine) beginWatchLocked(w *streamWatch) {
 	if ctx := e.ctx; ctx != nil && ctx.Err() == nil {
@@ -348,11 +356,11 @@ func (e *Engine) beginWatchLocked(w *streamWatch) {
 type streamWatch struct {
 	name string
 	mu   sync.Mutex
-	info StreamInfo // as the server last said; zero before it did
-	told time.Time  // when the server last said something of it, or the watch began
+	info streams.Info // as the server last said; zero before it did
+	told time.Time    // when the server last said something of it, or the watch began
 }
 
-func (w *streamWatch) run(ctx context.Context, src Source) {
+func (w *streamWatch) run(ctx context.Context, src streams.Source) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -366,13 +374,13 @@ func (w *streamWatch) run(ctx context.Context, src Source) {
 }
 
 // take takes in what the server said, if it said something: that there is no such stream, too.
-func (w *streamWatch) take(info StreamInfo, err error) {
+func (w *streamWatch) take(info streams.Info, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
 		w.info = info
 	}
-	if err == nil || errors.Is(err, ErrNoStream) {
+	if err == nil || errors.Is(err, streams.ErrNoStream) {
 		w.told = time.Now()
 	}
 }
@@ -388,7 +396,7 @@ func (w *streamWatch) unknownSince() time.Time {
 	return w.told
 }
 
-func (w *streamWatch) known() StreamInfo {
+func (w *streamWatch) known() streams.Info {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.info

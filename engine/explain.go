@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -96,24 +97,24 @@ type explaining struct {
 	Explanation
 	projection *projection
 	generation *generation
-	keyspace   Keyspace
+	keyspace   state.Keyspace
 	bytes      int  // of the values after the changes
 	full       bool // they take as much as they may
 }
 
 // begin finds the commit that the sequence which is asked for belongs to.
-func (x *explaining) begin(ctx context.Context, now *Reading) (Checkpoint, error) {
+func (x *explaining) begin(ctx context.Context, now *Reading) (state.Checkpoint, error) {
 	p := x.projection
 	sequence, err := p.sequenceOf(ctx, now.Checkpoint.Position, x.At)
 	if err != nil {
-		return Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	if applied := now.Checkpoint.Position.Sequence; sequence > applied {
-		return Checkpoint{}, fmt.Errorf("projection %s reflects %d, %d is %w", p.name, applied, sequence, ErrNotReached)
+		return state.Checkpoint{}, fmt.Errorf("projection %s reflects %d, %d is %w", p.name, applied, sequence, ErrNotReached)
 	}
 	w, err := p.windowAt(now, sequence)
 	if err != nil {
-		return Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	w.base.Close()
 	x.Sequence = sequence
@@ -124,7 +125,7 @@ func (x *explaining) begin(ctx context.Context, now *Reading) (Checkpoint, error
 }
 
 // run explains one version of the key after the other, from the newest on.
-func (x *explaining) run(ctx context.Context, top Checkpoint) error {
+func (x *explaining) run(ctx context.Context, top state.Checkpoint) error {
 	oldest := x.keyspace.Oldest()
 	first, err := x.keyspace.View(oldest)            // holds what is read
 	for err != nil && x.keyspace.Oldest() > oldest { // given up in between
@@ -139,8 +140,8 @@ func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	var versions []Version
-	err = x.keyspace.Revisions(x.Key, max(begin.Version, LastAt(x.Since)), top.Version, func(v Version) bool {
+	var versions []state.Version
+	err = x.keyspace.Revisions(x.Key, max(begin.Version, state.LastAt(x.Since)), top.Version, func(v state.Version) bool {
 		versions = append(versions, v)
 		return ctx.Err() == nil && len(versions) <= x.Limit
 	})
@@ -169,7 +170,7 @@ func (x *explaining) run(ctx context.Context, top Checkpoint) error {
 }
 
 // version explains one version of the key.
-func (x *explaining) version(ctx context.Context, v Version) error {
+func (x *explaining) version(ctx context.Context, v state.Version) error {
 	ck, err := x.keyspace.Checkpoint(v)
 	if err != nil || ck.Version != v { // of a commit that a crash took
 		return err
@@ -227,7 +228,7 @@ func (x *explaining) add(c KeyChange) {
 }
 
 // ordered explains a commit without events.
-func (x *explaining) ordered(from, ck Checkpoint, before []byte) error {
+func (x *explaining) ordered(from, ck state.Checkpoint, before []byte) error {
 	after, err := x.valueAt(ck.Version)
 	if err != nil || same(before, after) {
 		return err
@@ -241,7 +242,7 @@ func (x *explaining) ordered(from, ck Checkpoint, before []byte) error {
 }
 
 // unknown explains a commit whose events cannot be applied again.
-func (x *explaining) unknown(from, ck Checkpoint, before []byte) error {
+func (x *explaining) unknown(from, ck state.Checkpoint, before []byte) error {
 	after, err := x.valueAt(ck.Version)
 	if err != nil || same(before, after) {
 		return err
@@ -267,7 +268,7 @@ func (x *explaining) events(ctx context.Context, w span, value []byte) (list []K
 			return err
 		}
 		list = append(list, KeyChange{
-			Cause: ByEvent, Sequence: e.Sequence, Time: storedAt(e), Subject: string(e.Subject), Module: w.next.Position.Module, Before: value, After: now,
+			Cause: ByEvent, Sequence: e.Sequence, Time: state.StoredAt(e), Subject: string(e.Subject), Module: w.next.Position.Module, Before: value, After: now,
 		})
 		value = now
 		// A key may change with each of very many events: the newest of them are kept, and one
@@ -284,7 +285,7 @@ func (x *explaining) events(ctx context.Context, w span, value []byte) (list []K
 	return list, err
 }
 
-func (x *explaining) valueAt(v Version) ([]byte, error) {
+func (x *explaining) valueAt(v state.Version) ([]byte, error) {
 	view, err := x.keyspace.View(v)
 	if err != nil {
 		return nil, err

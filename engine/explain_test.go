@@ -8,6 +8,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -29,7 +30,7 @@ func explained(x engine.Explanation) string {
 // modulo counts events by their sequence modulo 10, deletes a count of 3, and refuses those
 // that are bad.
 func modulo(bad map[uint64]bool) enginetest.Func {
-	return func(e abi.Record, st engine.State) error {
+	return func(e abi.Record, st guest.State) error {
 		if bad[e.Sequence] {
 			return enginetest.Refuse("not this one")
 		}
@@ -109,7 +110,7 @@ func TestExplainOtherCauses(t *testing.T) {
 		b.append(5)
 		e.awaitLive(35)
 		next := enginetest.FuncModule("next", modulo(nil))
-		next.Migrate = func(_ int, st engine.State) error { return st.Put([]byte("5"), []byte("m")) }
+		next.Migrate = func(_ int, st guest.State) error { return st.Put([]byte("5"), []byte("m")) }
 		e.declare(spec(next, with, func(s *engine.Spec) { s.Schema = 2 }))
 		b.append(10)
 		e.awaitLive(45)

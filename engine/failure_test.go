@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -23,7 +25,7 @@ func TestHaltsAtTheEvent(t *testing.T) {
 		t.Run(fmt.Sprint(events, " events in a batch"), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
 				b.append(20)
-				poison := enginetest.FuncModule("poison", func(e abi.Record, st engine.State) error {
+				poison := enginetest.FuncModule("poison", func(e abi.Record, st guest.State) error {
 					if err := ledger(e, st); err != nil || e.Sequence != 13 {
 						return err
 					}
@@ -52,7 +54,7 @@ func TestTriesAgainAfterAPause(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(10)
 		broken := true
-		e := b.start(spec(enginetest.FuncModule("mended", func(e abi.Record, st engine.State) error {
+		e := b.start(spec(enginetest.FuncModule("mended", func(e abi.Record, st guest.State) error {
 			if broken && e.Sequence == 4 {
 				return enginetest.Refuse("not yet")
 			}
@@ -120,7 +122,7 @@ func TestPause(t *testing.T) {
 
 // wide is a guest that writes some keys for each event.
 func wide(keys int) *enginetest.Module {
-	return enginetest.FuncModule(fmt.Sprint("wide", keys), func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule(fmt.Sprint("wide", keys), func(e abi.Record, st guest.State) error {
 		for i := range keys {
 			if err := st.Put(fmt.Appendf(nil, "%d/%d", e.Sequence, i), []byte("v")); err != nil {
 				return err
@@ -136,7 +138,7 @@ func TestCommitLimit(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(50)
 		s := spec(wide(7))
-		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 40, Bytes: 1 << 20})
 		e := b.start(s)
 		e.awaitLive(50)
 		if state, _ := e.content(); len(state) != 350 {
@@ -146,7 +148,7 @@ func TestCommitLimit(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(3)
 		s := spec(wide(41))
-		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 40, Bytes: 1 << 20})
 		e := b.start(s)
 		got := e.awaitState(engine.Halted)
 		if !strings.HasPrefix(got.Reason, "event 1: ") || !strings.Contains(got.Reason, "the limit is 40 keys or 1048576 bytes") {
@@ -159,7 +161,7 @@ func TestCommitLimit(t *testing.T) {
 }
 
 // limit sets what a commit of a projection's keyspace can hold.
-func (b *bench) limit(s engine.Spec, limit engine.TxLimit) { b.keyspace(s).Max = limit }
+func (b *bench) limit(s engine.Spec, limit state.TxLimit) { b.keyspace(s).Max = limit }
 
 func (b *bench) keyspace(s engine.Spec) *enginetest.Keyspace {
 	b.t.Helper()
@@ -198,7 +200,7 @@ func TestCommitFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(10)
 		applied, once := make(chan struct{}), sync.Once{}
-		m := enginetest.FuncModule("ahead", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("ahead", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 15 {
 				once.Do(func() { close(applied) })
 			}
@@ -206,7 +208,7 @@ func TestCommitFails(t *testing.T) {
 		})
 		s := spec(m)
 		var room atomic.Bool
-		b.keyspace(s).Refuse = func(c engine.Commit) error {
+		b.keyspace(s).Refuse = func(c state.Commit) error {
 			if c.Checkpoint.Position.Sequence != 11 || room.Load() {
 				return nil
 			}
@@ -269,7 +271,7 @@ func TestOutageCommits(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(500)
 		gate := make(chan struct{})
-		m := enginetest.FuncModule("ledger", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("ledger", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 250 {
 				<-gate
 			}
@@ -291,7 +293,7 @@ func TestOutageCommits(t *testing.T) {
 func TestEndlessCall(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		gate := make(chan struct{})
-		e := b.start(spec(enginetest.FuncModule("endless", func(e abi.Record, st engine.State) error {
+		e := b.start(spec(enginetest.FuncModule("endless", func(e abi.Record, st guest.State) error {
 			<-gate
 			return nil
 		})))
@@ -315,7 +317,7 @@ func TestSlowGuestCommits(t *testing.T) {
 		for range 1000 {
 			b.server.Append(streamName, "e.x", nil)
 		}
-		slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+		slow := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 			time.Sleep(time.Second) // of the bubble
 			return ledger(e, st)
 		})
@@ -429,13 +431,13 @@ func TestDeletedEvents(t *testing.T) {
 // A state that would grow past its quota halts the projection with limit, value and
 // setting; what was committed before stays, and a raised limit lets it go on.
 func TestQuota(t *testing.T) {
-	for want, quota := range map[string]engine.Quota{
+	for want, quota := range map[string]state.Quota{
 		"12 keys: the limit is 10 (projection.limits.keys)":     {Keys: 10},
 		"120 bytes: the limit is 100 (projection.limits.state)": {Bytes: 100},
 	} {
 		inBubble(t, func(t *testing.T, b *bench) {
 			b.append(9)
-			m := enginetest.FuncModule("grows", func(e abi.Record, st engine.State) error {
+			m := enginetest.FuncModule("grows", func(e abi.Record, st guest.State) error {
 				return st.Put(fmt.Appendf(nil, "%04d", e.Sequence), []byte("123456"))
 			})
 			s := spec(m, func(s *engine.Spec) { s.Quota = quota })
@@ -449,7 +451,7 @@ func TestQuota(t *testing.T) {
 				t.Errorf("%+v, want %s", got, want)
 			}
 			e.stop()
-			s.Quota = engine.Quota{Keys: 12, Bytes: 120}
+			s.Quota = state.Quota{Keys: 12, Bytes: 120}
 			e = b.start(s)
 			if got := e.awaitLive(12); got.Keys != 12 {
 				t.Errorf("%+v", got)
@@ -479,7 +481,7 @@ func TestOutOfFuel(t *testing.T) {
 func TestWarnsOncePerEvent(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(40)
-		odd := enginetest.FuncModule("odd", func(e abi.Record, st engine.State) error {
+		odd := enginetest.FuncModule("odd", func(e abi.Record, st guest.State) error {
 			if e.Sequence%10 == 3 {
 				return enginetest.Refuse("ends in three")
 			}

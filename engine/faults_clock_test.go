@@ -4,13 +4,13 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // The server's clock may go back an hour, or forward: the state is the same, and the
 // stream is still the one that was read, also for the next engine.
 func TestServerClockJumps(t *testing.T) {
-	var digests []engine.Digest
+	var digests []state.Digest
 	for _, jumps := range [][]time.Duration{{0, 0, 0, 0}, {0, -time.Hour, time.Hour, -48 * time.Hour}} {
 		inBubble(t, func(t *testing.T, b *bench) {
 			applied := uint64(0)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gnomon/engine/streams"
 )
 
 const (
@@ -27,7 +29,7 @@ func (s *session) run(ctx context.Context) error {
 	wait := firstBackOff
 	for {
 		before := s.applied.Sequence
-		if err := s.obeyAll(ctx); err != nil && !errors.Is(err, errMoved) {
+		if err := s.obeyAll(ctx); err != nil && !errors.Is(err, streams.ErrMoved) {
 			return err
 		}
 		err := s.follow(ctx)
@@ -53,7 +55,7 @@ func (s *session) run(ctx context.Context) error {
 		if s.applied.Sequence > before {
 			wait = firstBackOff
 		}
-		if errors.Is(err, errMoved) {
+		if errors.Is(err, streams.ErrMoved) {
 			continue
 		}
 		if !s.postponed() {
@@ -130,7 +132,7 @@ func asSource(err error) error {
 }
 
 // pump applies what the reader yields and cuts windows as they are due.
-func (s *session) pump(ctx context.Context, reader Reader) error {
+func (s *session) pump(ctx context.Context, reader streams.Reader) error {
 	idle := &idleTimer{timer: time.NewTimer(firstIdle), wait: firstIdle, last: time.Now()}
 	defer idle.timer.Stop()
 	for {
@@ -209,7 +211,7 @@ func (s *session) window() time.Duration {
 	return max(s.spec.Window, min(20*s.took, longestWindow))
 }
 
-func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) error {
+func (s *session) take(ctx context.Context, reader streams.Reader, idle *idleTimer) error {
 	b, err := reader.Take()
 	if err != nil {
 		return &sourceError{err}
@@ -219,19 +221,19 @@ func (s *session) take(ctx context.Context, reader Reader, idle *idleTimer) erro
 	}
 	defer reader.Release(b)
 	s.streamLast(b.Through + b.Pending)
-	if missing := b.missing(s.applied.Sequence); missing > 0 {
+	if missing := b.Missing(s.applied.Sequence); missing > 0 {
 		if err := s.checkLost(ctx, missing); err != nil {
 			return asSource(err)
 		}
 	}
 	after := max(s.applied.Sequence, s.readFrom-1)
-	if err := s.begin(ctx, b.first()); err != nil {
+	if err := s.begin(ctx, b.First()); err != nil {
 		return err
 	}
 	if err := s.applyMending(ctx, b); err != nil {
 		return err
 	}
-	s.countPassed(b.passed(after))
+	s.countPassed(b.Passed(after))
 	switch {
 	case s.unread == 0:
 		s.enter(Live, "", "")
@@ -261,7 +263,7 @@ func (s *session) begin(ctx context.Context, first uint64) error {
 
 // idle asks the source where the reader stands when it yields nothing: at the
 // end, though events at the end may have been deleted, or stalled.
-func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) error {
+func (s *session) idle(ctx context.Context, reader streams.Reader, idle *idleTimer) error {
 	through, ok, err := reader.CaughtUp(ctx)
 	if err != nil {
 		return &sourceError{err}
@@ -279,7 +281,7 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 		if err := s.heed(ctx, through); err != nil {
 			return err
 		}
-		s.countPassed(Passed{Absent: through - min(through, max(s.applied.Sequence, s.readFrom-1))})
+		s.countPassed(streams.Passed{Absent: through - min(through, max(s.applied.Sequence, s.readFrom-1))})
 		s.advance(through)
 		s.streamLast(through)
 		s.enter(Live, "", "")
@@ -287,8 +289,8 @@ func (s *session) idle(ctx context.Context, reader Reader, idle *idleTimer) erro
 	} else if time.Since(idle.last) > stallAfter {
 		s.enter(Stalled, fmt.Sprintf("no event came for %s, though the stream holds more after %d", stallAfter, s.applied.Sequence),
 			"the reader is made anew by itself; if that does not help, look at the server's log and its consumers")
-		err := fmt.Errorf("%w: no event for %s", ErrReaderLost, stallAfter)
-		condemn(reader, err)
+		err := fmt.Errorf("%w: no event for %s", streams.ErrReaderLost, stallAfter)
+		streams.Condemn(reader, err)
 		return &sourceError{err}
 	}
 	idle.longer()

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"gnomon/engine/measure"
+	"gnomon/engine/state"
 )
 
 // generation is what one module, with its settings, makes of a stream: a keyspace and
 // the runner that keeps it in step.
 type generation struct {
 	id       string
-	keyspace Keyspace // nil when it cannot be opened
+	keyspace state.Keyspace // nil when it cannot be opened
 	runner   *Runner
 	stream   *streamWatch
 	failed   error // why it cannot be opened
@@ -40,7 +43,7 @@ func (p *projection) beginTaskLocked(stage string, run func(ctx context.Context)
 	t := &task{stop, make(chan struct{})}
 	p.running.Go(func() {
 		defer close(t.done)
-		labelled(ctx, run, labelProjection, p.name, labelStage, stage)
+		measure.Labelled(ctx, run, measure.LabelProjection, p.name, measure.LabelStage, stage)
 	})
 	return t
 }
@@ -86,7 +89,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 		spec, why = e.respec(ctx, p.name, record)
 	}
 	ks, err := e.store.Open(ctx, p.name, id, spec != nil)
-	if errors.Is(err, ErrCorrupt) {
+	if errors.Is(err, state.ErrCorrupt) {
 		g.failed, err = err, nil
 	}
 	if err != nil {
@@ -128,7 +131,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 func (g *generation) serveStored() error {
 	ck, err := g.keyspace.Latest()
 	switch {
-	case errors.Is(err, ErrNoCheckpoint):
+	case errors.Is(err, state.ErrNoCheckpoint):
 		return nil
 	case err != nil:
 		return errors.Join(fmt.Errorf("open keyspace: %w", err), g.keyspace.Close())
@@ -162,7 +165,7 @@ func (p *projection) startLocked(g *generation) {
 	if g.runner.State() == Stopped {
 		g.runner.enter(Starting, "", "")
 	}
-	g.running = p.beginTaskLocked(stageApply, g.runner.Run)
+	g.running = p.beginTaskLocked(measure.StageApply, g.runner.Run)
 }
 
 // startRelayLocked publishes what a generation emits, also when it does not run any more.
@@ -170,7 +173,7 @@ func (p *projection) startRelayLocked(g *generation) {
 	if p.leased == nil || p.withdrawn || g.keyspace == nil || g.publishing != nil || p.engine.outlet == nil {
 		return
 	}
-	g.publishing = p.beginTaskLocked(stageRelay, g.runner.relay)
+	g.publishing = p.beginTaskLocked(measure.StageRelay, g.runner.relay)
 }
 
 // halt ends what runs of a generation, when what it applied is committed.

@@ -11,6 +11,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -70,7 +72,7 @@ func TestChangedProjectionTakesOver(t *testing.T) {
 // gated is a ledger that also writes the key "changed" and waits before some events, as
 // often as the gate is passed.
 func gated(name string, gate chan struct{}, before ...uint64) *enginetest.Module {
-	return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
 		time.Sleep(time.Second) // of the bubble: there is a commit after each batch
 		if slices.Contains(before, e.Sequence) {
 			<-gate
@@ -91,7 +93,7 @@ func TestTakesOverWhatIsCommitted(t *testing.T) {
 		e.stop()
 		s := spec(ledgerModuleAs("changed"))
 		gate := make(chan struct{})
-		b.keyspace(s).Refuse = func(c engine.Commit) error {
+		b.keyspace(s).Refuse = func(c state.Commit) error {
 			if c.Checkpoint.Position.Sequence > 0 {
 				<-gate
 			}
@@ -117,7 +119,7 @@ func TestChangeTakenBack(t *testing.T) {
 		e := b.start(spec(ledgerModule))
 		e.awaitLive(20)
 		e.stop()
-		never := enginetest.FuncModule("never", func(abi.Record, engine.State) error { return enginetest.Refuse("never") })
+		never := enginetest.FuncModule("never", func(abi.Record, guest.State) error { return enginetest.Refuse("never") })
 		e = b.start(spec(never))
 		s := e.await("a halt", func(s engine.Status) bool { return s.Candidate.State == engine.Halted })
 		if s.State != engine.Live || s.Position != 20 || s.Candidate.Failing != 1 {
@@ -194,7 +196,7 @@ func TestReadingSurvivesHandOver(t *testing.T) {
 		e.stop()
 		gone := b.keyspace(former)
 		gate := make(chan struct{})
-		e = b.start(spec(enginetest.FuncModule("changed", func(e abi.Record, st engine.State) error {
+		e = b.start(spec(enginetest.FuncModule("changed", func(e abi.Record, st guest.State) error {
 			<-gate
 			return ledger(e, st)
 		})))
@@ -225,13 +227,13 @@ func TestDamagedKeyspace(t *testing.T) {
 		b.store.Damage("p")
 		e := b.start(spec(ledgerModule), spec(ledgerModule, func(s *engine.Spec) { s.Name = "q" }))
 		s := e.awaitState(engine.Halted)
-		if !strings.Contains(s.Reason, engine.ErrCorrupt.Error()) || !strings.Contains(s.Hint, "inspect --verify") {
+		if !strings.Contains(s.Reason, state.ErrCorrupt.Error()) || !strings.Contains(s.Hint, "inspect --verify") {
 			t.Errorf("status %+v", s)
 		}
-		if _, err := e.Read("p"); !errors.Is(err, engine.ErrCorrupt) {
+		if _, err := e.Read("p"); !errors.Is(err, state.ErrCorrupt) {
 			t.Errorf("Read: %v", err)
 		}
-		if err := e.Pause("p"); !errors.Is(err, engine.ErrCorrupt) {
+		if err := e.Pause("p"); !errors.Is(err, state.ErrCorrupt) {
 			t.Errorf("Pause: %v", err)
 		}
 		err := e.AwaitEnd(t.Context())
@@ -319,7 +321,7 @@ func TestRebuild(t *testing.T) {
 		b.append(50)
 		gate := make(chan struct{})
 		var hold atomic.Bool
-		m := enginetest.FuncModule("ledger", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("ledger", func(e abi.Record, st guest.State) error {
 			if hold.Load() {
 				time.Sleep(time.Second) // of the bubble: there is a commit after each batch
 				if e.Sequence == 20 {

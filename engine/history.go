@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // HistoryError says that a stream is not, or no longer, the one that a position
@@ -24,7 +27,7 @@ func (e *HistoryError) hint(name string) string { return strings.ReplaceAll(e.Hi
 
 // isPast reports whether the stream is the one that was read again, or is another one in
 // another way: then there is something else to do, or to say.
-func (e *HistoryError) isPast(ctx context.Context, src Source) bool {
+func (e *HistoryError) isPast(ctx context.Context, src streams.Source) bool {
 	_, err := e.of.verify(ctx, src)
 	var now *HistoryError
 	return err == nil || errors.As(err, &now) && now.Code != e.Code
@@ -32,15 +35,15 @@ func (e *HistoryError) isPast(ctx context.Context, src Source) bool {
 
 // history is what is known of the part of a stream that was read.
 type history struct {
-	position Position
-	anchors  []Anchor // newest first
-	fresh    bool     // nothing was read yet: the first event may have any sequence
+	position state.Position
+	anchors  []state.Anchor // newest first
+	fresh    bool           // nothing was read yet: the first event may have any sequence
 }
 
 // verify compares what was read with what the stream holds now. It returns a
 // *HistoryError when going on would skip or repeat something. JetStream itself
 // delivers the next event that it has, and says nothing.
-func (h history) verify(ctx context.Context, src Source) (StreamInfo, error) {
+func (h history) verify(ctx context.Context, src streams.Source) (streams.Info, error) {
 	info, err := src.Stream(ctx, h.position.Stream)
 	if err != nil {
 		return info, err
@@ -58,7 +61,7 @@ const (
 )
 
 // compare holds the position against what the stream says of itself.
-func (h history) compare(info StreamInfo) error {
+func (h history) compare(info streams.Info) error {
 	p := h.position
 	switch {
 	case !info.Created.Equal(p.Created):
@@ -92,19 +95,19 @@ func (h history) compare(info StreamInfo) error {
 
 // compareAnchors looks up the newest anchor that the stream still holds: events
 // may be deleted one by one without harm.
-func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo) error {
+func (h history) compareAnchors(ctx context.Context, src streams.Source, info streams.Info) error {
 	for _, a := range h.anchors {
 		if a.Sequence < info.First {
 			return nil // older ones are gone too, and they were read
 		}
 		e, err := src.Event(ctx, h.position.Stream, a.Sequence)
-		if errors.Is(err, ErrNoEvent) {
+		if errors.Is(err, streams.ErrNoEvent) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		found := AnchorOf(e)
+		found := state.AnchorOf(e)
 		if a.Same(found) {
 			return nil
 		}
@@ -120,7 +123,7 @@ func (h history) compareAnchors(ctx context.Context, src Source, info StreamInfo
 
 // verifyPast holds a checkpoint of the past against what the stream holds now. Events that were
 // read and are gone since are no difference.
-func verifyPast(ctx context.Context, src Source, c Checkpoint) error {
+func verifyPast(ctx context.Context, src streams.Source, c state.Checkpoint) error {
 	_, err := history{position: c.Position, anchors: c.Anchors, fresh: true}.verify(ctx, src)
 	return err
 }
@@ -129,12 +132,12 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // origin finds the position before the first event that a new projection is to apply,
 // and the first event that the stream holds.
-func origin(ctx context.Context, src Source, stream string, start Start) (p Position, held uint64, err error) {
+func origin(ctx context.Context, src streams.Source, stream string, start Start) (p state.Position, held uint64, err error) {
 	info, err := src.Stream(ctx, stream)
 	if err != nil {
 		return p, 0, err
 	}
-	p = Position{Stream: stream, Created: info.Created}
+	p = state.Position{Stream: stream, Created: info.Created}
 	switch {
 	case start.New:
 		p.Sequence = info.Last

@@ -10,6 +10,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -252,7 +255,7 @@ func TestAcceptIsCommitted(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s := spec(ledgerModule)
 		gates := map[uint64]chan struct{}{21: make(chan struct{}), 23: make(chan struct{})}
-		b.keyspace(s).Refuse = func(c engine.Commit) error {
+		b.keyspace(s).Refuse = func(c state.Commit) error {
 			if gate := gates[c.Checkpoint.Position.Sequence]; gate != nil {
 				<-gate
 			}
@@ -375,7 +378,7 @@ func TestNothingReadYet(t *testing.T) {
 func TestFirstEventLost(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
-		e := b.start(spec(enginetest.FuncModule("never", func(abi.Record, engine.State) error { return enginetest.Refuse("never") })))
+		e := b.start(spec(enginetest.FuncModule("never", func(abi.Record, guest.State) error { return enginetest.Refuse("never") })))
 		if s := e.awaitState(engine.Halted); s.Failing != 1 {
 			t.Errorf("%+v", s)
 		}
@@ -442,12 +445,12 @@ func TestEventsLostWhileReading(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
-				large := make([]byte, engine.FeedBytes/100) // of which 600 are not read ahead
+				large := make([]byte, streams.FeedBytes/100) // of which 600 are not read ahead
 				for range 600 {
 					b.server.Append(streamName, "e.x", large)
 				}
 				gate := make(chan struct{})
-				m := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+				m := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 					if e.Sequence == 5 {
 						<-gate
 					}

@@ -6,6 +6,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -13,7 +14,7 @@ func TestZZPauseWhileHeld(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
 		gate := make(chan struct{})
-		one := enginetest.FuncModule("one", func(e abi.Record, st engine.State) error {
+		one := enginetest.FuncModule("one", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 21 {
 				<-gate
 			}

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // The batches of a stream, handed on to projections that share their reader: what it
@@ -16,9 +19,9 @@ func BenchmarkFeed(b *testing.B) {
 		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				h := NewHub(source, feedLimit)
+				h := streams.NewHub(source, streams.FeedLimit)
 				for range members {
-					h.expect("S", 1)
+					h.Expect("S", 1)
 				}
 				var reading sync.WaitGroup
 				for range members {
@@ -31,8 +34,8 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-func readAll(b *testing.B, h *Hub) {
-	r, err := h.Read(b.Context(), "S", 1, feedLimit)
+func readAll(b *testing.B, h *streams.Hub) {
+	r, err := h.Read(b.Context(), "S", 1, streams.FeedLimit)
 	if err != nil {
 		b.Error(err)
 		return
@@ -171,7 +174,7 @@ func BenchmarkWindow(b *testing.B) {
 			base := hotView()
 			o := newOverlay(base, roomy, 64<<20)
 			b.ReportAllocs()
-			var ck Checkpoint
+			var ck state.Checkpoint
 			var committing time.Duration
 			turns := 0
 			for b.Loop() {

@@ -11,11 +11,14 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // balance is a guest that keeps a sum for each subject: a get and a put for an event.
-var balance = enginetest.FuncModule("balance", func(e abi.Record, st engine.State) error {
+var balance = enginetest.FuncModule("balance", func(e abi.Record, st guest.State) error {
 	var sum [8]byte
 	was, _, err := st.Get(e.Subject)
 	if err != nil {
@@ -29,10 +32,10 @@ var balance = enginetest.FuncModule("balance", func(e abi.Record, st engine.Stat
 // roomyStore has keyspaces whose commits can be as large as those of a database.
 type roomyStore struct{ enginetest.Store }
 
-func (s *roomyStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (s *roomyStore) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := s.Store.Open(ctx, projection, generation, create)
 	if own, ok := ks.(*enginetest.Keyspace); ok {
-		own.Max = engine.TxLimit{Writes: 100_000, Bytes: 64 << 20}
+		own.Max = state.TxLimit{Writes: 100_000, Bytes: 64 << 20}
 	}
 	return ks, err
 }
@@ -67,12 +70,12 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 }
 
-func catchUp(b *testing.B, source engine.Source, projections int, change func(*engine.Spec)) {
+func catchUp(b *testing.B, source streams.Source, projections int, change func(*engine.Spec)) {
 	catchUpWith(b, engine.Options{Source: source}, projections, change)
 }
 
 // catchUpTraced says how long one projection takes that a tracer is told of.
-func catchUpTraced(b *testing.B, source engine.Source, t engine.Tracer) time.Duration {
+func catchUpTraced(b *testing.B, source streams.Source, t engine.Tracer) time.Duration {
 	began := time.Now()
 	catchUpWith(b, engine.Options{Source: source, Tracer: t}, 1, func(s *engine.Spec) { s.Batch.Events = 64 })
 	return time.Since(began)
@@ -84,7 +87,7 @@ func catchUpWith(b *testing.B, o engine.Options, projections int, change func(*e
 	for i := range projections {
 		s := engine.Spec{
 			Name: fmt.Sprintf("p%d", i), Module: balance, Stream: "S",
-			Batch: engine.ReadLimit{Events: 4096, Bytes: 1 << 20}, Window: 250 * time.Millisecond, Cache: 64 << 20,
+			Batch: streams.ReadLimit{Events: 4096, Bytes: 1 << 20}, Window: 250 * time.Millisecond, Cache: 64 << 20,
 		}
 		change(&s)
 		if _, err := e.Declare(b.Context(), s); err != nil {

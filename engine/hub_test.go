@@ -9,16 +9,18 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // hubBackend is a server with a hub before it.
 type hubBackend struct {
-	engine.Source
+	streams.Source
 	*enginetest.Server
 }
 
-func (b hubBackend) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
+func (b hubBackend) Stream(ctx context.Context, name string) (streams.Info, error) {
 	return b.Source.Stream(ctx, name)
 }
 
@@ -30,7 +32,7 @@ func (b hubBackend) SequenceAt(ctx context.Context, stream string, t time.Time) 
 	return b.Source.SequenceAt(ctx, stream, t)
 }
 
-func (b hubBackend) Read(ctx context.Context, stream string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
+func (b hubBackend) Read(ctx context.Context, stream string, from uint64, limit streams.ReadLimit) (streams.Reader, error) {
 	return b.Source.Read(ctx, stream, from, limit)
 }
 
@@ -38,7 +40,7 @@ func (b hubBackend) Read(ctx context.Context, stream string, from uint64, limit 
 func TestHubIsASource(t *testing.T) {
 	enginetest.TestSource(t, func(*testing.T) enginetest.Backend {
 		server := new(enginetest.Server)
-		return hubBackend{Source: engine.NewHub(server, engine.ReadLimit{Events: 7, Bytes: 300}), Server: server}
+		return hubBackend{Source: streams.NewHub(server, streams.ReadLimit{Events: 7, Bytes: 300}), Server: server}
 	})
 }
 
@@ -47,7 +49,7 @@ func (b *bench) several(n int, slow func(projection int, e abi.Record)) *running
 	b.t.Helper()
 	var specs []engine.Spec
 	for i := range n {
-		m := enginetest.FuncModule(fmt.Sprint("ledger", i), func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule(fmt.Sprint("ledger", i), func(e abi.Record, st guest.State) error {
 			slow(i, e)
 			return ledger(e, st)
 		})
@@ -131,7 +133,7 @@ func (r *running) settle() {
 func TestSlowOneIsLeftBehind(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		large := make([]byte, 1<<20)
-		const events = 3 * engine.FeedBytes >> 20
+		const events = 3 * streams.FeedBytes >> 20
 		for range events {
 			b.server.Append(streamName, "e.x", large)
 		}
@@ -139,7 +141,7 @@ func TestSlowOneIsLeftBehind(t *testing.T) {
 		drop := func(e abi.Record) abi.Record { e.Data = nil; return e }
 		var specs []engine.Spec
 		for i := range 3 {
-			m := enginetest.FuncModule(fmt.Sprint("ledger", i), func(e abi.Record, st engine.State) error {
+			m := enginetest.FuncModule(fmt.Sprint("ledger", i), func(e abi.Record, st guest.State) error {
 				if i == 0 && e.Sequence == 2 {
 					<-gate
 				}

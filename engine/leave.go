@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"slices"
+
+	"gnomon/engine/state"
 )
 
 // leave stops a generation that has no role any more, and closes it, or has the last
@@ -18,7 +20,7 @@ func (p *projection) leave(g *generation) error {
 }
 
 // giveBack ends a reading.
-func (p *projection) giveBack(ks Keyspace) {
+func (p *projection) giveBack(ks state.Keyspace) {
 	p.mu.Lock()
 	if p.readings[ks]--; p.readings[ks] == 0 {
 		delete(p.readings, ks)

@@ -6,12 +6,13 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
 // slowly is a guest that takes a while for each event; a bubble's clock passes it.
 func slowly(each time.Duration) *enginetest.Module {
-	return enginetest.FuncModule("slowly", func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule("slowly", func(e abi.Record, st guest.State) error {
 		time.Sleep(each)
 		return ledger(e, st)
 	})
@@ -94,7 +95,7 @@ func TestTimeLeftUnknown(t *testing.T) {
 		for range 60 {
 			b.server.Append(streamName, "e.x", large)
 		}
-		m := enginetest.FuncModule("slow", func(abi.Record, engine.State) error { time.Sleep(time.Second); return nil })
+		m := enginetest.FuncModule("slow", func(abi.Record, guest.State) error { time.Sleep(time.Second); return nil })
 		e := b.start(spec(m))
 		if s := e.awaitState(engine.CatchingUp); s.LeftMs != 0 {
 			t.Errorf("before the first event: %d ms left", s.LeftMs)

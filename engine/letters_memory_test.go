@@ -9,6 +9,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -53,7 +55,7 @@ type refuser struct {
 	mended *atomic.Bool
 }
 
-func (r *refuser) Event(e abi.Record, st engine.State) error {
+func (r *refuser) Event(e abi.Record, st guest.State) error {
 	if e.Sequence%7 == 0 && !r.mended.Load() {
 		return enginetest.Refuse("not now")
 	}
@@ -146,7 +148,7 @@ func TestLettersOfDeletedEvents(t *testing.T) {
 				if name == "others come before it starts" {
 					e = b.start(s)
 				}
-				if s := e.awaitLive(13); s.Aside != (engine.Aside{Letters: 4, Waiting: 4}) {
+				if s := e.awaitLive(13); s.Aside != (state.Aside{Letters: 4, Waiting: 4}) {
 					t.Errorf("%+v", s.Aside)
 				}
 				e.wantLetters(append(letters, "13 parked a")...)

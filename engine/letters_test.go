@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -22,7 +24,7 @@ type picky struct {
 }
 
 func (p *picky) module(name string) *enginetest.Module {
-	return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
 		if p.refuses[e.Sequence] && !p.mended.Load() {
 			return enginetest.Refuse("not %d", e.Sequence)
 		}
@@ -31,7 +33,7 @@ func (p *picky) module(name string) *enginetest.Module {
 }
 
 // setsAside is a projection of accounts with a policy.
-func setsAside(m engine.Module, p engine.Policy, change ...func(*engine.Spec)) engine.Spec {
+func setsAside(m guest.Module, p engine.Policy, change ...func(*engine.Spec)) engine.Spec {
 	return split(m, 1, append([]func(*engine.Spec){func(s *engine.Spec) { s.OnError, s.Letters = p, 100 }}, change...)...)
 }
 
@@ -44,14 +46,14 @@ func (r *running) applied() map[string]string {
 }
 
 // setAside lists what the running generation has set aside.
-func (r *running) setAside() (all []engine.Letter) {
+func (r *running) setAside() (all []state.Letter) {
 	r.t.Helper()
 	reading, err := r.Read("p")
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer reading.Close()
-	err = engine.ReadLetters(reading, 0, func(l engine.Letter) bool { all = append(all, l); return true })
+	err = state.ReadLetters(reading, 0, func(l state.Letter) bool { all = append(all, l); return true })
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -93,13 +95,13 @@ func TestPolicies(t *testing.T) {
 		policy  engine.Policy
 		a, b    string
 		letters []string
-		aside   engine.Aside
+		aside   state.Aside
 	}{
-		{engine.Skip, "1 5 7 9 11 ", "2 4 6 8 12 ", nil, engine.Aside{Skipped: 2}},
-		{engine.DeadLetter, "1 5 7 9 11 ", "2 4 6 8 12 ", []string{"3 dead a " + refused + " 3", "10 dead b " + refused + " 10"}, engine.Aside{Letters: 2}},
+		{engine.Skip, "1 5 7 9 11 ", "2 4 6 8 12 ", nil, state.Aside{Skipped: 2}},
+		{engine.DeadLetter, "1 5 7 9 11 ", "2 4 6 8 12 ", []string{"3 dead a " + refused + " 3", "10 dead b " + refused + " 10"}, state.Aside{Letters: 2}},
 		{engine.Quarantine, "1 ", "2 4 6 8 ", []string{
 			"3 failed a " + refused + " 3", "5 parked a", "7 parked a", "9 parked a", "10 failed b " + refused + " 10", "11 parked a", "12 parked b",
-		}, engine.Aside{Letters: 7, Waiting: 7}},
+		}, state.Aside{Letters: 7, Waiting: 7}},
 	}
 	for _, tt := range tests {
 		for _, events := range []int{1, 4, 100} {
@@ -205,7 +207,7 @@ func TestOrders(t *testing.T) {
 				t.Errorf("%+v", done)
 			}
 			e.wantLetters("3 skipped a "+refused+"3", "6 failed b "+refused+"6", "8 parked b")
-			if s := e.status(); s.Aside != (engine.Aside{Skipped: 1, Letters: 3, Waiting: 2}) {
+			if s := e.status(); s.Aside != (state.Aside{Skipped: 1, Letters: 3, Waiting: 2}) {
 				t.Errorf("%+v", s.Aside)
 			}
 			if state := e.applied(); state["a"] != "1 5 7 " {
@@ -286,7 +288,7 @@ func TestLetterLimitCommits(t *testing.T) {
 		}
 		p := &picky{refuses: map[uint64]bool{2: true}}
 		e := b.start(setsAside(p.module("picky"), engine.Quarantine, func(s *engine.Spec) { s.Letters = 3 }))
-		if s := e.awaitState(engine.Halted); s.Position != 4 || s.Aside != (engine.Aside{Letters: 3, Waiting: 3}) {
+		if s := e.awaitState(engine.Halted); s.Position != 4 || s.Aside != (state.Aside{Letters: 3, Waiting: 3}) {
 			t.Errorf("%+v", s)
 		}
 		e.wantLetters("2 failed b apply returned an error: not 2", "3 parked b", "4 parked b")
@@ -310,9 +312,9 @@ func TestOrderWhoseCommitFails(t *testing.T) {
 						s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: 1000 * time.Hour, Keep: 2}
 					})
 					ks := b.keyspace(s)
-					ks.Max = engine.TxLimit{Writes: 5, Bytes: 1 << 20} // two letters
+					ks.Max = state.TxLimit{Writes: 5, Bytes: 1 << 20} // two letters
 					left := atomic.Int64{}
-					ks.Refuse = func(engine.Commit) error {
+					ks.Refuse = func(state.Commit) error {
 						if left.Add(-1) == 0 {
 							return errors.New("no space left on device")
 						}
@@ -349,7 +351,7 @@ func TestOrderWhoseCommitFails(t *testing.T) {
 
 // refusing is a guest without memory that refuses every seventh event.
 func refusing(mended *atomic.Bool) enginetest.Guest {
-	return enginetest.Func(func(e abi.Record, st engine.State) error {
+	return enginetest.Func(func(e abi.Record, st guest.State) error {
 		if e.Sequence%7 == 0 && !mended.Load() {
 			return enginetest.Refuse("not now")
 		}

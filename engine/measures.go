@@ -4,6 +4,10 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"gnomon/engine/guest"
+	"gnomon/engine/measure"
+	"gnomon/engine/streams"
 )
 
 // Bounds of histograms: about three for each power of ten, from what is usual on a fast
@@ -36,7 +40,7 @@ var (
 // the projection's, so that they go on when another generation takes over. All methods
 // may be called from any goroutine, and of nil: then nobody measures.
 type measures struct {
-	apply, commit, age, sync, query histogram
+	apply, commit, age, sync, query measure.Histogram
 
 	events, failures, fuel, sessions, queryFailures atomic.Uint64
 
@@ -45,8 +49,8 @@ type measures struct {
 
 func newMeasures() *measures {
 	m := &measures{
-		apply: newHistogram(workBounds), commit: newHistogram(workBounds), age: newHistogram(ageBounds),
-		sync: newHistogram(workBounds), query: newHistogram(workBounds),
+		apply: measure.NewHistogram(workBounds), commit: measure.NewHistogram(workBounds), age: measure.NewHistogram(ageBounds),
+		sync: measure.NewHistogram(workBounds), query: measure.NewHistogram(workBounds),
 	}
 	m.allSynced()
 	return m
@@ -57,7 +61,7 @@ func (m *measures) applied(events int, took time.Duration, fuel uint64, err erro
 	if m == nil {
 		return
 	}
-	m.apply.observe(took)
+	m.apply.Observe(took)
 	m.fuel.Add(fuel)
 	if err != nil {
 		m.failures.Add(1)
@@ -80,9 +84,9 @@ func (m *measures) committed(took time.Duration, fresh bool, stored time.Time) {
 	if m == nil {
 		return
 	}
-	m.commit.observe(took)
+	m.commit.Observe(took)
 	if fresh {
-		m.age.observe(time.Since(stored))
+		m.age.Observe(time.Since(stored))
 	}
 }
 
@@ -95,9 +99,9 @@ func (m *measures) opened() {
 
 // queried notes a query of the guest.
 func (m *measures) queried(took time.Duration, err error) {
-	m.query.observe(took)
-	var g *GuestError
-	if err != nil && !(errors.As(err, &g) && g.Kind == GuestRefused) { // which is an answer, too
+	m.query.Observe(took)
+	var g *guest.Error
+	if err != nil && !(errors.As(err, &g) && g.Kind == guest.Refused) { // which is an answer, too
 		m.queryFailures.Add(1)
 	}
 }
@@ -107,8 +111,8 @@ func (m *measures) allSynced() { m.synced.Store(time.Now().UnixNano()) }
 
 // Measures are what an engine has measured since it started.
 type Measures struct {
-	Free, Reserve uint64       // bytes of the disk; 0: they are not watched
-	Streams       []StreamInfo // that generations read, as the server last said; without those of which it has said nothing
+	Free, Reserve uint64         // bytes of the disk; 0: they are not watched
+	Streams       []streams.Info // that generations read, as the server last said; without those of which it has said nothing
 	Projections   map[string]ProjectionMeasures
 
 	// EndUnknown is, by stream, how long the server has not said where it ends, once that is
@@ -119,15 +123,15 @@ type Measures struct {
 // ProjectionMeasures are what was measured of the generation of a projection that is read.
 // They go on when another one takes over.
 type ProjectionMeasures struct {
-	Apply  Distribution // of calls of the guest, each for a batch or a part of one
-	Commit Distribution // of commits
+	Apply  measure.Distribution // of calls of the guest, each for a batch or a part of one
+	Commit measure.Distribution // of commits
 	// Age is how old the last event of a commit was when it could be read, by the clocks of
 	// the server and of this machine. It is of events that were stored after the generation
 	// had caught up for the first time: also of those that an outage held up.
-	Age    Distribution
-	Sync   Distribution // of what makes commits durable
-	Query  Distribution // of queries, without the waiting for a processor
-	Failed uint64       // of these
+	Age    measure.Distribution
+	Sync   measure.Distribution // of what makes commits durable
+	Query  measure.Distribution // of queries, without the waiting for a processor
+	Failed uint64               // of these
 
 	Events   uint64        // that were applied
 	Failures uint64        // calls that were rolled back
@@ -162,8 +166,8 @@ func (e *Engine) Measures() Measures {
 func (p *projection) measured() ProjectionMeasures {
 	m := p.measures
 	out := ProjectionMeasures{
-		Apply: m.apply.distribution(), Commit: m.commit.distribution(), Age: m.age.distribution(),
-		Sync: m.sync.distribution(), Query: m.query.distribution(), Failed: m.queryFailures.Load(),
+		Apply: m.apply.Distribution(), Commit: m.commit.Distribution(), Age: m.age.Distribution(),
+		Sync: m.sync.Distribution(), Query: m.query.Distribution(), Failed: m.queryFailures.Load(),
 		Events: m.events.Load(), Failures: m.failures.Load(), Fuel: m.fuel.Load(), Sessions: m.sessions.Load(),
 	}
 	p.mu.Lock()

@@ -7,12 +7,13 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
 // slow is a ledger whose calls take 20 ms for each event.
 func slow(name string) *enginetest.Module {
-	return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
 		time.Sleep(20 * time.Millisecond) // of the bubble
 		return ledger(e, st)
 	})
@@ -69,7 +70,7 @@ func TestMeasuresArePromoted(t *testing.T) {
 func TestFailuresAreMeasured(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(10)
-		e := b.start(spec(enginetest.FuncModule("fifth", func(e abi.Record, st engine.State) error {
+		e := b.start(spec(enginetest.FuncModule("fifth", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 5 {
 				return enginetest.Refuse("not this one")
 			}

@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -55,17 +56,17 @@ func TestMemoryAfterFailureAndPause(t *testing.T) {
 // forgiving is a module whose instances write snapshots after a failure too, as those in
 // the sandbox do.
 type forgiving struct {
-	engine.Module
+	guest.Module
 	made func() enginetest.Rememberer // the guest of the instance that was made last
 }
 
-func (m forgiving) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+func (m forgiving) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	in, err := m.Module.Instantiate(ctx, c)
 	return forgivingInstance{in, m.made()}, err
 }
 
 type forgivingInstance struct {
-	engine.Instance
+	guest.Instance
 	guest enginetest.Rememberer
 }
 
@@ -80,7 +81,7 @@ type unlucky struct {
 	fail  func() error
 }
 
-func (u *unlucky) Event(e abi.Record, st engine.State) error {
+func (u *unlucky) Event(e abi.Record, st guest.State) error {
 	if err := u.rememberer.Event(e, st); err != nil || e.Sequence != 21 || !u.fails.Load() {
 		return err
 	}
@@ -90,23 +91,23 @@ func (u *unlucky) Event(e abi.Record, st engine.State) error {
 // shaky is a module whose guests fail to write a snapshot, once: the one that so many
 // come before.
 type shaky struct {
-	engine.Module
+	guest.Module
 	fails *atomic.Int64
 }
 
-func (m shaky) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+func (m shaky) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	in, err := m.Module.Instantiate(ctx, c)
 	return shakyInstance{in, m.fails}, err
 }
 
 type shakyInstance struct {
-	engine.Instance
+	guest.Instance
 	fails *atomic.Int64
 }
 
 func (in shakyInstance) Snapshot(ctx context.Context) ([][]byte, error) {
 	if in.fails.Add(-1) == -1 {
-		return nil, &engine.GuestError{Call: "snapshot", Kind: engine.GuestTrapped, Event: -1}
+		return nil, &guest.Error{Call: "snapshot", Kind: guest.Trapped, Event: -1}
 	}
 	return in.Instance.Snapshot(ctx)
 }

@@ -10,6 +10,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -17,7 +19,7 @@ import (
 // each of them: an event that is missing, or counted twice, shows.
 type rememberer struct{ count int }
 
-func (r *rememberer) Event(e abi.Record, st engine.State) error {
+func (r *rememberer) Event(e abi.Record, st guest.State) error {
 	r.count++
 	if err := st.Put(fmt.Appendf(nil, "count/%d", e.Sequence), []byte(strconv.Itoa(r.count))); err != nil {
 		return err
@@ -115,7 +117,7 @@ type moody struct {
 	look   func()
 }
 
-func (m *moody) Event(e abi.Record, st engine.State) error {
+func (m *moody) Event(e abi.Record, st guest.State) error {
 	m.look()
 	if err := m.rememberer.Event(e, st); err != nil || e.Sequence != 21 || !*m.broken {
 		return err
@@ -156,7 +158,7 @@ func TestMemoryDamaged(t *testing.T) {
 		}
 		e = b.start(s)
 		got := e.awaitState(engine.Halted)
-		if !strings.Contains(got.Reason, engine.ErrCorrupt.Error()) || !strings.Contains(got.Hint, "inspect --verify") {
+		if !strings.Contains(got.Reason, state.ErrCorrupt.Error()) || !strings.Contains(got.Hint, "inspect --verify") {
 			t.Errorf("status %+v", got)
 		}
 		e.wantLedger(1, 48)
@@ -283,7 +285,7 @@ func TestTailLostBeforeAppliedAgain(t *testing.T) {
 func TestAppliedAgainIsLarge(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s := spec(remembers(), func(s *engine.Spec) { s.MemorySnapshots = engine.MemoryPolicy{Events: 1000, Every: time.Hour, Keep: 2} })
-		b.keyspace(s).Max = engine.TxLimit{Writes: 20, Bytes: 1 << 20}
+		b.keyspace(s).Max = state.TxLimit{Writes: 20, Bytes: 1 << 20}
 		b.append(100)
 		e := b.start(s)
 		e.awaitLive(100)
@@ -323,7 +325,7 @@ func TestMemoryPolicy(t *testing.T) {
 func TestStateFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(3)
-		e := b.start(spec(enginetest.FuncModule("unlucky", func(e abi.Record, st engine.State) error {
+		e := b.start(spec(enginetest.FuncModule("unlucky", func(e abi.Record, st guest.State) error {
 			return errors.New("read key: input/output error")
 		})))
 		s := e.awaitState(engine.Halted)

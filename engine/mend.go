@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"slices"
 
-	"gnomon/sdk/abi"
+	"gnomon/engine/guest"
+	"gnomon/engine/streams"
 )
 
 // applyMending applies a batch. When the guest fails on some of it, and it is known what
 // comes next (smaller pieces, or an event that is passed over), the session goes on behind
 // what was applied with instances that are new: reader, overlay and window stay.
-func (s *session) applyMending(ctx context.Context, b *Batch) error {
+func (s *session) applyMending(ctx context.Context, b *streams.Batch) error {
 	for {
 		err := s.applyBatch(ctx, b)
 		if err == nil {
@@ -31,7 +32,7 @@ func (s *session) applyMending(ctx context.Context, b *Batch) error {
 		if err := s.between(ctx); err != nil {
 			return err
 		}
-		b = b.from(s.applied.Sequence + 1)
+		b = b.From(s.applied.Sequence + 1)
 	}
 }
 
@@ -39,7 +40,7 @@ func (s *session) applyMending(ctx context.Context, b *Batch) error {
 // when the projection halts, or when the guest has memory, which goes back to a snapshot.
 func (s *session) mend(ctx context.Context, err error) (bool, error) {
 	var failed *batchError
-	var guest *GuestError
+	var guest *guest.Error
 	if !s.spoiled || s.spec.Module.Traits().Memory || ctx.Err() != nil || !errors.As(err, &failed) || !errors.As(err, &guest) {
 		return false, nil
 	}
@@ -58,7 +59,7 @@ func (s *session) mend(ctx context.Context, err error) (bool, error) {
 // once more: another one before them may have failed since.
 func (a *aside) forgetAfter(sequence uint64) {
 	for i := len(a.pending) - 1; i >= 0 && a.pending[i].Sequence > sequence; i-- {
-		if l := &a.pending[i]; l.Status.waits() {
+		if l := &a.pending[i]; l.Status.Waits() {
 			a.leave(l)
 		}
 		a.pending = slices.Delete(a.pending, i, i+1)
@@ -84,19 +85,4 @@ func (ps partitions) renew(ctx context.Context, spec *Spec, generation string) e
 		p.instance = in
 	}
 	return nil
-}
-
-// from is what is left of a batch from a sequence on. It aliases the batch.
-func (b *Batch) from(sequence uint64) *Batch {
-	out := *b
-	for len(out.Records) > 0 {
-		e, rest, err := abi.Next(out.Records)
-		if err != nil || e.Sequence >= sequence { // the reader wrote it
-			break
-		}
-		out.last -= len(out.Records) - len(rest)
-		out.Records = rest
-		out.Count--
-	}
-	return &out
 }

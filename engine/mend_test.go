@@ -7,6 +7,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -14,7 +15,7 @@ import (
 // whose data is "bad" when it has written.
 type caching struct{ lists map[string]string }
 
-func (c *caching) Event(e abi.Record, st engine.State) error {
+func (c *caching) Event(e abi.Record, st guest.State) error {
 	key := string(e.Key)
 	if _, ok := c.lists[key]; !ok {
 		list, _, err := st.Get(e.Key)

@@ -7,6 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnomon/engine/measure"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // errPaused ends a session that an operator paused.
@@ -24,7 +28,7 @@ type monitor struct {
 	lived        time.Time // when it was live for the first time; zero: never yet
 	failing      uint64    // while halted: the event that it is halted before, 0: none
 
-	published Checkpoint // the newest committed; zero before the first
+	published state.Checkpoint // the newest committed; zero before the first
 	applied   uint64
 	last      uint64 // sequence of the stream
 	started   *uint64
@@ -32,14 +36,14 @@ type monitor struct {
 	level     time.Time // when the served state last was all that the stream held
 
 	events, commits, failures uint64
-	passed                    Passed
+	passed                    streams.Passed
 	apply                     time.Duration
 	fuel                      uint64
 	memory                    uint64
 	call                      callMark
-	rate                      rateMeter
+	rate                      measure.Rate
 	catchUp                   catchUp
-	approach                  approach // while it catches up
+	approach                  measure.Approach // while it catches up
 
 	orders  []*order
 	ordered chan struct{}        // of capacity 1: there may be some, or a hold
@@ -88,7 +92,7 @@ func (m *monitor) enterLocked(s RunnerState, reason, hint string) {
 	if m.state != s {
 		m.since = time.Now()
 		m.catchUp.enter(s, m.events)
-		m.approach = approach{}
+		m.approach = measure.Approach{}
 		if s == Live && m.lived.IsZero() {
 			m.lived = m.since
 		}
@@ -125,7 +129,7 @@ func (m *monitor) stop(s RunnerState, reason, hint string, failing uint64) {
 func (m *monitor) troubled(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at := m.published.Position.Sequence; at > 0 && errors.Is(err, ErrNoStream) {
+	if at := m.published.Position.Sequence; at > 0 && errors.Is(err, streams.ErrNoStream) {
 		m.enterLocked(Stalled, fmt.Sprintf("%v, though its events were applied up to %d", err, at),
 			"restore it, and the projection goes on by itself; when another one takes its name, the projection says how it differs, and what to do")
 		return
@@ -136,8 +140,8 @@ func (m *monitor) troubled(err error) {
 	}
 	if m.state != Stalled {
 		m.reason, m.hint = err.Error(), "it is tried again by itself, every few seconds"
-		if errors.Is(err, ErrForbidden) {
-			m.hint = hintOfForbidden
+		if errors.Is(err, streams.ErrForbidden) {
+			m.hint = streams.HintOfForbidden
 		}
 	}
 	m.notifyLocked()
@@ -151,7 +155,7 @@ func (m *monitor) State() RunnerState {
 }
 
 // Published returns the newest committed checkpoint, the zero one before the first.
-func (m *monitor) Published() Checkpoint {
+func (m *monitor) Published() state.Checkpoint {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.published
@@ -159,7 +163,7 @@ func (m *monitor) Published() Checkpoint {
 
 // publish makes a checkpoint the one that is read. Events that are applied again
 // after a restart never move it back.
-func (m *monitor) publish(c Checkpoint) {
+func (m *monitor) publish(c state.Checkpoint) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.started == nil {
@@ -172,7 +176,7 @@ func (m *monitor) publish(c Checkpoint) {
 	}
 }
 
-func (m *monitor) countCommit(c Checkpoint) {
+func (m *monitor) countCommit(c state.Checkpoint) {
 	m.mu.Lock()
 	m.commits++
 	m.mu.Unlock()
@@ -182,7 +186,7 @@ func (m *monitor) countCommit(c Checkpoint) {
 // isFresh reports whether a position, which is about to be published, is that of an event
 // that was stored after the runner had caught up for the first time: what is older waited
 // for it to be started, and not on its way.
-func (m *monitor) isFresh(p Position) bool {
+func (m *monitor) isFresh(p state.Position) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.lived.IsZero() && p.Time.After(m.lived) && p.Sequence > m.published.Position.Sequence
@@ -221,7 +225,7 @@ func (m *monitor) countBatch(events int, took time.Duration, failed bool, fuel, 
 	}
 	m.fuel += fuel
 	m.events += uint64(events)
-	m.rate.add(events, time.Now())
+	m.rate.Add(events, time.Now())
 }
 
 // progress notes how far the runner has applied.
@@ -229,7 +233,7 @@ func (m *monitor) progress(applied uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == CatchingUp {
-		m.approach.step(m.applied, applied, time.Now())
+		m.approach.Step(m.applied, applied, time.Now())
 	}
 	m.applied = applied
 	m.last = max(m.last, applied)
@@ -378,13 +382,13 @@ func (m *monitor) report(s *Status) {
 	s.Applied, s.Committed = m.applied, m.published.Position.Sequence
 	s.StreamLast = max(s.StreamLast, m.last)
 	s.Events, s.Commits, s.Failures, s.Passed = m.events, m.commits, m.failures, m.passed
-	s.Rate, s.CatchUpRate = m.rate.perSecond(time.Now()), m.catchUp.rate
+	s.Rate, s.CatchUpRate = m.rate.PerSecond(time.Now()), m.catchUp.rate
 	s.Apply, s.Memory, s.FuelUsed = m.apply, m.memory, m.fuel
 	if m.events > 0 {
 		s.Fuel = m.fuel / m.events
 	}
 	if s.State == CatchingUp && m.reason == "" { // which would be a source that does not answer
-		s.LeftMs = m.approach.left(s.StreamLast - min(s.StreamLast, m.applied)).Milliseconds()
+		s.LeftMs = m.approach.Left(s.StreamLast - min(s.StreamLast, m.applied)).Milliseconds()
 	}
 	if m.started != nil {
 		s.Start = *m.started

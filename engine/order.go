@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"gnomon/engine/streams"
 )
 
 // order is something that an operator wants a session to do between two batches.
@@ -102,9 +104,9 @@ func (s *session) obeyAll(ctx context.Context) error {
 		switch {
 		case err == nil:
 			o.done <- nil
-		case errors.Is(err, errMoved):
+		case errors.Is(err, streams.ErrMoved):
 			o.done <- nil
-			moved = &sourceError{errMoved}
+			moved = &sourceError{streams.ErrMoved}
 		case errors.Is(err, errReopen):
 			o.done <- nil
 			return err

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -33,8 +36,8 @@ type Letters struct {
 	Key      []byte `json:"key,omitempty"` // an empty one: any
 }
 
-func (t Letters) match(l *Letter) bool {
-	return (t.Sequence == 0 || t.Sequence == l.Sequence) && (len(t.Key) == 0 || contains(l.allKeys(), t.Key))
+func (t Letters) match(l *state.Letter) bool {
+	return (t.Sequence == 0 || t.Sequence == l.Sequence) && (len(t.Key) == 0 || contains(l.AllKeys(), t.Key))
 }
 
 // Ordered is what was done.
@@ -112,7 +115,7 @@ func (s *session) pass(ctx context.Context) (Ordered, error) {
 		return Ordered{}, &refusedError{&StoppedError{State: Halted, Reason: full.Error(), Hint: "retry or drop some that are set aside, or raise the limit"}}
 	}
 	l := s.letterOf(s.failed.letter, &e, more)
-	l.Status = Skipped
+	l.Status = state.Skipped
 	s.keepLetter(l)
 	s.arrive(e)
 	s.read++
@@ -120,7 +123,7 @@ func (s *session) pass(ctx context.Context) (Ordered, error) {
 	if err := s.commitAll(ctx); err != nil {
 		return Ordered{}, err
 	}
-	return Ordered{Done: 1, Left: s.aside.count.Letters}, errMoved
+	return Ordered{Done: 1, Left: s.aside.count.Letters}, streams.ErrMoved
 }
 
 // failedAgain reads the event that the projection is halted before, from the stream that it
@@ -135,11 +138,11 @@ func (s *session) failedAgain(ctx context.Context) (e abi.Record, err error) {
 		e, err = s.source.Event(ctx, s.spec.Stream, s.failed.event.Sequence)
 	}
 	switch {
-	case errors.Is(err, ErrNoEvent):
+	case errors.Is(err, streams.ErrNoEvent):
 		return e, fmt.Errorf("event %d is no longer in the stream: %w", s.failed.event.Sequence, ErrNoLetter)
 	case err != nil:
 		return e, fmt.Errorf("read event %d, to keep it on record: %w", s.failed.event.Sequence, err)
-	case !AnchorOf(e).Same(s.failed.event):
+	case !state.AnchorOf(e).Same(s.failed.event):
 		return e, fmt.Errorf("event %d is not the one that failed: %w", e.Sequence, ErrNoLetter)
 	}
 	return e, nil
@@ -147,13 +150,13 @@ func (s *session) failedAgain(ctx context.Context) (e abi.Record, err error) {
 
 // choose reads the letters that an order is about, and those that wait in the queues of
 // their keys, both in order.
-func (s *session) choose(t Letters) (chosen, waits []Letter, err error) {
+func (s *session) choose(t Letters) (chosen, waits []state.Letter, err error) {
 	base := s.partitions[0].overlay.base
-	err = ReadLetters(base, 0, func(l Letter) bool {
-		if t.match(&l) && l.Status != Skipped {
+	err = state.ReadLetters(base, 0, func(l state.Letter) bool {
+		if t.match(&l) && l.Status != state.Skipped {
 			chosen = append(chosen, l)
 		}
-		if l.Status.waits() {
+		if l.Status.Waits() {
 			waits = append(waits, l)
 		}
 		return true
@@ -167,7 +170,7 @@ func (s *session) choose(t Letters) (chosen, waits []Letter, err error) {
 // orderWork is an order that is being carried out.
 type orderWork struct {
 	*session
-	waits []Letter // in the queues of their keys, in order
+	waits []state.Letter // in the queues of their keys, in order
 	done  Ordered
 }
 
@@ -175,17 +178,17 @@ type orderWork struct {
 // queues, and waits for those before it in all of them.
 type keySet map[string]bool
 
-func (s keySet) add(l *Letter) {
-	for _, k := range l.allKeys() {
+func (s keySet) add(l *state.Letter) {
+	for _, k := range l.AllKeys() {
 		s[string(k)] = true
 	}
 }
 
-func (s keySet) hasAny(l *Letter) bool {
-	return slices.ContainsFunc(l.allKeys(), func(k []byte) bool { return s[string(k)] })
+func (s keySet) hasAny(l *state.Letter) bool {
+	return slices.ContainsFunc(l.AllKeys(), func(k []byte) bool { return s[string(k)] })
 }
 
-func sequencesOf(letters []Letter) map[uint64]bool {
+func sequencesOf(letters []state.Letter) map[uint64]bool {
 	set := make(map[uint64]bool, len(letters))
 	for i := range letters {
 		set[letters[i].Sequence] = true
@@ -194,9 +197,9 @@ func sequencesOf(letters []Letter) map[uint64]bool {
 }
 
 // drop forgets letters. Those that wait go with all that queued behind them.
-func (w *orderWork) drop(chosen []Letter) {
+func (w *orderWork) drop(chosen []state.Letter) {
 	for i := range chosen {
-		if !chosen[i].Status.waits() {
+		if !chosen[i].Status.Waits() {
 			w.gone(&chosen[i])
 		}
 	}
@@ -210,7 +213,7 @@ func (w *orderWork) drop(chosen []Letter) {
 }
 
 // skip marks letters as skipped, and then retries what waits for nothing else any more.
-func (w *orderWork) skip(ctx context.Context, chosen []Letter) error {
+func (w *orderWork) skip(ctx context.Context, chosen []state.Letter) error {
 	for _, l := range chosen {
 		if err := w.mark(l); err != nil {
 			return err
@@ -225,13 +228,13 @@ func (w *orderWork) skip(ctx context.Context, chosen []Letter) error {
 }
 
 // freed are the letters that waited for some that are gone, and for nothing else.
-func (w *orderWork) freed(gone map[uint64]bool) (list []Letter) {
+func (w *orderWork) freed(gone map[uint64]bool) (list []state.Letter) {
 	free, held := keySet{}, keySet{} // keys whose queues have lost their first, and those that have not
 	for i := range w.waits {
 		l := &w.waits[i]
 		switch {
 		case gone[l.Sequence]:
-			for _, k := range l.allKeys() {
+			for _, k := range l.AllKeys() {
 				free[string(k)] = !held[string(k)]
 			}
 		case !held.hasAny(l) && free.hasAny(l):
@@ -245,10 +248,10 @@ func (w *orderWork) freed(gone map[uint64]bool) (list []Letter) {
 }
 
 // mark keeps a letter as the record of an event that was skipped.
-func (w *orderWork) mark(l Letter) error {
-	waited := l.Status.waits()
-	l.Status, l.Time = Skipped, time.Now().UTC()
-	write, err := l.write()
+func (w *orderWork) mark(l state.Letter) error {
+	waited := l.Status.Waits()
+	l.Status, l.Time = state.Skipped, time.Now().UTC()
+	write, err := l.Write()
 	if err != nil {
 		return err
 	}
@@ -263,16 +266,16 @@ func (w *orderWork) mark(l Letter) error {
 
 // retry applies letters again, in order, each after all that it waits for, whichever of
 // them was asked for.
-func (w *orderWork) retry(ctx context.Context, chosen []Letter) error {
+func (w *orderWork) retry(ctx context.Context, chosen []state.Letter) error {
 	named, needed := sequencesOf(chosen), keySet{}
-	list := slices.DeleteFunc(chosen, func(l Letter) bool { return l.Status.waits() })
+	list := slices.DeleteFunc(chosen, func(l state.Letter) bool { return l.Status.Waits() })
 	for i := len(w.waits) - 1; i >= 0; i-- {
 		if l := &w.waits[i]; named[l.Sequence] || needed.hasAny(l) {
 			needed.add(l)
 			list = append(list, *l)
 		}
 	}
-	slices.SortFunc(list, func(a, b Letter) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	slices.SortFunc(list, func(a, b state.Letter) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for _, l := range list {
 		if err := w.again(ctx, l); err != nil {
 			return err
@@ -283,7 +286,7 @@ func (w *orderWork) retry(ctx context.Context, chosen []Letter) error {
 
 // again applies one letter. When it fails it stays what it was, with the new failure,
 // and the instance is done for.
-func (w *orderWork) again(ctx context.Context, l Letter) error {
+func (w *orderWork) again(ctx context.Context, l state.Letter) error {
 	records, err := w.retried(ctx, l.Event)
 	fuel := w.chain.fuel()
 	if err == nil && len(records) > 0 {
@@ -300,33 +303,33 @@ func (w *orderWork) again(ctx context.Context, l Letter) error {
 		return nil
 	}
 	w.spoiled = true
-	var guest *GuestError
+	var guest *guest.Error
 	if !errors.As(err, &guest) && !errors.Is(err, errWindowFull) {
 		return err
 	}
 	w.done.Error, w.done.Seq = err.Error(), l.Sequence
 	l.Error, l.Module, l.Time, l.Fuel = err.Error(), w.spec.Module.Digest(), time.Now().UTC(), fuel
 	l.Attempts++
-	if l.Status == Parked {
-		l.Status = Failed
+	if l.Status == state.Parked {
+		l.Status = state.Failed
 	}
-	write, werr := l.write()
+	write, werr := l.Write()
 	w.aside.rewrite = append(w.aside.rewrite, write)
 	return errors.Join(errReopen, werr)
 }
 
 // gone removes a letter.
-func (w *orderWork) gone(l *Letter) {
-	w.aside.rewrite = append(w.aside.rewrite, l.remove())
+func (w *orderWork) gone(l *state.Letter) {
+	w.aside.rewrite = append(w.aside.rewrite, l.Remove())
 	w.aside.count.Letters--
-	if l.Status.waits() {
+	if l.Status.Waits() {
 		w.leave(l)
 	}
 	w.done.Done++
 }
 
 // leave takes a letter out of the queues of its keys.
-func (w *orderWork) leave(l *Letter) {
+func (w *orderWork) leave(l *state.Letter) {
 	w.aside.count.Waiting--
 	w.aside.leave(l)
 }

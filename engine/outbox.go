@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // OutboxLimit bounds the events that wait to be published; 0: no bound. No more events are
@@ -20,10 +23,10 @@ type OutboxLimit struct {
 type outbox struct {
 	mu     sync.Mutex
 	loaded bool
-	rows   []outboxEntry   // that wait, in order
-	bytes  int             // of them
-	done   []OutboxRow     // that do not wait any more, and are stored still
-	marks  map[string]Mark // of what is done, by stream
+	rows   []outboxEntry         // that wait, in order
+	bytes  int                   // of them
+	done   []state.OutboxRow     // that do not wait any more, and are stored still
+	marks  map[string]state.Mark // of what is done, by stream
 
 	published, silent uint64 // since the engine started
 	through           uint64 // cause of the last one that was published
@@ -35,19 +38,19 @@ type outbox struct {
 }
 
 type outboxEntry struct {
-	OutboxRow
-	version Version // that it was committed at, or a later one
+	state.OutboxRow
+	version state.Version // that it was committed at, or a later one
 }
 
 // load reads what is stored, unless that is known. What was done before is done.
-func (o *outbox) load(ks Keyspace) error {
+func (o *outbox) load(ks state.Keyspace) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.loaded {
 		return nil
 	}
 	ck, err := ks.Latest()
-	if errors.Is(err, ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		return nil
 	}
 	if err != nil {
@@ -58,14 +61,14 @@ func (o *outbox) load(ks Keyspace) error {
 		was[r.Number] = true
 	}
 	var rows []outboxEntry
-	var done []OutboxRow
+	var done []state.OutboxRow
 	if ck.Outbox.Rows > 0 {
 		v, err := ks.View(ck.Version)
 		if err != nil {
 			return err
 		}
 		defer v.Close()
-		err = ReadOutbox(v, func(r OutboxRow) bool {
+		err = state.ReadOutbox(v, func(r state.OutboxRow) bool {
 			if was[r.Number] {
 				done = append(done, r)
 			} else {
@@ -79,10 +82,10 @@ func (o *outbox) load(ks Keyspace) error {
 	}
 	o.rows, o.done, o.bytes, o.loaded = rows, done, 0, true
 	for i := range rows {
-		o.bytes += rows[i].bytes()
+		o.bytes += rows[i].Bytes()
 	}
 	if o.marks == nil {
-		o.marks = map[string]Mark{}
+		o.marks = map[string]state.Mark{}
 	}
 	for _, m := range ck.Outbox.Marks {
 		if _, ok := o.marks[m.Stream]; !ok {
@@ -101,32 +104,32 @@ func (o *outbox) forget() {
 
 // committed takes in a commit: rows that were written, and how many of what is done were
 // removed.
-func (o *outbox) committed(rows []OutboxRow, removed int, at Version) {
+func (o *outbox) committed(rows []state.OutboxRow, removed int, at state.Version) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range rows {
 		o.rows = append(o.rows, outboxEntry{r, at})
-		o.bytes += r.bytes()
+		o.bytes += r.Bytes()
 	}
 	o.done = slices.Delete(o.done, 0, removed)
 }
 
 // trims is what the next commit removes, with the marks that belong to it.
-func (o *outbox) trims() ([]OutboxRow, []Mark) {
+func (o *outbox) trims() ([]state.OutboxRow, []state.Mark) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.done), o.marksLocked()
 }
 
-func (o *outbox) marksLocked() (all []Mark) {
+func (o *outbox) marksLocked() (all []state.Mark) {
 	for _, m := range o.marks {
 		all = append(all, m)
 	}
-	slices.SortFunc(all, func(a, b Mark) int { return strings.Compare(a.Stream, b.Stream) })
+	slices.SortFunc(all, func(a, b state.Mark) int { return strings.Compare(a.Stream, b.Stream) })
 	return all
 }
 
-func (o *outbox) knownMarks() []Mark {
+func (o *outbox) knownMarks() []state.Mark {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.marksLocked()
@@ -141,12 +144,12 @@ func (o *outbox) hasDone() bool {
 
 // next returns the first rows, so many and as large at most, and at least one if there is
 // any, and the version that they were all committed at.
-func (o *outbox) next(limit ReadLimit) (rows []OutboxRow, at Version) {
+func (o *outbox) next(limit streams.ReadLimit) (rows []state.OutboxRow, at state.Version) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	bytes := 0
 	for i := range o.rows {
-		bytes += o.rows[i].bytes()
+		bytes += o.rows[i].Bytes()
 		if len(rows) > 0 && (len(rows) == limit.Events || bytes > limit.Bytes) && o.rows[i].Cause != rows[len(rows)-1].Cause {
 			break
 		}
@@ -157,7 +160,7 @@ func (o *outbox) next(limit ReadLimit) (rows []OutboxRow, at Version) {
 
 // settled notes that the first rows, up to one of a number, do not wait any more, and what
 // the target streams hold of them.
-func (o *outbox) settled(through uint64, published int, marks []Mark) {
+func (o *outbox) settled(through uint64, published int, marks []state.Mark) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := 0
@@ -176,7 +179,7 @@ func (o *outbox) settled(through uint64, published int, marks []Mark) {
 }
 
 func (o *outbox) doneLocked(e *outboxEntry) {
-	o.bytes -= e.bytes()
+	o.bytes -= e.Bytes()
 	r := e.OutboxRow
 	r.Headers, r.Data = nil, nil
 	o.done = append(o.done, r)
@@ -222,7 +225,7 @@ func (o *outbox) waiting() (rows, bytes int) {
 }
 
 // mark is that of a stream.
-func (o *outbox) mark(stream string) (Mark, bool) {
+func (o *outbox) mark(stream string) (state.Mark, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	m, ok := o.marks[stream]

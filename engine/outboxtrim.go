@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // trimEvery is how often what is published is removed when nothing else is committed.
@@ -65,7 +67,7 @@ func (r *Runner) trim() error {
 		return err
 	}
 	ck, err := r.keyspace.Latest()
-	if errors.Is(err, ErrNoCheckpoint) || err == nil && !r.outbox.hasDone() {
+	if errors.Is(err, state.ErrNoCheckpoint) || err == nil && !r.outbox.hasDone() {
 		return nil
 	}
 	if err != nil {
@@ -76,7 +78,7 @@ func (r *Runner) trim() error {
 	next := ck
 	next.Version, next.After = ck.Version.Next(ck.Position.Sequence), ck.Version
 	writes, _ := job.outbox(&next, ck.Outbox)
-	next, err = r.keyspace.Commit(context.Background(), Commit{Checkpoint: next, Outbox: writes})
+	next, err = r.keyspace.Commit(context.Background(), state.Commit{Checkpoint: next, Outbox: writes})
 	if err != nil {
 		r.outbox.forget()
 		return fmt.Errorf("commit at %d: %w", ck.Position.Sequence, err)

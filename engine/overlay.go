@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+
+	"gnomon/engine/state"
 )
 
 // errWindowFull says that a batch's writes do not fit the commit they belong to.
@@ -13,14 +15,14 @@ var errWindowFull = errors.New("commit is full")
 // read or written before. It implements State and belongs to the runner's
 // goroutine.
 type overlay struct {
-	base  View
+	base  state.View
 	items map[string]*item
-	last  *item   // that was found last: guests read a key and then write it
-	limit TxLimit // of one commit
+	last  *item         // that was found last: guests read a key and then write it
+	limit state.TxLimit // of one commit
 
-	dirty []*item // changed since the last cut
-	emits []Emit  // since the last cut
-	bytes int     // of dirty and emits
+	dirty []*item      // changed since the last cut
+	emits []state.Emit // since the last cut
+	bytes int          // of dirty and emits
 
 	// undo restores the overlay to where the batch under way began.
 	undo   []undo
@@ -50,9 +52,9 @@ type item struct {
 // prior is what a commit replaces. The digest and the counts need it.
 type prior struct {
 	kind  priorKind
-	size  int    // of the value
-	value []byte // kind priorValue
-	term  Digest // kind priorTerm
+	size  int          // of the value
+	value []byte       // kind priorValue
+	term  state.Digest // kind priorTerm
 }
 
 type priorKind byte
@@ -79,7 +81,7 @@ const (
 
 func (it *item) weight() int { return itemOverhead + len(it.key) + len(it.value) }
 
-func newOverlay(base View, limit TxLimit, sizeLimit int) *overlay {
+func newOverlay(base state.View, limit state.TxLimit, sizeLimit int) *overlay {
 	return &overlay{base: base, items: map[string]*item{}, limit: limit, sizeLimit: sizeLimit}
 }
 
@@ -181,7 +183,7 @@ func (o *overlay) replace(it *item, value []byte) {
 }
 
 // Emit implements State.
-func (o *overlay) Emit(e Emit) error {
+func (o *overlay) Emit(e state.Emit) error {
 	o.emits = append(o.emits, e)
 	o.bytes += weightOf(&e)
 	return o.fits()
@@ -189,7 +191,7 @@ func (o *overlay) Emit(e Emit) error {
 
 // dress gives what the batch under way emitted its final form, and takes out what is not to
 // be published.
-func (o *overlay) dress(fn func(e *Emit) (keep bool, err error)) error {
+func (o *overlay) dress(fn func(e *state.Emit) (keep bool, err error)) error {
 	kept := o.emits[:o.before.emits]
 	for _, e := range o.emits[o.before.emits:] {
 		o.bytes -= weightOf(&e)

@@ -8,15 +8,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gnomon/engine/state"
 )
 
 // mapView is a View of a map.
 type mapView map[string]string
 
-func (v mapView) Version() Version { return 0 }
-func (v mapView) Close()           {}
-func (v mapView) Letters() Rows    { return nil }
-func (v mapView) Outbox() Rows     { return nil }
+func (v mapView) Version() state.Version { return 0 }
+func (v mapView) Close()                 {}
+func (v mapView) Letters() state.Rows    { return nil }
+func (v mapView) Outbox() state.Rows     { return nil }
 
 func (v mapView) Get(key []byte) ([]byte, bool, error) {
 	value, ok := v[string(key)]
@@ -35,7 +37,7 @@ func (v mapView) Scan(prefix, after []byte, fn func(key, value []byte) bool) err
 	return nil
 }
 
-var roomy = TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
+var roomy = state.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
 
 // rig runs an overlay and a plain map side by side.
 type rig struct {
@@ -44,7 +46,7 @@ type rig struct {
 	overlay  *overlay
 	stored   mapView // what was committed
 	want     map[string]string
-	ck       Checkpoint
+	ck       state.Checkpoint
 	inFlight *window
 	after    mapView // what stored becomes when inFlight lands
 }
@@ -136,9 +138,9 @@ func (r *rig) land() {
 	if !maps.Equal(written, r.after) {
 		r.t.Fatalf("commit writes %v, want %v", written, r.after)
 	}
-	var want Checkpoint
+	var want state.Checkpoint
 	for k, v := range written {
-		want.Digest.Add(Term([]byte(k), []byte(v)))
+		want.Digest.Add(state.Term([]byte(k), []byte(v)))
 		want.Keys++
 		want.Bytes += int64(len(k) + len(v))
 	}
@@ -176,7 +178,7 @@ func TestOverlayIsAMap(t *testing.T) {
 
 // A commit that would not fit a transaction is noticed when it is written to.
 func TestOverlayIsBounded(t *testing.T) {
-	o := newOverlay(mapView{}, TxLimit{Writes: 2, Bytes: 1 << 20}, 1<<20)
+	o := newOverlay(mapView{}, state.TxLimit{Writes: 2, Bytes: 1 << 20}, 1<<20)
 	o.begin()
 	for i, want := range []error{nil, nil, nil, errWindowFull} {
 		key := []byte{byte('a' + max(i-1, 0))} // a, a, b, c

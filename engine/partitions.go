@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -20,7 +22,7 @@ type partitions []*partition
 
 // partition is an instance with the state as it sees it.
 type partition struct {
-	instance Instance
+	instance guest.Instance
 	overlay  *overlay
 
 	records []byte // its share of the piece under way
@@ -53,16 +55,16 @@ func openPartitions(ctx context.Context, spec *Spec, generation string) (partiti
 
 // see shows all partitions the state at a view, and gives each its part of the cache
 // and of a commit.
-func (ps partitions) see(base View, limit TxLimit, cache int) {
+func (ps partitions) see(base state.View, limit state.TxLimit, cache int) {
 	for _, p := range ps {
-		p.overlay = newOverlay(base, TxLimit{}, cache/len(ps))
+		p.overlay = newOverlay(base, state.TxLimit{}, cache/len(ps))
 	}
 	ps.setLimit(limit)
 }
 
-func (ps partitions) setLimit(l TxLimit) {
+func (ps partitions) setLimit(l state.TxLimit) {
 	for _, p := range ps {
-		p.overlay.limit = l.over(len(ps))
+		p.overlay.limit = l.Share(len(ps))
 	}
 }
 
@@ -178,7 +180,7 @@ func (ps partitions) checkShared() error {
 }
 
 // committed takes a window back after its commit, which base shows.
-func (ps partitions) committed(w *window, base View) {
+func (ps partitions) committed(w *window, base state.View) {
 	w.landed()
 	ps[0].overlay.base.Close()
 	for _, p := range ps {

@@ -8,12 +8,14 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
 // accounts is a guest that is local to its key: of each account it keeps the
 // sequences of its events in order, and a row for each of them.
-func accounts(e abi.Record, st engine.State) error {
+func accounts(e abi.Record, st guest.State) error {
 	list, _, err := st.Get(e.Key)
 	if err != nil {
 		return err
@@ -25,7 +27,7 @@ func accounts(e abi.Record, st engine.State) error {
 }
 
 // split is a projection in partitions, by the second token of the subject.
-func split(m engine.Module, partitions int, change ...func(*engine.Spec)) engine.Spec {
+func split(m guest.Module, partitions int, change ...func(*engine.Spec)) engine.Spec {
 	return spec(m, append(change, func(s *engine.Spec) {
 		s.Partitions = partitions
 		s.KeyOf = func(e abi.Record) []byte { return e.Subject[2:] }
@@ -77,7 +79,7 @@ func TestPartitionsWorkTogether(t *testing.T) {
 		met.Add(2)
 		m := &enginetest.Module{Name: "meeting", New: func() enginetest.Guest {
 			var once sync.Once
-			return enginetest.Func(func(e abi.Record, st engine.State) error {
+			return enginetest.Func(func(e abi.Record, st guest.State) error {
 				once.Do(func() { met.Done(); met.Wait() })
 				return accounts(e, st)
 			})
@@ -91,7 +93,7 @@ func TestPartitionsWorkTogether(t *testing.T) {
 func TestPartitionFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.appendAccounts(100)
-		m := enginetest.FuncModule("fails", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("fails", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 42 || e.Sequence == 77 {
 				return enginetest.Refuse("not %d", e.Sequence)
 			}
@@ -118,14 +120,14 @@ func TestPartitionFails(t *testing.T) {
 // partitions used, whether the other one wrote it too or only read it; nothing of it
 // is committed, and one instance goes on.
 func TestPartitionsShareNoState(t *testing.T) {
-	total := func(e abi.Record, st engine.State) error {
+	total := func(e abi.Record, st guest.State) error {
 		n, _, err := st.Get([]byte("total"))
 		if err != nil {
 			return err
 		}
 		return st.Put([]byte("total"), append(n[:len(n):len(n)], 'x'))
 	}
-	peek := func(e abi.Record, st engine.State) error {
+	peek := func(e abi.Record, st guest.State) error {
 		if e.Sequence == 1 {
 			return st.Put([]byte("total"), nil)
 		}
@@ -156,7 +158,7 @@ func TestPartitionsShareTheCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.appendAccounts(60)
 		s := split(wide(9), 4)
-		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 40, Bytes: 1 << 20})
 		e := b.start(s)
 		if got := e.awaitLive(60); got.Keys != 540 {
 			t.Errorf("%d keys, want 540", got.Keys)
@@ -165,7 +167,7 @@ func TestPartitionsShareTheCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.appendAccounts(3)
 		s := split(wide(11), 4)
-		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 40, Bytes: 1 << 20})
 		got := b.start(s).awaitState(engine.Halted)
 		if !strings.HasPrefix(got.Reason, "event 1: ") || !strings.Contains(got.Reason, "10 keys or 262144 bytes for each of 4 partitions") {
 			t.Errorf("reason %q", got.Reason)

@@ -1,6 +1,8 @@
 package engine
 
-func (m *monitor) countPassed(p Passed) {
+import "gnomon/engine/streams"
+
+func (m *monitor) countPassed(p streams.Passed) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.passed.Absent += p.Absent
@@ -9,10 +11,10 @@ func (m *monitor) countPassed(p Passed) {
 
 // reportStream fills in what the server last said of a stream, to a projection of some of its
 // subjects.
-func reportStream(s *Status, i StreamInfo, subjects []string) {
+func reportStream(s *Status, i streams.Info, subjects []string) {
 	s.StreamFirst, s.StreamLast, s.StreamLastTime, s.StreamAbsent = i.First, i.Last, i.LastTime, i.Absent()
-	s.StreamMirror, s.StreamSources, s.Interleaved = i.Mirror, i.Sources, i.interleaved()
-	s.Warning = i.warning(subjects)
+	s.StreamMirror, s.StreamSources, s.Interleaved = i.Mirror, i.Sources, i.Interleaved()
+	s.Warning = i.Warning(subjects)
 }
 
 // warn has the log tell of a warning once.
@@ -20,7 +22,7 @@ func (p *projection) warn() {
 	p.mu.Lock()
 	var w string
 	if g := p.live; g != nil && g.stream != nil && g.spec != nil {
-		w = g.stream.known().warning(g.spec.asked())
+		w = g.stream.known().Warning(g.spec.asked())
 	}
 	p.mu.Unlock()
 	if w != "" && w != p.warned {

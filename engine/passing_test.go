@@ -11,6 +11,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -39,21 +41,21 @@ func (f *trouble) of(kind string) error {
 
 // troubledStore is a store whose reads fail now and then.
 type troubledStore struct {
-	engine.Store
+	state.Store
 	*trouble
 }
 
-func (s troubledStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (s troubledStore) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := s.Store.Open(ctx, projection, generation, create)
 	return troubledKeyspace{ks, s.trouble}, err
 }
 
 type troubledKeyspace struct {
-	engine.Keyspace
+	state.Keyspace
 	*trouble
 }
 
-func (k troubledKeyspace) View(v engine.Version) (engine.View, error) {
+func (k troubledKeyspace) View(v state.Version) (state.View, error) {
 	if err := k.of("view"); err != nil {
 		return nil, err
 	}
@@ -61,14 +63,14 @@ func (k troubledKeyspace) View(v engine.Version) (engine.View, error) {
 	return troubledView{view, k.trouble}, err
 }
 
-func (k troubledKeyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
+func (k troubledKeyspace) Checkpoint(v state.Version) (state.Checkpoint, error) {
 	if err := k.of("checkpoint"); err != nil {
-		return engine.Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	return k.Keyspace.Checkpoint(v)
 }
 
-func (k troubledKeyspace) Memory(m engine.Memory) ([][]byte, error) {
+func (k troubledKeyspace) Memory(m state.Memory) ([][]byte, error) {
 	if err := k.of("memory"); err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func (k troubledKeyspace) Memory(m engine.Memory) ([][]byte, error) {
 }
 
 type troubledView struct {
-	engine.View
+	state.View
 	*trouble
 }
 
@@ -94,10 +96,10 @@ func (v troubledView) Scan(prefix, after []byte, fn func(key, value []byte) bool
 	return v.View.Scan(prefix, after, fn)
 }
 
-func (v troubledView) Letters() engine.Rows { return troubledLetters{v.View.Letters(), v.trouble} }
+func (v troubledView) Letters() state.Rows { return troubledLetters{v.View.Letters(), v.trouble} }
 
 type troubledLetters struct {
-	engine.Rows
+	state.Rows
 	*trouble
 }
 
@@ -110,11 +112,11 @@ func (r troubledLetters) Scan(prefix, after []byte, fn func(key, value []byte) b
 
 // troubledModule is a module of which no instance can be made now and then.
 type troubledModule struct {
-	engine.Module
+	guest.Module
 	*trouble
 }
 
-func (m troubledModule) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+func (m troubledModule) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	if err := m.of("instance"); err != nil {
 		return nil, err
 	}
@@ -124,7 +126,7 @@ func (m troubledModule) Instantiate(ctx context.Context, c engine.InstanceConfig
 // scanner is a guest with memory that reads in every way, and refuses event 2.
 type scanner struct{ rememberer }
 
-func (g *scanner) Event(e abi.Record, st engine.State) error {
+func (g *scanner) Event(e abi.Record, st guest.State) error {
 	if err := st.Scan([]byte("event/"), nil, func(_, _ []byte) bool { return true }); err != nil {
 		return err
 	}
@@ -199,7 +201,7 @@ func TestSnapshotOutlivesTrouble(t *testing.T) {
 		if all, err := e.Snapshots("p"); err != nil || len(all) != 1 || all[0] != want {
 			t.Errorf("%+v, %v", all, err)
 		}
-		if pins := b.keyspace(s).Pins(); !slices.Equal(pins, []engine.Version{want.Memory, want.Version}) {
+		if pins := b.keyspace(s).Pins(); !slices.Equal(pins, []state.Version{want.Memory, want.Version}) {
 			t.Errorf("pinned are %v, want those of %+v", pins, want)
 		}
 	})
@@ -221,7 +223,7 @@ func TestSnapshotGone(t *testing.T) {
 			}
 			e.stop()
 			lost := kept
-			lost.Name, lost.Version = "lost", engine.VersionAt(8)
+			lost.Name, lost.Version = "lost", state.VersionAt(8)
 			err = b.catalog.Update("p", func(r *engine.CatalogRecord) error { r.Snapshots = append(r.Snapshots, lost); return nil })
 			if err != nil {
 				t.Fatal(err)
@@ -234,7 +236,7 @@ func TestSnapshotGone(t *testing.T) {
 			if all, err := e.Snapshots("p"); err != nil || len(all) != 1 || all[0] != kept {
 				t.Errorf("%+v, %v", all, err)
 			}
-			if pins := b.keyspace(s).Pins(); !slices.Equal(pins, []engine.Version{kept.Version}) {
+			if pins := b.keyspace(s).Pins(); !slices.Equal(pins, []state.Version{kept.Version}) {
 				t.Errorf("pinned are %v, want that of %+v", pins, kept)
 			}
 		})

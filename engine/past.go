@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"slices"
+
+	"gnomon/engine/state"
 )
 
 // History returns what happened to a projection, oldest first: which module ran from when
@@ -27,8 +29,8 @@ func (e *Engine) History(name string) ([]Change, error) {
 // means.
 type Past struct {
 	Generation string
-	Oldest     Position // from which on every sequence can be read
-	Newest     Position // that is served
+	Oldest     state.Position // from which on every sequence can be read
+	Newest     state.Position // that is served
 	// Began is the sequence before the first event of the generation, from which on what is
 	// not kept may be made again from the events (At.Replay), as long as the stream has them;
 	// Refused says why it cannot be, if that is known.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -68,14 +69,14 @@ func (r *Runner) goesOn(e *batchError) bool {
 // retry decides how a failed batch is run again. It returns false when the failure
 // is that of one event: running it again would fail again.
 func (r *Runner) retry(e *batchError) bool {
-	var guest *GuestError
+	var g *guest.Error
 	switch {
-	case errors.As(e.err, &guest) && guest.Kind == GuestBuffer:
+	case errors.As(e.err, &g) && g.Kind == guest.SmallBuffer:
 		// Records are cut to the guest's buffer from now on.
 		if e.count == 1 {
 			return false
 		}
-		r.bufferLimit = guest.Have
+		r.bufferLimit = g.Have
 	case errors.Is(e.err, errWindowFull):
 		switch {
 		case !e.alone: // it may fit a commit of its own
@@ -86,9 +87,9 @@ func (r *Runner) retry(e *batchError) bool {
 			e.err = r.tooMuch()
 			return false
 		}
-	case errors.As(e.err, &guest) && guest.Kind == GuestFuel && e.count > 1: // one of them may do with it
+	case errors.As(e.err, &g) && g.Kind == guest.OutOfFuel && e.count > 1: // one of them may do with it
 		r.plan = plan{through: max(r.plan.through, e.last), events: e.count / 2}
-	case errors.As(e.err, &guest) && e.count > 1:
+	case errors.As(e.err, &g) && e.count > 1:
 		r.plan = plan{through: e.last, events: 1}
 	default:
 		return false
@@ -100,8 +101,8 @@ func (r *Runner) retry(e *batchError) bool {
 func (r *Runner) tooMuch() error {
 	limit, share := r.keyspace.Limit(), ""
 	if n := r.spec.Partitions; n > 1 {
-		limit, share = limit.over(n), fmt.Sprintf(" for each of %d partitions", n)
+		limit, share = limit.Share(n), fmt.Sprintf(" for each of %d partitions", n)
 	}
-	return &GuestError{Call: "apply", Kind: GuestOverLimit, Event: -1,
+	return &guest.Error{Call: "apply", Kind: guest.OverLimit, Event: -1,
 		Text: fmt.Sprintf("its writes do not fit one commit: the limit is %d keys or %d bytes%s; write less for one event", limit.Writes, limit.Bytes, share)}
 }

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // projection is a projection of an Engine, as up to three generations: the one that is
@@ -40,7 +43,7 @@ type projection struct {
 	previous  *generation     // nil: there is none
 	unequal   string          // candidate that does not take over by itself, for its state is another one
 	leased    context.Context // nil: another node runs the projection
-	readings  map[Keyspace]int
+	readings  map[state.Keyspace]int
 	emission  atomic.Pointer[Emission] // as the catalog has it, for the runners
 	leaving   []*generation            // that somebody still reads; then they are closed
 	unchecked []Snapshot               // that may be gone
@@ -51,7 +54,7 @@ type projection struct {
 func (e *Engine) newProjection(name string) *projection {
 	return &projection{
 		name: name, engine: e, log: e.log.With("projection", name),
-		changing: make(chan struct{}, 1), readings: map[Keyspace]int{}, measures: newMeasures(),
+		changing: make(chan struct{}, 1), readings: map[state.Keyspace]int{}, measures: newMeasures(),
 	}
 }
 
@@ -187,7 +190,7 @@ func (p *projection) sync(ctx context.Context) error {
 		p.keepHistory(g.keyspace, specs[i])
 		began := time.Now()
 		_, err := g.keyspace.Sync(ctx)
-		p.measures.sync.observe(time.Since(began))
+		p.measures.sync.Observe(time.Since(began))
 		errs = append(errs, err)
 		p.giveBack(g.keyspace)
 	}
@@ -254,7 +257,7 @@ func (p *projection) readLocked(g *generation) (*Reading, error) {
 }
 
 // readingLocked is a reading of a view, which keeps the generation open.
-func (p *projection) readingLocked(g *generation, v View, ck Checkpoint) *Reading {
+func (p *projection) readingLocked(g *generation, v state.View, ck state.Checkpoint) *Reading {
 	ks := g.keyspace
 	p.readings[ks]++
 	state, end := g.runner.standing()
@@ -363,7 +366,7 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	}
 	s.Durable = g.keyspace.Durable().Sequence()
 	s.DiskBytes = g.keyspace.DiskBytes()
-	var stream StreamInfo
+	var stream streams.Info
 	if g.stream != nil {
 		stream, s.EndUnknownSince = g.stream.known(), g.stream.unknownSince()
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // PromotePolicy says when a candidate takes over.
@@ -89,7 +91,7 @@ func (e *Engine) exchange(ctx context.Context, name string, role Role, generatio
 
 // exchange makes the generation of a role the one that is read, when accept, if given,
 // finds nothing wrong with what the two are at one sequence.
-func (p *projection) exchange(ctx context.Context, role Role, accept func(live, other Checkpoint) error) (Promotion, error) {
+func (p *projection) exchange(ctx context.Context, role Role, accept func(live, other state.Checkpoint) error) (Promotion, error) {
 	live, other, err := p.pair(role)
 	if err != nil {
 		return Promotion{}, err
@@ -321,7 +323,7 @@ func (p *projection) promoteItself(ctx context.Context) error {
 		return nil // the next time
 	}
 	defer p.unlock()
-	var accept func(live, other Checkpoint) error
+	var accept func(live, other state.Checkpoint) error
 	if declared != nil && declared.AutoPromote == PromoteWhenEqual {
 		accept = equal
 	}
@@ -341,7 +343,7 @@ func (p *projection) promoteItself(ctx context.Context) error {
 }
 
 // equal refuses another state than the one that is read.
-func equal(live, other Checkpoint) error {
+func equal(live, other state.Checkpoint) error {
 	if live.Digest != other.Digest || live.Keys != other.Keys || live.Position.Sequence != other.Position.Sequence {
 		return ErrDiffers
 	}

@@ -10,6 +10,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -32,7 +33,7 @@ func TestPromoteAndRollback(t *testing.T) {
 				t.Errorf("%s without one: %v", what, err)
 			}
 		}
-		changed := spec(enginetest.FuncModule("changed", func(e abi.Record, st engine.State) error {
+		changed := spec(enginetest.FuncModule("changed", func(e abi.Record, st guest.State) error {
 			return errors.Join(st.Put([]byte("changed"), []byte("yes")), ledger(e, st))
 		}), byHand)
 		e.declare(changed)
@@ -111,7 +112,7 @@ func TestPromoteUnderLoad(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(100)
 		slow := func(name string, step time.Duration) *enginetest.Module {
-			return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+			return enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
 				time.Sleep(step) // of the bubble
 				return errors.Join(st.Put([]byte("by"), []byte(name)), ledger(e, st))
 			})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -23,8 +25,8 @@ var (
 
 // Answer is what a guest answers to a request.
 type Answer struct {
-	Body       []byte     // at most abi.MaxAnswer bytes
-	Checkpoint Checkpoint // that it is of
+	Body       []byte           // at most abi.MaxAnswer bytes
+	Checkpoint state.Checkpoint // that it is of
 }
 
 const (
@@ -44,8 +46,8 @@ const (
 // A guest that keeps state in its own memory answers from the newest snapshot of that, and
 // from the state of that moment: the answer's checkpoint is then older than the reading's.
 //
-// It fails with ErrNoQuery, ErrNotReady, ErrRequestTooLarge, ErrAnswerLate, a *GuestError
-// of the call query, whose Kind is GuestRefused when the guest will not have the request,
+// It fails with ErrNoQuery, ErrNotReady, ErrRequestTooLarge, ErrAnswerLate, a *guest.Error
+// of the call query, whose Kind is guest.Refused when the guest will not have the request,
 // or the error of ctx.
 func (r *Reading) Query(ctx context.Context, request []byte) (Answer, error) {
 	if len(request) > abi.MaxRequest {
@@ -66,7 +68,7 @@ func (r *Reading) Query(ctx context.Context, request []byte) (Answer, error) {
 	}
 	defer func() { <-p.engine.asking }()
 	if !a.spec.Module.Traits().Memory {
-		body, err := p.ask(ctx, a, Memory{}, nil, request, r)
+		body, err := p.ask(ctx, a, state.Memory{}, nil, request, r)
 		return Answer{body, r.Checkpoint}, err
 	}
 	return r.queryMemory(ctx, a, request)
@@ -83,14 +85,14 @@ func (r *Reading) queryMemory(ctx context.Context, a *answers, request []byte) (
 		return answer, nil
 	}
 	now, lerr := r.keyspace.Latest()
-	if lerr == nil && !slices.ContainsFunc(now.Memories, func(o Memory) bool { return o.Version == m.Version }) {
+	if lerr == nil && !slices.ContainsFunc(now.Memories, func(o state.Memory) bool { return o.Version == m.Version }) {
 		return answer, fmt.Errorf("%w: the snapshot of its memory at %d is no longer kept: %v", ErrNotReady, m.Version.Sequence(), err)
 	}
 	return answer, err
 }
 
 // queryAt asks a guest as of a snapshot of its memory.
-func (r *Reading) queryAt(ctx context.Context, a *answers, m Memory, request []byte) (Answer, error) {
+func (r *Reading) queryAt(ctx context.Context, a *answers, m state.Memory, request []byte) (Answer, error) {
 	ck, err := r.keyspace.Checkpoint(m.Version)
 	if err != nil {
 		return Answer{}, fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)
@@ -118,8 +120,8 @@ type answers struct {
 
 // answering is an instance that waits for a query.
 type answering struct {
-	instance Instance
-	memory   Version // of the snapshot that it was given; 0: of none
+	instance guest.Instance
+	memory   state.Version // of the snapshot that it was given; 0: of none
 	since    time.Time
 }
 
@@ -191,7 +193,7 @@ func (p *projection) closeIdleLocked(a *answers, since time.Time) {
 
 // ask asks one instance: one that waits, with the same memory, or a fresh one. One that
 // failed is not used again.
-func (p *projection) ask(ctx context.Context, a *answers, m Memory, memory func() ([][]byte, error), request []byte, rows Rows) ([]byte, error) {
+func (p *projection) ask(ctx context.Context, a *answers, m state.Memory, memory func() ([][]byte, error), request []byte, rows state.Rows) ([]byte, error) {
 	in, err := p.answering(ctx, a, m, memory)
 	if err != nil {
 		return nil, err
@@ -219,7 +221,7 @@ func (p *projection) ask(ctx context.Context, a *answers, m Memory, memory func(
 }
 
 // answering takes an instance that waits, or makes one.
-func (p *projection) answering(ctx context.Context, a *answers, m Memory, memory func() ([][]byte, error)) (Instance, error) {
+func (p *projection) answering(ctx context.Context, a *answers, m state.Memory, memory func() ([][]byte, error)) (guest.Instance, error) {
 	p.mu.Lock()
 	for i := len(a.idle) - 1; i >= 0; i-- {
 		if one := a.idle[i]; one.memory == m.Version {
@@ -230,9 +232,9 @@ func (p *projection) answering(ctx context.Context, a *answers, m Memory, memory
 	}
 	p.closeIdleLocked(a, time.Now()) // they have another memory
 	p.mu.Unlock()
-	c := InstanceConfig{Settings: a.spec.Settings, Memory: a.spec.Memory}
+	c := guest.Config{Settings: a.spec.Settings, Memory: a.spec.Memory}
 	if a.spec.Log != nil {
-		c.Log = queryLog{logOf(a.generation, a.spec.Log)}
+		c.Log = queryLog{guest.LogOf(a.generation, a.spec.Log)}
 	}
 	in, err := a.spec.Module.Instantiate(ctx, c)
 	if err != nil {
@@ -252,9 +254,9 @@ func (p *projection) answering(ctx context.Context, a *answers, m Memory, memory
 }
 
 // queryLog marks the lines that a guest writes while it answers.
-type queryLog struct{ GuestLog }
+type queryLog struct{ guest.Log }
 
-func (l queryLog) Line(line GuestLine) {
+func (l queryLog) Line(line guest.Line) {
 	line.Text = "query: " + line.Text
-	l.GuestLog.Line(line)
+	l.Log.Line(line)
 }

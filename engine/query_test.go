@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -19,7 +21,7 @@ import (
 // what the test wants before.
 func librarian(name string, before func() error) *enginetest.Module {
 	m := enginetest.FuncModule(name, ledger)
-	m.Answer = func(_ enginetest.Guest, request []byte, rows engine.Rows) ([]byte, error) {
+	m.Answer = func(_ enginetest.Guest, request []byte, rows state.Rows) ([]byte, error) {
 		if before != nil {
 			if err := before(); err != nil {
 				return nil, err
@@ -99,11 +101,11 @@ func TestQueryFailsAlone(t *testing.T) {
 		e := b.start(spec(instances(librarian("librarian", func() error { return trouble }), &made)))
 		e.awaitLive(3)
 		before := made.Load()
-		for i, fail := range []error{enginetest.Refuse("no such report"), &engine.GuestError{Call: "query", Kind: engine.GuestTrapped, Event: -1}} {
+		for i, fail := range []error{enginetest.Refuse("no such report"), &guest.Error{Call: "query", Kind: guest.Trapped, Event: -1}} {
 			trouble = fail
 			_, err := e.query("p", "ledger")
-			var g *engine.GuestError
-			if !errors.As(err, &g) || i == 0 && (g.Kind != engine.GuestRefused || g.Text != "no such report") {
+			var g *guest.Error
+			if !errors.As(err, &g) || i == 0 && (g.Kind != guest.Refused || g.Text != "no such report") {
 				t.Errorf("error %v, want %v", err, fail)
 			}
 			trouble = nil
@@ -125,7 +127,7 @@ func TestQueryFailsAlone(t *testing.T) {
 func TestQueryOfMemory(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		m := remembers()
-		m.Answer = func(g enginetest.Guest, _ []byte, rows engine.Rows) ([]byte, error) {
+		m.Answer = func(g enginetest.Guest, _ []byte, rows state.Rows) ([]byte, error) {
 			list, _, err := rows.Get([]byte("ledger"))
 			return fmt.Appendf(nil, "%d: %s", g.(*rememberer).count, list), err
 		}
@@ -157,7 +159,7 @@ func TestQueryAsksTheModuleOfItsGeneration(t *testing.T) {
 		says := func(word string) *enginetest.Module {
 			open.Add(1)
 			m := enginetest.FuncModule(word, ledger)
-			m.Answer = func(enginetest.Guest, []byte, engine.Rows) ([]byte, error) { return []byte(word), nil }
+			m.Answer = func(enginetest.Guest, []byte, state.Rows) ([]byte, error) { return []byte(word), nil }
 			m.Closed = func() { open.Add(-1) }
 			return m
 		}

@@ -9,15 +9,16 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 )
 
 // doorStore is a store that has something happen just before a view is opened.
 type doorStore struct {
-	engine.Store
-	door func(ks engine.Keyspace) error
+	state.Store
+	door func(ks state.Keyspace) error
 }
 
-func (s *doorStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (s *doorStore) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := s.Store.Open(ctx, projection, generation, create)
 	if err != nil {
 		return nil, err
@@ -30,7 +31,7 @@ type doorKeyspace struct {
 	store *doorStore
 }
 
-func (k doorKeyspace) View(v engine.Version) (engine.View, error) {
+func (k doorKeyspace) View(v state.Version) (state.View, error) {
 	if door := k.store.door; door != nil {
 		k.store.door = nil
 		if err := door(k.Keyspace); err != nil {
@@ -49,7 +50,7 @@ func TestReadDuringCommit(t *testing.T) {
 		e := b.startOn(store, spec(ledgerModule))
 		e.awaitLive(20)
 		synctest.Wait()
-		store.door = func(ks engine.Keyspace) error {
+		store.door = func(ks state.Keyspace) error {
 			b.server.Append(streamName, "e.x", []byte("data"))
 			synctest.Wait() // it is committed and served
 			if v, err := ks.Sync(t.Context()); err != nil || v.Sequence() != 21 {
@@ -71,8 +72,8 @@ func TestReadAfterHalfFailedCommit(t *testing.T) {
 		e := b.startOn(store, s)
 		e.awaitLive(20)
 		var views atomic.Int64
-		fail := func(engine.Keyspace) error { views.Add(1); return errors.New("input/output error") }
-		store.door = func(engine.Keyspace) error { store.door = fail; return nil } // of the state before the commit, and after it
+		fail := func(state.Keyspace) error { views.Add(1); return errors.New("input/output error") }
+		store.door = func(state.Keyspace) error { store.door = fail; return nil } // of the state before the commit, and after it
 		b.server.Append(streamName, "e.x", []byte("data"))
 		synctest.Wait()
 		if s := e.status(); s.State != engine.Stalled || s.Position != 21 || views.Load() != 1 {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"gnomon/engine/state"
 )
 
 // recentBytes bounds what is kept of the last commits.
@@ -17,14 +19,14 @@ type recent struct {
 	mu       sync.Mutex
 	watchers int
 	commits  []recentCommit // without a gap, the oldest first
-	from     Version        // that they follow on
-	newest   Version        // of the last of them, or from
+	from     state.Version  // that they follow on
+	newest   state.Version  // of the last of them, or from
 	bytes    int
 }
 
 type recentCommit struct {
-	version Version
-	writes  []Write
+	version state.Version
+	writes  []state.Write
 	bytes   int
 }
 
@@ -37,13 +39,13 @@ func (r *recent) watch(n int) {
 	}
 }
 
-func (r *recent) forgetLocked(from Version) {
+func (r *recent) forgetLocked(from state.Version) {
 	r.commits, r.bytes, r.from, r.newest = nil, 0, from, from
 }
 
 // add adds the commit that came after a version. One that takes others back changed more
 // than it wrote.
-func (r *recent) add(before, version Version, writes []Write, takesBack bool) {
+func (r *recent) add(before, version state.Version, writes []state.Write, takesBack bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watchers == 0 || takesBack {
@@ -67,13 +69,13 @@ func (r *recent) add(before, version Version, writes []Write, takesBack bool) {
 
 // changes returns what the commits after one version, and up to another, wrote under a
 // prefix, by key; ok is false when not all of them are kept.
-func (r *recent) changes(after, at Version, prefix string) (rows []Row, ok bool) {
+func (r *recent) changes(after, at state.Version, prefix string) (rows []state.Row, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if after < r.from || at > r.newest {
 		return nil, false
 	}
-	last := map[string]Write{}
+	last := map[string]state.Write{}
 	for _, c := range r.commits {
 		if c.version <= after || c.version > at {
 			continue
@@ -86,7 +88,7 @@ func (r *recent) changes(after, at Version, prefix string) (rows []Row, ok bool)
 	}
 	for _, key := range slices.Sorted(maps.Keys(last)) {
 		w := last[key]
-		rows = append(rows, Row{Kind: OfState, Key: []byte(key), Value: w.Value, Deleted: w.Delete})
+		rows = append(rows, state.Row{Kind: state.OfState, Key: []byte(key), Value: w.Value, Deleted: w.Delete})
 	}
 	return rows, true
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // openSession restores an instance and the state it goes on from.
@@ -37,7 +40,7 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 	ps.see(base, r.keyspace.Limit(), r.spec.Cache)
 	if ck.Version != s.newest.Version {
 		s.since = ck.Version
-		ps.setLimit(TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
+		ps.setLimit(state.TxLimit{Writes: math.MaxInt, Bytes: math.MaxInt})
 	}
 	s.applied, s.anchors, s.read = ck.Position, ck.Anchors, ck.Read
 	if err := s.loadAside(ck.Aside.Skipped); err != nil {
@@ -54,13 +57,13 @@ func (r *Runner) openSession(ctx context.Context) (*session, error) {
 
 // recover returns the checkpoint to go on from, and makes the first one of a new
 // keyspace.
-func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
+func (r *Runner) recover(ctx context.Context) (state.Checkpoint, error) {
 	ck, err := r.keyspace.Latest()
 	if err == nil {
 		r.publish(ck)
 		return ck, nil
 	}
-	if !errors.Is(err, ErrNoCheckpoint) {
+	if !errors.Is(err, state.ErrNoCheckpoint) {
 		return ck, &storeError{fmt.Errorf("open keyspace: %w", err)}
 	}
 	p, err := r.origin(ctx)
@@ -71,7 +74,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 	if err != nil {
 		return ck, &sourceError{err}
 	}
-	c := Commit{Checkpoint: Checkpoint{Version: VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Began: &Began{Created: p.Created, Sequence: p.Sequence}, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
+	c := state.Commit{Checkpoint: state.Checkpoint{Version: state.VersionAt(p.Sequence).Next(0), Position: p, Anchors: anchors, Schema: r.spec.Schema, Began: &state.Began{Created: p.Created, Sequence: p.Sequence}, Runs: r.spec.Generation()}, KeepMemories: r.spec.MemorySnapshots.Keep}
 	if r.spec.Module.Traits().Memory {
 		if c.Memory, err = r.freshMemory(ctx); err != nil {
 			return ck, err
@@ -87,7 +90,7 @@ func (r *Runner) recover(ctx context.Context) (Checkpoint, error) {
 // origin is the position before the first event: that of the projection's first
 // generation, unless stream or start are others now, or the stream ends before it. After a
 // rebuild it is before what is left of the stream.
-func (r *Runner) origin(ctx context.Context) (Position, error) {
+func (r *Runner) origin(ctx context.Context) (state.Position, error) {
 	p, held, err := origin(ctx, r.source, r.spec.Stream, r.spec.Start)
 	if err != nil {
 		return p, err
@@ -111,18 +114,18 @@ func (r *Runner) origin(ctx context.Context) (Position, error) {
 // anchorsAt is the anchor of an event, if the stream holds it. A projection that begins
 // after it will notice when the stream is another, or when it lost what comes next, though
 // it has read nothing yet.
-func (r *Runner) anchorsAt(ctx context.Context, sequence uint64) ([]Anchor, error) {
+func (r *Runner) anchorsAt(ctx context.Context, sequence uint64) ([]state.Anchor, error) {
 	if sequence == 0 {
 		return nil, nil
 	}
 	e, err := r.source.Event(ctx, r.spec.Stream, sequence)
-	if errors.Is(err, ErrNoEvent) {
+	if errors.Is(err, streams.ErrNoEvent) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return []Anchor{AnchorOf(e)}, nil
+	return []state.Anchor{state.AnchorOf(e)}, nil
 }
 
 // freshMemory is the memory of an instance that has seen no event, so that there
@@ -146,14 +149,14 @@ func (r *Runner) freshMemory(ctx context.Context) ([][]byte, error) {
 // restore gives the instance of a module with memory the newest stored snapshot
 // that is whole, and moves the checkpoint back to it: the events after it are
 // applied again, on the state as it was then.
-func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
+func (s *session) restore(ctx context.Context, ck *state.Checkpoint) error {
 	if !s.spec.Module.Traits().Memory {
 		return nil
 	}
 	var damaged error
 	for _, m := range ck.Memories {
 		blobs, err := s.keyspace.Memory(m)
-		if errors.Is(err, ErrCorrupt) {
+		if errors.Is(err, state.ErrCorrupt) {
 			damaged = err
 			s.damaged = append(s.damaged, m.Version)
 			s.log.Warn("memory snapshot is damaged, trying an older one", "sequence", m.Version.Sequence(), "error", err)
@@ -163,8 +166,8 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 			return &storeError{fmt.Errorf("read memory at %d: %w", m.Version.Sequence(), err)}
 		}
 		at, err := s.keyspace.Checkpoint(m.Version)
-		if errors.Is(err, ErrNoCheckpoint) {
-			return fmt.Errorf("memory snapshot at %d has no checkpoint: %w", m.Version.Sequence(), ErrCorrupt)
+		if errors.Is(err, state.ErrNoCheckpoint) {
+			return fmt.Errorf("memory snapshot at %d has no checkpoint: %w", m.Version.Sequence(), state.ErrCorrupt)
 		}
 		if err != nil {
 			return &storeError{fmt.Errorf("read checkpoint at %d: %w", m.Version.Sequence(), err)}
@@ -178,7 +181,7 @@ func (s *session) restore(ctx context.Context, ck *Checkpoint) error {
 		*ck = at
 		return nil
 	}
-	return fmt.Errorf("no memory snapshot of %d can be read: %w", len(ck.Memories), errors.Join(ErrCorrupt, damaged))
+	return fmt.Errorf("no memory snapshot of %d can be read: %w", len(ck.Memories), errors.Join(state.ErrCorrupt, damaged))
 }
 
 // repeats reports whether events are applied that were applied and committed before.

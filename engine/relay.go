@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // relayLimit bounds what is published in one go.
-var relayLimit = ReadLimit{Events: 1000, Bytes: 4 << 20}
+var relayLimit = streams.ReadLimit{Events: 1000, Bytes: 4 << 20}
 
 // knownSubjects bounds the subjects whose streams a relay remembers.
 const knownSubjects = 10_000
@@ -23,7 +26,7 @@ const knownSubjects = 10_000
 // does the relay go on.
 type relay struct {
 	*Runner
-	outlet  Outlet
+	outlet  streams.Outlet
 	streams map[string]string // by subject
 	targets map[string]*relayTarget
 }
@@ -110,13 +113,13 @@ func aboutRelay(err error) (code, hint string) {
 	switch {
 	case errors.As(err, &loop):
 		return OutletLoop, "emit to another stream, or set allow_loop = true in projection.emit"
-	case errors.Is(err, ErrForbidden):
-		return OutletForbidden, hintOfForbidden
-	case errors.Is(err, ErrNoStream):
+	case errors.Is(err, streams.ErrForbidden):
+		return OutletForbidden, streams.HintOfForbidden
+	case errors.Is(err, streams.ErrNoStream):
 		return OutletNoStream, "create a stream that stores the subject, for instance by a [[stream]] in the configuration; then it goes on by itself"
-	case errors.Is(err, ErrRefused):
+	case errors.Is(err, streams.ErrRefused):
 		return OutletRefused, "see the limits of the target stream and of the server (max_msg_size, max_bytes, max_payload); then it goes on by itself"
-	case errors.Is(err, ErrSourceDown):
+	case errors.Is(err, streams.ErrSourceDown):
 		return OutletUnreachable, "it is tried again by itself, every few seconds"
 	}
 	return OutletFailed, "it is tried again by itself, every few seconds"
@@ -146,11 +149,11 @@ func (y *relay) publishSome(ctx context.Context) error {
 		return err
 	}
 	through := rows[len(rows)-1].Number
-	var marks []Mark
+	var marks []state.Mark
 	for _, part := range parts {
 		known, mark, err := y.publishPart(ctx, part)
 		if err != nil && known > 0 && len(parts) == 1 {
-			y.settled(part.rows[known-1].Number, parts[0].first(known), []Mark{mark})
+			y.settled(part.rows[known-1].Number, parts[0].first(known), []state.Mark{mark})
 		}
 		if err != nil {
 			return fmt.Errorf("publish to stream %s: %w", part.stream, err)
@@ -162,12 +165,12 @@ func (y *relay) publishSome(ctx context.Context) error {
 }
 
 // settled notes that rows up to a number do not wait any more: those of parts are published.
-func (y *relay) settled(through uint64, parts []*relayPart, marks []Mark) {
+func (y *relay) settled(through uint64, parts []*relayPart, marks []state.Mark) {
 	n := 0
 	for _, part := range parts {
 		n += len(part.rows)
 		for i := range part.rows {
-			delete(y.targets[part.stream].found, part.rows[i].id(y.name))
+			delete(y.targets[part.stream].found, part.rows[i].ID(y.name))
 		}
 	}
 	y.outbox.settled(through, n, marks)
@@ -177,14 +180,14 @@ func (y *relay) settled(through uint64, parts []*relayPart, marks []Mark) {
 // relayPart are rows for one stream.
 type relayPart struct {
 	stream string
-	rows   []OutboxRow
+	rows   []state.OutboxRow
 }
 
 func (p *relayPart) first(n int) []*relayPart { return []*relayPart{{p.stream, p.rows[:n]}} }
 
 // partsOf deals out to their streams the rows that are to be published, up to the first
 // event for which there is none.
-func (y *relay) partsOf(ctx context.Context, rows []OutboxRow, e *Emission) (_ []OutboxRow, parts []*relayPart, err error) {
+func (y *relay) partsOf(ctx context.Context, rows []state.OutboxRow, e *Emission) (_ []state.OutboxRow, parts []*relayPart, err error) {
 	streams := make([]string, len(rows))
 	for i, r := range rows {
 		if e.passesOver(&r) {
@@ -247,7 +250,7 @@ func (y *relay) streamOf(ctx context.Context, subject string) (string, error) {
 
 // publishPart publishes rows to their stream, those that it does not hold yet. It returns how
 // many of them, from the first on, the stream holds for certain, and the mark after those.
-func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m Mark, err error) {
+func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m state.Mark, err error) {
 	target := y.targets[part.stream]
 	if target == nil {
 		target = &relayTarget{}
@@ -258,11 +261,11 @@ func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m 
 			return 0, m, err
 		}
 	}
-	var fresh []Message
+	var fresh []streams.Message
 	for i := range part.rows {
 		r := &part.rows[i]
-		if id := r.id(y.name); target.found[id] == 0 {
-			fresh = append(fresh, Message{ID: id, Subject: r.Subject, Headers: r.Headers, Data: r.Data, Group: r.Cause})
+		if id := r.ID(y.name); target.found[id] == 0 {
+			fresh = append(fresh, streams.Message{ID: id, Subject: r.Subject, Headers: r.Headers, Data: r.Data, Group: r.Cause})
 		}
 	}
 	if len(fresh) > 0 {
@@ -271,12 +274,12 @@ func (y *relay) publishPart(ctx context.Context, part *relayPart) (known int, m 
 			target.found[f.ID] = seq // or before: the mark is made after all of them
 		}
 		if err = perr; err != nil {
-			target.settled = errors.Is(err, ErrRefused)
+			target.settled = errors.Is(err, streams.ErrRefused)
 		}
 	}
-	m = Mark{Stream: part.stream, Created: target.created}
+	m = state.Mark{Stream: part.stream, Created: target.created}
 	for ; known < len(part.rows); known++ {
-		seq := target.found[part.rows[known].id(y.name)]
+		seq := target.found[part.rows[known].ID(y.name)]
 		if seq == 0 {
 			break
 		}
@@ -295,11 +298,11 @@ func (y *relay) settle(ctx context.Context, part *relayPart, target *relayTarget
 		return err
 	}
 	if info.Name != stream {
-		return fmt.Errorf("%w: stream %s stores %s now", ErrRefused, info.Name, subject)
+		return fmt.Errorf("%w: stream %s stores %s now", streams.ErrRefused, info.Name, subject)
 	}
 	mark, ok := y.markOf(info)
 	if !ok {
-		mark = Mark{Stream: stream, Created: info.Created, Sequence: info.Last}
+		mark = state.Mark{Stream: stream, Created: info.Created, Sequence: info.Last}
 		err := y.setEmission(func(e *Emission) *Emission { return e.withTarget(mark) })
 		if err != nil {
 			return err
@@ -326,7 +329,7 @@ func (y *relay) settle(ctx context.Context, part *relayPart, target *relayTarget
 }
 
 // markOf is the newest mark of a stream that is known.
-func (y *relay) markOf(info StreamInfo) (m Mark, ok bool) {
+func (y *relay) markOf(info streams.Info) (m state.Mark, ok bool) {
 	m, ok = y.outbox.mark(info.Name)
 	begun := y.rights.Load().emission().target(info.Name)
 	switch {
@@ -339,7 +342,7 @@ func (y *relay) markOf(info StreamInfo) (m Mark, ok bool) {
 }
 
 // compare names what a target stream has lost, for then what it holds tells less.
-func (y *relay) compare(mark Mark, info StreamInfo) {
+func (y *relay) compare(mark state.Mark, info streams.Info) {
 	text := ""
 	switch {
 	case !mark.Created.Equal(info.Created):

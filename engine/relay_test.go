@@ -11,6 +11,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -23,7 +26,7 @@ func TestDoubtIsSettled(t *testing.T) {
 			inEmitBubble(t, func(t *testing.T, b *bench) {
 				b.outlet.Window = window
 				n := 0
-				b.outlet.Break(func([]engine.Message) enginetest.Fault {
+				b.outlet.Break(func([]streams.Message) enginetest.Fault {
 					if n++; n%5 == 3 {
 						return fault
 					}
@@ -48,7 +51,7 @@ func TestRestartSettles(t *testing.T) {
 		b.append(10)
 		e := b.start(emitting("herald", herald))
 		e.drained(10)
-		b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.AckLost })
+		b.outlet.Break(func([]streams.Message) enginetest.Fault { return enginetest.AckLost })
 		b.append(1)
 		e.await("trouble", func(s engine.Status) bool { return s.Emits.Trouble != "" })
 		b.append(4)
@@ -69,7 +72,7 @@ func TestDurableFirst(t *testing.T) {
 		e := b.start(emitting("herald", herald))
 		e.drained(1)
 		ks := b.keyspace(emitting("herald", herald))
-		b.outlet.Break(func(group []engine.Message) enginetest.Fault {
+		b.outlet.Break(func(group []streams.Message) enginetest.Fault {
 			if last := group[len(group)-1].Group; ks.Durable().Sequence() < last {
 				t.Errorf("event %d is published, and durable is %d", last, ks.Durable().Sequence())
 			}
@@ -93,10 +96,10 @@ func TestOutboxFull(t *testing.T) {
 		says   []string
 	}{
 		{"the server does not answer", engine.OutboxLimit{Rows: 20}, func(b *bench) {
-			b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
+			b.outlet.Break(func([]streams.Message) enginetest.Fault { return enginetest.Lost })
 		}, func(b *bench) { b.outlet.Break(nil) }, []string{"20 events may be emitted and not published (projection.limits.outbox)", "no answer"}},
 		{"the stream takes no more", engine.OutboxLimit{Bytes: 2000}, func(b *bench) {
-			b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Refused })
+			b.outlet.Break(func([]streams.Message) enginetest.Fault { return enginetest.Refused })
 		}, func(b *bench) { b.outlet.Break(nil) }, []string{"2000 bytes may be emitted and not published (projection.limits.outbox_bytes)", "message refused"}},
 		{"no stream stores the subject", engine.OutboxLimit{Rows: 20}, func(b *bench) { b.server.CreateFor(targetStream, "gone.>") },
 			func(b *bench) { b.server.CreateFor(targetStream, "out.>") }, []string{"stream not found"}},
@@ -135,7 +138,7 @@ func TestOutboxFull(t *testing.T) {
 // emitted before the event that it halted before.
 func TestEmitsOfStopped(t *testing.T) {
 	inEmitBubble(t, func(t *testing.T, b *bench) {
-		b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
+		b.outlet.Break(func([]streams.Message) enginetest.Fault { return enginetest.Lost })
 		b.append(5)
 		e := b.start(emitting("herald", herald))
 		e.await("trouble", func(s engine.Status) bool { return s.Position == 5 && s.Emits.Trouble != "" })
@@ -156,7 +159,7 @@ func TestEmitsOfStopped(t *testing.T) {
 	})
 	inEmitBubble(t, func(t *testing.T, b *bench) {
 		b.append(30)
-		e := b.start(emitting("herald", enginetest.Func(func(e abi.Record, st engine.State) error {
+		e := b.start(emitting("herald", enginetest.Func(func(e abi.Record, st guest.State) error {
 			if err := herald(e, st); err != nil || e.Sequence != 21 {
 				return err
 			}
@@ -174,7 +177,7 @@ func TestEmitsPassOver(t *testing.T) {
 		inEmitBubble(t, func(t *testing.T, b *bench) {
 			b.outlet.Window = 0
 			var poison atomic.Uint64
-			first := emitting("first", func(e abi.Record, st engine.State) error {
+			first := emitting("first", func(e abi.Record, st guest.State) error {
 				if n := poison.Load(); n > 0 && e.Sequence >= n {
 					return enginetest.Refuse("no")
 				}
@@ -230,7 +233,7 @@ func TestPromoteDrains(t *testing.T) {
 		e.drained(5)
 		e.declare(emitting("second", herald, byHand))
 		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live && s.Candidate.Position == 5 })
-		b.outlet.Break(func([]engine.Message) enginetest.Fault { return enginetest.Lost })
+		b.outlet.Break(func([]streams.Message) enginetest.Fault { return enginetest.Lost })
 		b.append(1)
 		e.await("trouble", func(s engine.Status) bool { return s.Emits.Trouble != "" })
 		_, err := e.Promote(t.Context(), "p")
@@ -256,7 +259,7 @@ func TestPromoteAwaitsPublishing(t *testing.T) {
 		e.drained(5)
 		e.declare(emitting("second", herald, byHand))
 		e.await("a candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live && s.Candidate.Position == 5 })
-		b.outlet.Break(func([]engine.Message) enginetest.Fault {
+		b.outlet.Break(func([]streams.Message) enginetest.Fault {
 			time.Sleep(2 * time.Second) // of the bubble
 			return enginetest.NoFault
 		})
@@ -279,7 +282,7 @@ func TestPromoteAwaitsPublishing(t *testing.T) {
 // over from there.
 func TestCandidateWaits(t *testing.T) {
 	inEmitBubble(t, func(t *testing.T, b *bench) {
-		first := emitting("first", func(e abi.Record, st engine.State) error {
+		first := emitting("first", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 6 {
 				return enginetest.Refuse("no")
 			}
@@ -308,7 +311,7 @@ func TestRetriedEmits(t *testing.T) {
 	inEmitBubble(t, func(t *testing.T, b *bench) {
 		b.outlet.Window = 0
 		var mended atomic.Bool
-		picky := func(e abi.Record, st engine.State) error {
+		picky := func(e abi.Record, st guest.State) error {
 			if err := herald(e, st); err != nil || mended.Load() || e.Sequence != 3 && e.Sequence != 5 {
 				return err
 			}
@@ -361,7 +364,7 @@ type heraldOfMemory struct {
 	fails *atomic.Bool
 }
 
-func (r *heraldOfMemory) Event(e abi.Record, st engine.State) error {
+func (r *heraldOfMemory) Event(e abi.Record, st guest.State) error {
 	r.count++
 	if r.fails.Swap(false) {
 		return enginetest.Refuse("once")
@@ -464,9 +467,9 @@ func TestPartitionsEmitInOrder(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		inEmitBubble(t, func(t *testing.T, b *bench) {
 			b.append(20)
-			m := enginetest.FuncModule("each", func(e abi.Record, st engine.State) error {
+			m := enginetest.FuncModule("each", func(e abi.Record, st guest.State) error {
 				for i := range 2 {
-					if err := st.Emit(engine.Emit{Subject: "out.x", Data: fmt.Appendf(nil, "%d %s %d", e.Sequence, e.Subject, i)}); err != nil {
+					if err := st.Emit(state.Emit{Subject: "out.x", Data: fmt.Appendf(nil, "%d %s %d", e.Sequence, e.Subject, i)}); err != nil {
 						return err
 					}
 				}

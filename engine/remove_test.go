@@ -8,6 +8,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -51,7 +52,7 @@ func TestZZMeetInVain(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
 		gate := make(chan struct{})
-		one := enginetest.FuncModule("one", func(e abi.Record, st engine.State) error {
+		one := enginetest.FuncModule("one", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 21 {
 				<-gate
 			}
@@ -76,7 +77,7 @@ func TestZZHint(t *testing.T) {
 		b.append(5)
 		e := b.start(spec(ledgerModule, byHand))
 		e.awaitLive(5)
-		e.declare(spec(enginetest.FuncModule("never", func(abi.Record, engine.State) error { return enginetest.Refuse("never") }), byHand))
+		e.declare(spec(enginetest.FuncModule("never", func(abi.Record, guest.State) error { return enginetest.Refuse("never") }), byHand))
 		s := e.await("a halt", func(s engine.Status) bool { return s.Candidate.State == engine.Halted })
 		if !strings.Contains(s.Candidate.Hint, "skip p@candidate 1") {
 			t.Errorf("hint %q", s.Candidate.Hint)

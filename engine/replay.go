@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -38,10 +40,10 @@ const (
 type replay struct {
 	*session
 	span
-	start   Checkpoint // from, or the memory snapshot before it
-	letters []Letter   // that were set aside by next, of events after start
-	missing uint64     // the first sequence that the stream does not hold; 0: none
-	seen    int        // events after start, so far
+	start   state.Checkpoint // from, or the memory snapshot before it
+	letters []state.Letter   // that were set aside by next, of events after start
+	missing uint64           // the first sequence that the stream does not hold; 0: none
+	seen    int              // events after start, so far
 
 	// watch, when not nil, is called after each event, which are applied one by one then.
 	watch func(r *replay, e abi.Record) error
@@ -145,11 +147,11 @@ func (p *projection) scratchRunner(g *generation, spec *Spec) *Runner {
 	return r
 }
 
-// noLog is a GuestLog that nobody reads.
+// noLog is a guest.Log that nobody reads.
 type noLog struct{}
 
 func (noLog) Enabled(int) bool { return false }
-func (noLog) Line(GuestLine)   {}
+func (noLog) Line(guest.Line)  {}
 
 // specOf returns the spec of a generation that has, or had, an identity. It must be released.
 func (p *projection) specOf(ctx context.Context, g *generation, identity string) (*Spec, func(), error) {

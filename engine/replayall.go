@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"gnomon/engine/state"
 )
 
 // replayAll reads a state of which nothing is kept: from the first event of the generation
@@ -13,7 +15,7 @@ import (
 func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading, sequence uint64, why error) (_ *Reading, err error) {
 	ks := now.keyspace
 	w := span{base: emptyView{}}
-	w.next, err = checkpointAfter(ks, max(ks.Oldest()-1, LastAt(sequence)), now.Checkpoint)
+	w.next, err = checkpointAfter(ks, max(ks.Oldest()-1, state.LastAt(sequence)), now.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +42,11 @@ func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading,
 
 // beginning is the position before the first event of a generation whose oldest checkpoint
 // is given.
-func (r *CatalogRecord) beginning(oldest Checkpoint, sequence uint64) (Position, error) {
-	p := Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
+func (r *CatalogRecord) beginning(oldest state.Checkpoint, sequence uint64) (state.Position, error) {
+	p := state.Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
 	began := oldest.Began
 	if o := r.Origin; began == nil && o != nil && o.Stream == p.Stream { // of before checkpoints said so
-		began = &Began{Created: o.Created, Sequence: o.Sequence}
+		began = &state.Began{Created: o.Created, Sequence: o.Sequence}
 	}
 	if began == nil || !began.Created.Equal(p.Created) {
 		return p, fmt.Errorf("%w: where it began in this stream is not recorded", ErrNotRepeatable)
@@ -62,7 +64,7 @@ func (r *CatalogRecord) beginning(oldest Checkpoint, sequence uint64) (Position,
 }
 
 // firstOf is the identity of what a generation ran first, if it ran that up to a sequence.
-func (r *CatalogRecord) firstOf(generation string, oldest Checkpoint, sequence uint64) (string, error) {
+func (r *CatalogRecord) firstOf(generation string, oldest state.Checkpoint, sequence uint64) (string, error) {
 	g := r.generation(generation)
 	switch {
 	case g == nil || len(g.Past) == 0:
@@ -78,7 +80,7 @@ func (r *CatalogRecord) firstOf(generation string, oldest Checkpoint, sequence u
 // emptyView is the state before the first event. It implements View.
 type emptyView struct{ noRows }
 
-func (emptyView) Version() Version { return 0 }
-func (emptyView) Letters() Rows    { return noRows{} }
-func (emptyView) Outbox() Rows     { return noRows{} }
-func (emptyView) Close()           {}
+func (emptyView) Version() state.Version { return 0 }
+func (emptyView) Letters() state.Rows    { return noRows{} }
+func (emptyView) Outbox() state.Rows     { return noRows{} }
+func (emptyView) Close()                 {}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -26,7 +28,7 @@ func (r *replay) run(ctx context.Context, runner *Runner, through uint64) (err e
 		return err
 	}
 	// A tail that was lost after the start, and whose numbers were given again, is told by the end.
-	for _, ck := range []Checkpoint{r.start, r.next} {
+	for _, ck := range []state.Checkpoint{r.start, r.next} {
 		if err := verifyPast(ctx, r.source, ck); err != nil {
 			return err
 		}
@@ -50,13 +52,13 @@ func (r *replay) open(ctx context.Context, runner *Runner) error {
 	r.session = &session{Runner: runner, partitions: ps, chain: newChain(runner.spec.Upcasters, runner.generation)}
 	r.start = r.from
 	if r.from.Version == 0 {
-		ps.see(r.base, TxLimit{Writes: replayWrites, Bytes: replayBytes}, r.spec.Cache)
+		ps.see(r.base, state.TxLimit{Writes: replayWrites, Bytes: replayBytes}, r.spec.Cache)
 		r.applied = r.start.Position
 		return nil
 	}
 	if err := r.restore(ctx, &r.start); err != nil {
-		if errors.Is(err, ErrCorrupt) && r.from.needed() < r.keyspace.Oldest() { // it is gone, and not damaged
-			err = fmt.Errorf("%w: a replay up to there begins with the memory at %d", ErrNotKept, r.from.needed().Sequence())
+		if errors.Is(err, state.ErrCorrupt) && r.from.Needed() < r.keyspace.Oldest() { // it is gone, and not damaged
+			err = fmt.Errorf("%w: a replay up to there begins with the memory at %d", ErrNotKept, r.from.Needed().Sequence())
 		}
 		return errors.Join(err, r.closeInstances(ctx))
 	}
@@ -66,7 +68,7 @@ func (r *replay) open(ctx context.Context, runner *Runner) error {
 			return errors.Join(fmt.Errorf("%w: a replay up to there begins with the memory at %d", ErrNotKept, r.start.Position.Sequence), r.closeInstances(ctx))
 		}
 	}
-	ps.see(base, TxLimit{Writes: replayWrites, Bytes: replayBytes}, r.spec.Cache)
+	ps.see(base, state.TxLimit{Writes: replayWrites, Bytes: replayBytes}, r.spec.Cache)
 	r.applied, r.anchors = r.start.Position, r.start.Anchors
 	return nil
 }
@@ -99,7 +101,7 @@ func (r *replay) know() error {
 		return err
 	}
 	defer v.Close()
-	err = ReadLetters(v, r.start.Position.Sequence, func(l Letter) bool {
+	err = state.ReadLetters(v, r.start.Position.Sequence, func(l state.Letter) bool {
 		r.letters = append(r.letters, l)
 		return true
 	})
@@ -115,7 +117,7 @@ func (r *replay) know() error {
 
 // follow reads the events after the applied position, up to a sequence, for take. A reader
 // that is lost is made anew.
-func (r *replay) follow(ctx context.Context, through uint64, take func(context.Context, *Batch) error) error {
+func (r *replay) follow(ctx context.Context, through uint64, take func(context.Context, *streams.Batch) error) error {
 	at := r.applied.Sequence
 	for lost := 0; at < through; {
 		before := at
@@ -123,7 +125,7 @@ func (r *replay) follow(ctx context.Context, through uint64, take func(context.C
 		if at > before {
 			lost = 0
 		}
-		if lost++; !errors.Is(err, ErrReaderLost) || lost > 3 {
+		if lost++; !errors.Is(err, streams.ErrReaderLost) || lost > 3 {
 			return err
 		}
 	}
@@ -131,7 +133,7 @@ func (r *replay) follow(ctx context.Context, through uint64, take func(context.C
 }
 
 // pump hands what a reader yields to take, until the position is at a sequence.
-func (r *replay) pump(ctx context.Context, at *uint64, through uint64, take func(context.Context, *Batch) error) error {
+func (r *replay) pump(ctx context.Context, at *uint64, through uint64, take func(context.Context, *streams.Batch) error) error {
 	reader, err := r.source.Read(ctx, r.spec.Stream, *at+1, r.spec.Batch)
 	if err != nil {
 		return fmt.Errorf("read stream %s from %d: %w", r.spec.Stream, *at+1, err)
@@ -156,16 +158,16 @@ func (r *replay) pump(ctx context.Context, at *uint64, through uint64, take func
 }
 
 // step takes one batch of a reader.
-func (r *replay) step(ctx context.Context, reader Reader, at *uint64, through uint64, take func(context.Context, *Batch) error) error {
+func (r *replay) step(ctx context.Context, reader streams.Reader, at *uint64, through uint64, take func(context.Context, *streams.Batch) error) error {
 	b, err := reader.Take()
 	if b == nil || err != nil {
 		return err
 	}
 	defer reader.Release(b)
-	r.miss(b.missing(*at), through)
+	r.miss(b.Missing(*at), through)
 	part := b
 	if b.Through > through {
-		part = b.until(through)
+		part = b.Until(through)
 	}
 	if err := take(ctx, part); err != nil {
 		return err
@@ -176,7 +178,7 @@ func (r *replay) step(ctx context.Context, reader Reader, at *uint64, through ui
 }
 
 // caughtUp finds out whether there are no events where none come.
-func (r *replay) caughtUp(ctx context.Context, reader Reader, at *uint64, through uint64) error {
+func (r *replay) caughtUp(ctx context.Context, reader streams.Reader, at *uint64, through uint64) error {
 	end, ok, err := reader.CaughtUp(ctx)
 	if err != nil || !ok || end <= *at {
 		return err
@@ -195,7 +197,7 @@ func (r *replay) miss(sequence, through uint64) {
 }
 
 // take applies a batch.
-func (r *replay) take(ctx context.Context, b *Batch) error {
+func (r *replay) take(ctx context.Context, b *streams.Batch) error {
 	if r.watch == nil {
 		return r.again(ctx, b)
 	}
@@ -204,7 +206,7 @@ func (r *replay) take(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return err
 		}
-		one := &Batch{}
+		one := &streams.Batch{}
 		one.Append(&e)
 		if err := r.again(ctx, one); err != nil {
 			return err
@@ -220,7 +222,7 @@ func (r *replay) take(ctx context.Context, b *Batch) error {
 
 // again applies a batch, in smaller calls where one is too large. A guest with memory has to
 // begin at its memory then.
-func (r *replay) again(ctx context.Context, b *Batch) error {
+func (r *replay) again(ctx context.Context, b *streams.Batch) error {
 	for {
 		r.aside = aside{waiting: map[string]int{}, known: r.lettersAfter(r.applied.Sequence)}
 		err := r.apply(ctx, b)
@@ -231,13 +233,13 @@ func (r *replay) again(ctx context.Context, b *Batch) error {
 		if err := r.renew(ctx); err != nil {
 			return err
 		}
-		b = b.since(r.applied.Sequence + 1)
+		b = b.Since(r.applied.Sequence + 1)
 	}
 }
 
 // lettersAfter are those of events after a sequence.
-func (r *replay) lettersAfter(sequence uint64) []Letter {
-	i, _ := slices.BinarySearchFunc(r.letters, sequence+1, func(l Letter, s uint64) int { return cmp.Compare(l.Sequence, s) })
+func (r *replay) lettersAfter(sequence uint64) []state.Letter {
+	i, _ := slices.BinarySearchFunc(r.letters, sequence+1, func(l state.Letter, s uint64) int { return cmp.Compare(l.Sequence, s) })
 	return r.letters[i:]
 }
 
@@ -259,7 +261,7 @@ func (r *replay) renew(ctx context.Context) error {
 func (r *replay) checkGone(ctx context.Context) error {
 	was := r.next.Read - r.start.Read
 	if uint64(r.seen) < was {
-		skip := func(context.Context, *Batch) error { return nil }
+		skip := func(context.Context, *streams.Batch) error { return nil }
 		if err := r.follow(ctx, r.next.Position.Sequence, skip); err != nil {
 			return err
 		}
@@ -272,7 +274,7 @@ func (r *replay) checkGone(ctx context.Context) error {
 }
 
 // view makes a view of what the replay came to. It takes the views that the replay reads.
-func (r *replay) view(sequence uint64) (*pastView, Checkpoint, error) {
+func (r *replay) view(sequence uint64) (*pastView, state.Checkpoint, error) {
 	ck := r.start
 	o := r.partitions[0].overlay
 	w := &window{}
@@ -281,7 +283,7 @@ func (r *replay) view(sequence uint64) (*pastView, Checkpoint, error) {
 		return nil, ck, err
 	}
 	r.applied.Sequence = sequence
-	ck.Version, ck.Position, ck.Anchors, ck.Schema = VersionAt(sequence), r.applied, r.anchors, r.next.Schema
+	ck.Version, ck.Position, ck.Anchors, ck.Schema = state.VersionAt(sequence), r.applied, r.anchors, r.next.Schema
 	ck.Memories, ck.After, ck.Passed, ck.Runs = r.from.Memories, r.from.Version, nil, r.next.Runs
 	ck.Read = r.start.Read + uint64(r.seen)
 	ck.Aside = r.from.Aside
@@ -290,11 +292,11 @@ func (r *replay) view(sequence uint64) (*pastView, Checkpoint, error) {
 		if l.Sequence > sequence {
 			break
 		}
-		write, err := l.write()
+		write, err := l.Write()
 		if err != nil {
 			return nil, ck, err
 		}
-		ck.Aside.add(l.Status)
+		ck.Aside.Add(l.Status)
 		letters.changed = append(letters.changed, &item{key: write.Key, value: write.Value, present: true})
 	}
 	for s := range r.verdicts {
@@ -302,15 +304,15 @@ func (r *replay) view(sequence uint64) (*pastView, Checkpoint, error) {
 			ck.Aside.Skipped++
 		}
 	}
-	state := pastRows{base: o.base}
+	st := pastRows{base: o.base}
 	for i := range w.entries {
 		e := &w.entries[i]
-		state.changed = append(state.changed, &item{key: e.key, value: e.value, present: e.present})
+		st.changed = append(st.changed, &item{key: e.key, value: e.value, present: e.present})
 	}
-	slices.SortFunc(state.changed, func(a, b *item) int { return cmp.Compare(a.key, b.key) })
-	views := []View{r.base}
+	slices.SortFunc(st.changed, func(a, b *item) int { return cmp.Compare(a.key, b.key) })
+	views := []state.View{r.base}
 	if o.base != r.base {
 		views = append(views, o.base)
 	}
-	return newPastView(state, letters, o.base.Version(), ck.Version, views...), ck, nil
+	return newPastView(st, letters, o.base.Version(), ck.Version, views...), ck, nil
 }

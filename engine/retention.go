@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 // HistoryPolicy says how much of a projection's past stays readable, beside what is
@@ -22,7 +24,7 @@ func (h HistoryPolicy) keepsNothing() bool { return !h.All && h.Events == 0 && h
 
 // covers reports whether a position that is applied now will be kept when the stream, which
 // ends at last, has been read.
-func (h HistoryPolicy) covers(p Position, last uint64, now time.Time) bool {
+func (h HistoryPolicy) covers(p state.Position, last uint64, now time.Time) bool {
 	return h.All || h.Events > 0 && last-min(last, p.Sequence) <= h.Events || h.Age > 0 && now.Sub(p.Time) <= h.Age
 }
 
@@ -39,7 +41,7 @@ func (s *session) historyOpen(more uint64) bool {
 
 // keepHistory has a keyspace keep what the policy of its projection asks for. Without its
 // spec it is not known, and nothing is given up.
-func (p *projection) keepHistory(ks Keyspace, spec *Spec) {
+func (p *projection) keepHistory(ks state.Keyspace, spec *Spec) {
 	if ks == nil {
 		return
 	}
@@ -56,16 +58,16 @@ func (p *projection) keepHistory(ks Keyspace, spec *Spec) {
 
 // from is the version from which on a policy keeps everything: of the newest commit that is
 // older than all that may be asked for, and of the memory that a replay from there needs.
-func (h HistoryPolicy) from(ks Keyspace, now time.Time) (Version, error) {
+func (h HistoryPolicy) from(ks state.Keyspace, now time.Time) (state.Version, error) {
 	switch {
 	case h.All:
 		return 1, nil
 	case h.keepsNothing():
-		return MaxVersion, nil
+		return state.MaxVersion, nil
 	}
 	latest, err := ks.Latest()
 	switch {
-	case errors.Is(err, ErrNoCheckpoint):
+	case errors.Is(err, state.ErrNoCheckpoint):
 		return 1, nil
 	case err != nil:
 		return 0, err
@@ -75,29 +77,29 @@ func (h HistoryPolicy) from(ks Keyspace, now time.Time) (Version, error) {
 	case h.Events > 0 && latest.Position.Sequence <= h.Events:
 		return 1, nil
 	case h.Events > 0:
-		ck, err = ks.Checkpoint(LastAt(latest.Position.Sequence - h.Events))
+		ck, err = ks.Checkpoint(state.LastAt(latest.Position.Sequence - h.Events))
 	default:
 		ck, err = checkpointBefore(ks, latest, now.Add(-h.Age))
 	}
-	if errors.Is(err, ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		return 1, nil
 	}
-	return ck.needed(), err
+	return ck.Needed(), err
 }
 
 // checkpointBefore finds the newest checkpoint whose last event was stored at or before a
 // time. Times grow with the sequences: it takes some dozens of reads at most.
-func checkpointBefore(ks Keyspace, latest Checkpoint, t time.Time) (Checkpoint, error) {
+func checkpointBefore(ks state.Keyspace, latest state.Checkpoint, t time.Time) (state.Checkpoint, error) {
 	if !latest.Position.Time.After(t) {
 		return latest, nil
 	}
-	var found Checkpoint
+	var found state.Checkpoint
 	low, high := ks.Oldest()-1, latest.Version // that of high is after t
 	for low+1 < high {
 		mid := low + (high-low)/2
 		ck, err := ks.Checkpoint(mid)
 		switch {
-		case errors.Is(err, ErrNoCheckpoint):
+		case errors.Is(err, state.ErrNoCheckpoint):
 			low = mid
 		case err != nil:
 			return ck, err
@@ -108,19 +110,19 @@ func checkpointBefore(ks Keyspace, latest Checkpoint, t time.Time) (Checkpoint, 
 		}
 	}
 	if found.Version == 0 {
-		return found, ErrNoCheckpoint
+		return found, state.ErrNoCheckpoint
 	}
 	return found, nil
 }
 
 // checkpointAfter finds the oldest checkpoint above a version, up to the newest.
-func checkpointAfter(ks Keyspace, v Version, newest Checkpoint) (Checkpoint, error) {
+func checkpointAfter(ks state.Keyspace, v state.Version, newest state.Checkpoint) (state.Checkpoint, error) {
 	low, found := v, newest
 	for low+1 < found.Version {
 		mid := low + (found.Version-low)/2
 		ck, err := ks.Checkpoint(mid)
 		switch {
-		case err != nil && !errors.Is(err, ErrNoCheckpoint):
+		case err != nil && !errors.Is(err, state.ErrNoCheckpoint):
 			return ck, err
 		case err == nil && ck.Version > v:
 			found = ck

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // Bounds of the waiting for a source that does not answer.
@@ -24,8 +27,8 @@ type Runner struct {
 	name       string
 	generation string // id of what it runs
 	spec       *Spec
-	source     Source
-	keyspace   Keyspace
+	source     streams.Source
+	keyspace   state.Keyspace
 	catalog    Catalog
 	room       *room
 	first      *precedence
@@ -35,14 +38,14 @@ type Runner struct {
 	rights     atomic.Pointer[rights] // of its generation; nil: none yet
 	current    atomic.Pointer[Spec]   // that a session runs, or will; for other goroutines
 	tracer     Tracer                 // nil: nobody is told
-	outlet     Outlet                 // nil: there is none
+	outlet     streams.Outlet         // nil: there is none
 	measures   *measures              // nil: nobody measures
 	outbox     outbox
 
 	// Owned by the goroutine of Run; they outlive a session.
 	plan        plan
-	bufferLimit int     // of the guest's batch buffer, in bytes; 0 when it has none
-	took        Version // of the state that the last spec took over from the one before it
+	bufferLimit int           // of the guest's batch buffer, in bytes; 0 when it has none
+	took        state.Version // of the state that the last spec took over from the one before it
 	verdicts    map[uint64]verdict
 	failed      failedEvent // that the projection is halted before
 
@@ -51,7 +54,7 @@ type Runner struct {
 }
 
 // newRunner makes a runner. The keyspace stays the caller's.
-func newRunner(spec *Spec, generation string, e *Engine, ks Keyspace, log *slog.Logger) *Runner {
+func newRunner(spec *Spec, generation string, e *Engine, ks state.Keyspace, log *slog.Logger) *Runner {
 	r := &Runner{name: spec.Name, generation: generation, spec: spec, source: e.source, keyspace: ks, catalog: e.catalog, room: e.room, first: &e.first, log: log, outlet: e.outlet, tracer: e.tracer, monitor: newMonitor()}
 	r.current.Store(spec)
 	return r
@@ -155,7 +158,7 @@ func passes(err error) string {
 	var store *storeError
 	var instance *instanceError
 	switch {
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, state.ErrCorrupt):
 		return ""
 	case errors.As(err, &store):
 		return "see that the disk has room, and can be read and written"
@@ -221,7 +224,7 @@ func (r *Runner) failing(err error) uint64 {
 func haltHint(err error, name string) string {
 	var failed *batchError
 	var shared *SharedStateError
-	var quota *quotaError
+	var quota *state.QuotaError
 	switch {
 	case errors.As(err, &quota):
 		return "raise the limit, or mend the module: a running engine takes either by itself"
@@ -229,7 +232,7 @@ func haltHint(err error, name string) string {
 		return "set partitions = 1, or a key that all events which use this state have in common"
 	case errors.As(err, &failed):
 		return "everything before that event is committed and can be read; mend the module, or the configuration: a running engine takes either by itself"
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, state.ErrCorrupt):
 		return "check the disk, and run: engine inspect --verify DATA_DIR; build it anew from its stream, beside what is damaged: engine rebuild " + name + "; or restore the data directory from a copy"
 	}
 	return "mend the cause and start the engine again"

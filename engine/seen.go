@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 const (
@@ -44,7 +46,7 @@ func (p *projection) keepSeen(r *Reading) {
 	}
 }
 
-func (p *projection) hasRoleLocked(ks Keyspace) bool {
+func (p *projection) hasRoleLocked(ks state.Keyspace) bool {
 	return slices.ContainsFunc(p.generationsLocked(), func(g *generation) bool { return g.keyspace == ks })
 }
 
@@ -69,7 +71,7 @@ func (p *projection) forgetSeen(all bool) {
 
 // readAgain opens what a watcher has seen, so that what changed since can be told; or says
 // why it cannot be. Now is what it would be brought to.
-func (p *projection) readAgain(b Bookmark, now *Reading) (*Reading, string) {
+func (p *projection) readAgain(b state.Bookmark, now *Reading) (*Reading, string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.seenLocked(b, now)
@@ -87,7 +89,7 @@ func (p *projection) readAgain(b Bookmark, now *Reading) (*Reading, string) {
 		return nil, err.Error()
 	}
 	ck, err := g.keyspace.Checkpoint(b.Version)
-	if err == nil && b.Generation != "" && bookmarkOf(ck, g.id) != b {
+	if err == nil && b.Generation != "" && state.BookmarkOf(ck, g.id) != b {
 		err = fmt.Errorf("what was committed at %d is not what was seen", at)
 	}
 	if err != nil {
@@ -98,7 +100,7 @@ func (p *projection) readAgain(b Bookmark, now *Reading) (*Reading, string) {
 }
 
 // seenLocked is the generation of a bookmark, or that of a reading when it names none.
-func (p *projection) seenLocked(b Bookmark, now *Reading) *generation {
+func (p *projection) seenLocked(b state.Bookmark, now *Reading) *generation {
 	for _, g := range p.generationsLocked() {
 		if g.keyspace != nil && (g.id == b.Generation || b.Generation == "" && g.keyspace == now.keyspace) {
 			return g

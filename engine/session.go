@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // session is the life of a projection's instances: from a checkpoint on it follows
@@ -24,28 +27,28 @@ type session struct {
 	// A guest with memory begins at its newest memory snapshot and applies again what
 	// came after that, up to what was committed before. Nothing is committed until it
 	// is there, and then all of it at once, on top of the state at the snapshot.
-	since  Version    // of the snapshot; 0 once that commit is made, and without memory
-	newest Checkpoint // that was committed before
+	since  state.Version    // of the snapshot; 0 once that commit is made, and without memory
+	newest state.Checkpoint // that was committed before
 
-	damaged []Version // memory snapshots that could not be read
+	damaged []state.Version // memory snapshots that could not be read
 
 	// applied is how far the overlay reflects the stream; its anchors are those of
 	// the events that were read.
-	applied  Position
-	anchors  []Anchor
+	applied  state.Position
+	anchors  []state.Anchor
 	place    place  // of the event at the applied position
 	late     bool   // a commit waits for the end of an atomic batch
 	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
-	batch    *Batch        // that is being applied; nil between two of them
-	read     uint64        // events in this keyspace, without those of batch
-	runs     string        // identity of the spec
-	orders   uint64        // that were carried out so far
-	cutAt    uint64        // sequence of the last cut
-	cutTime  time.Time     // of the last cut
-	took     time.Duration // by the last commit
-	unread   uint64        // events that the stream held beyond the last batch
-	memoryAt struct {      // the last snapshot of the guest's memory
+	batch    *streams.Batch // that is being applied; nil between two of them
+	read     uint64         // events in this keyspace, without those of batch
+	runs     string         // identity of the spec
+	orders   uint64         // that were carried out so far
+	cutAt    uint64         // sequence of the last cut
+	cutTime  time.Time      // of the last cut
+	took     time.Duration  // by the last commit
+	unread   uint64         // events that the stream held beyond the last batch
+	memoryAt struct {       // the last snapshot of the guest's memory
 		events uint64
 		time   time.Time
 	}
@@ -67,11 +70,11 @@ const repeatBytes = 64 << 20
 // applied; the batch itself is rolled back and the instance must not be used.
 type batchError struct {
 	err         error
-	first, last uint64 // sequences
-	count       int    // events
-	event       Anchor // of the last
-	fuel        uint64 // that the call used
-	alone       bool   // there was nothing else in its window
+	first, last uint64       // sequences
+	count       int          // events
+	event       state.Anchor // of the last
+	fuel        uint64       // that the call used
+	alone       bool         // there was nothing else in its window
 }
 
 func (e *batchError) Error() string {

@@ -8,17 +8,18 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // observed is what a keyspace holds at one version.
 type observed struct {
-	checkpoint engine.Checkpoint
+	checkpoint state.Checkpoint
 	rows       map[string]string
 	letters    map[uint64]string
 	read       map[uint64]bool // events that left a trace
 }
 
-func scanned(r engine.Rows) map[string]string {
+func scanned(r state.Rows) map[string]string {
 	if v, ok := r.(*simView); ok {
 		r = v.View // where reads do not fail
 	}
@@ -27,22 +28,22 @@ func scanned(r engine.Rows) map[string]string {
 	return rows
 }
 
-func digestOf(rows map[string]string) (d engine.Digest) {
+func digestOf(rows map[string]string) (d state.Digest) {
 	for key, value := range rows {
-		d.Add(engine.Term([]byte(key), []byte(value)))
+		d.Add(state.Term([]byte(key), []byte(value)))
 	}
 	return d
 }
 
-func (w *simWorld) observe(g *simGeneration, ck engine.Checkpoint) *observed {
+func (w *simWorld) observe(g *simGeneration, ck state.Checkpoint) *observed {
 	v := g.keyspace.Any(ck.Version)
 	defer v.Close()
 	return w.observed(g, v, ck)
 }
 
-func (w *simWorld) observed(g *simGeneration, v engine.View, ck engine.Checkpoint) *observed {
+func (w *simWorld) observed(g *simGeneration, v state.View, ck state.Checkpoint) *observed {
 	o := &observed{checkpoint: ck, rows: scanned(v), letters: map[uint64]string{}, read: map[uint64]bool{}}
-	err := engine.ReadLetters(v, 0, func(l engine.Letter) bool {
+	err := state.ReadLetters(v, 0, func(l state.Letter) bool {
 		o.letters[l.Sequence] = fmt.Sprintf("%s %q %d", l.Status, l.Key, l.Attempts)
 		o.read[l.Sequence] = true
 		return true
@@ -134,7 +135,7 @@ func (w *simWorld) check(g *simGeneration) {
 		}
 	}
 	g.begun = true
-	fresh := all[1+slices.IndexFunc(all, func(c engine.Checkpoint) bool { return c.Version == g.checked }):]
+	fresh := all[1+slices.IndexFunc(all, func(c state.Checkpoint) bool { return c.Version == g.checked }):]
 	for i, ck := range fresh {
 		w.checkOrder(g, all, ck)
 		if newest := i == len(fresh)-1; newest || len(fresh) < 12 || i%(len(fresh)/12) == 0 {
@@ -156,8 +157,8 @@ func (s *simTraits) begins(origin *engine.Origin) (uint64, bool) {
 }
 
 // checkOrder checks what a checkpoint says of itself, and that it follows the one before.
-func (w *simWorld) checkOrder(g *simGeneration, all []engine.Checkpoint, ck engine.Checkpoint) {
-	i := slices.IndexFunc(all, func(c engine.Checkpoint) bool { return c.Version == ck.Version })
+func (w *simWorld) checkOrder(g *simGeneration, all []state.Checkpoint, ck state.Checkpoint) {
+	i := slices.IndexFunc(all, func(c state.Checkpoint) bool { return c.Version == ck.Version })
 	if i > 0 && ck.Position.Sequence < all[i-1].Position.Sequence {
 		w.failf("%s: a commit at %d followed one at %d", g.name, ck.Position.Sequence, all[i-1].Position.Sequence)
 	}
@@ -181,7 +182,7 @@ func (w *simWorld) checkOrder(g *simGeneration, all []engine.Checkpoint, ck engi
 
 // checkState holds the state at a checkpoint against the model. Of the newest one it
 // learns which of the orders were carried out.
-func (w *simWorld) checkState(g *simGeneration, from uint64, ck engine.Checkpoint, newest bool) {
+func (w *simWorld) checkState(g *simGeneration, from uint64, ck state.Checkpoint, newest bool) {
 	o := w.observe(g, ck)
 	if d := o.totals(); d != "" {
 		w.failf("%s at %d: %s", g.name, ck.Position.Sequence, d)

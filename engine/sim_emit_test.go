@@ -11,6 +11,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -33,7 +36,7 @@ func (w *simWorld) openOutlet() {
 	w.server.CreateFor(targetStream, "out.>")
 	w.outlet = enginetest.NewOutlet(w.server)
 	w.outlet.Window = []time.Duration{0, 2 * time.Minute}[w.dice.of("window").IntN(2)]
-	w.outlet.Break(func(group []engine.Message) enginetest.Fault {
+	w.outlet.Break(func(group []streams.Message) enginetest.Fault {
 		p := w.sky.Load().outlet
 		if !w.dice.hit("outlet", p) {
 			return enginetest.NoFault
@@ -48,12 +51,12 @@ func (w *simWorld) openOutlet() {
 func emitCount(seq uint64) int { return 1 + int(seq%3) }
 
 // emit emits for an event.
-func (g *simGuest) emit(seq uint64, st engine.State) error {
+func (g *simGuest) emit(seq uint64, st guest.State) error {
 	if !g.emits {
 		return nil
 	}
 	for i := range emitCount(seq) {
-		if err := st.Emit(engine.Emit{Subject: "out." + g.name, Data: fmt.Appendf(nil, "%d %d", seq, i)}); err != nil {
+		if err := st.Emit(state.Emit{Subject: "out." + g.name, Data: fmt.Appendf(nil, "%d %d", seq, i)}); err != nil {
 			return err
 		}
 	}
@@ -68,16 +71,16 @@ type simOutlet struct {
 
 func (o simOutlet) source() simSource { return simSource{o.life, o.world.server} }
 
-// StreamFor implements engine.Outlet.
-func (o simOutlet) StreamFor(ctx context.Context, subject string) (engine.StreamInfo, error) {
+// StreamFor implements streams.Outlet.
+func (o simOutlet) StreamFor(ctx context.Context, subject string) (streams.Info, error) {
 	if err := o.source().fails("stream for"); err != nil {
-		return engine.StreamInfo{}, err
+		return streams.Info{}, err
 	}
 	return o.world.outlet.StreamFor(ctx, subject)
 }
 
-// Publish implements engine.Outlet. The process may end before, between or after.
-func (o simOutlet) Publish(ctx context.Context, stream string, messages []engine.Message) (n int, last uint64, err error) {
+// Publish implements streams.Outlet. The process may end before, between or after.
+func (o simOutlet) Publish(ctx context.Context, stream string, messages []streams.Message) (n int, last uint64, err error) {
 	o.dawdle("publish")
 	given := len(messages)
 	messages = messages[:1+int(o.dice.roll("publish")*float64(given))%given]
@@ -89,7 +92,7 @@ func (o simOutlet) Publish(ctx context.Context, stream string, messages []engine
 		return err
 	})
 	if errors.Is(err, errCrashed) {
-		return 0, 0, fmt.Errorf("%w: %w", engine.ErrSourceDown, err)
+		return 0, 0, fmt.Errorf("%w: %w", streams.ErrSourceDown, err)
 	}
 	if err == nil && n < given {
 		err = errPart
@@ -97,10 +100,10 @@ func (o simOutlet) Publish(ctx context.Context, stream string, messages []engine
 	return n, last, err
 }
 
-var errPart = fmt.Errorf("%w: it takes no more at once", engine.ErrRefused)
+var errPart = fmt.Errorf("%w: it takes no more at once", streams.ErrRefused)
 
 // durable checks that what causes messages would survive a crash of the machine.
-func (o simOutlet) durable(messages []engine.Message) error {
+func (o simOutlet) durable(messages []streams.Message) error {
 	name, _, _ := strings.Cut(messages[0].ID, "/")
 	for _, g := range o.world.generations() {
 		record := o.world.catalog.Projection(name)
@@ -116,7 +119,7 @@ func (o simOutlet) durable(messages []engine.Message) error {
 	return nil
 }
 
-// Stored implements engine.Outlet.
+// Stored implements streams.Outlet.
 func (o simOutlet) Stored(ctx context.Context, stream string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error {
 	o.dawdle("stored")
 	if err := o.source().fails("stored"); err != nil {
@@ -125,7 +128,7 @@ func (o simOutlet) Stored(ctx context.Context, stream string, subjects []string,
 	return o.world.outlet.Stored(ctx, stream, subjects, after, fn)
 }
 
-// MaxBytes implements engine.Outlet.
+// MaxBytes implements streams.Outlet.
 func (o simOutlet) MaxBytes() int { return o.world.outlet.MaxBytes() }
 
 // published reports whether what is read has published all that it emitted.

@@ -11,6 +11,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -103,8 +105,8 @@ type simStore struct {
 	world *simWorld
 }
 
-// Open implements engine.Store.
-func (s simStore) Open(ctx context.Context, name, generation string, create bool) (ks engine.Keyspace, err error) {
+// Open implements state.Store.
+func (s simStore) Open(ctx context.Context, name, generation string, create bool) (ks state.Keyspace, err error) {
 	err = s.do("open of "+name, func() error {
 		opened, err := s.world.store.Open(ctx, name, generation, create)
 		if err == nil {
@@ -116,7 +118,7 @@ func (s simStore) Open(ctx context.Context, name, generation string, create bool
 	return ks, err
 }
 
-// Remove implements engine.Store.
+// Remove implements state.Store.
 func (s simStore) Remove(name, generation string) error {
 	return s.do("removal of "+name, func() error {
 		s.world.removed(name, generation)
@@ -133,8 +135,8 @@ type simKeyspace struct {
 
 var errDisk = errors.New("input/output error")
 
-// Commit implements engine.Keyspace. One that fails leaves nothing.
-func (k *simKeyspace) Commit(ctx context.Context, c engine.Commit) (ck engine.Checkpoint, err error) {
+// Commit implements state.Keyspace. One that fails leaves nothing.
+func (k *simKeyspace) Commit(ctx context.Context, c state.Commit) (ck state.Checkpoint, err error) {
 	k.life.dawdle("commit " + k.name)
 	if k.life.dice.hit("commit "+k.name, k.life.sky.Load().commit) {
 		k.life.seen.saw("%s: commit at %d fails", k.name, c.Checkpoint.Position.Sequence)
@@ -151,7 +153,7 @@ func (k *simKeyspace) Commit(ctx context.Context, c engine.Commit) (ck engine.Ch
 }
 
 // sizes holds what a commit says of the rows that it replaces against them.
-func (k *simKeyspace) sizes(c engine.Commit) error {
+func (k *simKeyspace) sizes(c state.Commit) error {
 	at := c.Since
 	if last, err := k.Keyspace.Latest(); at == 0 && err == nil {
 		at = last.Version
@@ -164,15 +166,15 @@ func (k *simKeyspace) sizes(c engine.Commit) error {
 	for _, w := range c.Writes {
 		if old, _, _ := v.Get([]byte(w.Key)); len(old) != w.OldSize {
 			k.life.seen.saw("BUG %s: commit at %d says that it replaces %d bytes of %q, which are %d", k.name, c.Checkpoint.Position.Sequence, w.OldSize, w.Key, len(old))
-			return fmt.Errorf("size of %q: %w", w.Key, engine.ErrCorrupt)
+			return fmt.Errorf("size of %q: %w", w.Key, state.ErrCorrupt)
 		}
 	}
 	return nil
 }
 
-// Sync implements engine.Keyspace. It does not take time: a rebuild waits for it with a
+// Sync implements state.Keyspace. It does not take time: a rebuild waits for it with a
 // lock, and the bubble's clock would stand still.
-func (k *simKeyspace) Sync(ctx context.Context) (v engine.Version, err error) {
+func (k *simKeyspace) Sync(ctx context.Context) (v state.Version, err error) {
 	if k.life.dice.hit("sync "+k.name, k.life.sky.Load().sync) {
 		return k.Keyspace.Durable(), errDisk
 	}
@@ -183,36 +185,36 @@ func (k *simKeyspace) Sync(ctx context.Context) (v engine.Version, err error) {
 	return v, err
 }
 
-// Checkpoint implements engine.Keyspace.
-func (k *simKeyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
+// Checkpoint implements state.Keyspace.
+func (k *simKeyspace) Checkpoint(v state.Version) (state.Checkpoint, error) {
 	if err := k.readFails(); err != nil {
-		return engine.Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	return k.Keyspace.Checkpoint(v)
 }
 
-// Memory implements engine.Keyspace. The newest of several may be damaged.
-func (k *simKeyspace) Memory(m engine.Memory) ([][]byte, error) {
+// Memory implements state.Keyspace. The newest of several may be damaged.
+func (k *simKeyspace) Memory(m state.Memory) ([][]byte, error) {
 	if err := k.readFails(); err != nil {
 		return nil, err
 	}
 	if ck, err := k.Keyspace.Latest(); err == nil && len(ck.Memories) > 1 && ck.Memories[0].Version == m.Version &&
 		k.life.dice.hit("memory "+k.name, k.life.sky.Load().memory) {
 		k.life.seen.saw("%s: memory at %d is damaged", k.name, m.Version.Sequence())
-		return nil, engine.ErrCorrupt
+		return nil, state.ErrCorrupt
 	}
 	return k.Keyspace.Memory(m)
 }
 
-// View implements engine.Keyspace. What is no longer kept must not be asked for.
-func (k *simKeyspace) View(v engine.Version) (engine.View, error) {
+// View implements state.Keyspace. What is no longer kept must not be asked for.
+func (k *simKeyspace) View(v state.Version) (state.View, error) {
 	if err := k.readFails(); err != nil {
 		return nil, err
 	}
 	view, err := k.Keyspace.View(v)
 	if err != nil {
 		k.life.seen.saw("BUG %s: view: %v", k.name, err)
-		return nil, fmt.Errorf("%w: %w", engine.ErrCorrupt, err)
+		return nil, fmt.Errorf("%w: %w", state.ErrCorrupt, err)
 	}
 	k.life.views.Add(1)
 	return &simView{View: view, keyspace: k, close: sync.OnceFunc(func() { k.life.views.Add(-1) })}, nil
@@ -228,16 +230,16 @@ func (k *simKeyspace) readFails() error {
 }
 
 type simView struct {
-	engine.View
+	state.View
 	keyspace *simKeyspace
 	close    func()
 }
 
 func (v *simView) Close() { v.View.Close(); v.close() }
 
-func (v *simView) Letters() engine.Rows { return simRows{v.View.Letters(), v.keyspace} }
+func (v *simView) Letters() state.Rows { return simRows{v.View.Letters(), v.keyspace} }
 
-func (v *simView) Outbox() engine.Rows { return simRows{v.View.Outbox(), v.keyspace} }
+func (v *simView) Outbox() state.Rows { return simRows{v.View.Outbox(), v.keyspace} }
 
 func (v *simView) Get(key []byte) ([]byte, bool, error) {
 	return simRows{v.View, v.keyspace}.Get(key)
@@ -249,7 +251,7 @@ func (v *simView) Scan(prefix, after []byte, fn func(key, value []byte) bool) er
 
 // simRows are rows that cannot always be read, or not to the end.
 type simRows struct {
-	engine.Rows
+	state.Rows
 	keyspace *simKeyspace
 }
 
@@ -269,17 +271,17 @@ func (r simRows) Scan(prefix, after []byte, fn func(key, value []byte) bool) err
 	return errors.Join(fails, err)
 }
 
-// Pin implements engine.Keyspace.
-func (k *simKeyspace) Pin(v engine.Version) {
+// Pin implements state.Keyspace.
+func (k *simKeyspace) Pin(v state.Version) {
 	k.life.do("pin", func() error { k.Keyspace.Pin(v); return nil })
 }
 
-// Unpin implements engine.Keyspace.
-func (k *simKeyspace) Unpin(v engine.Version) {
+// Unpin implements state.Keyspace.
+func (k *simKeyspace) Unpin(v state.Version) {
 	k.life.do("unpin", func() error { k.Keyspace.Unpin(v); return nil })
 }
 
-// Close implements engine.Keyspace.
+// Close implements state.Keyspace.
 func (k *simKeyspace) Close() error {
 	return k.life.do("close of "+k.name, k.Keyspace.Close)
 }
@@ -311,24 +313,24 @@ func (s simSource) fails(what string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
-		return fmt.Errorf("%w: %w", engine.ErrSourceDown, errCrashed)
+		return fmt.Errorf("%w: %w", streams.ErrSourceDown, errCrashed)
 	}
 	if s.dice.hit("source "+what, s.sky.Load().source) {
-		return fmt.Errorf("%w: %s timed out", engine.ErrSourceDown, what)
+		return fmt.Errorf("%w: %s timed out", streams.ErrSourceDown, what)
 	}
 	return nil
 }
 
-// Stream implements engine.Source.
-func (s simSource) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
+// Stream implements streams.Source.
+func (s simSource) Stream(ctx context.Context, name string) (streams.Info, error) {
 	s.dawdle("stream")
 	if err := s.fails("stream"); err != nil {
-		return engine.StreamInfo{}, err
+		return streams.Info{}, err
 	}
 	return s.server.Stream(ctx, name)
 }
 
-// Event implements engine.Source.
+// Event implements streams.Source.
 func (s simSource) Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error) {
 	s.dawdle("event")
 	if err := s.fails("event"); err != nil {
@@ -337,7 +339,7 @@ func (s simSource) Event(ctx context.Context, stream string, sequence uint64) (a
 	return s.server.Event(ctx, stream, sequence)
 }
 
-// SequenceAt implements engine.Source.
+// SequenceAt implements streams.Source.
 func (s simSource) SequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error) {
 	if err := s.fails("sequence"); err != nil {
 		return 0, err
@@ -345,9 +347,9 @@ func (s simSource) SequenceAt(ctx context.Context, stream string, t time.Time) (
 	return s.server.SequenceAt(ctx, stream, t)
 }
 
-// Read implements engine.Source. Batches are shorter than they may be. It does not
+// Read implements streams.Source. Batches are shorter than they may be. It does not
 // take time: the engine holds a lock meanwhile, and the bubble's clock would stand still.
-func (s simSource) Read(ctx context.Context, stream string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
+func (s simSource) Read(ctx context.Context, stream string, from uint64, limit streams.ReadLimit) (streams.Reader, error) {
 	if err := s.fails("read"); err != nil {
 		return nil, err
 	}
@@ -361,26 +363,26 @@ func (s simSource) Read(ctx context.Context, stream string, from uint64, limit e
 
 // simReader is a reader that may be lost.
 type simReader struct {
-	engine.Reader
+	streams.Reader
 	source simSource
 	lost   error
 }
 
-// Take implements engine.Reader.
-func (r *simReader) Take() (*engine.Batch, error) {
+// Take implements streams.Reader.
+func (r *simReader) Take() (*streams.Batch, error) {
 	switch {
 	case r.lost != nil:
 	case r.source.isOver():
-		r.lost = fmt.Errorf("%w: %w", engine.ErrReaderLost, errCrashed)
+		r.lost = fmt.Errorf("%w: %w", streams.ErrReaderLost, errCrashed)
 	case r.source.dice.hit("take", r.source.sky.Load().reader):
-		r.lost = fmt.Errorf("%w: consumer deleted", engine.ErrReaderLost)
+		r.lost = fmt.Errorf("%w: consumer deleted", streams.ErrReaderLost)
 	default:
 		return r.Reader.Take()
 	}
 	return nil, r.lost
 }
 
-// CaughtUp implements engine.Reader.
+// CaughtUp implements streams.Reader.
 func (r *simReader) CaughtUp(ctx context.Context) (uint64, bool, error) {
 	r.source.dawdle("caught up")
 	if err := r.source.fails("caught up"); err != nil {

@@ -11,6 +11,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -102,7 +104,7 @@ func (s simTraits) spec(r *rand.Rand, level *atomic.Int64, dawdle func(seq uint6
 	pick := func(n ...int) int { return n[r.IntN(len(n))] }
 	out := engine.Spec{
 		Name: s.name, Stream: streamName, Start: s.start, OnError: s.policy, Letters: s.letters,
-		Batch:           engine.ReadLimit{Events: pick(1, 2, 5, 20, 100), Bytes: pick(200, 2000, 1<<20)},
+		Batch:           streams.ReadLimit{Events: pick(1, 2, 5, 20, 100), Bytes: pick(200, 2000, 1<<20)},
 		Window:          time.Duration(pick(0, 50, 1000, 20_000)) * time.Millisecond,
 		Cache:           pick(1, 2000, 1<<20),
 		Partitions:      pick(1, 1, 2, 3, 4),
@@ -156,7 +158,7 @@ type simGuest struct {
 }
 
 // Event implements enginetest.Guest.
-func (g *simGuest) Event(e abi.Record, st engine.State) error {
+func (g *simGuest) Event(e abi.Record, st guest.State) error {
 	if e.Data[0] == simNone {
 		return nil
 	}
@@ -202,7 +204,7 @@ func (g *simGuest) Event(e abi.Record, st engine.State) error {
 }
 
 // clear removes the lowest rows of an account.
-func (g *simGuest) clear(account string, st engine.State) error {
+func (g *simGuest) clear(account string, st guest.State) error {
 	var rows [][]byte
 	err := st.Scan([]byte("R"+account+"/"), nil, func(key, _ []byte) bool {
 		rows = append(rows, bytes.Clone(key))
@@ -217,7 +219,7 @@ func (g *simGuest) clear(account string, st engine.State) error {
 }
 
 // chain is a row that depends on the order of all events.
-func (g *simGuest) chain(seq uint64, st engine.State) error {
+func (g *simGuest) chain(seq uint64, st guest.State) error {
 	value, _, err := st.Get([]byte("chain"))
 	if err != nil {
 		return err
@@ -235,7 +237,7 @@ type simRememberer struct {
 }
 
 // Event implements enginetest.Guest.
-func (g *simRememberer) Event(e abi.Record, st engine.State) error {
+func (g *simRememberer) Event(e abi.Record, st guest.State) error {
 	if e.Data[0] == simNone {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // simModel is what a projection's state has to be: a plain fold over the events, one by
@@ -43,11 +44,11 @@ type simAccount struct {
 
 type simLetter struct {
 	event    *simEvent
-	status   engine.LetterStatus
+	status   state.LetterStatus
 	attempts int
 }
 
-func (l *simLetter) waits() bool { return l.status == engine.Failed || l.status == engine.Parked }
+func (l *simLetter) waits() bool { return l.status == state.Failed || l.status == state.Parked }
 
 // simOrder is an order that was, or may have been, carried out.
 type simOrder struct {
@@ -114,7 +115,7 @@ func (m *simModel) read(e *simEvent) {
 	}
 	key := m.key(e)
 	if key != "" && len(m.waiting[key]) > 0 {
-		m.setAside(e, engine.Parked)
+		m.setAside(e, state.Parked)
 		return
 	}
 	if m.apply(e) {
@@ -122,7 +123,7 @@ func (m *simModel) read(e *simEvent) {
 	}
 	switch {
 	case m.policy == engine.Halt && m.passes[e.seq]:
-		if m.setAside(e, engine.Skipped) {
+		if m.setAside(e, state.Skipped) {
 			m.skipped++
 		}
 	case m.policy == engine.Halt:
@@ -130,19 +131,19 @@ func (m *simModel) read(e *simEvent) {
 	case m.policy == engine.Skip:
 		m.skipped++
 	case m.policy == engine.Quarantine && key != "":
-		m.setAside(e, engine.Failed)
+		m.setAside(e, state.Failed)
 	default:
-		m.setAside(e, engine.Dead)
+		m.setAside(e, state.Dead)
 	}
 }
 
-func (m *simModel) setAside(e *simEvent, s engine.LetterStatus) bool {
+func (m *simModel) setAside(e *simEvent, s state.LetterStatus) bool {
 	if len(m.letters) >= m.simTraits.letters {
 		m.halted = e.seq
 		return false
 	}
 	l := &simLetter{event: e, status: s, attempts: 1}
-	if s == engine.Parked {
+	if s == state.Parked {
 		l.attempts = 0
 	}
 	m.letters[e.seq] = l
@@ -192,7 +193,7 @@ func (m *simModel) apply(e *simEvent) bool {
 func (m *simModel) chosen(t engine.Letters) (list []*simLetter) {
 	for _, seq := range slices.Sorted(maps.Keys(m.letters)) {
 		l := m.letters[seq]
-		if l.status != engine.Skipped && (t.Sequence == 0 || t.Sequence == seq) && (len(t.Key) == 0 || string(t.Key) == m.key(l.event)) {
+		if l.status != state.Skipped && (t.Sequence == 0 || t.Sequence == seq) && (len(t.Key) == 0 || string(t.Key) == m.key(l.event)) {
 			list = append(list, l)
 		}
 	}
@@ -275,7 +276,7 @@ func (m *simModel) skip(chosen []*simLetter, steps *int) {
 			freed = append(freed, m.key(l.event))
 		}
 		m.leave(l)
-		l.status = engine.Skipped
+		l.status = state.Skipped
 		m.skipped++
 	}
 	for _, key := range slices.Compact(freed) {
@@ -309,8 +310,8 @@ func (m *simModel) again(l *simLetter, steps *int) bool {
 		m.gone(l)
 		return true
 	}
-	if l.attempts++; l.status == engine.Parked {
-		l.status = engine.Failed
+	if l.attempts++; l.status == state.Parked {
+		l.status = state.Failed
 	}
 	return false
 }
@@ -349,8 +350,8 @@ func (m *simModel) list() map[uint64]string {
 	return list
 }
 
-func (m *simModel) aside() engine.Aside {
-	a := engine.Aside{Skipped: m.skipped, Letters: int64(len(m.letters))}
+func (m *simModel) aside() state.Aside {
+	a := state.Aside{Skipped: m.skipped, Letters: int64(len(m.letters))}
 	for _, l := range m.letters {
 		if l.waits() {
 			a.Waiting++

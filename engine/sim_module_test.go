@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 )
 
 // passingTrouble is in the reason of every halt that no event is to blame for: it is gone
@@ -15,18 +16,18 @@ import (
 const passingTrouble = "passing trouble"
 
 func troubled(call string) error {
-	return &engine.GuestError{Call: call, Kind: engine.GuestTrapped, Text: passingTrouble, Event: -1}
+	return &guest.Error{Call: call, Kind: guest.Trapped, Text: passingTrouble, Event: -1}
 }
 
 // simModule is a module whose instances cannot always be made, and fail now and then.
 type simModule struct {
-	engine.Module
+	guest.Module
 	life   *life
 	name   string // of the projection
 	closed atomic.Int32
 }
 
-// Close implements engine.Module's optional part.
+// Close implements guest.Module's optional part.
 func (m *simModule) Close(context.Context) error {
 	if m.closed.Add(1) > 1 {
 		panic("a module is closed twice:\n" + m.life.seen.last())
@@ -34,8 +35,8 @@ func (m *simModule) Close(context.Context) error {
 	return nil
 }
 
-// Instantiate implements engine.Module.
-func (m *simModule) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+// Instantiate implements guest.Module.
+func (m *simModule) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	if m.closed.Load() > 0 {
 		m.life.seen.saw("BUG %s: an instance of a module that was closed", m.name)
 		panic("an instance is made of a module that was closed:\n" + m.life.seen.last())
@@ -52,7 +53,7 @@ func (m *simModule) Instantiate(ctx context.Context, c engine.InstanceConfig) (e
 }
 
 type simInstance struct {
-	engine.Instance
+	guest.Instance
 	module *simModule
 	failed bool
 }
@@ -67,9 +68,9 @@ func (in *simInstance) fails(call string) bool {
 	return true
 }
 
-// Apply implements engine.Instance. A guest that fails for no reason of its own does so in
+// Apply implements guest.Instance. A guest that fails for no reason of its own does so in
 // a call with more events than one: else the event would be blamed.
-func (in *simInstance) Apply(ctx context.Context, records []byte, st engine.State) error {
+func (in *simInstance) Apply(ctx context.Context, records []byte, st guest.State) error {
 	if in.failed {
 		return errors.New("an instance was used after it had failed")
 	}
@@ -88,7 +89,7 @@ func (in *simInstance) Apply(ctx context.Context, records []byte, st engine.Stat
 	return in.Instance.Apply(ctx, records, st)
 }
 
-// Snapshot implements engine.Instance.
+// Snapshot implements guest.Instance.
 func (in *simInstance) Snapshot(ctx context.Context) ([][]byte, error) {
 	if in.fails("snapshot") {
 		return nil, troubled("snapshot")
@@ -96,7 +97,7 @@ func (in *simInstance) Snapshot(ctx context.Context) ([][]byte, error) {
 	return in.Instance.Snapshot(ctx)
 }
 
-// Restore implements engine.Instance.
+// Restore implements guest.Instance.
 func (in *simInstance) Restore(ctx context.Context, blobs [][]byte) error {
 	if in.fails("restore") {
 		return troubled("restore")

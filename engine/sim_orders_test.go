@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // stepOrder has something done with what is set aside, whatever else goes on.
@@ -57,7 +58,7 @@ func (w *simWorld) order(role simRole, verb engine.Verb, t engine.Letters, passe
 	l, g := w.life, role.simGeneration
 	ctx, done := w.patiently(2 * time.Minute)
 	defer done()
-	var before engine.Version
+	var before state.Version
 	if ck, err := g.keyspace.Latest(); err == nil {
 		before = ck.Version
 	}

@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -57,7 +59,7 @@ func TestCandidateThatWasNeverMade(t *testing.T) {
 				e.stop()
 			}
 			died := errors.New("the process has died")
-			engineOf := func(store engine.Store, catalog engine.Catalog) *engine.Engine {
+			engineOf := func(store state.Store, catalog engine.Catalog) *engine.Engine {
 				return engine.New(engine.Options{Source: b.server, Store: store, Catalog: catalog, Log: slog.New(slog.DiscardHandler)})
 			}
 			e := engineOf(failingStore{died}, &dyingCatalog{Catalog: b.catalog, updates: 1})
@@ -103,7 +105,7 @@ func TestPositionOfHold(t *testing.T) {
 			s.Subjects = []string{"e.x"}
 		}
 		gate := make(chan struct{})
-		slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+		slow := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 30 {
 				<-gate
 			}
@@ -191,7 +193,7 @@ func (c *dyingCatalog) Update(name string, fn func(*engine.CatalogRecord) error)
 // failingStore opens nothing.
 type failingStore struct{ err error }
 
-func (s failingStore) Open(context.Context, string, string, bool) (engine.Keyspace, error) {
+func (s failingStore) Open(context.Context, string, string, bool) (state.Keyspace, error) {
 	return nil, s.err
 }
 
@@ -203,9 +205,9 @@ type openOnly struct {
 	err error
 }
 
-func (s openOnly) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (s openOnly) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := s.Store.Open(ctx, projection, generation, false)
-	if errors.Is(err, engine.ErrNoKeyspace) && create {
+	if errors.Is(err, state.ErrNoKeyspace) && create {
 		return nil, s.err
 	}
 	return ks, err

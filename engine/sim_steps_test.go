@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // play plays a whole simulation: steps, a calm at which everything must be as it has to
@@ -432,7 +433,7 @@ func (w *simWorld) checkAtRest(p *simProjection, role simRole) {
 	if g.keyspace.Durable() != newest.Version {
 		w.failf("%s: durable is %d, committed %d", p.name, g.keyspace.Durable(), newest.Version)
 	}
-	var pins []engine.Version
+	var pins []state.Version
 	for _, s := range w.catalog.Projection(p.name).Snapshots {
 		if s.Generation != g.id {
 			continue
@@ -457,8 +458,8 @@ func (w *simWorld) checkAtRest(p *simProjection, role simRole) {
 }
 
 // neededFor are the versions that a snapshot needs: its own, and that of the memory.
-func (g *simGeneration) neededFor(s engine.Snapshot) []engine.Version {
-	needed := []engine.Version{s.Version}
+func (g *simGeneration) neededFor(s engine.Snapshot) []state.Version {
+	needed := []state.Version{s.Version}
 	if ck, err := g.keyspace.Checkpoint(s.Version); err == nil && len(ck.Memories) > 0 {
 		needed = append(needed, ck.Memories[0].Version)
 	}

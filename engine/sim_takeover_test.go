@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // anyRole picks a generation of a projection; false: it has none of the role that was drawn.
@@ -122,7 +123,7 @@ func (w *simWorld) turn(p *simProjection, name string, call func(context.Context
 // mayFail reports whether an error is one of those that a change of readers may have.
 func (w *simWorld) mayFail(err error) bool {
 	for _, known := range []error{
-		engine.ErrBehind, engine.ErrNoGeneration, engine.ErrNotReady, engine.ErrIncomparable, engine.ErrUnpublished, engine.ErrSourceDown, errDisk, context.DeadlineExceeded,
+		engine.ErrBehind, engine.ErrNoGeneration, engine.ErrNotReady, engine.ErrIncomparable, engine.ErrUnpublished, streams.ErrSourceDown, errDisk, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -52,7 +52,7 @@ func (s simTraits) upcasters(r *rand.Rand, world *atomic.Int64) []engine.Upcaste
 	return chain
 }
 
-// Upcast implements engine.Instance. It fails as Apply does.
+// Upcast implements guest.Instance. It fails as Apply does.
 func (in *simInstance) Upcast(ctx context.Context, records []byte) ([]byte, error) {
 	if in.failed {
 		return nil, errors.New("an instance was used after it had failed")

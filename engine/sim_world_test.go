@@ -15,6 +15,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -67,16 +68,16 @@ type simGeneration struct {
 	id       string
 	keyspace *enginetest.Keyspace
 	levels   []simLevel
-	scripts  [][]simOrder   // one of them is what happened
-	checked  engine.Version // commits up to it were held against the model
-	begun    bool           // where it begins was
-	prefix   []simEvent     // what it has read of a history that is the stream's no more; nil: nothing
-	other    bool           // which it has not noticed yet, or not found a way out of
+	scripts  [][]simOrder  // one of them is what happened
+	checked  state.Version // commits up to it were held against the model
+	begun    bool          // where it begins was
+	prefix   []simEvent    // what it has read of a history that is the stream's no more; nil: nothing
+	other    bool          // which it has not noticed yet, or not found a way out of
 }
 
 type heldReading struct {
 	*engine.Reading
-	digest engine.Digest
+	digest state.Digest
 }
 
 // simFailure ends a simulation.
@@ -202,7 +203,7 @@ func (w *simWorld) opened(name, id string, ks *enginetest.Keyspace) {
 					traits = traits.as(g.Declaration)
 				}
 			}
-			ks.Max = []engine.TxLimit{{Writes: 40, Bytes: 1 << 20}, {Writes: 1000, Bytes: 40_000}, {Writes: 1000, Bytes: 1 << 20}}[int(w.dice.roll("limit "+name)*3)]
+			ks.Max = []state.TxLimit{{Writes: 40, Bytes: 1 << 20}, {Writes: 1000, Bytes: 40_000}, {Writes: 1000, Bytes: 1 << 20}}[int(w.dice.roll("limit "+name)*3)]
 			w.gens[name+id] = &simGeneration{
 				simTraits: traits, id: id, keyspace: ks, scripts: [][]simOrder{nil}, levels: []simLevel{{0, int(w.level.Load())}},
 				other: record.Rebuilds == 0 && p.beginsBefore(w.first),

@@ -9,6 +9,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // A projection that is halted before an event goes on when an operator skips it, and
@@ -26,7 +28,7 @@ func TestSkipOfHalted(t *testing.T) {
 		e.order(engine.SkipLetters, engine.Letters{Sequence: 4})
 		s := e.awaitLive(6)
 		e.wantLetters("4 skipped b apply returned an error: not 4")
-		if s.Aside != (engine.Aside{Skipped: 1, Letters: 1}) {
+		if s.Aside != (state.Aside{Skipped: 1, Letters: 1}) {
 			t.Errorf("%+v", s.Aside)
 		}
 		if state := e.applied(); state["a"] != "1 3 5 " || state["b"] != "2 6 " {
@@ -49,7 +51,7 @@ func TestSkipIsCommitted(t *testing.T) {
 				t.Errorf("%+v", done)
 			}
 			ck, err := b.keyspace(s).Latest()
-			if err != nil || ck.Position.Sequence != 4 || ck.Aside != (engine.Aside{Skipped: 1, Letters: 1}) {
+			if err != nil || ck.Position.Sequence != 4 || ck.Aside != (state.Aside{Skipped: 1, Letters: 1}) {
 				t.Errorf("when the order is answered the newest commit is %+v, %v", ck, err)
 			}
 			check := func() {
@@ -170,9 +172,9 @@ func TestSkipRefused(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			e := halted(t, b)
 			b.server.SetDown(true)
-			refused(e, engine.ErrSourceDown.Error())
+			refused(e, streams.ErrSourceDown.Error())
 			b.server.SetDown(false)
-			if s := e.awaitState(engine.Halted); s.Failing != 4 || s.Position != 3 || s.Aside != (engine.Aside{}) {
+			if s := e.awaitState(engine.Halted); s.Failing != 4 || s.Position != 3 || s.Aside != (state.Aside{}) {
 				t.Errorf("%+v", s)
 			}
 			e.order(engine.SkipLetters, engine.Letters{Sequence: 4})
@@ -223,7 +225,7 @@ func TestSkipRefused(t *testing.T) {
 			p := &picky{refuses: map[uint64]bool{4: true}}
 			s := setsAside(p.module("picky"), engine.Halt)
 			var full atomic.Bool
-			b.keyspace(s).Refuse = func(engine.Commit) error {
+			b.keyspace(s).Refuse = func(state.Commit) error {
 				if full.Load() {
 					return errors.New("no space left on device")
 				}

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 var snapshotName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -129,7 +131,7 @@ func (p *projection) dropGoneLocked(snapshots []Snapshot) error {
 	for _, s := range snapshots {
 		is, err := p.isGoneLocked(s)
 		switch {
-		case errors.Is(err, ErrCorrupt): // which is told to who reads it
+		case errors.Is(err, state.ErrCorrupt): // which is told to who reads it
 		case err != nil:
 			p.unchecked = append(p.unchecked, s)
 		case is:
@@ -157,7 +159,7 @@ func (p *projection) isGoneLocked(s Snapshot) (bool, error) {
 		return false, nil
 	}
 	ck, err := ks.Checkpoint(s.Version)
-	if errors.Is(err, ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		return true, nil
 	}
 	return err == nil && (ck.Version != s.Version || ck.Digest != s.Digest), err
@@ -192,15 +194,15 @@ func (p *projection) unpinLocked(s Snapshot) {
 
 // needed are the versions that have to be kept for a snapshot: its own, and that of the
 // memory which a guest that keeps state there goes on from, so that it can be exported.
-func (s Snapshot) needed() []Version {
+func (s Snapshot) needed() []state.Version {
 	if s.Memory == 0 {
-		return []Version{s.Version}
+		return []state.Version{s.Version}
 	}
-	return []Version{s.Version, s.Memory}
+	return []state.Version{s.Version, s.Memory}
 }
 
 // keyspaceOfLocked returns the keyspace of a generation that is open, or nil.
-func (p *projection) keyspaceOfLocked(generation string) Keyspace {
+func (p *projection) keyspaceOfLocked(generation string) state.Keyspace {
 	for _, g := range p.generationsLocked() {
 		if g.id == generation && g.failed == nil {
 			return g.keyspace

@@ -9,6 +9,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 )
 
 // A snapshot keeps the state of its moment readable, across restarts, whatever is
@@ -27,7 +29,7 @@ func TestSnapshotKeepsItsVersion(t *testing.T) {
 			t.Errorf("snapshot %+v of %+v", s, at)
 		}
 		for range 2 {
-			if got := fmt.Sprint(b.keyspace(sp).Pins()); got != fmt.Sprint([]engine.Version{s.Version}) {
+			if got := fmt.Sprint(b.keyspace(sp).Pins()); got != fmt.Sprint([]state.Version{s.Version}) {
 				t.Errorf("pinned are %s, want %d", got, s.Version)
 			}
 			list, err := e.Snapshots("p")
@@ -118,10 +120,10 @@ func TestSnapshotOfNothing(t *testing.T) {
 func TestLimitLog(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *bench) {
 		var lines lineLog
-		log := engine.LimitLog(&lines, 3)
+		log := guest.LimitLog(&lines, 3)
 		for second := range 2 {
 			for n := range 5 {
-				log.Line(engine.GuestLine{Text: fmt.Sprint(second, n)})
+				log.Line(guest.Line{Text: fmt.Sprint(second, n)})
 			}
 			time.Sleep(time.Second) // of the bubble
 		}
@@ -137,5 +139,5 @@ func TestLimitLog(t *testing.T) {
 
 type lineLog []string
 
-func (l *lineLog) Enabled(level int) bool     { return level >= 0 }
-func (l *lineLog) Line(line engine.GuestLine) { *l = append(*l, line.Text) }
+func (l *lineLog) Enabled(level int) bool { return level >= 0 }
+func (l *lineLog) Line(line guest.Line)   { *l = append(*l, line.Text) }

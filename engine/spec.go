@@ -10,6 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -17,7 +20,7 @@ import (
 // bounds it runs in.
 type Spec struct {
 	Name     string
-	Module   Module
+	Module   guest.Module
 	Settings []byte // for the guest, as JSON
 
 	Stream   string
@@ -39,13 +42,13 @@ type Spec struct {
 	// gets them all. The state does not depend on it.
 	Partitions int
 
-	Batch  ReadLimit     // of one call of the guest
-	Fuel   uint64        // of one call of the guest; 0: it is not metered
-	Memory uint64        // limit of the guest's memory, bytes
-	Window time.Duration // longest time between two commits while catching up
-	Cache  int           // bytes of state kept in memory
+	Batch  streams.ReadLimit // of one call of the guest
+	Fuel   uint64            // of one call of the guest; 0: it is not metered
+	Memory uint64            // limit of the guest's memory, bytes
+	Window time.Duration     // longest time between two commits while catching up
+	Cache  int               // bytes of state kept in memory
 
-	Quota Quota // of its state
+	Quota state.Quota // of its state
 
 	Emit   EmitRules
 	Outbox OutboxLimit // of events that wait to be published
@@ -56,7 +59,7 @@ type Spec struct {
 	MemorySnapshots MemoryPolicy
 	History         HistoryPolicy
 	Pins            PinPolicy
-	Log             GuestLog
+	Log             guest.Log
 
 	Schema       int           // of the state that the module writes, as declared; 0: none
 	OnChange     ChangePolicy  // what becomes of the state when module or settings change
@@ -112,8 +115,8 @@ func (s Start) String() string {
 }
 
 // newInstance makes an instance of the module, for a generation.
-func (s *Spec) newInstance(ctx context.Context, generation string) (Instance, error) {
-	in, err := s.Module.Instantiate(ctx, InstanceConfig{Settings: s.Settings, Memory: s.Memory, Log: logOf(generation, s.Log)})
+func (s *Spec) newInstance(ctx context.Context, generation string) (guest.Instance, error) {
+	in, err := s.Module.Instantiate(ctx, guest.Config{Settings: s.Settings, Memory: s.Memory, Log: guest.LogOf(generation, s.Log)})
 	if err != nil {
 		return nil, &instanceError{fmt.Errorf("instantiate module: %w", err)}
 	}
@@ -142,7 +145,7 @@ func (s *Spec) Check() error {
 
 // closeModules frees the code of the modules, those that can be closed.
 func (s *Spec) closeModules(ctx context.Context) error {
-	modules := []Module{s.Module}
+	modules := []guest.Module{s.Module}
 	for i := range s.Upcasters {
 		modules = append(modules, s.Upcasters[i].Module)
 	}

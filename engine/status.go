@@ -3,6 +3,9 @@ package engine
 import (
 	"errors"
 	"time"
+
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // RunnerState names what a projection's runner is doing.
@@ -87,26 +90,26 @@ type Status struct {
 	Interleaved   bool     `json:"stream_order_of_arrival,omitempty"` // from more than one source: their order is that of their arrival, and another one when the stream is built again
 	Warning       string   `json:"warning,omitempty"`                 // what may be wrong though it does not stop the projection, and what to do about it
 
-	Keys      int64       `json:"keys"`
-	Bytes     int64       `json:"bytes"`
-	DiskBytes int64       `json:"disk_bytes"`
-	Digest    Digest      `json:"digest"`
-	Aside     Aside       `json:"aside"`                 // events that were not applied
-	Emits     *EmitStatus `json:"emits,omitempty"`       // nil: its module emits nothing
-	Failing   uint64      `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
+	Keys      int64        `json:"keys"`
+	Bytes     int64        `json:"bytes"`
+	DiskBytes int64        `json:"disk_bytes"`
+	Digest    state.Digest `json:"digest"`
+	Aside     state.Aside  `json:"aside"`                 // events that were not applied
+	Emits     *EmitStatus  `json:"emits,omitempty"`       // nil: its module emits nothing
+	Failing   uint64       `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
 
-	Events      uint64        `json:"events_applied"` // since the engine started
-	Commits     uint64        `json:"commits"`        // since the engine started
-	Failures    uint64        `json:"failures"`       // batches rolled back since the engine started
-	Passed      Passed        `json:"passed_over"`    // since the engine started
-	Rate        float64       `json:"events_per_second"`
-	CatchUpRate float64       `json:"catch_up_events_per_second"` // when it last caught up
-	LeftMs      int64         `json:"left_ms,omitempty"`          // until it has caught up, if nothing more is stored; 0: it is not catching up, or not known yet
-	Apply       time.Duration `json:"apply_ns"`                   // spent in the guest since the engine started
-	Fuel        uint64        `json:"fuel_per_event"`             // that events took on average since the engine started; 0: not metered
-	FuelUsed    uint64        `json:"fuel_used"`                  // by events since the engine started
-	Memory      uint64        `json:"memory_bytes"`               // of the guest
-	Start       uint64        `json:"started_at_seq"`             // position when the engine started
+	Events      uint64         `json:"events_applied"` // since the engine started
+	Commits     uint64         `json:"commits"`        // since the engine started
+	Failures    uint64         `json:"failures"`       // batches rolled back since the engine started
+	Passed      streams.Passed `json:"passed_over"`    // since the engine started
+	Rate        float64        `json:"events_per_second"`
+	CatchUpRate float64        `json:"catch_up_events_per_second"` // when it last caught up
+	LeftMs      int64          `json:"left_ms,omitempty"`          // until it has caught up, if nothing more is stored; 0: it is not catching up, or not known yet
+	Apply       time.Duration  `json:"apply_ns"`                   // spent in the guest since the engine started
+	Fuel        uint64         `json:"fuel_per_event"`             // that events took on average since the engine started; 0: not metered
+	FuelUsed    uint64         `json:"fuel_used"`                  // by events since the engine started
+	Memory      uint64         `json:"memory_bytes"`               // of the guest
+	Start       uint64         `json:"started_at_seq"`             // position when the engine started
 
 	Mirror *MirrorStatus `json:"mirror,omitempty"` // where its state is mirrored to
 
@@ -166,20 +169,20 @@ func (e *Engine) NoteMirror(name string, m *MirrorStatus) {
 
 // GenerationStatus is what is known of a generation that is not the one that is read.
 type GenerationStatus struct {
-	ID       string      `json:"id"`
-	Module   string      `json:"module"`
-	State    RunnerState `json:"state"`
-	Reason   string      `json:"reason,omitempty"`
-	Hint     string      `json:"hint,omitempty"`
-	Position uint64      `json:"position"`
-	Behind   uint64      `json:"behind"` // the stream's end
-	Keys     int64       `json:"keys"`
-	Digest   Digest      `json:"digest"`
-	Rate     float64     `json:"events_per_second"`
-	LeftMs   int64       `json:"left_ms,omitempty"`     // until it has caught up, as in Status
-	Failing  uint64      `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
-	Auto     bool        `json:"takes_over,omitempty"`  // by itself, once it has caught up
-	Until    time.Time   `json:"until,omitzero"`        // when the previous one is given up
+	ID       string       `json:"id"`
+	Module   string       `json:"module"`
+	State    RunnerState  `json:"state"`
+	Reason   string       `json:"reason,omitempty"`
+	Hint     string       `json:"hint,omitempty"`
+	Position uint64       `json:"position"`
+	Behind   uint64       `json:"behind"` // the stream's end
+	Keys     int64        `json:"keys"`
+	Digest   state.Digest `json:"digest"`
+	Rate     float64      `json:"events_per_second"`
+	LeftMs   int64        `json:"left_ms,omitempty"`     // until it has caught up, as in Status
+	Failing  uint64       `json:"failing_seq,omitempty"` // the event that it is halted before; 0: none
+	Auto     bool         `json:"takes_over,omitempty"`  // by itself, once it has caught up
+	Until    time.Time    `json:"until,omitzero"`        // when the previous one is given up
 }
 
 // Errors of an Engine.
@@ -196,12 +199,12 @@ var (
 
 // Reading is a consistent view of a projection's served state. Close it.
 type Reading struct {
-	View
-	Checkpoint Checkpoint
+	state.View
+	Checkpoint state.Checkpoint
 	Generation string
 	State      RunnerState // of the generation, when the reading was opened
 	Behind     uint64      // sequences that the stream held beyond it then, as far as was known
-	keyspace   Keyspace
+	keyspace   state.Keyspace
 	projection *projection
 	generation *generation
 	done       func()
@@ -220,7 +223,7 @@ func (r *Reading) Memory() (blobs [][]byte, sequence uint64, err error) {
 }
 
 // Limit is what one commit of the keyspace can hold.
-func (r *Reading) Limit() TxLimit { return r.keyspace.Limit() }
+func (r *Reading) Limit() state.TxLimit { return r.keyspace.Limit() }
 
 // Close ends the reading. It may be called more than once.
 func (r *Reading) Close() {

@@ -8,12 +8,13 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
 // waiting is a ledger that waits before some events, and refuses one.
 func waiting(name string, refuses uint64, gates map[uint64]chan struct{}) *enginetest.Module {
-	return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
 		if gate := gates[e.Sequence]; gate != nil {
 			<-gate
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/guest"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -15,7 +17,7 @@ import (
 // module, its settings and that event.
 type Upcaster struct {
 	Name     string
-	Module   Module
+	Module   guest.Module
 	Settings []byte // for the guest, as JSON
 
 	Subjects []string // as configured; Filter is made of them
@@ -25,7 +27,7 @@ type Upcaster struct {
 
 	Fuel   uint64 // of one call of the guest; 0: it is not metered
 	Memory uint64 // limit of the guest's memory, bytes
-	Log    GuestLog
+	Log    guest.Log
 }
 
 // Check refuses modules that are no upcasters. Its errors go on from words for the module.
@@ -68,12 +70,12 @@ type chain struct {
 // link is one upcaster of a chain.
 type link struct {
 	*Upcaster
-	generation string   // that it works for; empty: none
-	instance   Instance // nil before it is needed, and after a failure
-	buffer     int      // of the guest's, in bytes; 0 when it has none
-	thirst     uint64   // fuel of an event, lately
-	used       uint64   // fuel of the calls for the events under way
-	in, out    []byte   // buffers
+	generation string         // that it works for; empty: none
+	instance   guest.Instance // nil before it is needed, and after a failure
+	buffer     int            // of the guest's, in bytes; 0 when it has none
+	thirst     uint64         // fuel of an event, lately
+	used       uint64         // fuel of the calls for the events under way
+	in, out    []byte         // buffers
 }
 
 // upcastBytes bounds what an upcaster is handed at once, unless one event is larger.
@@ -125,7 +127,7 @@ type upcasted struct {
 }
 
 // take takes some events off the front of records, within a limit, but at least one.
-func (u *upcasted) take(records []byte, limit ReadLimit) error {
+func (u *upcasted) take(records []byte, limit streams.ReadLimit) error {
 	*u = upcasted{}
 	for rest := records; len(rest) > 0 && (u.count == 0 || u.count < limit.Events); {
 		e, after, err := abi.Next(rest)
@@ -158,7 +160,7 @@ func (u *upcasted) before(sequence uint64) (n int) {
 }
 
 // limit bounds what is run through the chain at once.
-func (c *chain) limit(l ReadLimit) ReadLimit {
+func (c *chain) limit(l streams.ReadLimit) streams.ReadLimit {
 	if c.pace > 0 {
 		l.Events = min(l.Events, max(1, int(callTime/c.pace)))
 	} else {
@@ -179,7 +181,7 @@ func (c *chain) limit(l ReadLimit) ReadLimit {
 // next runs the first of some events through the chain, as many as fit within a limit and
 // succeed. When the very first event fails by itself, u holds it alone, and the error is
 // an *UpcastError.
-func (c *chain) next(ctx context.Context, records []byte, limit ReadLimit) (u upcasted, err error) {
+func (c *chain) next(ctx context.Context, records []byte, limit streams.ReadLimit) (u upcasted, err error) {
 	limit = c.limit(limit)
 	for hinted := false; ; {
 		if err := u.take(records, limit); err != nil {
@@ -248,7 +250,7 @@ func (l *link) rewrite(ctx context.Context, records []byte, alone bool) ([]byte,
 			err = l.merge(part, made)
 		}
 		if err == nil && len(l.out) > limit {
-			err = l.fail(&GuestError{Call: abi.ExportUpcast, Kind: GuestOverLimit, Event: -1,
+			err = l.fail(&guest.Error{Call: abi.ExportUpcast, Kind: guest.OverLimit, Event: -1,
 				Text: fmt.Sprintf("output of %d bytes or more: the limit for an input of %d is %d", len(l.out), len(records), limit)})
 		}
 		if err != nil {
@@ -338,10 +340,10 @@ func (l *link) call(ctx context.Context, records []byte, alone bool) ([]byte, er
 		return nil, nil
 	}
 	if l.buffer > 0 && len(records) > l.buffer && !alone { // it would only fail
-		return nil, l.fail(&GuestError{Call: abi.ExportUpcast, Kind: GuestBuffer, Event: -1, Have: l.buffer, Need: len(records)})
+		return nil, l.fail(&guest.Error{Call: abi.ExportUpcast, Kind: guest.SmallBuffer, Event: -1, Have: l.buffer, Need: len(records)})
 	}
 	if l.instance == nil {
-		in, err := l.Module.Instantiate(ctx, InstanceConfig{Settings: l.Settings, Memory: l.Memory, Log: logOf(l.generation, l.Log)})
+		in, err := l.Module.Instantiate(ctx, guest.Config{Settings: l.Settings, Memory: l.Memory, Log: guest.LogOf(l.generation, l.Log)})
 		if err != nil { // of no event, whatever it is: nothing that could be set aside
 			return nil, &instanceError{fmt.Errorf("upcaster %s: instantiate module: %v", l.Name, err)}
 		}
@@ -355,16 +357,16 @@ func (l *link) call(ctx context.Context, records []byte, alone bool) ([]byte, er
 	if cerr := l.discard(ctx); cerr != nil {
 		return nil, cerr
 	}
-	var guest *GuestError
-	if !errors.As(err, &guest) {
+	var g *guest.Error
+	if !errors.As(err, &g) {
 		return nil, fmt.Errorf("upcaster %s: %w", l.Name, err)
 	}
-	if guest.Kind == GuestBuffer {
-		l.buffer = guest.Have
+	if g.Kind == guest.SmallBuffer {
+		l.buffer = g.Have
 	}
 	failed := l.fail(err)
-	if guest.Event >= 0 {
-		failed.at = sequenceOf(records, guest.Event)
+	if g.Event >= 0 {
+		failed.at = sequenceOf(records, g.Event)
 	}
 	return nil, failed
 }

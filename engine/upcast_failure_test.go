@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -30,7 +32,7 @@ func (m *moodyUpcaster) becomes(e abi.Record) []abi.Record {
 	return made
 }
 
-func (m *moodyUpcaster) module() engine.Module {
+func (m *moodyUpcaster) module() guest.Module {
 	return enginetest.Upcaster("moody", func(e abi.Record, out func(abi.Record)) error {
 		for i, r := range m.becomes(e) {
 			if i == 1 && m.refuses[e.Sequence] && !m.mended.Load() { // when it has made one already
@@ -60,13 +62,13 @@ func TestFailingUpcaster(t *testing.T) {
 		policy  engine.Policy
 		a, b    string
 		letters []string
-		aside   engine.Aside
+		aside   state.Aside
 	}{
-		{engine.Skip, "1 1 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 12 12 ", nil, engine.Aside{Skipped: 2}},
-		{engine.DeadLetter, "1 1 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 12 12 ", []string{"3 dead a " + refused + "3", "10 dead b " + refused + "10"}, engine.Aside{Letters: 2}},
+		{engine.Skip, "1 1 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 12 12 ", nil, state.Aside{Skipped: 2}},
+		{engine.DeadLetter, "1 1 5 5 7 7 9 9 11 11 ", "2 2 4 4 6 6 8 8 12 12 ", []string{"3 dead a " + refused + "3", "10 dead b " + refused + "10"}, state.Aside{Letters: 2}},
 		{engine.Quarantine, "1 1 ", "2 2 4 4 6 6 8 8 ", []string{
 			"3 failed a " + refused + "3", "5 parked a", "7 parked a", "9 parked a", "10 failed b " + refused + "10", "11 parked a", "12 parked b",
-		}, engine.Aside{Letters: 7, Waiting: 7}},
+		}, state.Aside{Letters: 7, Waiting: 7}},
 	}
 	for _, tt := range tests {
 		for _, events := range []int{1, 4, 100} {
@@ -145,7 +147,7 @@ func TestFailingUpcasterInAQueue(t *testing.T) {
 		if done := e.order(engine.RetryLetters, engine.Letters{Key: []byte("a")}); done.Done != 2 || done.Seq != 5 || done.Error != refused+"5" {
 			t.Errorf("%+v", done)
 		}
-		if got := e.setAside()[1]; got.Sequence != 5 || got.Status != engine.Failed || got.Attempts != 1 {
+		if got := e.setAside()[1]; got.Sequence != 5 || got.Status != state.Failed || got.Attempts != 1 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -230,7 +232,7 @@ func TestEventOfSeveralRecordsFails(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			b.twoAccounts(6)
 			var mended atomic.Bool
-			m := enginetest.FuncModule("second", func(e abi.Record, st engine.State) error {
+			m := enginetest.FuncModule("second", func(e abi.Record, st guest.State) error {
 				list, _, err := st.Get(e.Key)
 				if err != nil {
 					return err
@@ -260,7 +262,7 @@ func TestEventOfSeveralRecordsFails(t *testing.T) {
 func TestSkipOfRewrittenEvent(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.twoKeys("ax", "bx", "ax", "bx")
-		m := enginetest.FuncModule("third", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("third", func(e abi.Record, st guest.State) error {
 			if e.Sequence == 3 && string(e.Subject) == "a.x" {
 				return enginetest.Refuse("no x of 3")
 			}
@@ -294,7 +296,7 @@ func TestQueuesOfSeveralKeys(t *testing.T) {
 		b.twoKeys("ab", "bc", "cd", "d", "y", "x", "xd")
 		m := &moodyUpcaster{}
 		refuses := map[uint64]bool{1: true, 6: true}
-		guest := enginetest.FuncModule("fails", func(e abi.Record, st engine.State) error {
+		guest := enginetest.FuncModule("fails", func(e abi.Record, st guest.State) error {
 			if refuses[e.Sequence] && !m.mended.Load() {
 				return enginetest.Refuse("not %d", e.Sequence)
 			}
@@ -344,7 +346,7 @@ func TestQueuesOfSeveralKeys(t *testing.T) {
 			if done := e.order(engine.SkipLetters, engine.Letters{Sequence: 6}); done.Done != 2 || left(e) != "1 skipped 6 skipped " {
 				t.Errorf("%+v, left %s", done, left(e))
 			}
-			if got := e.status().Aside; got != (engine.Aside{Skipped: 2, Letters: 2}) {
+			if got := e.status().Aside; got != (state.Aside{Skipped: 2, Letters: 2}) {
 				t.Errorf("%+v", got)
 			}
 		})

@@ -13,6 +13,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -44,7 +46,7 @@ var rewrites = enginetest.Upcaster("rewrites", func(e abi.Record, out func(abi.R
 
 // journal is a guest that is local to its key, and writes down what it was handed of it, in
 // order: a record that is missing, repeated or out of place shows.
-func journal(e abi.Record, st engine.State) error {
+func journal(e abi.Record, st guest.State) error {
 	list, _, err := st.Get(e.Key)
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func (b *bench) journals(to uint64, rewrite func(abi.Record) []abi.Record) map[s
 	return state
 }
 
-func upcasters(modules ...engine.Module) func(*engine.Spec) {
+func upcasters(modules ...guest.Module) func(*engine.Spec) {
 	return func(s *engine.Spec) {
 		for i, m := range modules {
 			s.Upcasters = append(s.Upcasters, engine.Upcaster{Name: fmt.Sprintf("up%d", i), Module: m})
@@ -87,7 +89,7 @@ func (b *bench) wantAnchors(s engine.Spec) {
 	}
 	for _, a := range ck.Anchors {
 		e, err := b.server.Event(b.t.Context(), streamName, a.Sequence)
-		if err != nil || !a.Same(engine.AnchorOf(e)) {
+		if err != nil || !a.Same(state.AnchorOf(e)) {
 			b.t.Errorf("anchor %+v, the stream has %+v, %v", a, e, err)
 		}
 	}
@@ -124,7 +126,7 @@ func TestUpcastersLeaveNoTrace(t *testing.T) {
 func TestUpcastersAndRestartWithinABatch(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.appendAccounts(90)
-		slow := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+		slow := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 			time.Sleep(700 * time.Millisecond) // of the bubble: every call of the guest is of one event
 			return journal(e, st)
 		})
@@ -212,7 +214,7 @@ func TestChainOfUpcasters(t *testing.T) {
 	for _, events := range []int{1, 3, 100} {
 		inBubble(t, func(t *testing.T, b *bench) {
 			b.append(10)
-			m := enginetest.FuncModule("lines", func(e abi.Record, st engine.State) error {
+			m := enginetest.FuncModule("lines", func(e abi.Record, st guest.State) error {
 				line, _, err := st.Get(fmt.Append(nil, e.Sequence))
 				if err != nil {
 					return err
@@ -281,10 +283,10 @@ func TestEventsStayWhole(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) { // each record writes two keys, a commit holds three
 		b.twoAccounts(10)
 		b.twoKeys("ab")
-		s := split(enginetest.FuncModule("accounts", func(e abi.Record, st engine.State) error {
+		s := split(enginetest.FuncModule("accounts", func(e abi.Record, st guest.State) error {
 			return st.Put(fmt.Appendf(nil, "%d/%s", e.Sequence, e.Subject), nil)
 		}), 1, upcasters(new(moodyUpcaster).module(), rewritesIntoThree))
-		b.limit(s, engine.TxLimit{Writes: 3, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 3, Bytes: 1 << 20})
 		e := b.start(s)
 		got := e.awaitState(engine.Halted)
 		if got.Position != 20 || !strings.Contains(got.Reason, "event 21: apply went over a limit: its writes do not fit one commit: the limit is 3 keys") {
@@ -307,7 +309,7 @@ func TestUpcasterNeedsSmallerCalls(t *testing.T) {
 	one := func(e abi.Record, out func(abi.Record)) error { out(e); return nil }
 	liar := func(e abi.Record, out func(abi.Record)) error {
 		if e.Sequence == 41 {
-			return &engine.GuestError{Call: "upcast", Kind: engine.GuestTrapped, Event: int(e.TimeNs) % 3}
+			return &guest.Error{Call: "upcast", Kind: guest.Trapped, Event: int(e.TimeNs) % 3}
 		}
 		return one(e, out)
 	}
@@ -365,7 +367,7 @@ func TestUpcasterThatDoesNotStart(t *testing.T) {
 		m.not.Store(true)
 		e := b.start(setsAside(ledgerModule, engine.Skip, upcasters(m), func(s *engine.Spec) { s.KeyOf = nil }))
 		got := e.awaitState(engine.Stalled)
-		if !strings.Contains(got.Reason, "upcaster up0: instantiate module: start trapped: no") || got.Aside != (engine.Aside{}) {
+		if !strings.Contains(got.Reason, "upcaster up0: instantiate module: start trapped: no") || got.Aside != (state.Aside{}) {
 			t.Errorf("status %+v", got)
 		}
 		m.not.Store(false)
@@ -376,13 +378,13 @@ func TestUpcasterThatDoesNotStart(t *testing.T) {
 
 // noStart is a module that cannot always be started.
 type noStart struct {
-	engine.Module
+	guest.Module
 	not atomic.Bool
 }
 
-func (m *noStart) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+func (m *noStart) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	if m.not.Load() {
-		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: "no", Event: -1}
+		return nil, &guest.Error{Call: "start", Kind: guest.Trapped, Text: "no", Event: -1}
 	}
 	return m.Module.Instantiate(ctx, c)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gnomon/engine/state"
 )
 
 const (
@@ -27,8 +29,8 @@ var (
 
 // WatchOptions say what is watched.
 type WatchOptions struct {
-	Prefix []byte   // of the keys; empty: all
-	From   Bookmark // that the watcher was told last; zero: the snapshot comes first
+	Prefix []byte         // of the keys; empty: all
+	From   state.Bookmark // that the watcher was told last; zero: the snapshot comes first
 	// Beat is after how long without any event one of the kind WatchIdle comes; 0: never.
 	Beat time.Duration
 }
@@ -62,7 +64,7 @@ type WatchEvent struct {
 	Deleted  bool
 
 	Time       time.Time // of the last event of the stream up to Sequence
-	Bookmark   Bookmark
+	Bookmark   state.Bookmark
 	Missed     uint64 // commits that the step passed over: it has their changes, but not each of them
 	Generation string
 	Former     string // generation
@@ -111,13 +113,13 @@ type watch struct {
 	options    WatchOptions
 	fn         func(WatchEvent) error
 
-	told    *Reading   // of the last position that it was told, kept readable
-	checked Version    // nothing that it watches changed between told and this
-	commits uint64     // up to that
-	recent  *recent    // of the generation that it watches
-	state   WatchEvent // that it was told last
-	sent    time.Time  // when the last event was
-	due     time.Time  // of the next position; zero: there is none to tell
+	told    *Reading      // of the last position that it was told, kept readable
+	checked state.Version // nothing that it watches changed between told and this
+	commits uint64        // up to that
+	recent  *recent       // of the generation that it watches
+	state   WatchEvent    // that it was told last
+	sent    time.Time     // when the last event was
+	due     time.Time     // of the next position; zero: there is none to tell
 }
 
 // seen is what is there to be seen at one moment.
@@ -139,7 +141,7 @@ func (w *watch) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.options.From == (Bookmark{}) {
+	if w.options.From == (state.Bookmark{}) {
 		return w.reset(ctx, now, "the watch begins")
 	}
 	before, why := w.projection.readAgain(w.options.From, now.Reading)
@@ -231,7 +233,7 @@ func (w *watch) endedLocked(err error) error {
 func (w *watch) advance(ctx context.Context, now seen) error {
 	s := w.startStep(ctx, now)
 	s.missed = now.commits - min(now.commits, w.commits+1)
-	err := w.changes(now, func(r Row) bool {
+	err := w.changes(now, func(r state.Row) bool {
 		if !bytes.HasPrefix(r.Key, w.options.Prefix) {
 			return ctx.Err() == nil
 		}
@@ -248,10 +250,10 @@ func (w *watch) advance(ctx context.Context, now seen) error {
 }
 
 // changes calls fn for what was written or deleted since what the watcher has seen.
-func (w *watch) changes(now seen, fn func(Row) bool) error {
+func (w *watch) changes(now seen, fn func(state.Row) bool) error {
 	rows, ok := w.recent.changes(w.checked, now.Version(), string(w.options.Prefix))
 	if !ok {
-		return now.keyspace.Changes(OfState, w.checked, now.Version(), KeyRange{Prefix: w.options.Prefix}, fn)
+		return now.keyspace.Changes(state.OfState, w.checked, now.Version(), state.KeyRange{Prefix: w.options.Prefix}, fn)
 	}
 	for _, r := range rows {
 		if !fn(r) {
@@ -272,7 +274,7 @@ func (w *watch) turn(ctx context.Context, now seen) error {
 		return err
 	}
 	s := w.startStep(ctx, now)
-	err := CompareRows(w.told, now, w.options.Prefix, func(p Pair) bool {
+	err := state.CompareRows(w.told, now, w.options.Prefix, func(p state.Pair) bool {
 		return p.Same() && ctx.Err() == nil || !p.Same() && s.send(WatchEvent{Kind: WatchChange, Key: p.Key, Value: p.B, Deleted: !p.InB})
 	})
 	return s.end(errors.Join(err, s.err, ctx.Err()))
@@ -313,7 +315,7 @@ func (s *watchStep) end(err error) error {
 	if err == nil {
 		err = w.send(WatchEvent{
 			Kind: WatchPosition, Sequence: ck.Position.Sequence, Time: ck.Position.Time, Generation: s.to.Generation,
-			Bookmark: bookmarkOf(ck, s.to.Generation), Missed: s.missed,
+			Bookmark: state.BookmarkOf(ck, s.to.Generation), Missed: s.missed,
 		})
 	}
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -23,7 +25,7 @@ type mortal struct {
 	all  map[*enginetest.Keyspace]bool
 }
 
-func (m *mortal) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (m *mortal) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := m.Store.Open(ctx, projection, generation, create)
 	if err == nil {
 		m.all[ks.(*enginetest.Keyspace)] = true
@@ -32,20 +34,20 @@ func (m *mortal) Open(ctx context.Context, projection, generation string, create
 }
 
 type mortalKeyspace struct {
-	engine.Keyspace
+	state.Keyspace
 	store *mortal
 }
 
 var errDead = errors.New("the machine is down")
 
-func (k *mortalKeyspace) Commit(ctx context.Context, c engine.Commit) (engine.Checkpoint, error) {
+func (k *mortalKeyspace) Commit(ctx context.Context, c state.Commit) (state.Checkpoint, error) {
 	if k.store.dead.Load() {
-		return engine.Checkpoint{}, errDead
+		return state.Checkpoint{}, errDead
 	}
 	return k.Keyspace.Commit(ctx, c)
 }
 
-func (k *mortalKeyspace) Sync(ctx context.Context) (engine.Version, error) {
+func (k *mortalKeyspace) Sync(ctx context.Context) (state.Version, error) {
 	if k.store.dead.Load() {
 		return k.Durable(), errDead
 	}
@@ -72,7 +74,7 @@ func TestWatchGoesOnAfterMachineCrash(t *testing.T) {
 }
 
 func watchOverCrashes(t *testing.T, b *bench, dice *rand.Rand) {
-	echo := enginetest.FuncModule("echo", func(e abi.Record, st engine.State) error {
+	echo := enginetest.FuncModule("echo", func(e abi.Record, st guest.State) error {
 		if key := fmt.Appendf(nil, "%c", 'a'+e.Data[0]%5); e.Data[0]%3 > 0 {
 			return st.Put(key, e.Data)
 		} else {

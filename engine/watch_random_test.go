@@ -11,6 +11,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -27,7 +29,7 @@ func TestWatchAtRandom(t *testing.T) {
 
 // shuffler writes and deletes a few keys, otherwise for each name.
 func shuffler(name string) *enginetest.Module {
-	return enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
 		key, value := shuffle(name, e.Sequence)
 		if value == "" {
 			return st.Delete([]byte(key))
@@ -146,14 +148,14 @@ func FuzzBookmark(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		b, err := engine.ParseBookmark(text)
+		b, err := state.ParseBookmark(text)
 		if err != nil {
-			if !errors.Is(err, engine.ErrBookmark) {
+			if !errors.Is(err, state.ErrBookmark) {
 				t.Errorf("%q: %v", text, err)
 			}
 			return
 		}
-		again, err := engine.ParseBookmark(b.String())
+		again, err := state.ParseBookmark(b.String())
 		if err != nil || again != b {
 			t.Errorf("%q is %v, and again %v, %v", text, b, again, err)
 		}

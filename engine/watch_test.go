@@ -15,6 +15,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -70,7 +72,7 @@ func (w *watcher) take(e engine.WatchEvent) error {
 		w.at = engine.WatchEvent{}
 		text += ": " + e.Reason
 	case engine.WatchGeneration:
-		w.at.Bookmark = engine.Bookmark{}
+		w.at.Bookmark = state.Bookmark{}
 	case engine.WatchSnapshot:
 		w.state[string(e.Key)] = string(e.Value)
 	case engine.WatchChange:
@@ -174,7 +176,7 @@ func TestWatchGoesOn(t *testing.T) {
 			{"another state", "reset: what was committed at 5 is not what was seen, snapshot", strings.Replace(w.at.Bookmark.String(), w.at.Bookmark.Digest, "0123456789abcdef", 1)},
 			{"another generation", "reset: generation abc is gone", "5.0-0123456789abcdef-abc"},
 		} {
-			from, err := engine.ParseBookmark(c.from)
+			from, err := state.ParseBookmark(c.from)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,7 +258,7 @@ func TestWatchPromotion(t *testing.T) {
 		e := b.start(spec(ledgerModule, byHand))
 		first := e.awaitLive(10).Generation
 		w := e.watch(engine.WatchOptions{})
-		candidate := enginetest.FuncModule("other", func(r abi.Record, st engine.State) error {
+		candidate := enginetest.FuncModule("other", func(r abi.Record, st guest.State) error {
 			if r.Sequence%2 == 0 {
 				return st.Put([]byte("even"), fmt.Appendf(nil, "%d", r.Sequence))
 			}
@@ -329,21 +331,21 @@ func TestWatchEnds(t *testing.T) {
 
 // countedStore counts how often the changes between two versions are asked for.
 type countedStore struct {
-	engine.Store
+	state.Store
 	asked atomic.Int64
 }
 
-func (s *countedStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+func (s *countedStore) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := s.Store.Open(ctx, projection, generation, create)
 	return &countedKeyspace{ks, s}, err
 }
 
 type countedKeyspace struct {
-	engine.Keyspace
+	state.Keyspace
 	store *countedStore
 }
 
-func (k *countedKeyspace) Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) error {
+func (k *countedKeyspace) Changes(kind state.RowKind, after, at state.Version, within state.KeyRange, fn func(state.Row) bool) error {
 	k.store.asked.Add(1)
 	return k.Keyspace.Changes(kind, after, at, within, fn)
 }
@@ -353,7 +355,7 @@ func (k *countedKeyspace) Changes(kind engine.RowKind, after, at engine.Version,
 func TestWatchersShareCommits(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		store := &countedStore{Store: b.store}
-		wide := enginetest.FuncModule("wide", func(r abi.Record, st engine.State) error {
+		wide := enginetest.FuncModule("wide", func(r abi.Record, st guest.State) error {
 			return st.Put(fmt.Appendf(nil, "%d", r.Sequence%3), []byte(strings.Repeat("x", 600<<10)+strconv.FormatUint(r.Sequence, 10)))
 		})
 		e := b.startOn(store, spec(wide))

@@ -1,12 +1,16 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+
+	"gnomon/engine/state"
+)
 
 // window is what the overlay gathered between two cuts: the writes of one commit.
 // While it is being committed its entries belong to the committing goroutine.
 type window struct {
 	entries []windowEntry
-	emits   []Emit
+	emits   []state.Emit
 }
 
 type windowEntry struct {
@@ -41,7 +45,7 @@ func (w *window) landed() {
 }
 
 // rebase puts a view that shows what was committed below the overlay.
-func (o *overlay) rebase(base View) {
+func (o *overlay) rebase(base state.View) {
 	o.sorted.valid = false
 	o.base = base
 }
@@ -49,7 +53,7 @@ func (o *overlay) rebase(base View) {
 // tally fills in what each entry of a window replaces and leaves behind, and
 // brings keys, bytes and digest of a checkpoint up to date with it. View shows the
 // state before the window.
-func (w *window) tally(c *Checkpoint, view View) error {
+func (w *window) tally(c *state.Checkpoint, view state.View) error {
 	for i := range w.entries {
 		e := &w.entries[i]
 		if e.prior.kind == priorUnknown {
@@ -69,12 +73,12 @@ func (w *window) tally(c *Checkpoint, view View) error {
 }
 
 // take takes what the entry replaces out of a checkpoint.
-func (e *windowEntry) take(c *Checkpoint) {
+func (e *windowEntry) take(c *state.Checkpoint) {
 	switch e.prior.kind {
 	case priorAbsent:
 		return
 	case priorValue:
-		c.Digest.Sub(Term([]byte(e.key), e.prior.value))
+		c.Digest.Sub(state.Term([]byte(e.key), e.prior.value))
 	case priorTerm:
 		c.Digest.Sub(e.prior.term)
 	}
@@ -83,12 +87,12 @@ func (e *windowEntry) take(c *Checkpoint) {
 }
 
 // leave adds what the entry writes to a checkpoint.
-func (e *windowEntry) leave(c *Checkpoint) {
+func (e *windowEntry) leave(c *state.Checkpoint) {
 	if !e.present {
 		e.wrote = prior{kind: priorAbsent}
 		return
 	}
-	e.wrote = prior{kind: priorTerm, size: len(e.value), term: Term([]byte(e.key), e.value)}
+	e.wrote = prior{kind: priorTerm, size: len(e.value), term: state.Term([]byte(e.key), e.value)}
 	c.Digest.Add(e.wrote.term)
 	c.Keys++
 	c.Bytes += int64(len(e.key) + len(e.value))
@@ -97,10 +101,10 @@ func (e *windowEntry) leave(c *Checkpoint) {
 // writes lists the changes for a keyspace, after tally. A key that was neither
 // before nor is after is deleted all the same: an earlier run, cut short, may have
 // committed it between two sequences that this window spans.
-func (w *window) writes() []Write {
-	writes := make([]Write, len(w.entries))
+func (w *window) writes() []state.Write {
+	writes := make([]state.Write, len(w.entries))
 	for i, e := range w.entries {
-		writes[i] = Write{Key: e.key, Value: e.value, Delete: !e.present, OldSize: e.prior.size}
+		writes[i] = state.Write{Key: e.key, Value: e.value, Delete: !e.present, OldSize: e.prior.size}
 	}
 	return writes
 }

@@ -7,6 +7,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -15,11 +17,11 @@ import (
 func TestWindowIsFilled(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(5000)
-		m := enginetest.FuncModule("few", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("few", func(e abi.Record, st guest.State) error {
 			return st.Put(fmt.Appendf(nil, "%d", e.Sequence%35), []byte("v"))
 		})
 		s := spec(m, func(s *engine.Spec) { s.Batch.Events, s.Window = 2, time.Hour })
-		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 40, Bytes: 1 << 20})
 		if got := b.start(s).awaitLive(5000); got.Keys != 35 || got.Commits > 5 {
 			t.Errorf("%d keys in %d commits, want 35 in a few", got.Keys, got.Commits)
 		}
@@ -31,7 +33,7 @@ func TestWindowIsFilled(t *testing.T) {
 func TestWindowIsOutgrown(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(300)
-		m := enginetest.FuncModule("bursts", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("bursts", func(e abi.Record, st guest.State) error {
 			if e.Sequence%50 == 0 {
 				for i := range 35 {
 					if err := st.Put(fmt.Appendf(nil, "%d/%d", e.Sequence, i), []byte("v")); err != nil {
@@ -42,7 +44,7 @@ func TestWindowIsOutgrown(t *testing.T) {
 			return ledger(e, st)
 		})
 		s := spec(m, func(s *engine.Spec) { s.Batch.Events, s.Window = 1, time.Hour })
-		b.limit(s, engine.TxLimit{Writes: 40, Bytes: 1 << 20})
+		b.limit(s, state.TxLimit{Writes: 40, Bytes: 1 << 20})
 		e := b.start(s)
 		got := e.awaitLive(300)
 		if got.Failures == 0 || got.Failures > 6 {
@@ -60,7 +62,7 @@ func TestWindowIsOutgrown(t *testing.T) {
 func TestSlowGuestGetsFewEvents(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(300)
-		m := enginetest.FuncModule("slow", func(e abi.Record, st engine.State) error {
+		m := enginetest.FuncModule("slow", func(e abi.Record, st guest.State) error {
 			time.Sleep(time.Second) // of the bubble
 			return ledger(e, st)
 		})

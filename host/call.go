@@ -7,7 +7,8 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -20,12 +21,12 @@ type call struct {
 	name     string // of the export that was called
 	argument uint64 // of the export
 
-	batch    []byte       // only in apply, and in upcast its input
-	state    engine.State // that can be written; only in apply and migrate
-	rows     engine.Rows  // that can be read: state, or what a query is about
-	tooSmall int          // size of a buffer that the batch did not fit in
-	table    []byte       // of the batch's fields, once they were asked for
-	handed   span         // of the batch, once a line was logged
+	batch    []byte      // only in apply, and in upcast its input
+	state    guest.State // that can be written; only in apply and migrate
+	rows     state.Rows  // that can be read: state, or what a query is about
+	tooSmall int         // size of a buffer that the batch did not fit in
+	table    []byte      // of the batch's fields, once they were asked for
+	handed   span        // of the batch, once a line was logged
 
 	cause   uint32 // index of the last event that emitted
 	causing uint64 // its sequence
@@ -65,11 +66,11 @@ func (c *call) explain(otherwise string) string {
 
 // trapKind is in what way a guest failed that trapped. One that said why before has
 // failed as if it had returned: languages without exceptions end a call by a trap.
-func (c *call) trapKind() engine.GuestErrorKind {
+func (c *call) trapKind() guest.ErrorKind {
 	if c.said != "" {
-		return engine.GuestRefused
+		return guest.Refused
 	}
-	return engine.GuestTrapped
+	return guest.Trapped
 }
 
 // warnRefused logs a refusal that did not make the guest fail, for most guests
@@ -81,9 +82,9 @@ func (c *call) warnRefused() {
 }
 
 // log hands a line of the guest to a log, with the events that it was handed.
-func (c *call) log(to engine.GuestLog, level int, text string) {
+func (c *call) log(to guest.Log, level int, text string) {
 	c.in.logged = true
-	to.Line(engine.GuestLine{Level: level, Text: text, First: c.span().first, Last: c.span().last})
+	to.Line(guest.Line{Level: level, Text: text, First: c.span().first, Last: c.span().last})
 }
 
 // span is the sequences of the events of the batch, which is looked through once for the
@@ -113,12 +114,12 @@ func (c *call) end(err error) {
 	panic(err)
 }
 
-func (c *call) endGuest(kind engine.GuestErrorKind, format string, args ...any) {
+func (c *call) endGuest(kind guest.ErrorKind, format string, args ...any) {
 	c.end(c.guestError(kind, format, args...))
 }
 
-func (c *call) guestError(kind engine.GuestErrorKind, format string, args ...any) error {
-	return &engine.GuestError{Call: c.name, Kind: kind, Text: fmt.Sprintf(format, args...), Event: c.event}
+func (c *call) guestError(kind guest.ErrorKind, format string, args ...any) error {
+	return &guest.Error{Call: c.name, Kind: kind, Text: fmt.Sprintf(format, args...), Event: c.event}
 }
 
 // Fuel for the host's work, at about the same price for a nanosecond as the guest's own.
@@ -131,7 +132,7 @@ const (
 // pay charges the guest for a call of the host. One that cannot is ended.
 func (c *call) pay(units uint64) {
 	if c.spent += units; c.spent > spendEach && c.spend(0) {
-		c.endGuest(engine.GuestFuel, "in functions of the host: %s", c.in.fuelLimit(c.name))
+		c.endGuest(guest.OutOfFuel, "in functions of the host: %s", c.in.fuelLimit(c.name))
 	}
 }
 
@@ -156,7 +157,7 @@ func (c *call) refuse(code int32, format string, args ...any) uint64 {
 func (c *call) bytes(m api.Module, what string, ptr, length uint64) []byte {
 	b, ok := m.Memory().Read(uint32(ptr), uint32(length))
 	if !ok {
-		c.endGuest(engine.GuestPointer, "%s: %d bytes at %d, memory has %d", what, uint32(length), uint32(ptr), m.Memory().Size())
+		c.endGuest(guest.BadPointer, "%s: %d bytes at %d, memory has %d", what, uint32(length), uint32(ptr), m.Memory().Size())
 	}
 	return b
 }

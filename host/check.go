@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -173,8 +173,8 @@ func commandHint(exports map[string]Export) string {
 }
 
 // traits tells what a runner must know of a module that passed check.
-func (b *Binary) traits() engine.Traits {
-	return engine.Traits{
+func (b *Binary) traits() guest.Traits {
+	return guest.Traits{
 		Memory: b.exports(abi.ExportSnapshot),
 		Emits: slices.ContainsFunc(b.Imports, func(i Import) bool {
 			return i.Module == abi.Module && i.Name == abi.ImportEmit

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 )
 
 // denied makes this test program one that the system refuses executable memory to.
@@ -89,7 +89,7 @@ func countOnce(t *testing.T, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := m.Instantiate(t.Context(), engine.InstanceConfig{Memory: testMemory})
+	in, err := m.Instantiate(t.Context(), guest.Config{Memory: testMemory})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -77,8 +77,8 @@ func TestLastWords(t *testing.T) {
 			}.Bytes())
 			in, log := instantiate(t, m, "")
 			err := in.Apply(t.Context(), nil, &mapState{})
-			var g *engine.GuestError
-			if !errors.As(err, &g) || g.Kind != engine.GuestTrapped || g.Text != c.want {
+			var g *guest.Error
+			if !errors.As(err, &g) || g.Kind != guest.Trapped || g.Text != c.want {
 				t.Errorf("error %v, want %s", err, c.want)
 			}
 			if len(log.lines) != len(c.calls) {

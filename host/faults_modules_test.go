@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -106,7 +106,7 @@ func TestEndlessRecursionInStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Instantiate(t.Context(), engine.InstanceConfig{Memory: testMemory}); err == nil || !strings.Contains(err.Error(), "stack overflow") {
+	if _, err := m.Instantiate(t.Context(), guest.Config{Memory: testMemory}); err == nil || !strings.Contains(err.Error(), "stack overflow") {
 		t.Error(err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -14,7 +14,7 @@ import (
 const testFuel = 1_000_000
 
 // metered compiles a module with a budget and makes an instance of it.
-func metered(t *testing.T, module []byte) engine.Instance {
+func metered(t *testing.T, module []byte) guest.Instance {
 	t.Helper()
 	m, err := testHost.Load(t.Context(), module, Limits{Memory: testMemory, Fuel: testFuel})
 	if err != nil {
@@ -36,12 +36,12 @@ func TestFuelRunsOut(t *testing.T) {
 	} {
 		in := metered(t, module.Bytes())
 		err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}})
-		var guest *engine.GuestError
-		if !errors.As(err, &guest) || guest.Kind != engine.GuestFuel && name != "endless recursion" {
+		var g *guest.Error
+		if !errors.As(err, &g) || g.Kind != guest.OutOfFuel && name != "endless recursion" {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if guest.Kind == engine.GuestFuel && !strings.Contains(err.Error(), "1000000 units are its limit (projection.limits.fuel)") {
+		if g.Kind == guest.OutOfFuel && !strings.Contains(err.Error(), "1000000 units are its limit (projection.limits.fuel)") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if in.Fuel() == 0 {
@@ -58,7 +58,7 @@ func TestFuelIsDeterministic(t *testing.T) {
 	module := w.Module{Pages: 1, Funcs: []w.Func{f}}.Bytes()
 	first := metered(t, module)
 	var used []uint64
-	for _, in := range []engine.Instance{first, first, metered(t, module)} {
+	for _, in := range []guest.Instance{first, first, metered(t, module)} {
 		for range 20 { // together more than one budget
 			if err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}}); err != nil {
 				t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host/fuel"
 	"gnomon/sdk/abi"
 )
@@ -221,7 +221,7 @@ func (h *Host) compileError(err error) error {
 	return fmt.Errorf("is not valid WebAssembly: %w", err)
 }
 
-// Module is a compiled module. It implements engine.Module.
+// Module is a compiled module. It implements guest.Module.
 type Module struct {
 	host     *Host
 	compiled wazero.CompiledModule
@@ -232,13 +232,13 @@ type Module struct {
 	images   images
 }
 
-var _ engine.Module = (*Module)(nil)
+var _ guest.Module = (*Module)(nil)
 
-// Digest implements engine.Module.
+// Digest implements guest.Module.
 func (m *Module) Digest() string { return m.digest }
 
-// Traits implements engine.Module.
-func (m *Module) Traits() engine.Traits { return m.binary.traits() }
+// Traits implements guest.Module.
+func (m *Module) Traits() guest.Traits { return m.binary.traits() }
 
 // Binary describes the module.
 func (m *Module) Binary() *Binary { return m.binary }

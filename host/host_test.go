@@ -11,7 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -46,10 +47,10 @@ func load(t *testing.T, module []byte) *Module {
 }
 
 // instantiate makes an instance that is closed at the end.
-func instantiate(t *testing.T, m *Module, settings string) (engine.Instance, *logLines) {
+func instantiate(t *testing.T, m *Module, settings string) (guest.Instance, *logLines) {
 	t.Helper()
 	log := &logLines{}
-	in, err := m.Instantiate(t.Context(), engine.InstanceConfig{Settings: []byte(settings), Memory: testMemory, Log: log})
+	in, err := m.Instantiate(t.Context(), guest.Config{Settings: []byte(settings), Memory: testMemory, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,18 +61,18 @@ func instantiate(t *testing.T, m *Module, settings string) (engine.Instance, *lo
 // logLines keeps the lines of a guest.
 type logLines struct {
 	lines []string
-	about []engine.GuestLine // the same, with all that is known of them
+	about []guest.Line // the same, with all that is known of them
 }
 
 func (l *logLines) Enabled(level int) bool { return level >= int(abi.LevelInfo) }
-func (l *logLines) Line(n engine.GuestLine) {
+func (l *logLines) Line(n guest.Line) {
 	l.lines, l.about = append(l.lines, n.Text), append(l.about, n)
 }
 
-// mapState is an engine.State in a map.
+// mapState is an guest.State in a map.
 type mapState struct {
 	rows  map[string]string
-	emits []engine.Emit
+	emits []state.Emit
 	err   error // of every call
 }
 
@@ -84,7 +85,7 @@ func (s *mapState) Put(k, v []byte) error { s.rows[string(k)] = string(v); retur
 
 func (s *mapState) Delete(k []byte) error { delete(s.rows, string(k)); return s.err }
 
-func (s *mapState) Emit(e engine.Emit) error { s.emits = append(s.emits, e); return s.err }
+func (s *mapState) Emit(e state.Emit) error { s.emits = append(s.emits, e); return s.err }
 
 func (s *mapState) Scan(prefix, after []byte, fn func(k, v []byte) bool) error {
 	for _, k := range slices.Sorted(maps.Keys(s.rows)) {
@@ -134,8 +135,8 @@ func TestSmallBuffer(t *testing.T) {
 	in, _ := instantiate(t, load(t, module), "")
 	large := abi.Record{Sequence: 1, Subject: []byte("a"), Data: make([]byte, 2<<20)}
 	err = in.Apply(t.Context(), large.Append(nil), &mapState{rows: map[string]string{}})
-	var g *engine.GuestError
-	if !errors.As(err, &g) || g.Kind != engine.GuestBuffer || g.Have != 1114112 || g.Need != large.Size() {
+	var g *guest.Error
+	if !errors.As(err, &g) || g.Kind != guest.SmallBuffer || g.Have != 1114112 || g.Need != large.Size() {
 		t.Errorf("error = %#v, want a buffer of 1114112 bytes for %d", err, large.Size())
 	}
 }
@@ -148,9 +149,9 @@ func TestSmallBufferOverlooked(t *testing.T) {
 	}}
 	in, _ := instantiate(t, load(t, m.Bytes()), "")
 	err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}})
-	var g *engine.GuestError
-	if !errors.As(err, &g) || g.Kind != engine.GuestBuffer {
-		t.Errorf("error = %v, want %s", err, engine.GuestBuffer)
+	var g *guest.Error
+	if !errors.As(err, &g) || g.Kind != guest.SmallBuffer {
+		t.Errorf("error = %v, want %s", err, guest.SmallBuffer)
 	}
 }
 
@@ -159,45 +160,45 @@ func TestMisbehaviour(t *testing.T) {
 	tests := []struct {
 		name   string
 		module w.Module
-		kind   engine.GuestErrorKind
+		kind   guest.ErrorKind
 		text   string
 		event  int
 	}{
-		{"trap", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.Unreachable)}}, engine.GuestTrapped, "unreachable", -1},
-		{"result", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I32Const(7))}}, engine.GuestRefused, "code 7", -1},
+		{"trap", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.Unreachable)}}, guest.Trapped, "unreachable", -1},
+		{"result", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I32Const(7))}}, guest.Refused, "code 7", -1},
 		{"fail", w.Module{Imports: []w.Import{w.Contract("fail")}, Pages: 1, Data: []byte(failText), Funcs: []w.Func{
 			w.Apply(w.I32Const(1), w.I32Const(0), w.I32Const(int32(len(failText))), w.Call(0), w.I32Const(1)),
-		}}, engine.GuestRefused, failText, 1},
+		}}, guest.Refused, failText, 1},
 		{"fail, then a trap", w.Module{Imports: []w.Import{w.Contract("fail")}, Pages: 1, Data: []byte(failText), Funcs: []w.Func{
 			w.Apply(w.I32Const(1), w.I32Const(0), w.I32Const(int32(len(failText))), w.Call(0), w.Unreachable),
-		}}, engine.GuestRefused, failText, 1},
+		}}, guest.Refused, failText, 1},
 		{"fail about an event that is not in the batch", w.Module{Imports: []w.Import{w.Contract("fail")}, Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(99), w.I32Const(0), w.I32Const(0), w.Call(0), w.I32Const(1)),
-		}}, engine.GuestRefused, "code 1", -1},
+		}}, guest.Refused, "code 1", -1},
 		{"batch_read past the memory", w.Module{Imports: []w.Import{w.Contract("batch_read")}, Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(65000), w.I32Const(1000), w.Call(0)),
-		}}, engine.GuestPointer, "batch_read: 1000 bytes at 65000, memory has 65536", -1},
+		}}, guest.BadPointer, "batch_read: 1000 bytes at 65000, memory has 65536", -1},
 		{"state_put with a length of 4 GiB", w.Module{Imports: []w.Import{w.Contract("state_put")}, Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(0), w.I32Const(4), w.I32Const(8), w.I32Const(1<<20), w.Call(0)),
-		}}, engine.GuestPointer, "state_put: 1048576 bytes at 8", -1},
-		{"endless recursion", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.Call(0))}}, engine.GuestTrapped, "stack overflow", -1},
+		}}, guest.BadPointer, "state_put: 1048576 bytes at 8", -1},
+		{"endless recursion", w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.Call(0))}}, guest.Trapped, "stack overflow", -1},
 		{"over-long key, and then an error", w.Module{Imports: []w.Import{w.Contract("state_put")}, Pages: 2, Funcs: []w.Func{
 			w.Apply(w.I32Const(0), w.I32Const(abi.MaxKey+1), w.I32Const(0), w.I32Const(0), w.Call(0)),
-		}}, engine.GuestRefused, "code -2 (after state_put refused a key of 64001 bytes: the limit is 64000 (fixed by projection_v1))", -1},
-		{"a scan of an over-long prefix", scanning(abi.MaxKey+1, 8), engine.GuestRefused, "code -2 (after state_scan refused a prefix, or a key to go on after, of 64001 bytes: the limit is 64000 (fixed by projection_v1))", -1},
-		{"a scan without room for an entry", scanning(0, 9), engine.GuestRefused, "code -2 (after state_scan had room for 9 bytes, and the first entry needs 10)", -1},
+		}}, guest.Refused, "code -2 (after state_put refused a key of 64001 bytes: the limit is 64000 (fixed by projection_v1))", -1},
+		{"a scan of an over-long prefix", scanning(abi.MaxKey+1, 8), guest.Refused, "code -2 (after state_scan refused a prefix, or a key to go on after, of 64001 bytes: the limit is 64000 (fixed by projection_v1))", -1},
+		{"a scan without room for an entry", scanning(0, 9), guest.Refused, "code -2 (after state_scan had room for 9 bytes, and the first entry needs 10)", -1},
 		{"more memory than the limit, and then a trap", w.Module{Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(64), w.MemoryGrow, w.Drop, w.Unreachable),
-		}}, engine.GuestTrapped, "unreachable (after it asked for 4259840 bytes of memory: the limit is 4194304 (projection.limits.memory))", -1},
+		}}, guest.Trapped, "unreachable (after it asked for 4259840 bytes of memory: the limit is 4194304 (projection.limits.memory))", -1},
 		{"proc_exit", w.Module{Imports: []w.Import{{Module: abi.WASI, Name: "proc_exit", Params: []abi.ValueType{abi.I32}}}, Pages: 1, Funcs: []w.Func{
 			w.Apply(w.I32Const(3), w.Call(0), w.I32Const(0)),
-		}}, engine.GuestTrapped, "exited with code 3", -1},
+		}}, guest.Trapped, "exited with code 3", -1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			in, _ := instantiate(t, load(t, tt.module.Bytes()), "")
 			err := in.Apply(t.Context(), batch("a", "b"), &mapState{rows: map[string]string{"k": "v"}})
-			var g *engine.GuestError
+			var g *guest.Error
 			if !errors.As(err, &g) {
 				t.Fatalf("error = %v, want a guest error", err)
 			}
@@ -232,7 +233,7 @@ func TestStateErrorEndsTheCall(t *testing.T) {
 func TestMemoryLimit(t *testing.T) {
 	grow := w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.I32Const(1000), w.MemoryGrow)}}
 	in, _ := instantiate(t, load(t, grow.Bytes()), "")
-	var g *engine.GuestError
+	var g *guest.Error
 	if err := in.Apply(t.Context(), nil, nil); !errors.As(err, &g) || g.Text != "code -1 (after it asked for 65601536 bytes of memory: the limit is 4194304 (projection.limits.memory))" {
 		t.Errorf("growing past the limit: %v, want code -1, and the limit", err)
 	}
@@ -264,10 +265,10 @@ func TestInit(t *testing.T) {
 	if want := "went on after it used the state in init"; len(log.lines) != 1 || log.lines[0] != want {
 		t.Errorf("log = %q, want %q", log.lines, want)
 	}
-	_, err := load(t, m.Bytes()).Instantiate(t.Context(), engine.InstanceConfig{Settings: []byte(`{"a":12}`), Memory: testMemory})
-	var g *engine.GuestError
-	if !errors.As(err, &g) || g.Call != "init" || g.Kind != engine.GuestRefused {
-		t.Errorf("failing init: %v, want init %s", err, engine.GuestRefused)
+	_, err := load(t, m.Bytes()).Instantiate(t.Context(), guest.Config{Settings: []byte(`{"a":12}`), Memory: testMemory})
+	var g *guest.Error
+	if !errors.As(err, &g) || g.Call != "init" || g.Kind != guest.Refused {
+		t.Errorf("failing init: %v, want init %s", err, guest.Refused)
 	}
 }
 
@@ -319,8 +320,8 @@ func TestSnapshotLimit(t *testing.T) {
 			{Export: "restore", Results: []abi.ValueType{abi.I32}, Code: [][]byte{w.I32Const(0)}},
 		}}
 		in, _ := instantiate(t, load(t, m.Bytes()), "")
-		var g *engine.GuestError
-		if _, err := in.Snapshot(t.Context()); !errors.As(err, &g) || g.Kind != engine.GuestOverLimit || !strings.HasSuffix(g.Text, "bytes or more: the limit is 4194304 (projection.limits.memory)") {
+		var g *guest.Error
+		if _, err := in.Snapshot(t.Context()); !errors.As(err, &g) || g.Kind != guest.OverLimit || !strings.HasSuffix(g.Text, "bytes or more: the limit is 4194304 (projection.limits.memory)") {
 			t.Errorf("pieces of %d bytes: %v", size, err)
 		}
 	}
@@ -415,7 +416,7 @@ func TestLinesNameTheEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []engine.GuestLine{{Text: "hi"}, {Text: "hi", First: 100, Last: 102}, {Text: "hi", First: 100, Last: 100}, {Text: "hi"}}
+	want := []guest.Line{{Text: "hi"}, {Text: "hi", First: 100, Last: 102}, {Text: "hi", First: 100, Last: 100}, {Text: "hi"}}
 	if !slices.Equal(log.about, want) {
 		t.Errorf("lines are %+v, want %+v", log.about, want)
 	}

@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -27,7 +28,7 @@ type benchState map[string][]byte
 
 func (s benchState) Get(k []byte) ([]byte, bool, error) { v, ok := s[string(k)]; return v, ok, nil }
 func (s benchState) Delete(k []byte) error              { delete(s, string(k)); return nil }
-func (s benchState) Emit(engine.Emit) error             { return nil }
+func (s benchState) Emit(state.Emit) error              { return nil }
 
 func (s benchState) Put(k, v []byte) error {
 	if old, ok := s[string(k)]; ok && len(old) == len(v) {
@@ -41,7 +42,7 @@ func (s benchState) Put(k, v []byte) error {
 func (s benchState) Scan(_, _ []byte, _ func(k, v []byte) bool) error { return nil }
 
 // benchInstance instantiates a module until the end of the benchmark.
-func benchInstance(b *testing.B, module []byte) engine.Instance {
+func benchInstance(b *testing.B, module []byte) guest.Instance {
 	b.Helper()
 	in, err := benchModule(b, module).Instantiate(b.Context(), benchConfig())
 	if err != nil {
@@ -51,8 +52,8 @@ func benchInstance(b *testing.B, module []byte) engine.Instance {
 	return in
 }
 
-func benchConfig() engine.InstanceConfig {
-	return engine.InstanceConfig{Memory: 64 << 20, Log: &logLines{}}
+func benchConfig() guest.Config {
+	return guest.Config{Memory: 64 << 20, Log: &logLines{}}
 }
 
 // benchModule compiles a module without metering it.
@@ -89,7 +90,7 @@ func readModule(b *testing.B, file string) []byte {
 }
 
 // applyAll calls the guest again and again with one batch, which must succeed.
-func applyAll(b *testing.B, in engine.Instance, events int) {
+func applyAll(b *testing.B, in guest.Instance, events int) {
 	b.Helper()
 	records, st := benchBatch(events), benchState{}
 	b.ReportAllocs()

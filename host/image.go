@@ -9,7 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host/fuel"
 	"gnomon/sdk/abi"
 )
@@ -27,7 +27,7 @@ import (
 type image struct {
 	settings []byte
 	limit    uint64 // of memory
-	around   engine.Surroundings
+	around   guest.Surroundings
 	memory   []byte // nil: none yet
 	started  uint64 // fuel that starting it used
 }
@@ -57,13 +57,13 @@ func canImage(b *Binary, code []byte) bool {
 	return err == nil && !changes
 }
 
-func (im *image) isFor(c engine.InstanceConfig) bool {
+func (im *image) isFor(c guest.Config) bool {
 	return bytes.Equal(im.settings, c.Settings) && im.limit == c.Memory && im.around == c.Surroundings
 }
 
 // next counts an instance that is to be made. It returns the image that there is for it, or
 // whether one is to be taken of it.
-func (s *images) next(c engine.InstanceConfig) (im *image, take bool) {
+func (s *images) next(c guest.Config) (im *image, take bool) {
 	if !s.possible {
 		return nil, false
 	}
@@ -82,7 +82,7 @@ func (s *images) next(c engine.InstanceConfig) (im *image, take bool) {
 }
 
 // take initializes an instance, and keeps the image of it.
-func (s *images) take(ctx context.Context, in *instance, c engine.InstanceConfig) error {
+func (s *images) take(ctx context.Context, in *instance, c guest.Config) error {
 	before, _ := in.globals()
 	if err := in.initialize(ctx); err != nil {
 		return err

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -90,7 +90,7 @@ func jsonImport(name string) w.Import {
 // begun is what an instance begins with, and what its first two events leave.
 func begun(t *testing.T, m *Module, settings string) string {
 	t.Helper()
-	in, err := m.Instantiate(t.Context(), engine.InstanceConfig{Settings: []byte(settings), Memory: testMemory, Log: &logLines{}})
+	in, err := m.Instantiate(t.Context(), guest.Config{Settings: []byte(settings), Memory: testMemory, Log: &logLines{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -274,7 +275,7 @@ func emit(c *call, m api.Module, stack []uint64) {
 	if sequence != c.causing { // records of one sequence are one event
 		c.emits = 0
 	}
-	err := c.state.Emit(engine.Emit{
+	err := c.state.Emit(state.Emit{
 		Cause:   sequence,
 		Index:   c.emits,
 		Event:   int(index),
@@ -345,7 +346,7 @@ func blobWrite(c *call, m api.Module, stack []uint64) {
 	}
 	b := c.bytes(m, abi.ImportBlobWrite, stack[0], stack[1])
 	if c.size += uint64(len(b)) + blobOverhead; c.size > c.in.limit {
-		c.endGuest(engine.GuestOverLimit, "snapshot of %d bytes or more: the limit is %d (%s)", c.size, c.in.limit, c.in.setting("memory"))
+		c.endGuest(guest.OverLimit, "snapshot of %d bytes or more: the limit is %d (%s)", c.size, c.in.limit, c.in.setting("memory"))
 	}
 	c.blobs = append(c.blobs, append([]byte(nil), b...))
 	c.pay(uint64(len(b)) / byteFuel)

@@ -10,17 +10,17 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host/fuel"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/jsonfields"
 )
 
-// instance is one running copy of a module. It implements engine.Instance.
+// instance is one running copy of a module. It implements guest.Instance.
 type instance struct {
 	module   api.Module
 	settings []byte
-	log      engine.GuestLog
+	log      guest.Log
 	limit    uint64 // of memory and of a snapshot, in bytes
 	setting  func(limit string) string
 
@@ -43,14 +43,14 @@ type instance struct {
 	call  call      // the call under way
 }
 
-// Instantiate implements engine.Module.
-func (m *Module) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+// Instantiate implements guest.Module.
+func (m *Module) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	return m.InstantiateWatched(ctx, c, nil)
 }
 
 // InstantiateWatched makes an instance as Instantiate does, of which watch is told what functions
 // of the contract it has called.
-func (m *Module) InstantiateWatched(ctx context.Context, c engine.InstanceConfig, watch func(Called)) (engine.Instance, error) {
+func (m *Module) InstantiateWatched(ctx context.Context, c guest.Config, watch func(Called)) (guest.Instance, error) {
 	in := &instance{watch: watch, settings: c.Settings, log: c.Log, limit: c.Memory, setting: m.setting, fuel: m.fuel}
 	if len(in.settings) == 0 {
 		in.settings = []byte("{}")
@@ -64,7 +64,7 @@ func (m *Module) InstantiateWatched(ctx context.Context, c engine.InstanceConfig
 	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, im.size(), in.refusedMemory})
 	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(printing{in, c.Log}, c.Surroundings))
 	if err != nil {
-		return nil, &engine.GuestError{Call: "start", Kind: engine.GuestTrapped, Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: -1}
+		return nil, &guest.Error{Call: "start", Kind: guest.Trapped, Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: -1}
 	}
 	in.module = module
 	if m.fuel > 0 {
@@ -115,15 +115,15 @@ func (in *instance) initialize(ctx context.Context) error {
 	return nil
 }
 
-// Apply implements engine.Instance.
-func (in *instance) Apply(ctx context.Context, records []byte, st engine.State) error {
+// Apply implements guest.Instance.
+func (in *instance) Apply(ctx context.Context, records []byte, st guest.State) error {
 	if in.apply == nil {
 		return errors.New("module exports no apply")
 	}
 	return in.run(in.apply, call{Context: ctx, name: abi.ExportApply, batch: records, state: st}, true)
 }
 
-// Snapshot implements engine.Instance.
+// Snapshot implements guest.Instance.
 func (in *instance) Snapshot(ctx context.Context) ([][]byte, error) {
 	if in.snapshot == nil {
 		return nil, errors.New("module exports no snapshot")
@@ -134,7 +134,7 @@ func (in *instance) Snapshot(ctx context.Context) ([][]byte, error) {
 	return in.call.blobs, nil
 }
 
-// Restore implements engine.Instance.
+// Restore implements guest.Instance.
 func (in *instance) Restore(ctx context.Context, blobs [][]byte) error {
 	if in.restore == nil {
 		return errors.New("module exports no restore")
@@ -142,8 +142,8 @@ func (in *instance) Restore(ctx context.Context, blobs [][]byte) error {
 	return in.run(in.restore, call{Context: ctx, name: abi.ExportRestore, blobs: blobs}, true)
 }
 
-// Migrate implements engine.Instance.
-func (in *instance) Migrate(ctx context.Context, from int, st engine.State) error {
+// Migrate implements guest.Instance.
+func (in *instance) Migrate(ctx context.Context, from int, st guest.State) error {
 	f := in.module.ExportedFunction(abi.ExportMigrate)
 	if f == nil {
 		return errors.New("module exports no migrate")
@@ -151,7 +151,7 @@ func (in *instance) Migrate(ctx context.Context, from int, st engine.State) erro
 	return in.run(f, call{Context: ctx, name: abi.ExportMigrate, argument: uint64(uint32(from)), state: st}, true)
 }
 
-// Fuel implements engine.Instance. Before the first call it is what starting the instance
+// Fuel implements guest.Instance. Before the first call it is what starting the instance
 // used: the start function, _initialize and init.
 func (in *instance) Fuel() uint64 {
 	switch {
@@ -166,10 +166,10 @@ func (in *instance) Fuel() uint64 {
 // HostCalls is how many functions of the contract the guest called in its last call.
 func (in *instance) HostCalls() uint64 { return in.calls }
 
-// MemoryBytes implements engine.Instance.
+// MemoryBytes implements guest.Instance.
 func (in *instance) MemoryBytes() uint64 { return uint64(in.module.Memory().Size()) }
 
-// Close implements engine.Instance.
+// Close implements guest.Instance.
 func (in *instance) Close(ctx context.Context) error { return in.module.Close(ctx) }
 
 // run calls a function of the guest. The first failure counts: the host's own,
@@ -190,10 +190,10 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		return in.call.err
 	}
 	if in.fuel > 0 && (in.call.spend(0) || in.meter.Exhausted()) {
-		return &engine.GuestError{Call: c.name, Kind: engine.GuestFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
+		return &guest.Error{Call: c.name, Kind: guest.OutOfFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
 	}
 	if err != nil {
-		return &engine.GuestError{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: in.call.event}
+		return &guest.Error{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: in.call.event}
 	}
 	code := int32(in.stack[0])
 	if result && (code != 0 || in.call.tooSmall > 0) {
@@ -227,9 +227,9 @@ func (in *instance) fuelLimit(export string) string {
 // that did not notice that the batch was larger than its buffer.
 func (in *instance) refusal(code int32) error {
 	c := &in.call
-	e := &engine.GuestError{Call: c.name, Kind: engine.GuestRefused, Event: c.event}
+	e := &guest.Error{Call: c.name, Kind: guest.Refused, Event: c.event}
 	if c.tooSmall > 0 && c.said == "" {
-		e.Kind, e.Have, e.Need = engine.GuestBuffer, c.tooSmall, len(c.batch)
+		e.Kind, e.Have, e.Need = guest.SmallBuffer, c.tooSmall, len(c.batch)
 		return e
 	}
 	e.Text = c.explain(fmt.Sprintf("code %d", code))

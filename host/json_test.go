@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -78,8 +78,8 @@ func TestFieldsRefused(t *testing.T) {
 	}
 	in, _ := instantiate(t, load(t, jsonModule(nil, 1<<20)), "")
 	err := in.Apply(t.Context(), jsonBatch(`{}`), &mapState{rows: map[string]string{}})
-	var guest *engine.GuestError
-	if !errors.As(err, &guest) || guest.Kind != engine.GuestPointer {
+	var g *guest.Error
+	if !errors.As(err, &g) || g.Kind != guest.BadPointer {
 		t.Errorf("names outside the memory: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -88,7 +88,7 @@ func tryMutated(ctx context.Context, module []byte, l Limits) (end string, err e
 	if l.Fuel == 0 {
 		return "is compiled without fuel", nil // it may not come to an end
 	}
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Memory: l.Memory})
+	in, err := m.Instantiate(ctx, guest.Config{Memory: l.Memory})
 	if err != nil {
 		return "fails to start", onlyGuest(err)
 	}
@@ -105,7 +105,7 @@ func tryMutated(ctx context.Context, module []byte, l Limits) (end string, err e
 
 // onlyGuest is nil for a failure that is the guest's own.
 func onlyGuest(err error) error {
-	var guest *engine.GuestError
+	var guest *guest.Error
 	if errors.As(err, &guest) {
 		return nil
 	}

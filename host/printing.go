@@ -3,7 +3,7 @@ package host
 import (
 	"cmp"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -11,16 +11,16 @@ import (
 // it traps: the runtimes of most languages print that and then stop.
 type printing struct {
 	in  *instance
-	log engine.GuestLog // nil: nobody reads it
+	log guest.Log // nil: nobody reads it
 }
 
-// Enabled implements engine.GuestLog.
+// Enabled implements guest.Log.
 func (p printing) Enabled(level int) bool { return p.log != nil && p.log.Enabled(level) }
 
-// Line implements engine.GuestLog. Of a report on standard error the first line says what
+// Line implements guest.Log. Of a report on standard error the first line says what
 // happened, and the others where; what goes to standard output is the guest's own up to
 // the last line (TinyGo).
-func (p printing) Line(l engine.GuestLine) {
+func (p printing) Line(l guest.Line) {
 	level, text := l.Level, l.Text
 	switch c := &p.in.call; {
 	case text == "":

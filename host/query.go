@@ -6,11 +6,13 @@ import (
 	"fmt"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
-// Query implements engine.Instance.
-func (in *instance) Query(ctx context.Context, request []byte, rows engine.Rows) ([]byte, error) {
+// Query implements guest.Instance.
+func (in *instance) Query(ctx context.Context, request []byte, rows state.Rows) ([]byte, error) {
 	switch {
 	case in.query == nil:
 		return nil, errors.New("module exports no query")
@@ -29,7 +31,7 @@ func (in *instance) Query(ctx context.Context, request []byte, rows engine.Rows)
 // takeAnswer appends to the answer of a query.
 func (c *call) takeAnswer(b []byte) {
 	if n := len(c.output) + len(b); n > abi.MaxAnswer {
-		c.endGuest(engine.GuestOverLimit, "answer of %d bytes or more: the limit is %d (%s)", n, abi.MaxAnswer, fixed)
+		c.endGuest(guest.OverLimit, "answer of %d bytes or more: the limit is %d (%s)", n, abi.MaxAnswer, fixed)
 	}
 	c.output = append(c.output, b...)
 }

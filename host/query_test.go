@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -28,7 +28,7 @@ func answerer(data []byte, code [][]byte, imports ...string) w.Module {
 }
 
 // meteredBy is an instance of a module that may use so much fuel.
-func meteredBy(t *testing.T, m w.Module, fuel uint64) (engine.Instance, *logLines) {
+func meteredBy(t *testing.T, m w.Module, fuel uint64) (guest.Instance, *logLines) {
 	t.Helper()
 	loaded, err := testHost.Load(t.Context(), m.Bytes(), Limits{Memory: testMemory, Fuel: fuel})
 	if err != nil {
@@ -118,8 +118,8 @@ func TestQueryWritesNothing(t *testing.T) {
 		st := &mapState{rows: map[string]string{"": "kept"}}
 		in, _ := meteredBy(t, answerer(nil, append(zeros(c.args), w.Call(2)), name), queryFuel)
 		_, err := in.Query(t.Context(), nil, st)
-		var g *engine.GuestError
-		if !errors.As(err, &g) || g.Kind != engine.GuestRefused || !strings.Contains(g.Text, "code "+map[int32]string{abi.ReadOnly: "-4", abi.BadArgument: "-3"}[c.code]) {
+		var g *guest.Error
+		if !errors.As(err, &g) || g.Kind != guest.Refused || !strings.Contains(g.Text, "code "+map[int32]string{abi.ReadOnly: "-4", abi.BadArgument: "-3"}[c.code]) {
 			t.Errorf("%s in query: %v, want code %d", name, err, c.code)
 		}
 		if len(st.rows) != 1 || len(st.emits) != 0 {
@@ -144,24 +144,24 @@ func TestQueryFails(t *testing.T) {
 		what    string
 		code    [][]byte
 		imports []string
-		kind    engine.GuestErrorKind
+		kind    guest.ErrorKind
 		text    string
 	}{
-		{"own words", says, []string{abi.ImportFail}, engine.GuestRefused, "words"},
-		{"a code without words", [][]byte{w.I32Const(3)}, nil, engine.GuestRefused, "code 3"},
-		{"trap", [][]byte{{0x00}}, nil, engine.GuestTrapped, "unreachable"},
-		{"loop without end", loop, nil, engine.GuestFuel, "projection.limits.fuel"},
-		{"answer outside its memory", writes(40<<16-4, 8), nil, engine.GuestPointer, "output_write: 8 bytes at"},
-		{"answer of negative length", writes(0, -1), nil, engine.GuestPointer, "output_write: 4294967295 bytes"},
-		{"answer too large", writes(0, abi.MaxAnswer+1), nil, engine.GuestOverLimit, "answer of 1048577 bytes or more: the limit is 1048576"},
-		{"answer too large in parts", append(writes(0, abi.MaxAnswer), append([][]byte{{0x1a}}, writes(0, 1)...)...), nil, engine.GuestOverLimit, "1048577"},
-		{"request to outside its memory", [][]byte{w.I32Const(40<<16 - 2), w.I32Const(8), w.Call(0)}, nil, engine.GuestPointer, "input_read: 8 bytes at"},
-		{"length of a request that does not fit", [][]byte{w.I32Const(0), w.I32Const(1), w.Call(0)}, nil, engine.GuestRefused, "code 3"},
+		{"own words", says, []string{abi.ImportFail}, guest.Refused, "words"},
+		{"a code without words", [][]byte{w.I32Const(3)}, nil, guest.Refused, "code 3"},
+		{"trap", [][]byte{{0x00}}, nil, guest.Trapped, "unreachable"},
+		{"loop without end", loop, nil, guest.OutOfFuel, "projection.limits.fuel"},
+		{"answer outside its memory", writes(40<<16-4, 8), nil, guest.BadPointer, "output_write: 8 bytes at"},
+		{"answer of negative length", writes(0, -1), nil, guest.BadPointer, "output_write: 4294967295 bytes"},
+		{"answer too large", writes(0, abi.MaxAnswer+1), nil, guest.OverLimit, "answer of 1048577 bytes or more: the limit is 1048576"},
+		{"answer too large in parts", append(writes(0, abi.MaxAnswer), append([][]byte{{0x1a}}, writes(0, 1)...)...), nil, guest.OverLimit, "1048577"},
+		{"request to outside its memory", [][]byte{w.I32Const(40<<16 - 2), w.I32Const(8), w.Call(0)}, nil, guest.BadPointer, "input_read: 8 bytes at"},
+		{"length of a request that does not fit", [][]byte{w.I32Const(0), w.I32Const(1), w.Call(0)}, nil, guest.Refused, "code 3"},
 	}
 	for _, test := range tests {
 		in, _ := meteredBy(t, answerer([]byte("words"), test.code, test.imports...), queryFuel)
 		answer, err := in.Query(t.Context(), []byte("ask"), &mapState{})
-		var g *engine.GuestError
+		var g *guest.Error
 		if !errors.As(err, &g) || g.Call != abi.ExportQuery || g.Kind != test.kind || !strings.Contains(g.Text, test.text) || answer != nil {
 			t.Errorf("%s: answer %q, %v; want %s: %s", test.what, answer, err, test.kind, test.text)
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -111,7 +111,7 @@ func TestTableRefused(t *testing.T) {
 func TestTableGrowCosts(t *testing.T) {
 	in := metered(t, growing(2_000_000, tableType(0, -1)))
 	err := in.Apply(t.Context(), batch("a"), &mapState{rows: map[string]string{}})
-	if err == nil || !strings.Contains(err.Error(), string(engine.GuestFuel)) {
+	if err == nil || !strings.Contains(err.Error(), string(guest.OutOfFuel)) {
 		t.Error(err)
 	}
 }

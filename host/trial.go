@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 )
 
 // A module is compiled and started once in a process of its own, under limits of
@@ -93,7 +93,7 @@ func serveTrial(in io.Reader) error {
 	}
 	// Only that it comes to an end matters here: why it fails is found, and told, where
 	// the module is used.
-	if in, err := m.Instantiate(ctx, engine.InstanceConfig{Memory: task.Limits.Memory}); err == nil {
+	if in, err := m.Instantiate(ctx, guest.Config{Memory: task.Limits.Memory}); err == nil {
 		return in.Close(ctx)
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -15,7 +15,7 @@ import (
 // in bytes.
 const keptOutput = 4 << 20
 
-// Upcast implements engine.Instance.
+// Upcast implements guest.Instance.
 func (in *instance) Upcast(ctx context.Context, records []byte) ([]byte, error) {
 	if in.upcast == nil {
 		return nil, errors.New("module exports no upcast")
@@ -58,7 +58,7 @@ func outputWrite(c *call, m api.Module, stack []uint64) {
 		return
 	}
 	if c.tooSmall > 0 { // it has not read what it writes of
-		c.end(&engine.GuestError{Call: c.name, Kind: engine.GuestBuffer, Event: c.event, Have: c.tooSmall, Need: len(c.batch)})
+		c.end(&guest.Error{Call: c.name, Kind: guest.SmallBuffer, Event: c.event, Have: c.tooSmall, Need: len(c.batch)})
 	}
 	if err := c.takeOutput(b); err != nil {
 		c.end(err)
@@ -70,12 +70,12 @@ func outputWrite(c *call, m api.Module, stack []uint64) {
 // times of the events that they come from.
 func (c *call) takeOutput(records []byte) error {
 	if limit := abi.UpcastLimit(len(c.batch)); len(c.output)+len(records) > limit {
-		return c.guestError(engine.GuestOverLimit, "output of %d bytes or more: the limit for an input of %d is %d (%s)", len(c.output)+len(records), len(c.batch), limit, fixed)
+		return c.guestError(guest.OverLimit, "output of %d bytes or more: the limit for an input of %d is %d (%s)", len(c.output)+len(records), len(c.batch), limit, fixed)
 	}
 	for len(records) > 0 {
 		r, rest, err := abi.Next(records)
 		if err != nil {
-			return c.guestError(engine.GuestArgument, "output_write: a record of %d bytes is malformed, or cut off", len(records))
+			return c.guestError(guest.BadArgument, "output_write: a record of %d bytes is malformed, or cut off", len(records))
 		}
 		if err := c.checkOutput(&r); err != nil {
 			return err
@@ -95,13 +95,13 @@ func (c *call) checkOutput(r *abi.Record) error {
 	r.TimeNs = cause.TimeNs
 	switch {
 	case len(r.Subject) == 0 || len(r.Subject) > abi.MaxSubject:
-		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has a subject of %d bytes: it must have 1 to %d (%s)", r.Sequence, len(r.Subject), abi.MaxSubject, fixed)
+		return c.guestError(guest.BadArgument, "output_write: a record of sequence %d has a subject of %d bytes: it must have 1 to %d (%s)", r.Sequence, len(r.Subject), abi.MaxSubject, fixed)
 	case len(r.Key) > 0:
-		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has a key: the host takes it out of the record", r.Sequence)
+		return c.guestError(guest.BadArgument, "output_write: a record of sequence %d has a key: the host takes it out of the record", r.Sequence)
 	case len(r.Headers) > abi.MaxHeaders:
-		return c.guestError(engine.GuestArgument, "output_write: a record of sequence %d has headers of %d bytes: the limit is %d (%s)", r.Sequence, len(r.Headers), abi.MaxHeaders, fixed)
+		return c.guestError(guest.BadArgument, "output_write: a record of sequence %d has headers of %d bytes: the limit is %d (%s)", r.Sequence, len(r.Headers), abi.MaxHeaders, fixed)
 	case !bytes.Equal(r.Headers, cause.Headers) && !headersInOrder(r.Headers):
-		return c.guestError(engine.GuestArgument, "output_write: headers of a record of sequence %d are malformed, or not ordered by name", r.Sequence)
+		return c.guestError(guest.BadArgument, "output_write: headers of a record of sequence %d are malformed, or not ordered by name", r.Sequence)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (c *call) causeOf(sequence uint64) (abi.Record, error) {
 		}
 		c.matched = rest
 	}
-	return abi.Record{}, c.guestError(engine.GuestArgument, "output_write: a record has the sequence %d: it must be that of an event of the input, and not go backwards", sequence)
+	return abi.Record{}, c.guestError(guest.BadArgument, "output_write: a record has the sequence %d: it must be that of an event of the input, and not go backwards", sequence)
 }
 
 // headersInOrder reports whether headers are as docs/ABI.md says.

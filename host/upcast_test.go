@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	w "gnomon/internal/testutil/wasmgen"
 	"gnomon/sdk/abi"
 )
@@ -120,39 +121,39 @@ func TestUpcastFails(t *testing.T) {
 	tests := []struct {
 		name   string
 		module w.Module
-		kind   engine.GuestErrorKind
+		kind   guest.ErrorKind
 		text   string
 	}{
-		{"cut off", writes(records(r)[:47]), engine.GuestArgument, "output_write: a record of 47 bytes is malformed, or cut off"},
-		{"of no event", with(func(r *abi.Record) { r.Sequence = 99 }), engine.GuestArgument, "a record has the sequence 99: it must be that of an event of the input, and not go backwards"},
-		{"of an event to come", with(func(r *abi.Record) { r.Sequence = 102 }), engine.GuestArgument, "a record has the sequence 102"},
-		{"backwards", writes(records(r, abi.Record{Sequence: 100, Subject: []byte("s")})), engine.GuestArgument, "a record has the sequence 100"},
-		{"no subject", with(func(r *abi.Record) { r.Subject = nil }), engine.GuestArgument, "a record of sequence 101 has a subject of 0 bytes: it must have 1 to 1024 (fixed by projection_v1)"},
-		{"long subject", with(func(r *abi.Record) { r.Subject = make([]byte, 1025) }), engine.GuestArgument, "has a subject of 1025 bytes"},
-		{"key", with(func(r *abi.Record) { r.Key = []byte("k") }), engine.GuestArgument, "has a key: the host takes it out of the record"},
-		{"many headers", with(func(r *abi.Record) { r.Headers = make([]byte, 64<<10+1) }), engine.GuestArgument, "has headers of 65537 bytes: the limit is 65536"},
-		{"malformed headers", with(func(r *abi.Record) { r.Headers = []byte("\x01\x00\xff\x00a") }), engine.GuestArgument, "headers of a record of sequence 101 are malformed, or not ordered by name"},
-		{"unordered headers", with(func(r *abi.Record) { r.Headers = []byte("\x01\x00\x00\x00b\x01\x00\x00\x00a") }), engine.GuestArgument, "not ordered by name"},
-		{"outside of memory", upcaster(nil, w.I32Const(40<<16-8), w.I32Const(16), w.Call(1)), engine.GuestPointer, "output_write: 16 bytes at 2621432, memory has 2621440"},
-		{"without end", upcaster(large, w.Loop, w.I32Const(0), w.I32Const(int32(len(large))), w.Call(1), w.Drop, w.Br(0), w.End, w.I32Const(0)), engine.GuestOverLimit, "the limit for an input of 96 is 16777216 (fixed by projection_v1)"},
-		{"trap", upcaster(nil, w.Unreachable), engine.GuestTrapped, "unreachable"},
-		{"code", upcaster(nil, w.I32Const(7)), engine.GuestRefused, "code 7"},
-		{"small buffer", handsOn(95), engine.GuestBuffer, ""},
-		{"state_get", refused(abi.ImportStateGet, zeros(4, w.Call(2))...), engine.GuestRefused, "code -4 (after it used the state in upcast)"},
-		{"state_put", refused(abi.ImportStatePut, zeros(4, w.Call(2))...), engine.GuestRefused, "code -4 (after it used the state in upcast)"},
-		{"emit", refused(abi.ImportEmit, zeros(7, w.Call(2))...), engine.GuestRefused, "code -4 (after it used the state in upcast)"},
-		{"batch_read", refused(abi.ImportBatchRead, zeros(2, w.Call(2))...), engine.GuestRefused, "code -3"},
+		{"cut off", writes(records(r)[:47]), guest.BadArgument, "output_write: a record of 47 bytes is malformed, or cut off"},
+		{"of no event", with(func(r *abi.Record) { r.Sequence = 99 }), guest.BadArgument, "a record has the sequence 99: it must be that of an event of the input, and not go backwards"},
+		{"of an event to come", with(func(r *abi.Record) { r.Sequence = 102 }), guest.BadArgument, "a record has the sequence 102"},
+		{"backwards", writes(records(r, abi.Record{Sequence: 100, Subject: []byte("s")})), guest.BadArgument, "a record has the sequence 100"},
+		{"no subject", with(func(r *abi.Record) { r.Subject = nil }), guest.BadArgument, "a record of sequence 101 has a subject of 0 bytes: it must have 1 to 1024 (fixed by projection_v1)"},
+		{"long subject", with(func(r *abi.Record) { r.Subject = make([]byte, 1025) }), guest.BadArgument, "has a subject of 1025 bytes"},
+		{"key", with(func(r *abi.Record) { r.Key = []byte("k") }), guest.BadArgument, "has a key: the host takes it out of the record"},
+		{"many headers", with(func(r *abi.Record) { r.Headers = make([]byte, 64<<10+1) }), guest.BadArgument, "has headers of 65537 bytes: the limit is 65536"},
+		{"malformed headers", with(func(r *abi.Record) { r.Headers = []byte("\x01\x00\xff\x00a") }), guest.BadArgument, "headers of a record of sequence 101 are malformed, or not ordered by name"},
+		{"unordered headers", with(func(r *abi.Record) { r.Headers = []byte("\x01\x00\x00\x00b\x01\x00\x00\x00a") }), guest.BadArgument, "not ordered by name"},
+		{"outside of memory", upcaster(nil, w.I32Const(40<<16-8), w.I32Const(16), w.Call(1)), guest.BadPointer, "output_write: 16 bytes at 2621432, memory has 2621440"},
+		{"without end", upcaster(large, w.Loop, w.I32Const(0), w.I32Const(int32(len(large))), w.Call(1), w.Drop, w.Br(0), w.End, w.I32Const(0)), guest.OverLimit, "the limit for an input of 96 is 16777216 (fixed by projection_v1)"},
+		{"trap", upcaster(nil, w.Unreachable), guest.Trapped, "unreachable"},
+		{"code", upcaster(nil, w.I32Const(7)), guest.Refused, "code 7"},
+		{"small buffer", handsOn(95), guest.SmallBuffer, ""},
+		{"state_get", refused(abi.ImportStateGet, zeros(4, w.Call(2))...), guest.Refused, "code -4 (after it used the state in upcast)"},
+		{"state_put", refused(abi.ImportStatePut, zeros(4, w.Call(2))...), guest.Refused, "code -4 (after it used the state in upcast)"},
+		{"emit", refused(abi.ImportEmit, zeros(7, w.Call(2))...), guest.Refused, "code -4 (after it used the state in upcast)"},
+		{"batch_read", refused(abi.ImportBatchRead, zeros(2, w.Call(2))...), guest.Refused, "code -3"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			in, _ := instantiate(t, load(t, tt.module.Bytes()), "")
 			got, err := in.Upcast(t.Context(), batch("a", "b"))
-			var guest *engine.GuestError
-			if !errors.As(err, &guest) || guest.Call != "upcast" || guest.Kind != tt.kind || !strings.Contains(err.Error(), tt.text) || got != nil {
+			var g *guest.Error
+			if !errors.As(err, &g) || g.Call != "upcast" || g.Kind != tt.kind || !strings.Contains(err.Error(), tt.text) || got != nil {
 				t.Errorf("got %d bytes, error %v", len(got), err)
 			}
-			if tt.kind == engine.GuestBuffer && (guest.Have != 95 || guest.Need != 96) {
-				t.Errorf("%+v", guest)
+			if tt.kind == guest.SmallBuffer && (g.Have != 95 || g.Need != 96) {
+				t.Errorf("%+v", g)
 			}
 		})
 	}
@@ -172,7 +173,7 @@ func TestInputOutsideUpcast(t *testing.T) {
 	m.Imports = append(m.Imports, w.Contract(abi.ImportFail))
 	in, _ := instantiate(t, load(t, m.Bytes()), "")
 	_, err := in.Upcast(t.Context(), batch("a", "b"))
-	var guest *engine.GuestError
+	var guest *guest.Error
 	if !errors.As(err, &guest) || guest.Event != 1 || guest.Text != "because" {
 		t.Errorf("%+v, %v", guest, err)
 	}
@@ -181,7 +182,7 @@ func TestInputOutsideUpcast(t *testing.T) {
 // An upcaster has the fuel of a projection, and what it hands over costs some; the error
 // names the section of the configuration that its limits are in.
 func TestUpcastIsMetered(t *testing.T) {
-	meter := func(m w.Module) engine.Instance {
+	meter := func(m w.Module) guest.Instance {
 		loaded, err := testHost.Load(t.Context(), m.Bytes(), Limits{Memory: testMemory, Fuel: testFuel, Section: "upcaster"})
 		if err != nil {
 			t.Fatal(err)
@@ -217,7 +218,7 @@ func TestEmitsOfOneSequence(t *testing.T) {
 	if err := in.Apply(t.Context(), records(r, r, abi.Record{Sequence: 6, Subject: []byte("s")}), st); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []engine.Emit{{Cause: 5, Index: 0}, {Cause: 5, Index: 1}, {Cause: 6, Index: 0}} {
+	for i, want := range []state.Emit{{Cause: 5, Index: 0}, {Cause: 5, Index: 1}, {Cause: 6, Index: 0}} {
 		if got := st.emits[i]; got.Cause != want.Cause || got.Index != want.Index {
 			t.Errorf("emit %d is %+v, want %+v", i, got, want)
 		}
@@ -236,7 +237,7 @@ func FuzzOutput(f *testing.F) {
 		c := &call{batch: input, matched: input, name: abi.ExportUpcast, event: -1}
 		cut = min(max(cut, 0), len(output))
 		for _, part := range [][]byte{output[:cut], output[cut:]} {
-			var guest *engine.GuestError
+			var guest *guest.Error
 			if err := c.takeOutput(part); err != nil {
 				if !errors.As(err, &guest) {
 					t.Fatalf("error %v is none of the guest's", err)
@@ -265,7 +266,7 @@ func BenchmarkUpcast(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer m.Close(b.Context())
-	in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Memory: testMemory})
+	in, err := m.Instantiate(b.Context(), guest.Config{Memory: testMemory})
 	if err != nil {
 		b.Fatal(err)
 	}

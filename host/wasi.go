@@ -7,7 +7,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -25,7 +25,7 @@ var stubbed = map[string]string{
 
 // moduleConfig gives one instance the least that language runtimes need, and the
 // same to every instance with the same surroundings.
-func moduleConfig(log engine.GuestLog, around engine.Surroundings) wazero.ModuleConfig {
+func moduleConfig(log guest.Log, around guest.Surroundings) wazero.ModuleConfig {
 	clock := &fakeClock{ns: int64(around.Clock)}
 	chance := [32]byte([]byte("gnomon gives every instance this"))
 	for i := range 8 {
@@ -53,7 +53,7 @@ func (c *fakeClock) sleep(ns int64) { c.ns += max(ns, 0) }
 // lineWriter logs what a guest writes to its standard output or error, line by
 // line. A line that is not ended by the time it is abi.MaxLogLine long is cut.
 type lineWriter struct {
-	log   engine.GuestLog
+	log   guest.Log
 	level int
 	line  []byte
 }
@@ -72,7 +72,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 
 func (w *lineWriter) flush() {
 	if len(w.line) > 0 && w.log != nil {
-		w.log.Line(engine.GuestLine{Level: w.level, Text: text(w.line)})
+		w.log.Line(guest.Line{Level: w.level, Text: text(w.line)})
 	}
 	w.line = w.line[:0]
 }

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -196,7 +196,7 @@ func checkSettings(t *testing.T, s testdriver.Subject) {
 // it has, and that a refusal is told.
 func checkMigrate(t *testing.T, s testdriver.Subject) {
 	for from, failure := range map[int]string{0: "", 1<<31 - 1: "", 9: "said: no schema 9"} {
-		session, err := testdriver.NewSession(t.Context(), s, engine.Surroundings{})
+		session, err := testdriver.NewSession(t.Context(), s, guest.Surroundings{})
 		if err != nil {
 			t.Fatal(err)
 		}

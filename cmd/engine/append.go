@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/importer"
@@ -17,6 +16,7 @@ import (
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/store"
+	"gnomon/engine/streams"
 )
 
 // appender appends to streams on behalf of HTTP requests.
@@ -96,7 +96,7 @@ func badEvent(err error) error {
 
 // newEvent checks an event that somebody asks to append.
 func newEvent(stream string, e wire.NewEvent) (broker.Event, error) {
-	if err := engine.CheckSubject(e.Subject); err != nil {
+	if err := streams.CheckSubject(e.Subject); err != nil {
 		return broker.Event{}, err
 	}
 	if _, err := time.Parse(time.RFC3339, e.Time); e.Time != "" && err != nil {
@@ -114,7 +114,7 @@ func newEvent(stream string, e wire.NewEvent) (broker.Event, error) {
 		return broker.Event{}, fmt.Errorf("publish %s: %w: expected stream %s, and it is appended to %s", e.Subject, query.ErrWrongStream, e.ExpectStream, stream)
 	}
 	if e.ExpectSubject != "" {
-		if err := engine.CheckFilter(e.ExpectSubject); err != nil {
+		if err := streams.CheckFilter(e.ExpectSubject); err != nil {
 			return broker.Event{}, fmt.Errorf("expect_subject: %w", err)
 		}
 	}

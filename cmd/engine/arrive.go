@@ -14,6 +14,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/config"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
@@ -79,12 +80,12 @@ type archiveImport struct {
 
 // imported says what an import made.
 type imported struct {
-	Projection string        `json:"projection"`
-	Role       engine.Role   `json:"role"`
-	Generation string        `json:"generation"`
-	AsOfSeq    uint64        `json:"as_of_seq"`
-	Keys       int64         `json:"keys"`
-	Digest     engine.Digest `json:"digest"`
+	Projection string       `json:"projection"`
+	Role       engine.Role  `json:"role"`
+	Generation string       `json:"generation"`
+	AsOfSeq    uint64       `json:"as_of_seq"`
+	Keys       int64        `json:"keys"`
+	Digest     state.Digest `json:"digest"`
 }
 
 // run checks that the archive is of what is declared before it touches anything.
@@ -156,7 +157,7 @@ func (i *archiveImport) arrive(ctx context.Context, d *store.Dir, spec *engine.S
 	m := r.Manifest()
 	id, ck, err := engine.Arrive(ctx, d, d.Catalog(), engine.Arrival{
 		Spec: spec, Origin: m.Origin, Candidate: i.candidate, Why: "imported from " + i.from,
-		Load: func(ctx context.Context, generation string) (engine.Checkpoint, error) {
+		Load: func(ctx context.Context, generation string) (state.Checkpoint, error) {
 			return r.Import(ctx, d, i.name, generation)
 		},
 	})
@@ -180,7 +181,7 @@ func (i *archiveImport) forward(ctx context.Context, d *store.Dir, spec *engine.
 	return i.done(d, id, ck), err
 }
 
-func (i *archiveImport) done(d *store.Dir, id string, ck engine.Checkpoint) imported {
+func (i *archiveImport) done(d *store.Dir, id string, ck state.Checkpoint) imported {
 	role := engine.RoleLive
 	if d.Catalog().Projection(i.name).Candidate == id {
 		role = engine.RoleCandidate
@@ -193,9 +194,9 @@ func explainImport(err error) error {
 	switch {
 	case errors.Is(err, engine.ErrHasState):
 		return cli.WithHint(err, "import it beside what is read with --candidate; or remove that with engine remove")
-	case errors.Is(err, engine.ErrBase):
+	case errors.Is(err, state.ErrBase):
 		return cli.WithHint(err, "an incremental archive is imported on top of the very state that it builds upon: import a full one")
-	case errors.Is(err, archive.ErrDamaged), errors.Is(err, engine.ErrContent):
+	case errors.Is(err, archive.ErrDamaged), errors.Is(err, state.ErrContent):
 		return cli.WithHint(err, "nothing was imported; copy or export it again")
 	}
 	return err

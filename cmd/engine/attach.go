@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gnomon/engine"
 	"gnomon/engine/config"
+	"gnomon/engine/guest"
 	"gnomon/host"
 	"gnomon/sdk/js"
 )
@@ -86,7 +86,7 @@ func parseScript(c *cobra.Command, path string, module []byte) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer m.Close(c.Context())
-	in, err := m.Instantiate(c.Context(), engine.InstanceConfig{Memory: uint64(limits.Memory)})
+	in, err := m.Instantiate(c.Context(), guest.Config{Memory: uint64(limits.Memory)})
 	switch {
 	case err == nil:
 		return in.Close(c.Context())

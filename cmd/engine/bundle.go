@@ -22,6 +22,7 @@ import (
 	"gnomon/engine/fields"
 	"gnomon/engine/query"
 	"gnomon/engine/repro"
+	"gnomon/engine/state"
 	"gnomon/host"
 	"gnomon/plugins"
 )
@@ -74,8 +75,8 @@ type changedModule struct{ error }
 func (changedModule) Is(target error) bool { return target == query.ErrModuleChanged }
 
 // findLetter returns the letter of an event.
-func findLetter(v engine.View, sequence uint64) (found engine.Letter, err error) {
-	err = engine.ReadLetters(v, sequence-1, func(l engine.Letter) bool {
+func findLetter(v state.View, sequence uint64) (found state.Letter, err error) {
+	err = state.ReadLetters(v, sequence-1, func(l state.Letter) bool {
 		found = l
 		return false
 	})
@@ -87,20 +88,20 @@ func findLetter(v engine.View, sequence uint64) (found engine.Letter, err error)
 
 // failingEvent is the event that a projection is halted before, as a letter that is not
 // set aside.
-func (n *node) failingEvent(ctx context.Context, p *engine.Spec, st engine.Status) (engine.Letter, error) {
+func (n *node) failingEvent(ctx context.Context, p *engine.Spec, st engine.Status) (state.Letter, error) {
 	e, err := n.source.Event(ctx, p.Stream, st.Failing)
 	if err != nil {
-		return engine.Letter{}, err
+		return state.Letter{}, err
 	}
 	key, err := fields.Key(p.Key)
 	if err != nil {
-		return engine.Letter{}, err
+		return state.Letter{}, err
 	}
 	if key != nil && len(p.Upcasters) == 0 { // which get it as it is stored
 		e.Key = key(e)
 	}
 	reason := strings.TrimPrefix(st.Reason, fmt.Sprintf("event %d: ", st.Failing))
-	return engine.Letter{Sequence: st.Failing, Key: e.Key, Event: e.Append(nil), Error: reason, Module: st.Module, Time: st.Since, Attempts: 1}, nil
+	return state.Letter{Sequence: st.Failing, Key: e.Key, Event: e.Append(nil), Error: reason, Module: st.Module, Time: st.Since, Attempts: 1}, nil
 }
 
 // moduleFile reads the module of a projection from the configured folder.

@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/sdk/abi"
@@ -248,7 +248,7 @@ func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 		return err
 	}
 	defer m.Close(ctx)
-	s, err := testdriver.NewSession(ctx, testdriver.Subject{Module: m, Settings: k.settings, Memory: k.limits.Memory, Log: k.log()}, engine.Surroundings{})
+	s, err := testdriver.NewSession(ctx, testdriver.Subject{Module: m, Settings: k.settings, Memory: k.limits.Memory, Log: k.log()}, guest.Surroundings{})
 	if err != nil {
 		return k.settingsHint(err)
 	}
@@ -273,17 +273,17 @@ func (k *checker) module(ctx context.Context, h *host.Host, path string) error {
 
 // log is where the module's lines go: to a person who has it work on events, from
 // warnings on.
-func (k *checker) log() engine.GuestLog {
+func (k *checker) log() guest.Log {
 	if k.events == "" {
 		return nil
 	}
-	return engine.LimitLog(cli.GuestLog{Log: slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
+	return guest.LimitLog(cli.GuestLog{Log: slog.New(slog.NewTextHandler(k.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, 100)
 }
 
 // settingsHint is for a module whose init does not succeed without settings.
 func (k *checker) settingsHint(err error) error {
-	var guest *engine.GuestError
-	if string(k.settings) != "{}" || !errors.As(err, &guest) || guest.Call != abi.ExportInit || guest.Kind == engine.GuestFuel {
+	var g *guest.Error
+	if string(k.settings) != "{}" || !errors.As(err, &g) || g.Call != abi.ExportInit || g.Kind == guest.OutOfFuel {
 		return err
 	}
 	return cli.WithHint(err, "init was called with empty settings; for a module that needs some give them with --settings")

@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/importer"
 	"gnomon/engine/testdriver"
 	"gnomon/sdk/abi"
@@ -41,7 +41,7 @@ func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 		return []checkRow{{"events", events}, k.fuelRow(init)}, nil
 	}
 	failure := a.Append(ctx, madeUp)
-	var guest *engine.GuestError
+	var guest *guest.Error
 	if failure != nil && !errors.As(failure, &guest) {
 		return nil, failure
 	}

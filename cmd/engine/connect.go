@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/ingest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -129,23 +129,23 @@ func openBroker(ctx context.Context, c *config.Config, log *slog.Logger) (*broke
 }
 
 // errConnecting says that there is no connection yet, nor an error of one.
-var errConnecting = fmt.Errorf("%w: the first connection to NATS is being made", engine.ErrSourceDown)
+var errConnecting = fmt.Errorf("%w: the first connection to NATS is being made", streams.ErrSourceDown)
 
-// lateSource is a source that comes with the connection. It implements engine.Source and
+// lateSource is a source that comes with the connection. It implements streams.Source and
 // query.Streams.
 type lateSource struct{ source atomic.Pointer[ingest.Source] }
 
 func (l *lateSource) set(s *ingest.Source) { l.source.Store(s) }
 
-// Stream implements engine.Source.
-func (l *lateSource) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
+// Stream implements streams.Source.
+func (l *lateSource) Stream(ctx context.Context, name string) (streams.Info, error) {
 	if s := l.source.Load(); s != nil {
 		return s.Stream(ctx, name)
 	}
-	return engine.StreamInfo{}, errConnecting
+	return streams.Info{}, errConnecting
 }
 
-// Event implements engine.Source.
+// Event implements streams.Source.
 func (l *lateSource) Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error) {
 	if s := l.source.Load(); s != nil {
 		return s.Event(ctx, stream, sequence)
@@ -153,7 +153,7 @@ func (l *lateSource) Event(ctx context.Context, stream string, sequence uint64) 
 	return abi.Record{}, errConnecting
 }
 
-// SequenceAt implements engine.Source.
+// SequenceAt implements streams.Source.
 func (l *lateSource) SequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error) {
 	if s := l.source.Load(); s != nil {
 		return s.SequenceAt(ctx, stream, t)
@@ -162,23 +162,23 @@ func (l *lateSource) SequenceAt(ctx context.Context, stream string, t time.Time)
 }
 
 // Facts implements query.Streams.
-func (l *lateSource) Facts(ctx context.Context, stream string) (engine.StreamFacts, error) {
+func (l *lateSource) Facts(ctx context.Context, stream string) (streams.Facts, error) {
 	if s := l.source.Load(); s != nil {
 		return s.Facts(ctx, stream)
 	}
-	return engine.StreamFacts{}, errConnecting
+	return streams.Facts{}, errConnecting
 }
 
 // Events implements query.Streams.
-func (l *lateSource) Events(ctx context.Context, q engine.EventsQuery) (engine.EventsPage, error) {
+func (l *lateSource) Events(ctx context.Context, q streams.Query) (streams.Page, error) {
 	if s := l.source.Load(); s != nil {
 		return s.Events(ctx, q)
 	}
-	return engine.EventsPage{}, errConnecting
+	return streams.Page{}, errConnecting
 }
 
-// Read implements engine.Source.
-func (l *lateSource) Read(ctx context.Context, stream string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
+// Read implements streams.Source.
+func (l *lateSource) Read(ctx context.Context, stream string, from uint64, limit streams.ReadLimit) (streams.Reader, error) {
 	if s := l.source.Load(); s != nil {
 		return s.Read(ctx, stream, from, limit)
 	}
@@ -217,28 +217,28 @@ func (l *lateAppender) PublishBatch(ctx context.Context, stream string, events [
 }
 
 // lateOutlet publishes what is emitted when there is a connection. It implements
-// engine.Outlet.
+// streams.Outlet.
 type lateOutlet struct{ outlet atomic.Pointer[broker.Outlet] }
 
 func (l *lateOutlet) set(o *broker.Outlet) { l.outlet.Store(o) }
 
-// StreamFor implements engine.Outlet.
-func (l *lateOutlet) StreamFor(ctx context.Context, subject string) (engine.StreamInfo, error) {
+// StreamFor implements streams.Outlet.
+func (l *lateOutlet) StreamFor(ctx context.Context, subject string) (streams.Info, error) {
 	if o := l.outlet.Load(); o != nil {
 		return o.StreamFor(ctx, subject)
 	}
-	return engine.StreamInfo{}, errConnecting
+	return streams.Info{}, errConnecting
 }
 
-// Publish implements engine.Outlet.
-func (l *lateOutlet) Publish(ctx context.Context, stream string, messages []engine.Message) (stored int, last uint64, err error) {
+// Publish implements streams.Outlet.
+func (l *lateOutlet) Publish(ctx context.Context, stream string, messages []streams.Message) (stored int, last uint64, err error) {
 	if o := l.outlet.Load(); o != nil {
 		return o.Publish(ctx, stream, messages)
 	}
 	return 0, 0, errConnecting
 }
 
-// Stored implements engine.Outlet.
+// Stored implements streams.Outlet.
 func (l *lateOutlet) Stored(ctx context.Context, stream string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error {
 	if o := l.outlet.Load(); o != nil {
 		return o.Stored(ctx, stream, subjects, after, fn)
@@ -246,7 +246,7 @@ func (l *lateOutlet) Stored(ctx context.Context, stream string, subjects []strin
 	return errConnecting
 }
 
-// MaxBytes implements engine.Outlet.
+// MaxBytes implements streams.Outlet.
 func (l *lateOutlet) MaxBytes() int {
 	if o := l.outlet.Load(); o != nil {
 		return o.MaxBytes()

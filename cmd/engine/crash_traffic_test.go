@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 	"gnomon/internal/testutil/natstest"
 )
@@ -85,7 +85,7 @@ func newTraffic(t *testing.T) *traffic {
 	}
 	w.home = trafficHome(t, server)
 	for _, name := range []string{"count", "skips", "dead", "keyed", "sessions"} {
-		w.counted[name] = &counted{rows: map[string]string{}, aside: map[uint64]engine.LetterStatus{}}
+		w.counted[name] = &counted{rows: map[string]string{}, aside: map[uint64]state.LetterStatus{}}
 	}
 	return w
 }
@@ -215,8 +215,8 @@ func (w *traffic) requireKilled(p *process) {
 type counted struct {
 	at, committed uint64
 	rows          map[string]string
-	aside         map[uint64]engine.LetterStatus
-	sum           engine.Aside
+	aside         map[uint64]state.LetterStatus
+	sum           state.Aside
 }
 
 // recount compares every projection with a recount of the events up to its position, and
@@ -248,7 +248,7 @@ func (w *traffic) recount() (midway int) {
 	return midway
 }
 
-func (w *traffic) compare(name string, c *counted, ks engine.Keyspace, ck engine.Checkpoint) {
+func (w *traffic) compare(name string, c *counted, ks state.Keyspace, ck state.Checkpoint) {
 	w.t.Helper()
 	at := ck.Position.Sequence
 	if at < c.at || at < c.committed {
@@ -263,10 +263,10 @@ func (w *traffic) compare(name string, c *counted, ks engine.Keyspace, ck engine
 		w.t.Fatal(err)
 	}
 	defer v.Close()
-	rows, aside := map[string]string{}, map[uint64]engine.LetterStatus{}
+	rows, aside := map[string]string{}, map[uint64]state.LetterStatus{}
 	err = errors.Join(
 		v.Scan(nil, nil, func(key, value []byte) bool { rows[string(key)] = string(value); return true }),
-		engine.ReadLetters(v, 0, func(l engine.Letter) bool { aside[l.Sequence] = l.Status; return true }))
+		state.ReadLetters(v, 0, func(l state.Letter) bool { aside[l.Sequence] = l.Status; return true }))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -290,12 +290,12 @@ func (c *counted) apply(projection string, n uint64) {
 	case projection == "skips" && fails:
 		c.sum.Skipped++
 	case projection == "dead" && fails:
-		c.aside[n] = engine.Dead
+		c.aside[n] = state.Dead
 		c.sum.Letters++
 	case projection == "keyed" && account[0] == 'x':
-		c.aside[n] = engine.Parked
+		c.aside[n] = state.Parked
 		if fails {
-			c.aside[n] = engine.Failed
+			c.aside[n] = state.Failed
 		}
 		c.sum.Letters++
 		c.sum.Waiting++

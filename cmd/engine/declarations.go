@@ -16,8 +16,11 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
+	"gnomon/engine/streams"
 	"gnomon/host"
 	"gnomon/plugins"
 )
@@ -28,7 +31,7 @@ type declarations struct {
 	host *host.Host
 	kept keptModules
 	log  *slog.Logger
-	logs engine.GuestLogs // what guests logged last
+	logs guest.Logs // what guests logged last
 
 	mu      sync.Mutex
 	known   map[string]knownDeclaration // by projection: what was declared last, or refused
@@ -130,12 +133,12 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 	if err != nil {
 		return none, err
 	}
-	log := engine.LimitLog(cli.GuestLog{Log: ds.log.With("projection", p.Name), Kept: &ds.logs, Projection: p.Name}, p.Limits.LogLines)
+	log := guest.LimitLog(cli.GuestLog{Log: ds.log.With("projection", p.Name), Kept: &ds.logs, Projection: p.Name}, p.Limits.LogLines)
 	spec := engine.Spec{
 		Name: p.Name, Module: m, Settings: p.SettingsJSON, Stream: p.Stream, Subjects: p.Subjects, Key: p.Key, Start: p.Start.Start,
 		Upcasters: upcasters, Filter: filter, KeyOf: key, Partitions: p.Partitions, OnError: engine.Policy(p.OnError), Letters: p.Limits.DeadLetters,
-		Quota:  engine.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
-		Batch:  engine.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
+		Quota:  state.Quota{Keys: p.Limits.Keys, Bytes: int64(p.Limits.State)},
+		Batch:  streams.ReadLimit{Events: p.Limits.BatchEvents, Bytes: int(p.Limits.BatchBytes)},
 		Memory: uint64(p.Limits.Memory), Fuel: uint64(p.Limits.Fuel), Window: time.Duration(p.Checkpoint.Window), Cache: int(p.Checkpoint.Cache),
 		MemorySnapshots: engine.MemoryPolicy{Events: uint64(p.Snapshots.EveryEvents), Every: time.Duration(p.Snapshots.Every), Keep: p.Snapshots.Keep},
 		History:         engine.HistoryPolicy{All: p.History.Keep.All, Events: p.History.Keep.Events, Age: time.Duration(p.History.Keep.Age), Every: uint64(p.History.Every)},
@@ -152,7 +155,7 @@ func (ds *declarations) spec(ctx context.Context, d *declared) (_ engine.Spec, e
 	if err := spec.Check(); err != nil {
 		return none, fmt.Errorf("module %s %w", p.Module, err)
 	}
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: spec.Settings, Memory: spec.Memory, Log: log})
+	in, err := m.Instantiate(ctx, guest.Config{Settings: spec.Settings, Memory: spec.Memory, Log: log})
 	if err != nil {
 		return none, fmt.Errorf("module %s: %w", p.Module, err)
 	}

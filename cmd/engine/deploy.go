@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/client"
 	"gnomon/host"
 	"gnomon/plugins"
@@ -173,7 +173,7 @@ func startOnce(ctx context.Context, h *host.Host, module []byte, p config.Projec
 		return err
 	}
 	defer m.Close(ctx)
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: p.SettingsJSON, Memory: uint64(p.Limits.Memory)})
+	in, err := m.Instantiate(ctx, guest.Config{Settings: p.SettingsJSON, Memory: uint64(p.Limits.Memory)})
 	if err == nil {
 		return in.Close(ctx)
 	}

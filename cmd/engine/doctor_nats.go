@@ -12,10 +12,10 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 )
 
 // What is enough of a NATS server.
@@ -247,7 +247,7 @@ func (d *doctor) checkSeed(s config.Stream) {
 func (d *doctor) checkEmits(ctx context.Context, b *broker.Broker) {
 	declared := func(subject string) bool {
 		return slices.ContainsFunc(d.config.Streams, func(s config.Stream) bool {
-			return slices.ContainsFunc(s.Subjects, func(stored string) bool { return engine.FiltersOverlap(stored, subject) })
+			return slices.ContainsFunc(s.Subjects, func(stored string) bool { return streams.FiltersOverlap(stored, subject) })
 		})
 	}
 	for _, p := range d.config.Projections {

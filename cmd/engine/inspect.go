@@ -13,6 +13,7 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
@@ -58,14 +59,14 @@ type inspected struct {
 	Projection string            `json:"projection"`
 	Generation string            `json:"generation"`
 	Live       bool              `json:"live"` // is the one that is read
-	Position   engine.Position   `json:"position"`
+	Position   state.Position    `json:"position"`
 	Durable    uint64            `json:"durable_seq"`
 	Keys       int64             `json:"keys"`
 	Bytes      int64             `json:"bytes"`
 	DiskBytes  int64             `json:"disk_bytes"`
-	Digest     engine.Digest     `json:"digest"`
-	Anchors    []engine.Anchor   `json:"anchors"`
-	Memories   []engine.Memory   `json:"memories"`
+	Digest     state.Digest      `json:"digest"`
+	Anchors    []state.Anchor    `json:"anchors"`
+	Memories   []state.Memory    `json:"memories"`
 	Snapshots  []engine.Snapshot `json:"snapshots"`
 	Verified   bool              `json:"verified,omitempty"`
 	Error      string            `json:"error,omitempty"`
@@ -109,7 +110,7 @@ func (in *inspected) read(ctx context.Context, d *store.Offline, verify bool) (e
 	defer func() { err = errors.Join(err, ks.Close()) }()
 	in.Durable, in.DiskBytes = ks.Durable().Sequence(), ks.DiskBytes()
 	ck, err := ks.Latest()
-	if errors.Is(err, engine.ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		return nil
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 func deadLettersCommand() *cobra.Command {
@@ -87,10 +88,10 @@ func orDash(b []byte) string {
 // Letters reads the events that were set aside from the files of an engine that is not
 // running.
 func (f *files) Letters(ctx context.Context, projection string, after uint64, limit int, fn func(wire.Letter) error) error {
-	return f.view(ctx, projection, func(v engine.View, _ engine.Checkpoint) error {
+	return f.view(ctx, projection, func(v state.View, _ state.Checkpoint) error {
 		var ferr error
 		n := 0
-		err := engine.ReadLetters(v, after, func(l engine.Letter) bool {
+		err := state.ReadLetters(v, after, func(l state.Letter) bool {
 			var out wire.Letter
 			if out, ferr = wire.LetterOf(l); ferr == nil {
 				ferr = fn(out)

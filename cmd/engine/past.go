@@ -7,11 +7,12 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // past finds the commit as of which files are read. What lies between two commits takes the
 // events and the module, which a running engine has.
-func (f *files) past(ks engine.Keyspace, newest engine.Checkpoint) (engine.Checkpoint, error) {
+func (f *files) past(ks state.Keyspace, newest state.Checkpoint) (state.Checkpoint, error) {
 	const ask = "a running engine answers that: start it with engine run, and leave --data-dir out"
 	if f.moment.replay {
 		return newest, cli.WithHint(errors.New("--replay needs the events of the stream, which are not read from files"), ask)
@@ -23,9 +24,9 @@ func (f *files) past(ks engine.Keyspace, newest engine.Checkpoint) (engine.Check
 	if last := newest.Position.Sequence; sequence > last {
 		return newest, fmt.Errorf("the files reflect %d, %d is %w", last, sequence, engine.ErrNotReached)
 	}
-	ck, err := ks.Checkpoint(engine.LastAt(sequence))
+	ck, err := ks.Checkpoint(state.LastAt(sequence))
 	switch {
-	case errors.Is(err, engine.ErrNoCheckpoint), err == nil && ck.Version < ks.Oldest():
+	case errors.Is(err, state.ErrNoCheckpoint), err == nil && ck.Version < ks.Oldest():
 		return ck, fmt.Errorf("as of %d: %w (projection.history)", sequence, engine.ErrNotKept)
 	case err != nil:
 		return ck, err

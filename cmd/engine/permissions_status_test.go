@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -76,7 +77,7 @@ func TestMissingPermissionsShow(t *testing.T) {
 			reason, hint = tt.said(s)
 			return strings.Contains(reason, add(tt.missing))
 		})
-		if strings.Contains(reason, engine.ErrSourceDown.Error()) || !strings.Contains(hint, "that permission") {
+		if strings.Contains(reason, streams.ErrSourceDown.Error()) || !strings.Contains(hint, "that permission") {
 			t.Errorf("%s: %q, %q", tt.projection, reason, hint)
 		}
 		if page := strings.NewReplacer("&#34;", `"`, "&gt;", ">").Replace(p.page("/ui/projections/" + tt.projection)); !strings.Contains(page, add(tt.missing)) {

@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 )
 
 // publishOptions are the flags of publish.
@@ -169,12 +169,12 @@ func parseBatch(file string, r io.Reader) (events []wire.NewEvent, _ error) {
 
 // streamOf finds the configured stream that stores a subject.
 func streamOf(c *config.Config, subject string) (string, error) {
-	if err := engine.CheckSubject(subject); err != nil {
+	if err := streams.CheckSubject(subject); err != nil {
 		return "", err
 	}
 	for _, s := range c.Streams {
 		for _, filter := range s.Subjects {
-			if engine.MatchSubject(filter, []byte(subject)) {
+			if streams.MatchSubject(filter, []byte(subject)) {
 				return s.Name, nil
 			}
 		}

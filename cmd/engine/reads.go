@@ -12,6 +12,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
@@ -112,17 +113,17 @@ func (f *files) named(name string) (projection, generation string, err error) {
 }
 
 // open opens the generation that a name means.
-func (f *files) open(ctx context.Context, name string) (engine.Keyspace, engine.Checkpoint, string, error) {
+func (f *files) open(ctx context.Context, name string) (state.Keyspace, state.Checkpoint, string, error) {
 	projection, id, err := f.named(name)
 	if err != nil {
-		return nil, engine.Checkpoint{}, "", err
+		return nil, state.Checkpoint{}, "", err
 	}
 	ks, err := f.dir.Open(ctx, projection, id, false)
 	if err != nil {
-		return nil, engine.Checkpoint{}, "", err
+		return nil, state.Checkpoint{}, "", err
 	}
 	ck, err := ks.Latest()
-	if errors.Is(err, engine.ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		err = nil // opened, and nothing applied yet
 	}
 	if err != nil {
@@ -182,7 +183,7 @@ func (f *files) beside(ctx context.Context, projection string, role engine.Role)
 }
 
 // view runs fn on the state of a projection.
-func (f *files) view(ctx context.Context, projection string, fn func(engine.View, engine.Checkpoint) error) (err error) {
+func (f *files) view(ctx context.Context, projection string, fn func(state.View, state.Checkpoint) error) (err error) {
 	ks, ck, _, err := f.open(ctx, projection)
 	if err != nil {
 		return err
@@ -208,7 +209,7 @@ func (f *files) view(ctx context.Context, projection string, fn func(engine.View
 }
 
 func (f *files) Get(ctx context.Context, projection string, key []byte) (g wire.Get, err error) {
-	err = f.view(ctx, projection, func(v engine.View, ck engine.Checkpoint) error {
+	err = f.view(ctx, projection, func(v state.View, ck state.Checkpoint) error {
 		value, ok, err := v.Get(key)
 		if err == nil && !ok {
 			err = fmt.Errorf("projection %s has no key %.200q as of %d", projection, key, ck.Position.Sequence)
@@ -220,7 +221,7 @@ func (f *files) Get(ctx context.Context, projection string, key []byte) (g wire.
 }
 
 func (f *files) Scan(ctx context.Context, projection string, prefix []byte, limit int, fn func(wire.Row) error) error {
-	return f.view(ctx, projection, func(v engine.View, _ engine.Checkpoint) error {
+	return f.view(ctx, projection, func(v state.View, _ state.Checkpoint) error {
 		var ferr error
 		n := 0
 		err := v.Scan(prefix, nil, func(key, value []byte) bool {

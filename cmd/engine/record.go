@@ -16,12 +16,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
 	"gnomon/engine/importer"
 	"gnomon/engine/ingest"
 	"gnomon/engine/store"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -188,7 +188,7 @@ func (r *recorder) open() (*os.File, error) {
 }
 
 // eachEvent reads a range of a stream: up to the last event that it has now, when to is 0.
-func eachEvent(ctx context.Context, source engine.Source, stream string, from, to uint64, fn func(abi.Record) error) error {
+func eachEvent(ctx context.Context, source streams.Source, stream string, from, to uint64, fn func(abi.Record) error) error {
 	info, err := source.Stream(ctx, stream)
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func eachEvent(ctx context.Context, source engine.Source, stream string, from, t
 	if from = max(from, info.First); from > to {
 		return nil
 	}
-	reader, err := source.Read(ctx, stream, from, engine.ReadLimit{Events: 1000, Bytes: 4 << 20})
+	reader, err := source.Read(ctx, stream, from, streams.ReadLimit{Events: 1000, Bytes: 4 << 20})
 	if err != nil {
 		return err
 	}

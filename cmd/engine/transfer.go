@@ -18,6 +18,7 @@ import (
 	"gnomon/engine/query"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 // archiveEnding is that of the names of archives.
@@ -86,14 +87,14 @@ func (x exportAsk) file() string {
 
 // exported says what was written.
 type exported struct {
-	To         string        `json:"to"`
-	Projection string        `json:"projection"`
-	AsOfSeq    uint64        `json:"as_of_seq"`
-	SinceSeq   *uint64       `json:"since_seq,omitempty"` // of the base of an incremental one
-	Keys       int64         `json:"keys"`
-	Digest     engine.Digest `json:"digest"`
-	Bytes      int64         `json:"bytes"` // of the archive
-	SHA256     string        `json:"sha256"`
+	To         string       `json:"to"`
+	Projection string       `json:"projection"`
+	AsOfSeq    uint64       `json:"as_of_seq"`
+	SinceSeq   *uint64      `json:"since_seq,omitempty"` // of the base of an incremental one
+	Keys       int64        `json:"keys"`
+	Digest     state.Digest `json:"digest"`
+	Bytes      int64        `json:"bytes"` // of the archive
+	SHA256     string       `json:"sha256"`
 }
 
 func exportedOf(m archive.Manifest, t archive.Trailer, bytes int64) exported {
@@ -195,7 +196,7 @@ func (f *files) export(ctx context.Context, w io.Writer, x exportAsk) (_ exporte
 type archiveSource struct {
 	projection, generation string
 	keyspace               archive.Source
-	version                engine.Version
+	version                state.Version
 	record                 engine.CatalogRecord
 }
 
@@ -252,11 +253,11 @@ func (n *node) Export(ctx context.Context, w io.Writer, projection, snapshot, si
 	for range exportTries {
 		out := &counter{w: w}
 		err = n.export(ctx, out, exportAsk{projection, snapshot, since})
-		if !errors.Is(err, engine.ErrNoCheckpoint) || out.n > 0 || snapshot != "" {
+		if !errors.Is(err, state.ErrNoCheckpoint) || out.n > 0 || snapshot != "" {
 			break
 		}
 	}
-	if errors.Is(err, engine.ErrNoCheckpoint) {
+	if errors.Is(err, state.ErrNoCheckpoint) {
 		err = notExportable("%w", err)
 	}
 	return err

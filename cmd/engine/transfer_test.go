@@ -13,6 +13,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/archive"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
@@ -94,7 +95,7 @@ func (p *process) url() string {
 }
 
 // checkpointOf is what an archive is of.
-func checkpointOf(t *testing.T, file string) engine.Checkpoint {
+func checkpointOf(t *testing.T, file string) state.Checkpoint {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
+	"gnomon/engine/guest"
 	"gnomon/engine/repro"
 	"gnomon/host"
 	"gnomon/plugins"
@@ -91,7 +92,7 @@ func (ds *declarations) loadUpcasters(ctx context.Context, d *declared) (all []e
 		}
 		up := engine.Upcaster{
 			Name: u.Name, Module: m, Settings: u.SettingsJSON, Subjects: u.Subjects, Fuel: uint64(u.Limits.Fuel), Memory: uint64(u.Limits.Memory),
-			Log: engine.LimitLog(cli.GuestLog{Log: ds.log.With("projection", d.config.Name, "upcaster", u.Name), Kept: &ds.logs, Projection: d.config.Name, Upcaster: u.Name}, u.Limits.LogLines),
+			Log: guest.LimitLog(cli.GuestLog{Log: ds.log.With("projection", d.config.Name, "upcaster", u.Name), Kept: &ds.logs, Projection: d.config.Name, Upcaster: u.Name}, u.Limits.LogLines),
 		}
 		all = append(all, up)
 		if all[i].Filter, err = fields.Filter(u.Subjects); err != nil {
@@ -100,7 +101,7 @@ func (ds *declarations) loadUpcasters(ctx context.Context, d *declared) (all []e
 		if err := up.Check(); err != nil {
 			return all, fmt.Errorf("upcaster %s: module %s %w", u.Name, u.Module, err)
 		}
-		in, err := m.Instantiate(ctx, engine.InstanceConfig{Settings: up.Settings, Memory: up.Memory, Log: up.Log})
+		in, err := m.Instantiate(ctx, guest.Config{Settings: up.Settings, Memory: up.Memory, Log: up.Log})
 		if err == nil {
 			err = in.Close(ctx)
 		}

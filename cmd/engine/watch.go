@@ -15,6 +15,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 // watchCommand prints what changes, as it happens.
@@ -39,7 +40,7 @@ on standard error. With --json it prints the events as they come, one a line:
 		Example: "  engine watch repo-files --prefix author\n  engine watch orders --json | jq -c 'select(.event == \"change\")'\n  engine watch orders --from 1204",
 		Args:    cli.AsUsage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			at, err := engine.ParseBookmark(from)
+			at, err := state.ParseBookmark(from)
 			if err != nil {
 				return cli.Usagef(c, "--from: %w", err)
 			}
@@ -63,7 +64,7 @@ type watching struct {
 	client *client.Client
 	name   string
 	prefix []byte
-	from   engine.Bookmark
+	from   state.Bookmark
 	json   bool
 	out    *bufio.Writer
 	stderr io.Writer
@@ -119,7 +120,7 @@ func (w *watching) take(e engine.WatchEvent) error {
 	case engine.WatchPosition:
 		w.from = e.Bookmark
 	case engine.WatchReset, engine.WatchGeneration:
-		w.from = engine.Bookmark{}
+		w.from = state.Bookmark{}
 	}
 	err := w.print(e)
 	if err == nil && e.Kind != engine.WatchSnapshot && e.Kind != engine.WatchChange {

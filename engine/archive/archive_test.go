@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
 	"gnomon/engine/archive"
+	"gnomon/engine/state"
 )
 
 // A state that is exported and imported is the same one at the same version: with its
@@ -140,7 +140,7 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
-func makeDurable(t *testing.T, ks engine.Keyspace) {
+func makeDurable(t *testing.T, ks state.Keyspace) {
 	t.Helper()
 	if _, err := ks.Sync(t.Context()); err != nil {
 		t.Fatal(err)
@@ -162,8 +162,8 @@ func TestIncrementalIsSmall(t *testing.T) {
 	next.Version, next.Position.Sequence = ck.Version.Next(ck.Position.Sequence+1), ck.Position.Sequence+1
 	next.Bytes += 3
 	next.Keys++
-	next.Digest.Add(engine.Term([]byte("n"), []byte("12")))
-	c := engine.Commit{Checkpoint: next, Writes: []engine.Write{{Key: "n", Value: []byte("12")}, {Key: "key/1", Value: value, OldSize: len(value)}}}
+	next.Digest.Add(state.Term([]byte("n"), []byte("12")))
+	c := state.Commit{Checkpoint: next, Writes: []state.Write{{Key: "n", Value: []byte("12")}, {Key: "key/1", Value: value, OldSize: len(value)}}}
 	if h.state["key/1"] == nil {
 		t.Fatal("choose another seed")
 	}
@@ -238,10 +238,10 @@ func TestExportChecks(t *testing.T) {
 		want  error
 		words string
 	}{
-		{"another digest", archive.Export{Version: bad.Version}, engine.ErrContent, "digest"},
-		{"another digest than since", archive.Export{Version: bad.Version, Since: good.Version}, engine.ErrContent, "export all of it"},
-		{"no commit there", archive.Export{Version: good.Version + 1}, engine.ErrNoCheckpoint, ""},
-		{"no commit since then", archive.Export{Version: good.Version, Since: 1}, engine.ErrNoCheckpoint, ""},
+		{"another digest", archive.Export{Version: bad.Version}, state.ErrContent, "digest"},
+		{"another digest than since", archive.Export{Version: bad.Version, Since: good.Version}, state.ErrContent, "export all of it"},
+		{"no commit there", archive.Export{Version: good.Version + 1}, state.ErrNoCheckpoint, ""},
+		{"no commit since then", archive.Export{Version: good.Version, Since: 1}, state.ErrNoCheckpoint, ""},
 		{"since later", archive.Export{Version: good.Version, Since: bad.Version}, nil, "older"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 )
 
 // small is an archive of a few rows of all kinds, in two steps.
@@ -29,7 +29,7 @@ func small(t testing.TB) []byte {
 	ck := h.last
 	ck.Version, ck.Position.Sequence = ck.Version.Next(900), 900
 	var err error
-	if h.last, err = ks.Commit(t.Context(), engine.Commit{Checkpoint: ck, Memory: [][]byte{[]byte("memory")}, KeepMemories: 1}); err != nil {
+	if h.last, err = ks.Commit(t.Context(), state.Commit{Checkpoint: ck, Memory: [][]byte{[]byte("memory")}, KeepMemories: 1}); err != nil {
 		t.Fatal(err)
 	}
 	h.last.Position.Sequence = 900
@@ -65,7 +65,7 @@ func requireRefused(t *testing.T, what string, file []byte, why ...error) {
 	if _, err := load(s, file); err == nil {
 		t.Errorf("%s: it is imported", what)
 	}
-	if _, err := s.Open(t.Context(), "p", "g", false); !errors.Is(err, engine.ErrNoKeyspace) {
+	if _, err := s.Open(t.Context(), "p", "g", false); !errors.Is(err, state.ErrNoKeyspace) {
 		t.Errorf("%s: an import leaves a keyspace: %v", what, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestDamagedOnDisk(t *testing.T) {
 		if _, err := load(d, file[:i]); !errors.Is(err, archive.ErrDamaged) {
 			t.Errorf("%d bytes: %v", i, err)
 		}
-		if _, err := d.Open(t.Context(), "p", "g", false); !errors.Is(err, engine.ErrNoKeyspace) {
+		if _, err := d.Open(t.Context(), "p", "g", false); !errors.Is(err, state.ErrNoKeyspace) {
 			t.Fatalf("byte %d: %v", i, err)
 		}
 	}
@@ -164,15 +164,15 @@ func flipped(b []byte, i int) []byte {
 func large(t *testing.T, seed uint64) []byte {
 	t.Helper()
 	ks := enginetest.NewKeyspace()
-	ks.Max = engine.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
-	var ck engine.Checkpoint
-	ck.Version, ck.Position.Sequence = engine.VersionAt(5), 5
-	var c engine.Commit
+	ks.Max = state.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
+	var ck state.Checkpoint
+	ck.Version, ck.Position.Sequence = state.VersionAt(5), 5
+	var c state.Commit
 	for i := range 8 {
 		key, value := fmt.Sprint(i), newHistory(seed+uint64(i), false).noise(700_000)
 		ck.Keys, ck.Bytes = ck.Keys+1, ck.Bytes+int64(len(key)+len(value))
-		ck.Digest.Add(engine.Term([]byte(key), value))
-		c.Writes = append(c.Writes, engine.Write{Key: key, Value: value})
+		ck.Digest.Add(state.Term([]byte(key), value))
+		c.Writes = append(c.Writes, state.Write{Key: key, Value: value})
 	}
 	c.Checkpoint = ck
 	if _, err := ks.Commit(t.Context(), c); err != nil {
@@ -313,7 +313,7 @@ func forged(t testing.TB, content []byte, counts []archive.Counts, change func(*
 func TestForged(t *testing.T) {
 	none := func(m *archive.Manifest) {
 		ck := &m.Steps[0].Checkpoint
-		ck.Keys, ck.Bytes, ck.Digest, ck.Aside.Letters = 0, 0, engine.Digest{}, 0
+		ck.Keys, ck.Bytes, ck.Digest, ck.Aside.Letters = 0, 0, state.Digest{}, 0
 	}
 	one := []archive.Counts{{}}
 	if _, err := load(new(enginetest.Store), forged(t, []byte{6}, one, none)); err != nil {
@@ -327,8 +327,8 @@ func TestForged(t *testing.T) {
 		change  func(*archive.Manifest)
 		want    error
 	}{
-		{"another digest", "\x06", one, func(m *archive.Manifest) { none(m); m.Steps[0].Checkpoint.Digest[1]++ }, engine.ErrContent},
-		{"rows that are not counted", row + "\x06", []archive.Counts{{Keys: 1}}, none, engine.ErrContent},
+		{"another digest", "\x06", one, func(m *archive.Manifest) { none(m); m.Steps[0].Checkpoint.Digest[1]++ }, state.ErrContent},
+		{"rows that are not counted", row + "\x06", []archive.Counts{{Keys: 1}}, none, state.ErrContent},
 		{"counts of other rows", "\x06", []archive.Counts{{Keys: 1}}, none, archive.ErrDamaged},
 		{"counts of other steps", "\x06", []archive.Counts{{}, {}}, none, archive.ErrDamaged},
 		{"no end of a step", "", one, none, archive.ErrDamaged},
@@ -339,11 +339,11 @@ func TestForged(t *testing.T) {
 		{"an endless number", "\x01" + strings.Repeat("\xff", 11), one, none, archive.ErrDamaged},
 		{"a key too large", "\x01" + uvarint(archive.MaxKey+1), one, none, archive.ErrDamaged},
 		{"a value too large", "\x01\x01k" + uvarint(archive.MaxValue+1), one, none, archive.ErrDamaged},
-		{"a deletion in a full archive", "\x02\x01k\x06", []archive.Counts{{Deleted: 1}}, none, engine.ErrContent},
-		{"a memory that is not listed", "\x05\x01m\x06", []archive.Counts{{MemoryParts: 1}}, none, engine.ErrContent},
+		{"a deletion in a full archive", "\x02\x01k\x06", []archive.Counts{{Deleted: 1}}, none, state.ErrContent},
+		{"a memory that is not listed", "\x05\x01m\x06", []archive.Counts{{MemoryParts: 1}}, none, state.ErrContent},
 		{"no steps", "\x06", one, func(m *archive.Manifest) { m.Steps = nil }, archive.ErrDamaged},
 		{"many steps", "\x06", one, func(m *archive.Manifest) { m.Steps = make([]archive.Point, 100) }, archive.ErrDamaged},
-		{"a memory from nowhere", "\x06", one, func(m *archive.Manifest) { m.Steps[0].Checkpoint.Memories = []engine.Memory{{Version: 1}} }, archive.ErrDamaged},
+		{"a memory from nowhere", "\x06", one, func(m *archive.Manifest) { m.Steps[0].Checkpoint.Memories = []state.Memory{{Version: 1}} }, archive.ErrDamaged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := forged(t, []byte(c.content), c.counts, c.change)
@@ -351,7 +351,7 @@ func TestForged(t *testing.T) {
 			if _, err := load(s, file); !errors.Is(err, c.want) {
 				t.Errorf("import: %v, want %v", err, c.want)
 			}
-			if _, err := s.Open(t.Context(), "p", "g", false); !errors.Is(err, engine.ErrNoKeyspace) {
+			if _, err := s.Open(t.Context(), "p", "g", false); !errors.Is(err, state.ErrNoKeyspace) {
 				t.Errorf("there is a keyspace: %v", err)
 			}
 		})

@@ -29,7 +29,7 @@
 //	2  key that is deleted   size, key
 //	3  letter                size, key, size, value: an event that was set aside
 //	4  letter that is gone   size, key
-//	5  part of a memory      size, bytes: of the stream of a snapshot, see engine.Memory
+//	5  part of a memory      size, bytes: of the stream of a snapshot, see state.Memory
 //	6  end of the step
 //
 // Deletions are among the other rows of their kind, and not in the first step of a full

@@ -13,7 +13,10 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -26,7 +29,7 @@ type counting struct {
 }
 
 // Event implements enginetest.Guest.
-func (g *counting) Event(e abi.Record, st engine.State) error {
+func (g *counting) Event(e abi.Record, st guest.State) error {
 	g.got.Add(1)
 	if g.keys {
 		old, _, err := st.Get([]byte("sum"))
@@ -71,9 +74,9 @@ func modules(got *atomic.Int64) map[string]*enginetest.Module {
 	}
 }
 
-func specOf(m engine.Module) engine.Spec {
+func specOf(m guest.Module) engine.Spec {
 	return engine.Spec{
-		Name: "p", Module: m, Stream: "S", Batch: engine.ReadLimit{Events: 50, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		Name: "p", Module: m, Stream: "S", Batch: streams.ReadLimit{Events: 50, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 300, Every: time.Hour, Keep: 2},
 	}
 }
@@ -82,11 +85,11 @@ func specOf(m engine.Module) engine.Spec {
 type openStore struct {
 	*store.Dir
 	mu     sync.Mutex
-	opened map[string]engine.Keyspace // by generation
+	opened map[string]state.Keyspace // by generation
 }
 
-// Open implements engine.Store.
-func (s *openStore) Open(ctx context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+// Open implements state.Store.
+func (s *openStore) Open(ctx context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	ks, err := s.Dir.Open(ctx, projection, generation, create)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,9 +105,9 @@ type node struct {
 }
 
 // start runs a projection on a directory until the test ends.
-func start(t testing.TB, d *store.Dir, source engine.Source, spec engine.Spec) *node {
+func start(t testing.TB, d *store.Dir, source streams.Source, spec engine.Spec) *node {
 	t.Helper()
-	n := &node{store: &openStore{Dir: d, opened: map[string]engine.Keyspace{}}, t: t}
+	n := &node{store: &openStore{Dir: d, opened: map[string]state.Keyspace{}}, t: t}
 	n.Engine = engine.New(engine.Options{Source: source, Store: n.store, Catalog: d.Catalog(), Log: quiet})
 	if _, err := n.Declare(t.Context(), spec); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
 	"gnomon/engine/archive"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
@@ -165,9 +165,9 @@ func TestKilledImport(t *testing.T) {
 func upTo(d time.Duration) time.Duration { return 1 + time.Duration(rand.Int64N(int64(d)*13/10)) }
 
 // found returns the checkpoint of the keyspace of a data directory; nil: there is none.
-func found(t *testing.T, data string) (ck *engine.Checkpoint) {
+func found(t *testing.T, data string) (ck *state.Checkpoint) {
 	t.Helper()
-	withKeyspace(t, data, func(ks engine.Keyspace) {
+	withKeyspace(t, data, func(ks state.Keyspace) {
 		if ks == nil {
 			return
 		}
@@ -181,7 +181,7 @@ func found(t *testing.T, data string) (ck *engine.Checkpoint) {
 }
 
 // withKeyspace opens a data directory, in which there is nothing beside the keyspace.
-func withKeyspace(t *testing.T, data string, fn func(engine.Keyspace)) {
+func withKeyspace(t *testing.T, data string, fn func(state.Keyspace)) {
 	t.Helper()
 	d, err := store.OpenDir(data, quiet)
 	if err != nil {
@@ -196,7 +196,7 @@ func withKeyspace(t *testing.T, data string, fn func(engine.Keyspace)) {
 		}
 	}
 	switch {
-	case errors.Is(err, engine.ErrNoKeyspace):
+	case errors.Is(err, state.ErrNoKeyspace):
 		fn(nil)
 	case err != nil:
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func (v voyage) found(t *testing.T, data string) string {
 // requireIn fails unless the keyspace of a data directory is just that.
 func (f frozen) requireIn(t *testing.T, data string) {
 	t.Helper()
-	withKeyspace(t, data, func(ks engine.Keyspace) {
+	withKeyspace(t, data, func(ks state.Keyspace) {
 		if ks == nil {
 			t.Fatal("there is no keyspace")
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Format is the version of the format that this package writes, and reads.
@@ -52,13 +53,13 @@ type Manifest struct {
 
 // Point is a checkpoint with its version.
 type Point struct {
-	Version    engine.Version    `json:"version"`
-	Checkpoint engine.Checkpoint `json:"checkpoint"`
+	Version    state.Version    `json:"version"`
+	Checkpoint state.Checkpoint `json:"checkpoint"`
 }
 
-func pointOf(c engine.Checkpoint) Point { return Point{c.Version, c} }
+func pointOf(c state.Checkpoint) Point { return Point{c.Version, c} }
 
-func (p Point) checkpoint() engine.Checkpoint {
+func (p Point) checkpoint() state.Checkpoint {
 	p.Checkpoint.Version = p.Version
 	return p.Checkpoint
 }
@@ -68,11 +69,11 @@ func (m *Manifest) Full() bool { return m.Base == nil }
 
 // Checkpoint is what the archive is of: where in which stream it stands, and what the
 // state amounts to.
-func (m *Manifest) Checkpoint() engine.Checkpoint { return m.Steps[len(m.Steps)-1].checkpoint() }
+func (m *Manifest) Checkpoint() state.Checkpoint { return m.Steps[len(m.Steps)-1].checkpoint() }
 
 // steps are the manifest's as an import has them.
-func (m *Manifest) steps() engine.Import {
-	var in engine.Import
+func (m *Manifest) steps() state.Import {
+	var in state.Import
 	if m.Base != nil {
 		base := m.Base.checkpoint()
 		in.Base = &base
@@ -114,13 +115,13 @@ type Counts struct {
 	MemoryParts    int64 `json:"memory_parts,omitempty"`
 }
 
-func (c *Counts) count(r engine.Row) {
+func (c *Counts) count(r state.Row) {
 	switch {
-	case r.Kind == engine.OfMemory:
+	case r.Kind == state.OfMemory:
 		c.MemoryParts++
-	case r.Kind == engine.OfLetters && r.Deleted:
+	case r.Kind == state.OfLetters && r.Deleted:
 		c.LettersDeleted++
-	case r.Kind == engine.OfLetters:
+	case r.Kind == state.OfLetters:
 		c.Letters++
 	case r.Deleted:
 		c.Deleted++

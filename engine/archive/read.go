@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // maxSteps bounds the steps of an archive: more are never needed.
@@ -52,9 +52,9 @@ func (r *Reader) Manifest() Manifest { return r.manifest }
 
 // Next returns the next row and the index of its step. It fails with io.EOF after the
 // last one, when all of the file is as it was written, and with ErrDamaged otherwise.
-func (r *Reader) Next() (step int, row engine.Row, err error) {
+func (r *Reader) Next() (step int, row state.Row, err error) {
 	if r.err != nil {
-		return 0, engine.Row{}, r.err
+		return 0, state.Row{}, r.err
 	}
 	step, row, err = r.rows.next()
 	r.err = err
@@ -71,11 +71,11 @@ func (r *Reader) Trailer() (Trailer, bool) {
 
 // Verify reads all of a fresh reader's archive, and holds what it can against the
 // manifest: all rows of a full archive up to its first step, and of others their number.
-// It fails with ErrDamaged or engine.ErrContent.
+// It fails with ErrDamaged or state.ErrContent.
 func (r *Reader) Verify(ctx context.Context) error {
 	in := r.manifest.steps()
 	in.Steps = in.Steps[:1]
-	tally := engine.NewTally(in, 0)
+	tally := state.NewTally(in, 0)
 	for n := 0; ; n++ {
 		if n%1000 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -98,9 +98,9 @@ func (r *Reader) Verify(ctx context.Context) error {
 }
 
 // Import makes a keyspace of a fresh reader's archive, or brings one forward from its
-// base, see engine.Importer. The caller has checked that it is of what the keyspace is
+// base, see state.Importer. The caller has checked that it is of what the keyspace is
 // of, see Manifest.Check. It returns the newest checkpoint of the keyspace.
-func (r *Reader) Import(ctx context.Context, to engine.Importer, projection, generation string) (engine.Checkpoint, error) {
+func (r *Reader) Import(ctx context.Context, to state.Importer, projection, generation string) (state.Checkpoint, error) {
 	in := r.manifest.steps()
 	in.Next = r.Next
 	ck, err := to.Import(ctx, projection, generation, in)

@@ -20,6 +20,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
@@ -37,7 +38,7 @@ func dir(t testing.TB, path string) *store.Dir {
 }
 
 // keyspace opens the keyspace p/g until the test ends.
-func keyspace(t testing.TB, s engine.Store) engine.Keyspace {
+func keyspace(t testing.TB, s state.Store) state.Keyspace {
 	t.Helper()
 	ks, err := s.Open(context.Background(), "p", "g", true)
 	if err != nil {
@@ -64,7 +65,7 @@ type history struct {
 	keys    int  // there are so many different ones
 	pace    int  // fewer are written by a commit
 	large   int  // one value of so many is
-	last    engine.Checkpoint
+	last    state.Checkpoint
 }
 
 func newHistory(seed uint64, memory bool) *history {
@@ -74,7 +75,7 @@ func newHistory(seed uint64, memory bool) *history {
 var created = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 
 // commit makes the next commit.
-func (h *history) commit(t testing.TB, ks engine.Keyspace) engine.Checkpoint {
+func (h *history) commit(t testing.TB, ks state.Keyspace) state.Checkpoint {
 	t.Helper()
 	ck, err := h.next(ks)
 	if err != nil {
@@ -83,20 +84,20 @@ func (h *history) commit(t testing.TB, ks engine.Keyspace) engine.Checkpoint {
 	return ck
 }
 
-func (h *history) next(ks engine.Keyspace) (engine.Checkpoint, error) {
+func (h *history) next(ks state.Keyspace) (state.Checkpoint, error) {
 	ck := h.last
 	seq := ck.Position.Sequence + 1 + uint64(h.rnd.IntN(3))
 	ck.Version = ck.Version.Next(seq)
-	ck.Position = engine.Position{Stream: "S", Created: created, Sequence: seq, Time: created.Add(time.Duration(seq) * time.Second), Module: "module"}
-	ck.Anchors = []engine.Anchor{{Sequence: seq, Time: ck.Position.Time, Subject: "e.x", Hash: fmt.Sprintf("%016x", seq)}}
-	c := engine.Commit{KeepMemories: 2}
+	ck.Position = state.Position{Stream: "S", Created: created, Sequence: seq, Time: created.Add(time.Duration(seq) * time.Second), Module: "module"}
+	ck.Anchors = []state.Anchor{{Sequence: seq, Time: ck.Position.Time, Subject: "e.x", Hash: fmt.Sprintf("%016x", seq)}}
+	c := state.Commit{KeepMemories: 2}
 	for range h.rnd.IntN(h.pace) {
 		c.Writes = append(c.Writes, h.write(&ck, c.Writes)...)
 	}
 	for range h.rnd.IntN(3) {
 		c.Letters = append(c.Letters, h.letter(seq, c.Letters)...)
 	}
-	ck.Aside = engine.Aside{Skipped: int64(seq / 10), Letters: int64(len(h.letters))}
+	ck.Aside = state.Aside{Skipped: int64(seq / 10), Letters: int64(len(h.letters))}
 	if h.now || h.memory && (len(ck.Memories) == 0 || h.rnd.IntN(6) == 0) {
 		h.now = false
 		c.Memory = [][]byte{[]byte(fmt.Sprint("memory at ", seq)), {}, bytes.Repeat([]byte{byte(seq)}, h.rnd.IntN(600_000))}
@@ -108,19 +109,19 @@ func (h *history) next(ks engine.Keyspace) (engine.Checkpoint, error) {
 }
 
 // write changes a key that no other write of the commit does.
-func (h *history) write(ck *engine.Checkpoint, others []engine.Write) []engine.Write {
+func (h *history) write(ck *state.Checkpoint, others []state.Write) []state.Write {
 	key := fmt.Sprintf("key/%d", h.rnd.IntN(h.keys))
-	if slices.ContainsFunc(others, func(w engine.Write) bool { return w.Key == key }) {
+	if slices.ContainsFunc(others, func(w state.Write) bool { return w.Key == key }) {
 		return nil
 	}
 	old, had := h.state[key]
 	if had {
 		ck.Keys, ck.Bytes = ck.Keys-1, ck.Bytes-int64(len(key)+len(old))
-		ck.Digest.Sub(engine.Term([]byte(key), old))
+		ck.Digest.Sub(state.Term([]byte(key), old))
 	}
 	if had && h.rnd.IntN(3) == 0 {
 		delete(h.state, key)
-		return []engine.Write{{Key: key, Delete: true, OldSize: len(old)}}
+		return []state.Write{{Key: key, Delete: true, OldSize: len(old)}}
 	}
 	value := bytes.Repeat([]byte(fmt.Sprint(h.rnd.IntN(1000), ",")), h.rnd.IntN(20))
 	if h.rnd.IntN(h.large) == 0 {
@@ -128,31 +129,31 @@ func (h *history) write(ck *engine.Checkpoint, others []engine.Write) []engine.W
 	}
 	h.state[key] = value
 	ck.Keys, ck.Bytes = ck.Keys+1, ck.Bytes+int64(len(key)+len(value))
-	ck.Digest.Add(engine.Term([]byte(key), value))
-	return []engine.Write{{Key: key, Value: value, OldSize: len(old)}}
+	ck.Digest.Add(state.Term([]byte(key), value))
+	return []state.Write{{Key: key, Value: value, OldSize: len(old)}}
 }
 
 // letter sets an event aside, or changes or removes one that was.
-func (h *history) letter(seq uint64, others []engine.Write) []engine.Write {
+func (h *history) letter(seq uint64, others []state.Write) []state.Write {
 	if len(h.letters) > 0 && h.rnd.IntN(3) > 0 {
 		seq = binary.BigEndian.Uint64([]byte(slices.Sorted(maps.Keys(h.letters))[h.rnd.IntN(len(h.letters))]))
 	}
-	key := string(engine.LetterRow(seq))
-	if slices.ContainsFunc(others, func(w engine.Write) bool { return w.Key == key }) {
+	key := string(state.LetterRow(seq))
+	if slices.ContainsFunc(others, func(w state.Write) bool { return w.Key == key }) {
 		return nil
 	}
 	old, had := h.letters[key]
 	if had && h.rnd.IntN(2) == 0 {
 		delete(h.letters, key)
-		return []engine.Write{{Key: key, Delete: true, OldSize: len(old)}}
+		return []state.Write{{Key: key, Delete: true, OldSize: len(old)}}
 	}
 	h.letters[key] = fmt.Appendf(nil, `{"seq":%d,"status":"dead","error":%q}`, seq, strings.Repeat("e", h.rnd.IntN(50)))
-	return []engine.Write{{Key: key, Value: h.letters[key], OldSize: len(old)}}
+	return []state.Write{{Key: key, Value: h.letters[key], OldSize: len(old)}}
 }
 
 // frozen is what a history was at a checkpoint.
 type frozen struct {
-	ck             engine.Checkpoint
+	ck             state.Checkpoint
 	state, letters map[string][]byte
 }
 
@@ -161,7 +162,7 @@ func (h *history) freeze() frozen {
 }
 
 // require fails unless a keyspace goes on from just there.
-func (f frozen) require(t testing.TB, ks engine.Keyspace) {
+func (f frozen) require(t testing.TB, ks state.Keyspace) {
 	t.Helper()
 	got, err := ks.Latest()
 	if err != nil {
@@ -187,7 +188,7 @@ func (f frozen) require(t testing.TB, ks engine.Keyspace) {
 	requireRows(t, view.Letters(), f.letters)
 }
 
-func requireRows(t testing.TB, rows engine.Rows, want map[string][]byte) {
+func requireRows(t testing.TB, rows state.Rows, want map[string][]byte) {
 	t.Helper()
 	got := map[string][]byte{}
 	err := rows.Scan(nil, nil, func(key, value []byte) bool { got[string(key)] = bytes.Clone(value); return true })
@@ -202,7 +203,7 @@ var about = archive.About{
 }
 
 // export writes an archive of a keyspace at a version, since another one.
-func export(t testing.TB, ks engine.Keyspace, at, since engine.Version) []byte {
+func export(t testing.TB, ks state.Keyspace, at, since state.Version) []byte {
 	t.Helper()
 	var file bytes.Buffer
 	s, err := archive.Write(context.Background(), &file, archive.Export{Source: ks, Version: at, Since: since, About: about})
@@ -216,15 +217,15 @@ func export(t testing.TB, ks engine.Keyspace, at, since engine.Version) []byte {
 }
 
 // load imports an archive as p/g.
-func load(s engine.Importer, file []byte) (engine.Checkpoint, error) {
+func load(s state.Importer, file []byte) (state.Checkpoint, error) {
 	r, err := archive.NewReader(bytes.NewReader(file))
 	if err != nil {
-		return engine.Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	return r.Import(context.Background(), s, "p", "g")
 }
 
-func mustLoad(t testing.TB, s engine.Importer, file []byte) engine.Checkpoint {
+func mustLoad(t testing.TB, s state.Importer, file []byte) state.Checkpoint {
 	t.Helper()
 	ck, err := load(s, file)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // What a row begins with.
@@ -29,13 +29,13 @@ const (
 // rowWriter writes the rows of steps.
 type rowWriter struct {
 	blocks *blockWriter
-	tally  *engine.Tally // of what was written
-	steps  []Counts      // the last one is under way
-	head   []byte        // buffer
+	tally  *state.Tally // of what was written
+	steps  []Counts     // the last one is under way
+	head   []byte       // buffer
 }
 
 // row writes a row of the step under way, which replaces an old value, if there was one.
-func (w *rowWriter) row(r engine.Row, old []byte, had bool) error {
+func (w *rowWriter) row(r state.Row, old []byte, had bool) error {
 	if len(r.Key) > maxKey || len(r.Value) > maxValue {
 		return fmt.Errorf("key %.80q has %d bytes and a value of %d: an archive holds up to %d and %d", r.Key, len(r.Key), len(r.Value), maxKey, maxValue)
 	}
@@ -45,7 +45,7 @@ func (w *rowWriter) row(r engine.Row, old []byte, had bool) error {
 	}
 	w.steps[step].count(r)
 	w.head = append(w.head[:0], tagOf(r))
-	if r.Kind != engine.OfMemory {
+	if r.Kind != state.OfMemory {
 		w.head = binary.AppendUvarint(w.head, uint64(len(r.Key)))
 		w.head = append(w.head, r.Key...)
 	}
@@ -59,13 +59,13 @@ func (w *rowWriter) row(r engine.Row, old []byte, had bool) error {
 	return err
 }
 
-func tagOf(r engine.Row) byte {
+func tagOf(r state.Row) byte {
 	switch {
-	case r.Kind == engine.OfMemory:
+	case r.Kind == state.OfMemory:
 		return tagMemory
-	case r.Kind == engine.OfLetters && r.Deleted:
+	case r.Kind == state.OfLetters && r.Deleted:
 		return tagLetterDeleted
-	case r.Kind == engine.OfLetters:
+	case r.Kind == state.OfLetters:
 		return tagLetter
 	case r.Deleted:
 		return tagDelete
@@ -91,7 +91,7 @@ type rowReader struct {
 }
 
 // next reads a row. After the last one, and the trailer, it fails with io.EOF.
-func (r *rowReader) next() (step int, row engine.Row, err error) {
+func (r *rowReader) next() (step int, row state.Row, err error) {
 	for {
 		if len(r.steps) > r.total {
 			return 0, row, r.finish()
@@ -121,19 +121,19 @@ func early(err error) error {
 	return err
 }
 
-func (r *rowReader) row(tag byte) (row engine.Row, err error) {
+func (r *rowReader) row(tag byte) (row state.Row, err error) {
 	switch tag {
 	case tagPut, tagDelete:
-		row.Kind = engine.OfState
+		row.Kind = state.OfState
 	case tagLetter, tagLetterDeleted:
-		row.Kind = engine.OfLetters
+		row.Kind = state.OfLetters
 	case tagMemory:
-		row.Kind = engine.OfMemory
+		row.Kind = state.OfMemory
 	default:
 		return row, damaged("a row begins with %d", tag)
 	}
 	row.Deleted = tag == tagDelete || tag == tagLetterDeleted
-	if row.Kind != engine.OfMemory {
+	if row.Kind != state.OfMemory {
 		if r.key, err = r.bytes(r.key, maxKey); err != nil {
 			return row, err
 		}

@@ -7,25 +7,25 @@ import (
 	"runtime"
 	"testing"
 
-	"gnomon/engine"
 	"gnomon/engine/archive"
+	"gnomon/engine/state"
 )
 
 // fill commits so many rows, of about a hundred bytes each.
-func fill(t testing.TB, ks engine.Keyspace, rows int) engine.Checkpoint {
+func fill(t testing.TB, ks state.Keyspace, rows int) state.Checkpoint {
 	t.Helper()
-	var ck engine.Checkpoint
+	var ck state.Checkpoint
 	for done := 0; done < rows; {
-		var c engine.Commit
+		var c state.Commit
 		for range min(20_000, rows-done) {
 			key := fmt.Sprintf("row/%09d", done)
 			value := fmt.Appendf(nil, `{"id":%d,"name":"%x","items":[%d,%d,%d],"text":"some words that are the same"}`, done, done*7919, done%7, done%11, done%13)
 			ck.Keys, ck.Bytes = ck.Keys+1, ck.Bytes+int64(len(key)+len(value))
-			ck.Digest.Add(engine.Term([]byte(key), value))
-			c.Writes = append(c.Writes, engine.Write{Key: key, Value: value})
+			ck.Digest.Add(state.Term([]byte(key), value))
+			c.Writes = append(c.Writes, state.Write{Key: key, Value: value})
 			done++
 		}
-		ck.Version, ck.Position.Sequence = engine.VersionAt(uint64(done)), uint64(done)
+		ck.Version, ck.Position.Sequence = state.VersionAt(uint64(done)), uint64(done)
 		c.Checkpoint = ck
 		var err error
 		if ck, err = ks.Commit(t.Context(), c); err != nil {

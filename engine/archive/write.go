@@ -9,24 +9,24 @@ import (
 	"io"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
-// Source is what an archive is written from. An engine.Keyspace is one.
+// Source is what an archive is written from. An state.Keyspace is one.
 type Source interface {
-	Checkpoint(v engine.Version) (engine.Checkpoint, error)
-	View(v engine.Version) (engine.View, error)
-	Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(r engine.Row) bool) error
-	Memory(m engine.Memory) (blobs [][]byte, err error)
+	Checkpoint(v state.Version) (state.Checkpoint, error)
+	View(v state.Version) (state.View, error)
+	Changes(kind state.RowKind, after, at state.Version, within state.KeyRange, fn func(r state.Row) bool) error
+	Memory(m state.Memory) (blobs [][]byte, err error)
 }
 
 // Export is what to write.
 type Export struct {
 	Source  Source
-	Version engine.Version // of the state; there must be a checkpoint at it, and it must be kept readable
+	Version state.Version // of the state; there must be a checkpoint at it, and it must be kept readable
 	// Since is the version that an incremental archive builds upon; 0: it is full. There must
 	// be a checkpoint at it, and it must have been kept readable from then on.
-	Since engine.Version
+	Since state.Version
 	About About
 }
 
@@ -39,10 +39,10 @@ type Summary struct {
 
 // Write writes an archive. It reads pinned versions, so that commits may go on, and takes
 // memory for a few blocks, the largest row, and the blobs of a memory snapshot. What it
-// reads is held against the checkpoints: it fails with engine.ErrContent, and leaves a
+// reads is held against the checkpoints: it fails with state.ErrContent, and leaves a
 // file without a trailer, when they differ.
 func Write(ctx context.Context, w io.Writer, x Export) (Summary, error) {
-	e := &exporting{Export: x, ctx: ctx, views: map[engine.Version]engine.View{}}
+	e := &exporting{Export: x, ctx: ctx, views: map[state.Version]state.View{}}
 	defer e.close()
 	s, err := e.write(w)
 	if err != nil {
@@ -55,7 +55,7 @@ func Write(ctx context.Context, w io.Writer, x Export) (Summary, error) {
 type exporting struct {
 	Export
 	ctx   context.Context
-	views map[engine.Version]engine.View
+	views map[state.Version]state.View
 	rows  *rowWriter
 	n     int // rows looked at
 }
@@ -89,7 +89,7 @@ func (e *exporting) write(w io.Writer) (s Summary, err error) {
 	if err := blocks.head(text); err != nil {
 		return s, err
 	}
-	e.rows = &rowWriter{blocks: blocks, tally: engine.NewTally(in, 0)}
+	e.rows = &rowWriter{blocks: blocks, tally: state.NewTally(in, 0)}
 	before := in.Base
 	for i := range in.Steps {
 		if err := e.step(before, &in.Steps[i]); err != nil {
@@ -106,7 +106,7 @@ func (e *exporting) write(w io.Writer) (s Summary, err error) {
 
 // explain adds what may be the reason for content that does not match.
 func (e *exporting) explain(err error) error {
-	if e.Since != 0 && errors.Is(err, engine.ErrContent) {
+	if e.Since != 0 && errors.Is(err, state.ErrContent) {
 		return fmt.Errorf("%w; the state at %d may not have been kept: export all of it", err, e.Since.Sequence())
 	}
 	return err
@@ -143,7 +143,7 @@ func (e *exporting) plan() (base *Point, steps []Point, err error) {
 
 // checkpoint returns the checkpoint at just that version, with the newest of its memory
 // snapshots, and opens a view of the state there.
-func (e *exporting) checkpoint(v engine.Version) (ck engine.Checkpoint, err error) {
+func (e *exporting) checkpoint(v state.Version) (ck state.Checkpoint, err error) {
 	if e.views[v], err = e.Source.View(v); err != nil {
 		delete(e.views, v)
 		return ck, err
@@ -152,7 +152,7 @@ func (e *exporting) checkpoint(v engine.Version) (ck engine.Checkpoint, err erro
 		return ck, err
 	}
 	if ck.Version != v {
-		return ck, fmt.Errorf("%w at version %d: the newest before it is at %d", engine.ErrNoCheckpoint, v, ck.Version)
+		return ck, fmt.Errorf("%w at version %d: the newest before it is at %d", state.ErrNoCheckpoint, v, ck.Version)
 	}
 	if len(ck.Memories) > 1 {
 		ck.Memories = ck.Memories[:1:1]
@@ -162,9 +162,9 @@ func (e *exporting) checkpoint(v engine.Version) (ck engine.Checkpoint, err erro
 
 // step writes the rows that lead from one checkpoint to the next; before is nil for the
 // first of a full archive.
-func (e *exporting) step(before, ck *engine.Checkpoint) error {
+func (e *exporting) step(before, ck *state.Checkpoint) error {
 	e.rows.begin()
-	for _, kind := range []engine.RowKind{engine.OfState, engine.OfLetters} {
+	for _, kind := range []state.RowKind{state.OfState, state.OfLetters} {
 		var err error
 		if before == nil {
 			err = e.all(kind, ck.Version)
@@ -184,19 +184,19 @@ func (e *exporting) step(before, ck *engine.Checkpoint) error {
 }
 
 // rowsOf are the rows of a kind at a version.
-func (e *exporting) rowsOf(kind engine.RowKind, v engine.Version) engine.Rows {
-	if kind == engine.OfLetters {
+func (e *exporting) rowsOf(kind state.RowKind, v state.Version) state.Rows {
+	if kind == state.OfLetters {
 		return e.views[v].Letters()
 	}
 	return e.views[v]
 }
 
 // all writes all rows of a kind.
-func (e *exporting) all(kind engine.RowKind, at engine.Version) error {
+func (e *exporting) all(kind state.RowKind, at state.Version) error {
 	var failed error
 	err := e.rowsOf(kind, at).Scan(nil, nil, func(key, value []byte) bool {
 		if failed = e.alive(); failed == nil {
-			failed = e.rows.row(engine.Row{Kind: kind, Key: key, Value: value}, nil, false)
+			failed = e.rows.row(state.Row{Kind: kind, Key: key, Value: value}, nil, false)
 		}
 		return failed == nil
 	})
@@ -204,10 +204,10 @@ func (e *exporting) all(kind engine.RowKind, at engine.Version) error {
 }
 
 // changed writes the rows of a kind that differ between two versions.
-func (e *exporting) changed(kind engine.RowKind, after, at engine.Version) error {
+func (e *exporting) changed(kind state.RowKind, after, at state.Version) error {
 	before := e.rowsOf(kind, after)
 	var failed error
-	err := e.Source.Changes(kind, after, at, engine.KeyRange{}, func(r engine.Row) bool {
+	err := e.Source.Changes(kind, after, at, state.KeyRange{}, func(r state.Row) bool {
 		failed = e.alive()
 		var old []byte
 		var had bool
@@ -232,12 +232,12 @@ func (e *exporting) alive() error {
 }
 
 // memory writes a memory snapshot.
-func (e *exporting) memory(m engine.Memory) error {
+func (e *exporting) memory(m state.Memory) error {
 	blobs, err := e.Source.Memory(m)
 	if err != nil {
 		return err
 	}
-	return engine.MemoryStream(blobs, memoryCut, func(part []byte) error {
-		return e.rows.row(engine.Row{Kind: engine.OfMemory, Value: part}, nil, false)
+	return state.MemoryStream(blobs, memoryCut, func(part []byte) error {
+		return e.rows.row(state.Row{Kind: state.OfMemory, Value: part}, nil, false)
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // Errors of batches.
@@ -90,7 +90,7 @@ func checkBatch(events []Event) error {
 			continue
 		}
 		for j, before := range events[:i] {
-			if engine.MatchSubject(e.of(e.Subject), []byte(before.Subject)) {
+			if streams.MatchSubject(e.of(e.Subject), []byte(before.Subject)) {
 				return fmt.Errorf("%w: event %d expects a last sequence of %s, which event %d is of: let that one expect it", ErrBadBatch, i+1, e.of(e.Subject), j+1)
 			}
 		}
@@ -103,7 +103,7 @@ func checkBatch(events []Event) error {
 func (b *Broker) checkAtomic(ctx context.Context, stream string, events []Event) error {
 	st, err := b.js.Stream(ctx, stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("%w: %s", engine.ErrNoStream, stream)
+		return fmt.Errorf("%w: %s", streams.ErrNoStream, stream)
 	}
 	if err != nil {
 		return b.publishError(events[0], b.Explain(err))
@@ -113,8 +113,8 @@ func (b *Broker) checkAtomic(ctx context.Context, stream string, events []Event)
 		return fmt.Errorf("%w: %s: set allow_atomic on it, which nats-server has since 2.12", ErrNotAtomic, stream)
 	}
 	for i, e := range events {
-		if !slices.ContainsFunc(c.Subjects, func(filter string) bool { return engine.MatchSubject(filter, []byte(e.Subject)) }) {
-			return fmt.Errorf("event %d of the batch, %s: %w: stream %s does not store this subject", i+1, e.Subject, engine.ErrNoStream, stream)
+		if !slices.ContainsFunc(c.Subjects, func(filter string) bool { return streams.MatchSubject(filter, []byte(e.Subject)) }) {
+			return fmt.Errorf("event %d of the batch, %s: %w: stream %s does not store this subject", i+1, e.Subject, streams.ErrNoStream, stream)
 		}
 		if err := b.checkExpectations(ctx, e); err != nil {
 			return fmt.Errorf("event %d of the batch: %w", i+1, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -89,7 +89,7 @@ func TestBatchIsRefusedAsOne(t *testing.T) {
 			"a late expectation":        {with(func(e []broker.Event) { e[2].Expect = expect(1, -1) }), broker.ErrBadBatch, "event 3 expects a last sequence of the stream, which only the first can"},
 			"its own subject":           {with(func(e []broker.Event) { e[2].Subject, e[2].Expect = "s.x", expect(-1, 0) }), broker.ErrBadBatch, "event 3 expects a last sequence of s.x, which event 1 is of"},
 			"a subject not its own":     {with(func(e []broker.Event) { e[2].Expect = expect(-1, 0); e[2].Filter = "s.*" }), broker.ErrBadBatch, "event 3 expects a last sequence of s.*, which event 1 is of"},
-			"another stream's subject":  {with(func(e []broker.Event) { e[1].Subject = "t" }), engine.ErrNoStream, "event 2 of the batch, t: stream not found: stream S does not store this subject"},
+			"another stream's subject":  {with(func(e []broker.Event) { e[1].Subject = "t" }), streams.ErrNoStream, "event 2 of the batch, t: stream not found: stream S does not store this subject"},
 			"a filter without sequence": {with(func(e []broker.Event) { e[1].Filter = "s.q" }), broker.ErrBadExpectation, "event 2 of the batch"},
 			"too many headers": {with(func(e []broker.Event) { e[1].Headers = map[string][]string{"h": {strings.Repeat("x", 1<<16)}} }),
 				broker.ErrTooLarge, "event 2 of the batch, s.y: event is too large"},
@@ -166,7 +166,7 @@ func TestBatchIsNotTaken(t *testing.T) {
 	if _, _, err := b.PublishBatch(t.Context(), "PLAIN", of("", "p.a", "p.b")); !errors.Is(err, broker.ErrNotAtomic) || !strings.Contains(err.Error(), "PLAIN: set allow_atomic on it") {
 		t.Errorf("a stream that takes none: %v", err)
 	}
-	if _, _, err := b.PublishBatch(t.Context(), "NONE", of("", "p.a")); !errors.Is(err, engine.ErrNoStream) {
+	if _, _, err := b.PublishBatch(t.Context(), "NONE", of("", "p.a")); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("no stream: %v", err)
 	}
 	if _, _, err := b.PublishBatch(t.Context(), "S", of("", "s.a", "s.b", "s.c")); !errors.Is(err, broker.ErrTooLarge) {

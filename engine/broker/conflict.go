@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // WrongSequenceError says that a last sequence is not the expected one. Nothing was stored.
@@ -115,7 +115,7 @@ func (b *Broker) storedBefore(ctx context.Context, e Event) (sequence uint64, is
 	switch {
 	case e.LastSeq != nil:
 		first = ask{Seq: *e.LastSeq + 1}
-	case engine.MatchSubject(e.of(e.Subject), []byte(e.Subject)):
+	case streams.MatchSubject(e.of(e.Subject), []byte(e.Subject)):
 		first = ask{Seq: *e.LastSubjectSeq + 1, Next: e.of(e.Subject)}
 	default:
 		return b.known(ctx, e)

@@ -1,4 +1,4 @@
 // Package broker connects to NATS, or runs a NATS server inside the process, and
 // declares streams and publishes into them (nats.go, nats-server). It implements
-// engine.Outlet.
+// streams.Outlet.
 package broker

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 const (
@@ -19,9 +19,9 @@ const (
 	atomicBytes = 8 << 20
 )
 
-// Publish implements engine.Outlet. Of a group of more than 1000 messages, which is what a
+// Publish implements streams.Outlet. Of a group of more than 1000 messages, which is what a
 // server takes in one batch, so many are stored all or none.
-func (o *Outlet) Publish(ctx context.Context, stream string, messages []engine.Message) (stored int, last uint64, err error) {
+func (o *Outlet) Publish(ctx context.Context, stream string, messages []streams.Message) (stored int, last uint64, err error) {
 	about := make([]string, 0, len(messages)+1)
 	for _, m := range messages {
 		about = append(about, m.Subject)
@@ -57,7 +57,7 @@ func (o *Outlet) Publish(ctx context.Context, stream string, messages []engine.M
 
 // nextPart returns the first messages that can go in one batch, whole groups where that is
 // possible, and whether they should.
-func nextPart(messages []engine.Message) (part []engine.Message, batch bool) {
+func nextPart(messages []streams.Message) (part []streams.Message, batch bool) {
 	n, bytes, grouped := 0, 0, false
 	for n < len(messages) {
 		group := nextGroup(messages[n:])
@@ -75,7 +75,7 @@ func nextPart(messages []engine.Message) (part []engine.Message, batch bool) {
 }
 
 // nextGroup returns the first messages of one group.
-func nextGroup(messages []engine.Message) []engine.Message {
+func nextGroup(messages []streams.Message) []streams.Message {
 	n := 1
 	for n < len(messages) && messages[n].Group == messages[0].Group {
 		n++
@@ -85,7 +85,7 @@ func nextGroup(messages []engine.Message) []engine.Message {
 
 // inOne publishes messages in one batch. When the server refuses that, it publishes group by
 // group, up to the one that is the reason.
-func (o *Outlet) inOne(ctx context.Context, stream string, part []engine.Message) (stored int, last uint64, err error) {
+func (o *Outlet) inOne(ctx context.Context, stream string, part []streams.Message) (stored int, last uint64, err error) {
 	last, err = o.batch(ctx, stream, part)
 	switch {
 	case err == nil:
@@ -107,7 +107,7 @@ func (o *Outlet) inOne(ctx context.Context, stream string, part []engine.Message
 }
 
 // groups publishes each group in a batch of its own.
-func (o *Outlet) groups(ctx context.Context, stream string, part []engine.Message) (stored int, last uint64, err error) {
+func (o *Outlet) groups(ctx context.Context, stream string, part []streams.Message) (stored int, last uint64, err error) {
 	for stored < len(part) {
 		n, sequence, err := o.inOne(ctx, stream, nextGroup(part[stored:]))
 		if n > 0 {
@@ -125,7 +125,7 @@ func isCode(err error, code jetstream.ErrorCode) bool {
 	return errors.As(err, &api) && api.ErrorCode == code
 }
 
-func (o *Outlet) batch(ctx context.Context, stream string, part []engine.Message) (last uint64, err error) {
+func (o *Outlet) batch(ctx context.Context, stream string, part []streams.Message) (last uint64, err error) {
 	messages := make([]*nats.Msg, len(part))
 	for i, m := range part {
 		if messages[i], err = o.message(stream, m); err != nil {
@@ -140,7 +140,7 @@ func (o *Outlet) batch(ctx context.Context, stream string, part []engine.Message
 }
 
 // oneByOne publishes each message when the one before it is stored.
-func (o *Outlet) oneByOne(ctx context.Context, stream string, part []engine.Message) (stored int, last uint64, err error) {
+func (o *Outlet) oneByOne(ctx context.Context, stream string, part []streams.Message) (stored int, last uint64, err error) {
 	for i := range part {
 		sequence, err := o.one(ctx, stream, part[i])
 		if err != nil {
@@ -151,7 +151,7 @@ func (o *Outlet) oneByOne(ctx context.Context, stream string, part []engine.Mess
 	return stored, last, nil
 }
 
-func (o *Outlet) one(ctx context.Context, stream string, m engine.Message) (sequence uint64, err error) {
+func (o *Outlet) one(ctx context.Context, stream string, m streams.Message) (sequence uint64, err error) {
 	message, err := o.message(stream, m)
 	if err != nil {
 		return 0, err
@@ -167,7 +167,7 @@ func (o *Outlet) one(ctx context.Context, stream string, m engine.Message) (sequ
 }
 
 // notPublished explains why messages were not published, or are not known to be.
-func (o *Outlet) notPublished(ctx context.Context, stream string, part []engine.Message, err error) error {
+func (o *Outlet) notPublished(ctx context.Context, stream string, part []streams.Message, err error) error {
 	what := describe(stream, part)
 	if why := o.refusal(err); why != nil {
 		return fmt.Errorf("%s: %w", what, why)
@@ -175,14 +175,14 @@ func (o *Outlet) notPublished(ctx context.Context, stream string, part []engine.
 	// In a cluster nobody answers for a stream without a leader, as for one that is not there.
 	if errors.Is(err, jetstream.ErrNoStreamResponse) && o.broker.Connected() {
 		if _, gone := o.stream(ctx, stream); !errors.Is(gone, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("%s: %w: nobody answers for the stream: it has no leader just now, or no longer takes the subject", what, engine.ErrSourceDown)
+			return fmt.Errorf("%s: %w: nobody answers for the stream: it has no leader just now, or no longer takes the subject", what, streams.ErrSourceDown)
 		}
 	}
 	return o.failed(what, err)
 }
 
 // describe names messages for an error.
-func describe(stream string, part []engine.Message) string {
+func describe(stream string, part []streams.Message) string {
 	if len(part) == 1 {
 		return fmt.Sprintf("publish %s to stream %s", part[0].Subject, stream)
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
@@ -269,7 +269,7 @@ func TestPublishInDoubt(t *testing.T) {
 	s.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), patience/60)
 	defer cancel()
-	if _, _, err := b.Publish(ctx, broker.Event{Stream: "S", Subject: "s.a", ID: "1"}); !errors.Is(err, broker.ErrInDoubt) || !errors.Is(err, engine.ErrSourceDown) {
+	if _, _, err := b.Publish(ctx, broker.Event{Stream: "S", Subject: "s.a", ID: "1"}); !errors.Is(err, broker.ErrInDoubt) || !errors.Is(err, streams.ErrSourceDown) {
 		t.Errorf("publish: %v", err)
 	}
 }

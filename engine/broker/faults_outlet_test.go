@@ -10,8 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 )
@@ -25,7 +25,7 @@ type relay struct {
 }
 
 // publish publishes messages, a part at a time, until all are stored.
-func (r *relay) publish(ctx context.Context, messages []engine.Message, part int) error {
+func (r *relay) publish(ctx context.Context, messages []streams.Message, part int) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	mark, all := uint64(0), len(messages)

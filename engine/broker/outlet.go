@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -22,7 +22,7 @@ const outletTimeout = 5 * time.Second
 // message: its ID, the stream's name, its place in a batch.
 const outletOverhead = 1 << 10
 
-// Outlet publishes emitted events to JetStream. It implements engine.Outlet.
+// Outlet publishes emitted events to JetStream. It implements streams.Outlet.
 //
 // Groups of messages go to a stream with allow_atomic in atomic batches. To any other one by
 // one, each when the one before it has been acknowledged: so order is kept wherever it stops.
@@ -33,24 +33,24 @@ type Outlet struct {
 	atomic map[string]bool // whether a stream takes atomic batches, as far as it was asked
 }
 
-var _ engine.Outlet = (*Outlet)(nil)
+var _ streams.Outlet = (*Outlet)(nil)
 
 // Outlet returns what publishes emitted events over the broker's connection.
 func (b *Broker) Outlet() *Outlet { return &Outlet{broker: b, atomic: map[string]bool{}} }
 
-// MaxBytes implements engine.Outlet. It is max_payload of the server, less 1 KiB for what
+// MaxBytes implements streams.Outlet. It is max_payload of the server, less 1 KiB for what
 // is added to each message.
 func (o *Outlet) MaxBytes() int {
 	return max(int(o.broker.conn.MaxPayload())-outletOverhead, 0)
 }
 
-// StreamFor implements engine.Outlet.
-func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamInfo, error) {
+// StreamFor implements streams.Outlet.
+func (o *Outlet) StreamFor(ctx context.Context, subject string) (streams.Info, error) {
 	what := "find the stream of " + subject
 	ctx, done := o.broker.Permitted(ctx, "NAMES", subject) // $JS.API.STREAM.NAMES
 	defer done()
 	if err := o.connected(what); err != nil {
-		return engine.StreamInfo{}, err
+		return streams.Info{}, err
 	}
 	var name string
 	err := o.broker.ask(ctx, outletTimeout, func(ctx context.Context) (err error) {
@@ -58,18 +58,18 @@ func (o *Outlet) StreamFor(ctx context.Context, subject string) (engine.StreamIn
 		return err
 	})
 	if err != nil {
-		return engine.StreamInfo{}, o.failed(what, err)
+		return streams.Info{}, o.failed(what, err)
 	}
 	s, err := o.stream(ctx, name)
 	if err != nil {
-		return engine.StreamInfo{}, o.failed(what, err)
+		return streams.Info{}, o.failed(what, err)
 	}
 	info := s.CachedInfo()
 	st := info.State
 	if st.Msgs == 0 { // a new stream says 0
 		st.FirstSeq = st.LastSeq + 1
 	}
-	return engine.StreamInfo{
+	return streams.Info{
 		Name: name, Subjects: info.Config.Subjects, Created: info.Created,
 		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, LastTime: st.LastTime,
 		Transformed: info.Config.SubjectTransform != nil,
@@ -90,7 +90,7 @@ func (o *Outlet) stream(ctx context.Context, name string) (s jetstream.Stream, e
 	c := &s.CachedInfo().Config
 	c.AllowDirect = false // so that the client asks no replica
 	if c.NoAck {
-		return nil, fmt.Errorf("%w: stream %s acknowledges nothing (no_ack), so nobody knows what it has stored: switch that off", engine.ErrRefused, name)
+		return nil, fmt.Errorf("%w: stream %s acknowledges nothing (no_ack), so nobody knows what it has stored: switch that off", streams.ErrRefused, name)
 	}
 	o.note(name, c.AllowAtomicPublish)
 	return s, nil
@@ -130,13 +130,13 @@ func (o *Outlet) connected(what string) error {
 func (o *Outlet) failed(what string, err error) error {
 	err = o.broker.Explain(err)
 	switch {
-	case errors.Is(err, engine.ErrForbidden):
+	case errors.Is(err, streams.ErrForbidden):
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected):
-		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
+		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, streams.ErrNoStream)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
 		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected):
-		return fmt.Errorf("%s: %w: %w", what, engine.ErrSourceDown, err)
+		return fmt.Errorf("%s: %w: %w", what, streams.ErrSourceDown, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
@@ -145,30 +145,30 @@ func (o *Outlet) failed(what string, err error) error {
 func (o *Outlet) refusal(err error) error {
 	var api *jetstream.APIError
 	switch {
-	case errors.Is(err, engine.ErrRefused):
+	case errors.Is(err, streams.ErrRefused):
 		return err
 	case errors.Is(err, nats.ErrMaxPayload): // which is another one since the last connection
-		return fmt.Errorf("%w: it is larger than the server takes (max_payload, %d bytes)", engine.ErrRefused, o.broker.conn.MaxPayload())
+		return fmt.Errorf("%w: it is larger than the server takes (max_payload, %d bytes)", streams.ErrRefused, o.broker.conn.MaxPayload())
 	case !errors.As(err, &api) || errors.Is(err, jetstream.ErrStreamNotFound) || api.ErrorCode == codeConflict:
 		return nil
 	case api.ErrorCode == streamNotMatch:
-		return fmt.Errorf("%w: another stream stores its subject", engine.ErrRefused)
+		return fmt.Errorf("%w: another stream stores its subject", streams.ErrRefused)
 	case api.ErrorCode == atomicIncomplete:
-		return fmt.Errorf("%w: the stream did not get all of them: another one may store the subjects of some", engine.ErrRefused)
+		return fmt.Errorf("%w: the stream did not get all of them: another one may store the subjects of some", streams.ErrRefused)
 	}
-	return fmt.Errorf("%w: %s (code %d)", engine.ErrRefused, api.Description, api.ErrorCode)
+	return fmt.Errorf("%w: %s (code %d)", streams.ErrRefused, api.Description, api.ErrorCode)
 }
 
 // message is a message as it goes to a stream.
-func (o *Outlet) message(stream string, m engine.Message) (*nats.Msg, error) {
+func (o *Outlet) message(stream string, m streams.Message) (*nats.Msg, error) {
 	if n, limit := len(m.Headers)+len(m.Data), o.MaxBytes(); n > limit {
-		return nil, fmt.Errorf("%w: it has %d bytes and headers, the server takes %d (max_payload, less %d)", engine.ErrRefused, n, limit, outletOverhead)
+		return nil, fmt.Errorf("%w: it has %d bytes and headers, the server takes %d (max_payload, less %d)", streams.ErrRefused, n, limit, outletOverhead)
 	}
 	header := nats.Header{}
 	for rest := m.Headers; len(rest) > 0; {
 		name, value, after, err := abi.NextHeader(rest)
 		if err != nil {
-			return nil, fmt.Errorf("%w: headers of %s: %w", engine.ErrRefused, m.ID, err)
+			return nil, fmt.Errorf("%w: headers of %s: %w", streams.ErrRefused, m.ID, err)
 		}
 		header[string(name)] = append(header[string(name)], string(value))
 		rest = after

@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/broker"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
@@ -42,7 +42,7 @@ func TestOutletContract(t *testing.T) {
 
 // outletBackend changes the streams of a real server.
 type outletBackend struct {
-	engine.Source
+	streams.Source
 	*broker.Outlet
 	t      *testing.T
 	js     jetstream.JetStream
@@ -104,11 +104,11 @@ func newTarget(t *testing.T, change func(*jetstream.StreamConfig), opts ...natst
 }
 
 // emits are messages whose groups have so many each. The n-th of all has the id n, from 1 on.
-func emits(groups ...int) (all []engine.Message) {
+func emits(groups ...int) (all []streams.Message) {
 	for g, n := range groups {
 		for range n {
 			id := fmt.Sprint(len(all) + 1)
-			all = append(all, engine.Message{ID: id, Subject: "e." + id, Data: []byte(id), Group: uint64(g + 1)})
+			all = append(all, streams.Message{ID: id, Subject: "e." + id, Data: []byte(id), Group: uint64(g + 1)})
 		}
 	}
 	return all
@@ -178,7 +178,7 @@ func TestOutletRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*jetstream.StreamConfig)
-		spoil  func([]engine.Message)
+		spoil  func([]streams.Message)
 		groups []int
 		atomic int // how many of them are stored in batches
 		single int // and one by one
@@ -188,11 +188,11 @@ func TestOutletRefused(t *testing.T) {
 		{"full, of single ones", full, nil, []int{1, 1, 1, 1, 1, 1}, 4, 4, "maximum messages exceeded"},
 		{"full, of many single ones", full, nil, slices.Repeat([]int{1}, 40), 4, 4, "maximum messages exceeded"},
 		{"too large for the stream", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 600 },
-			func(m []engine.Message) { m[4].Data = make([]byte, 600) }, []int{3, 3, 3}, 3, 4, "message size exceeds maximum allowed"},
+			func(m []streams.Message) { m[4].Data = make([]byte, 600) }, []int{3, 3, 3}, 3, 4, "message size exceeds maximum allowed"},
 		{"too large for the server", nil,
-			func(m []engine.Message) { m[4].Data = make([]byte, 1<<20) }, []int{3, 3, 3}, 3, 4, "max_payload"},
-		{"another stream's", nil, func(m []engine.Message) { m[4].Subject = "other.subject" }, []int{3, 3, 3}, 3, 4, "another"},
-		{"bad headers", nil, func(m []engine.Message) { m[4].Headers = []byte("x") }, []int{3, 3, 3}, 3, 4, "headers of 5"},
+			func(m []streams.Message) { m[4].Data = make([]byte, 1<<20) }, []int{3, 3, 3}, 3, 4, "max_payload"},
+		{"another stream's", nil, func(m []streams.Message) { m[4].Subject = "other.subject" }, []int{3, 3, 3}, 3, 4, "another"},
+		{"bad headers", nil, func(m []streams.Message) { m[4].Headers = []byte("x") }, []int{3, 3, 3}, 3, 4, "headers of 5"},
 		{"no acknowledgements", func(c *jetstream.StreamConfig) { c.NoAck = true }, nil, []int{2}, 0, 0, "no_ack"},
 	} {
 		for atomic, want := range map[bool]int{true: tt.atomic, false: tt.single} {
@@ -209,7 +209,7 @@ func TestOutletRefused(t *testing.T) {
 					tt.spoil(m)
 				}
 				n, last, err := r.outlet.Publish(t.Context(), "T", m)
-				if !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), tt.says) {
+				if !errors.Is(err, streams.ErrRefused) || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("refused with %v", err)
 				}
 				if n != want || last != uint64(want) || !slices.Equal(r.stored(), ids(1, want)) {
@@ -377,8 +377,8 @@ func TestOutletServerAway(t *testing.T) {
 	}
 	r.server.Stop()
 	for name, call := range calls {
-		testutil.Until(t, func() bool { return errors.Is(call(), engine.ErrSourceDown) })
-		if err := call(); !errors.Is(err, engine.ErrSourceDown) || errors.Is(err, engine.ErrRefused) {
+		testutil.Until(t, func() bool { return errors.Is(call(), streams.ErrSourceDown) })
+		if err := call(); !errors.Is(err, streams.ErrSourceDown) || errors.Is(err, streams.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -404,7 +404,7 @@ func TestOutletStreamIsGone(t *testing.T) {
 		if err := r.js.DeleteStream(t.Context(), "T"); err != nil {
 			t.Fatal(err)
 		}
-		if n, _, err := r.outlet.Publish(t.Context(), "T", emits(groups...)); n != 0 || !errors.Is(err, engine.ErrNoStream) {
+		if n, _, err := r.outlet.Publish(t.Context(), "T", emits(groups...)); n != 0 || !errors.Is(err, streams.ErrNoStream) {
 			t.Errorf("%d are said to be stored: %v", n, err)
 		}
 	}
@@ -441,7 +441,7 @@ func TestOutletLeastPermissions(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, _, err := r.outlet.Publish(ctx, "T", []engine.Message{{ID: "x", Subject: "other"}}); err == nil || !strings.Contains(err.Error(), `Publish to "other"`) {
+	if _, _, err := r.outlet.Publish(ctx, "T", []streams.Message{{ID: "x", Subject: "other"}}); err == nil || !strings.Contains(err.Error(), `Publish to "other"`) {
 		t.Errorf("without permission: %v", err)
 	}
 }

@@ -13,11 +13,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // A PermissionError says that the server does not let the user publish or subscribe to a
-// subject. It is a nats.ErrPermissionViolation, and an engine.ErrForbidden.
+// subject. It is a nats.ErrPermissionViolation, and an streams.ErrForbidden.
 type PermissionError struct {
 	Err     error  // in the server's words
 	Subject string // that was refused
@@ -29,7 +29,7 @@ func (e *PermissionError) Error() string {
 	return fmt.Sprintf("%v: add %q to the subjects that the user may %s", e.Err, e.Missing, e.Verb)
 }
 
-func (e *PermissionError) Unwrap() []error { return []error{e.Err, engine.ErrForbidden} }
+func (e *PermissionError) Unwrap() []error { return []error{e.Err, streams.ErrForbidden} }
 
 // violation is how the server says it (nats-server, server/client.go).
 var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "(\S+?)"`)

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -27,9 +27,9 @@ func TestOutletNamesMissingPermission(t *testing.T) {
 	}
 	publish := func(n int) call {
 		return func(ctx context.Context, o *broker.Outlet) error {
-			var all []engine.Message
+			var all []streams.Message
 			for i := range n {
-				all = append(all, engine.Message{ID: fmt.Sprint(i), Subject: "alerts.x", Group: 1})
+				all = append(all, streams.Message{ID: fmt.Sprint(i), Subject: "alerts.x", Group: 1})
 			}
 			_, _, err := o.Publish(ctx, "ALERTS", all)
 			return err
@@ -74,7 +74,7 @@ func TestOutletNamesMissingPermission(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			err := c.ask(ctx, b.Outlet())
-			if !errors.Is(err, engine.ErrForbidden) || errors.Is(err, engine.ErrSourceDown) || errors.Is(err, engine.ErrNoStream) {
+			if !errors.Is(err, streams.ErrForbidden) || errors.Is(err, streams.ErrSourceDown) || errors.Is(err, streams.ErrNoStream) {
 				t.Errorf("%v", err)
 			}
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("add %q to the subjects that the user may publish", c.adds)) {

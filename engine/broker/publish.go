@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // Event is an event to publish.
@@ -98,9 +98,9 @@ func headersOf(e Event) nats.Header {
 // expectation does not hold any more because of that.
 //
 // It fails with a *WrongSequenceError when an expectation does not hold, with
-// engine.ErrNoStream, wrapped, when no stream, or not the one named, stores the subject,
+// streams.ErrNoStream, wrapped, when no stream, or not the one named, stores the subject,
 // and with ErrInDoubt when it is not known whether the event was stored; that is an
-// engine.ErrSourceDown, too, when the server cannot be reached.
+// streams.ErrSourceDown, too, when the server cannot be reached.
 func (b *Broker) Publish(ctx context.Context, e Event) (sequence uint64, duplicate bool, err error) {
 	ctx, done := b.Permitted(ctx, e.Subject, e.Stream)
 	defer done()
@@ -206,11 +206,11 @@ func (b *Broker) publishError(e Event, err error) error {
 	case code == codeTooLarge:
 		return fmt.Errorf("publish %s: %w: %d bytes and headers: %s (max_msg_size of the stream)", e.Subject, ErrTooLarge, len(e.Data), api.Description)
 	case code == streamNotMatch:
-		return fmt.Errorf("publish %s: %w: stream %s does not store this subject", e.Subject, engine.ErrNoStream, e.Stream)
+		return fmt.Errorf("publish %s: %w: stream %s does not store this subject", e.Subject, streams.ErrNoStream, e.Stream)
 	case errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrDisconnected):
-		return fmt.Errorf("publish %s: %w: no stream stores this subject", e.Subject, engine.ErrNoStream)
+		return fmt.Errorf("publish %s: %w: no stream stores this subject", e.Subject, streams.ErrNoStream)
 	case errors.Is(err, nats.ErrDisconnected):
-		return fmt.Errorf("publish %s: %w: %w: %w", e.Subject, ErrInDoubt, engine.ErrSourceDown, err)
+		return fmt.Errorf("publish %s: %w: %w: %w", e.Subject, ErrInDoubt, streams.ErrSourceDown, err)
 	case api == nil && !errors.Is(err, nats.ErrPermissionViolation) && !errors.Is(err, nats.ErrBadSubject):
 		return fmt.Errorf("publish %s: %w: %w", e.Subject, ErrInDoubt, err)
 	}

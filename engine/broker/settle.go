@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // listAtOnce is how many messages a listing asks the server for at a time. They come without
 // their data.
 const listAtOnce = 500
 
-// Stored implements engine.Outlet. In a cluster it has the word of the stream's leader: a
+// Stored implements streams.Outlet. In a cluster it has the word of the stream's leader: a
 // replica may lack what was acknowledged.
 func (o *Outlet) Stored(ctx context.Context, stream string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error {
 	what := "list what stream " + stream + " has stored"
@@ -66,7 +66,7 @@ func (l *listing) take(sequence uint64, subject string, header nats.Header) {
 	if sequence > l.end {
 		return
 	}
-	wanted := slices.ContainsFunc(l.subjects, func(filter string) bool { return engine.MatchSubject(filter, []byte(subject)) })
+	wanted := slices.ContainsFunc(l.subjects, func(filter string) bool { return streams.MatchSubject(filter, []byte(subject)) })
 	if id := header.Get(jetstream.MsgIDHeader); id != "" && wanted && !l.fn(id, sequence) {
 		l.at = l.end
 	}
@@ -132,7 +132,7 @@ func (l *listing) fetch(ctx context.Context, c jetstream.Consumer, n uint64, del
 		}
 		taken++
 		if *delivered++; meta.Sequence.Consumer != *delivered {
-			return taken, fmt.Errorf("%w: a message was lost on its way from the server", engine.ErrSourceDown)
+			return taken, fmt.Errorf("%w: a message was lost on its way from the server", streams.ErrSourceDown)
 		}
 		if l.at < l.end {
 			l.take(meta.Sequence.Stream, m.Subject(), m.Headers())

@@ -9,8 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/broker"
+	"gnomon/engine/streams"
 )
 
 // A declared stream is created as declared, once.
@@ -156,7 +156,7 @@ func TestPublishIsRefused(t *testing.T) {
 		{broker.Event{Subject: "t", Stream: "S"}, "publish t: stream not found: no stream stores this subject"},
 		{broker.Event{Subject: "s.a", Stream: "OTHER"}, "publish s.a: stream not found: stream OTHER does not store this subject"},
 	} {
-		if _, _, err := b.Publish(t.Context(), tt.event); !errors.Is(err, engine.ErrNoStream) || err.Error() != tt.want {
+		if _, _, err := b.Publish(t.Context(), tt.event); !errors.Is(err, streams.ErrNoStream) || err.Error() != tt.want {
 			t.Errorf("%+v: %v, want %s", tt.event, err, tt.want)
 		}
 	}

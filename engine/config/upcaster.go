@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // Upcaster declares a module that rewrites old events of a stream before its projections
@@ -69,10 +69,10 @@ func (v *validator) upcaster(p path, u *Upcaster) {
 	v.require(p.add("sha256"), sha256Digest.MatchString(u.SHA256), "upcaster %s: sha256 %q is no digest: use the 64 digits that sha256sum prints of the module's file", u.Name, u.SHA256)
 	v.require(p.add("stream"), streamName.MatchString(u.Stream), "upcaster %s: stream name %q: use letters, digits, - and _", u.Name, u.Stream)
 	for i, f := range u.Subjects {
-		err := engine.CheckFilter(f)
+		err := streams.CheckFilter(f)
 		v.require(p.add("subjects"), err == nil, "upcaster %s: %v", u.Name, err)
 		for _, g := range u.Subjects[:i] {
-			v.require(p.add("subjects"), !engine.FiltersOverlap(f, g), "upcaster %s: subjects %q and %q overlap: leave one out", u.Name, g, f)
+			v.require(p.add("subjects"), !streams.FiltersOverlap(f, g), "upcaster %s: subjects %q and %q overlap: leave one out", u.Name, g, f)
 		}
 	}
 	l := p.add("limits")

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 var (
@@ -146,7 +146,7 @@ func (v *validator) plugins(c Plugins) {
 func (v *validator) stream(p path, s Stream) {
 	v.require(p.add("name"), streamName.MatchString(s.Name), "stream name %q: use letters, digits, - and _", s.Name)
 	for _, subject := range s.Subjects {
-		err := engine.CheckFilter(subject)
+		err := streams.CheckFilter(subject)
 		v.require(p.add("subjects"), err == nil, "stream %s: %v", s.Name, err)
 	}
 	v.oneOf(p.add("storage"), s.Storage, "file", "memory")
@@ -180,14 +180,14 @@ func (v *validator) projection(p path, pr *Projection, streams map[string]Stream
 
 func (v *validator) filters(p path, pr *Projection, stream []string) {
 	for i, f := range pr.Subjects {
-		err := engine.CheckFilter(f)
+		err := streams.CheckFilter(f)
 		v.require(p, err == nil, "projection %s: %v", pr.Name, err)
 		for _, g := range pr.Subjects[:i] {
-			v.require(p, !engine.FiltersOverlap(f, g), "projection %s: subjects %q and %q overlap: leave one out", pr.Name, g, f)
+			v.require(p, !streams.FiltersOverlap(f, g), "projection %s: subjects %q and %q overlap: leave one out", pr.Name, g, f)
 		}
 		within := len(stream) == 0
 		for _, s := range stream {
-			within = within || engine.FiltersOverlap(f, s)
+			within = within || streams.FiltersOverlap(f, s)
 		}
 		v.require(p, within, "projection %s: subject %q is not in stream %s, which has %s", pr.Name, f, pr.Stream, strings.Join(stream, ", "))
 	}
@@ -195,7 +195,7 @@ func (v *validator) filters(p path, pr *Projection, stream []string) {
 
 func (v *validator) emit(p path, pr *Projection) {
 	for _, f := range pr.Emit.Subjects {
-		err := engine.CheckFilter(f)
+		err := streams.CheckFilter(f)
 		v.require(p.add("subjects"), err == nil, "projection %s: emit: %v", pr.Name, err)
 	}
 	v.between(p.add("max_hops"), int64(pr.Emit.MaxHops), 1, 1000)

@@ -9,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // changesBetween: what changed between any two versions, laid over the older one, is the
 // newer one; for the state and for the letters, and for any part of their keys.
-func changesBetween(t *testing.T, open func() engine.Keyspace) {
+func changesBetween(t *testing.T, open func() state.Keyspace) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	ks := open()
@@ -35,14 +35,14 @@ func changesBetween(t *testing.T, open func() engine.Keyspace) {
 	for range 60 {
 		i := rnd.IntN(len(h.versions) + 1)
 		j := i + rnd.IntN(len(h.versions)+1-i)
-		for _, kind := range []engine.RowKind{engine.OfState, engine.OfLetters} {
+		for _, kind := range []state.RowKind{state.OfState, state.OfLetters} {
 			if err := h.between(ks, kind, i, j); err != nil {
 				t.Fatalf("seed %d: kind %d between commits %d and %d: %v", seed, kind, i, j, err)
 			}
 		}
 	}
 	n := 0
-	err := ks.Changes(engine.OfState, 0, h.versions[len(h.versions)-1], engine.KeyRange{}, func(engine.Row) bool { n++; return n < 2 })
+	err := ks.Changes(state.OfState, 0, h.versions[len(h.versions)-1], state.KeyRange{}, func(state.Row) bool { n++; return n < 2 })
 	if err != nil || n != 2 {
 		t.Errorf("after false it went on to row %d: %v", n, err)
 	}
@@ -51,26 +51,26 @@ func changesBetween(t *testing.T, open func() engine.Keyspace) {
 // changing makes random commits and remembers what there was after each.
 type changing struct {
 	rnd      *rand.Rand
-	versions []engine.Version
-	states   []map[engine.RowKind]map[string]string // [0] is before the first commit
+	versions []state.Version
+	states   []map[state.RowKind]map[string]string // [0] is before the first commit
 }
 
 func newChanging(rnd *rand.Rand) *changing {
-	return &changing{rnd: rnd, states: []map[engine.RowKind]map[string]string{{engine.OfState: {}, engine.OfLetters: {}}}}
+	return &changing{rnd: rnd, states: []map[state.RowKind]map[string]string{{state.OfState: {}, state.OfLetters: {}}}}
 }
 
-func (h *changing) commit(t *testing.T, ks engine.Keyspace, seq uint64) {
+func (h *changing) commit(t *testing.T, ks state.Keyspace, seq uint64) {
 	t.Helper()
-	now := map[engine.RowKind]map[string]string{}
+	now := map[state.RowKind]map[string]string{}
 	for kind, rows := range h.states[len(h.states)-1] {
 		now[kind] = maps.Clone(rows)
 	}
 	ck := checkpointAt(t, ks, seq)
-	c := engine.Commit{
-		Writes:  h.writes(now[engine.OfState], func(n int) string { return fmt.Sprintf("k%d", n) }, 400_000),
-		Letters: h.writes(now[engine.OfLetters], func(n int) string { return string(engine.LetterRow(uint64(n))) }, 500),
+	c := state.Commit{
+		Writes:  h.writes(now[state.OfState], func(n int) string { return fmt.Sprintf("k%d", n) }, 400_000),
+		Letters: h.writes(now[state.OfLetters], func(n int) string { return string(state.LetterRow(uint64(n))) }, 500),
 	}
-	ck.Aside.Letters = int64(len(now[engine.OfLetters]))
+	ck.Aside.Letters = int64(len(now[state.OfLetters]))
 	c.Checkpoint = ck
 	ck = commitWhole(t, ks, c)
 	ks.Pin(ck.Version)
@@ -78,11 +78,11 @@ func (h *changing) commit(t *testing.T, ks engine.Keyspace, seq uint64) {
 }
 
 // writes changes some rows, now and then to a value of a size.
-func (h *changing) writes(rows map[string]string, key func(int) string, large int) (writes []engine.Write) {
+func (h *changing) writes(rows map[string]string, key func(int) string, large int) (writes []state.Write) {
 	for _, n := range h.rnd.Perm(12)[:h.rnd.IntN(5)] {
 		k := key(n)
 		old, there := rows[k]
-		w := engine.Write{Key: k, OldSize: len(old), Delete: there && h.rnd.IntN(2) == 0}
+		w := state.Write{Key: k, OldSize: len(old), Delete: there && h.rnd.IntN(2) == 0}
 		if w.Delete {
 			delete(rows, k)
 		} else {
@@ -99,12 +99,12 @@ func (h *changing) writes(rows map[string]string, key func(int) string, large in
 }
 
 // part is all keys of a kind, or some of them.
-func (h *changing) part(kind engine.RowKind) (keys engine.KeyRange) {
+func (h *changing) part(kind state.RowKind) (keys state.KeyRange) {
 	row := func() []byte {
-		if n := h.rnd.IntN(14); kind == engine.OfState {
+		if n := h.rnd.IntN(14); kind == state.OfState {
 			return fmt.Appendf(nil, "k%d", n)
 		} else {
-			return engine.LetterRow(uint64(n))
+			return state.LetterRow(uint64(n))
 		}
 	}
 	if h.rnd.IntN(3) == 0 {
@@ -117,8 +117,8 @@ func (h *changing) part(kind engine.RowKind) (keys engine.KeyRange) {
 }
 
 // between checks the changes from after commit i to after commit j; 0 is before the first.
-func (h *changing) between(ks engine.Keyspace, kind engine.RowKind, i, j int) error {
-	version := func(n int) engine.Version {
+func (h *changing) between(ks state.Keyspace, kind state.RowKind, i, j int) error {
+	version := func(n int) state.Version {
 		if n == 0 {
 			return 0
 		}
@@ -134,7 +134,7 @@ func (h *changing) between(ks engine.Keyspace, kind engine.RowKind, i, j int) er
 	var last []byte
 	var bad error
 	n := 0
-	err := ks.Changes(kind, version(i), version(j), keys, func(r engine.Row) bool {
+	err := ks.Changes(kind, version(i), version(j), keys, func(r state.Row) bool {
 		if outside(string(r.Key), "") {
 			bad = fmt.Errorf("key %q is not of %q", r.Key, keys)
 		}

@@ -3,16 +3,16 @@ package enginetest_test
 import (
 	"testing"
 
-	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 )
 
 // The fakes keep the contracts that the real adapters keep.
 func TestFakes(t *testing.T) {
 	t.Run("Keyspace", func(t *testing.T) {
-		enginetest.TestKeyspace(t, func(*testing.T) func() engine.Keyspace {
+		enginetest.TestKeyspace(t, func(*testing.T) func() state.Keyspace {
 			ks := enginetest.NewKeyspace()
-			return func() engine.Keyspace { return ks }
+			return func() state.Keyspace { return ks }
 		})
 	})
 	t.Run("Importer", func(t *testing.T) {

@@ -7,7 +7,8 @@ import (
 	"errors"
 	"fmt"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -23,12 +24,12 @@ type Module struct {
 	// Fuel is how many events a call may hold before it runs out; 0: any number.
 	Fuel int
 	// Migrate, when not nil, rewrites a state of an older schema.
-	Migrate func(from int, st engine.State) error
+	Migrate func(from int, st guest.State) error
 	// Rewrite, when not nil, makes the module an upcaster: it hands out what it makes of one
 	// event. Sequence and time are set.
 	Rewrite func(e abi.Record, out func(abi.Record)) error
 	// Answer, when not nil, answers queries. An error made by Refuse is the guest's own.
-	Answer func(guest Guest, request []byte, rows engine.Rows) ([]byte, error)
+	Answer func(guest Guest, request []byte, rows state.Rows) ([]byte, error)
 	// Closed, when not nil, is told when nobody uses the module any more.
 	Closed func()
 }
@@ -36,7 +37,7 @@ type Module struct {
 // Guest handles events one by one. An error made by Refuse is the guest's own; any
 // other one is passed on as the host's.
 type Guest interface {
-	Event(e abi.Record, st engine.State) error
+	Event(e abi.Record, st guest.State) error
 }
 
 // Rememberer is a guest that keeps state in its own memory.
@@ -47,10 +48,10 @@ type Rememberer interface {
 }
 
 // Func is a guest without memory.
-type Func func(e abi.Record, st engine.State) error
+type Func func(e abi.Record, st guest.State) error
 
 // Event implements Guest.
-func (f Func) Event(e abi.Record, st engine.State) error { return f(e, st) }
+func (f Func) Event(e abi.Record, st guest.State) error { return f(e, st) }
 
 // FuncModule makes a module of one function.
 func FuncModule(name string, f Func) *Module {
@@ -69,22 +70,22 @@ func Upcaster(name string, rewrite func(e abi.Record, out func(abi.Record)) erro
 // Refuse is the error of a guest that will not have an event.
 func Refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
 
-// Digest implements engine.Module.
+// Digest implements guest.Module.
 func (m *Module) Digest() string {
 	sum := sha256.Sum256([]byte(m.Name))
 	return hex.EncodeToString(sum[:])
 }
 
-// Traits implements engine.Module.
-func (m *Module) Traits() engine.Traits {
+// Traits implements guest.Module.
+func (m *Module) Traits() guest.Traits {
 	if m.New == nil {
-		return engine.Traits{Upcasts: m.Rewrite != nil}
+		return guest.Traits{Upcasts: m.Rewrite != nil}
 	}
 	_, remembers := m.New().(Rememberer)
-	return engine.Traits{Memory: remembers, Emits: m.Emits, Migrate: m.Migrate != nil, Applies: true, Upcasts: m.Rewrite != nil, Queries: m.Answer != nil}
+	return guest.Traits{Memory: remembers, Emits: m.Emits, Migrate: m.Migrate != nil, Applies: true, Upcasts: m.Rewrite != nil, Queries: m.Answer != nil}
 }
 
-// Close implements engine.Module's optional part.
+// Close implements guest.Module's optional part.
 func (m *Module) Close(context.Context) error {
 	if m.Closed != nil {
 		m.Closed()
@@ -92,8 +93,8 @@ func (m *Module) Close(context.Context) error {
 	return nil
 }
 
-// Instantiate implements engine.Module.
-func (m *Module) Instantiate(_ context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+// Instantiate implements guest.Module.
+func (m *Module) Instantiate(_ context.Context, c guest.Config) (guest.Instance, error) {
 	if m.Open != nil {
 		m.Open(c.Settings)
 	}
@@ -114,21 +115,21 @@ type instance struct {
 
 var errUsedAfterFailure = errors.New("instance used after it had failed")
 
-// Apply implements engine.Instance.
-func (in *instance) Apply(_ context.Context, records []byte, st engine.State) error {
+// Apply implements guest.Instance.
+func (in *instance) Apply(_ context.Context, records []byte, st guest.State) error {
 	if in.failed {
 		return errUsedAfterFailure
 	}
 	if b := in.module.Buffer; b > 0 && len(records) > b {
 		in.failed = true
-		return &engine.GuestError{Call: "apply", Kind: engine.GuestBuffer, Event: -1, Have: b, Need: len(records)}
+		return &guest.Error{Call: "apply", Kind: guest.SmallBuffer, Event: -1, Have: b, Need: len(records)}
 	}
 	emits := &in.emits // no allocation for each call: benchmarks count those of the engine
 	*emits = emitting{State: st}
 	for i := 0; len(records) > 0; i++ {
 		if n := in.module.Fuel; n > 0 && i == n {
 			in.failed = true
-			return &engine.GuestError{Call: "apply", Kind: engine.GuestFuel, Event: -1}
+			return &guest.Error{Call: "apply", Kind: guest.OutOfFuel, Event: -1}
 		}
 		e, rest, err := abi.Next(records)
 		if err == nil {
@@ -149,13 +150,13 @@ func (in *instance) Apply(_ context.Context, records []byte, st engine.State) er
 
 // emitting is a state that says which event emits.
 type emitting struct {
-	engine.State
+	guest.State
 	cause    uint64
 	event, n int
 }
 
-// Emit implements engine.State. Cause, Index and Event are set.
-func (s *emitting) Emit(e engine.Emit) error {
+// Emit implements guest.State. Cause, Index and Event are set.
+func (s *emitting) Emit(e state.Emit) error {
 	e.Cause, e.Event, e.Index = s.cause, s.event, s.n
 	s.n++
 	return s.State.Emit(e)
@@ -164,12 +165,12 @@ func (s *emitting) Emit(e engine.Emit) error {
 func asGuest(call string, err error, event int) error {
 	var r refusal
 	if errors.As(err, &r) {
-		return &engine.GuestError{Call: call, Kind: engine.GuestRefused, Text: string(r), Event: event}
+		return &guest.Error{Call: call, Kind: guest.Refused, Text: string(r), Event: event}
 	}
 	return err
 }
 
-// Snapshot implements engine.Instance.
+// Snapshot implements guest.Instance.
 func (in *instance) Snapshot(context.Context) ([][]byte, error) {
 	if in.failed {
 		return nil, errUsedAfterFailure
@@ -177,13 +178,13 @@ func (in *instance) Snapshot(context.Context) ([][]byte, error) {
 	return in.guest.(Rememberer).Snapshot(), nil
 }
 
-// Restore implements engine.Instance.
+// Restore implements guest.Instance.
 func (in *instance) Restore(_ context.Context, blobs [][]byte) error {
 	return in.guest.(Rememberer).Restore(blobs)
 }
 
-// Migrate implements engine.Instance.
-func (in *instance) Migrate(_ context.Context, from int, st engine.State) error {
+// Migrate implements guest.Instance.
+func (in *instance) Migrate(_ context.Context, from int, st guest.State) error {
 	if err := in.module.Migrate(from, st); err != nil {
 		in.failed = true
 		return asGuest("migrate", err, -1)
@@ -191,8 +192,8 @@ func (in *instance) Migrate(_ context.Context, from int, st engine.State) error 
 	return nil
 }
 
-// Query implements engine.Instance.
-func (in *instance) Query(_ context.Context, request []byte, rows engine.Rows) ([]byte, error) {
+// Query implements guest.Instance.
+func (in *instance) Query(_ context.Context, request []byte, rows state.Rows) ([]byte, error) {
 	if in.failed {
 		return nil, errUsedAfterFailure
 	}
@@ -204,20 +205,20 @@ func (in *instance) Query(_ context.Context, request []byte, rows engine.Rows) (
 	return answer, nil
 }
 
-// Upcast implements engine.Instance.
+// Upcast implements guest.Instance.
 func (in *instance) Upcast(_ context.Context, records []byte) ([]byte, error) {
 	if in.failed {
 		return nil, errUsedAfterFailure
 	}
 	if b := in.module.Buffer; b > 0 && len(records) > b {
 		in.failed = true
-		return nil, &engine.GuestError{Call: "upcast", Kind: engine.GuestBuffer, Event: -1, Have: b, Need: len(records)}
+		return nil, &guest.Error{Call: "upcast", Kind: guest.SmallBuffer, Event: -1, Have: b, Need: len(records)}
 	}
 	in.made = in.made[:0]
 	for i := 0; len(records) > 0; i++ {
 		if n := in.module.Fuel; n > 0 && i == n {
 			in.failed = true
-			return nil, &engine.GuestError{Call: "upcast", Kind: engine.GuestFuel, Event: -1}
+			return nil, &guest.Error{Call: "upcast", Kind: guest.OutOfFuel, Event: -1}
 		}
 		e, rest, err := abi.Next(records)
 		if err == nil {
@@ -235,11 +236,11 @@ func (in *instance) Upcast(_ context.Context, records []byte) ([]byte, error) {
 	return in.made, nil
 }
 
-// Fuel implements engine.Instance.
+// Fuel implements guest.Instance.
 func (in *instance) Fuel() uint64 { return 0 }
 
-// MemoryBytes implements engine.Instance.
+// MemoryBytes implements guest.Instance.
 func (in *instance) MemoryBytes() uint64 { return 0 }
 
-// Close implements engine.Instance.
+// Close implements guest.Instance.
 func (in *instance) Close(context.Context) error { return nil }

@@ -7,23 +7,23 @@ import (
 	"reflect"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // What is to be kept stays readable at every version, also across restarts; what is not is
 // refused, and never answered otherwise.
-func keepsHistory(t *testing.T, open func() engine.Keyspace) {
+func keepsHistory(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	if got := ks.Oldest(); got != 0 {
 		t.Errorf("a new keyspace has versions from %d on", got)
 	}
 	ks.Keep(1)
-	var all []engine.Checkpoint
+	var all []state.Checkpoint
 	grow := func(to uint64) {
 		for seq := uint64(len(all)) + 1; seq <= to; seq++ {
-			w := []engine.Write{put("k", fmt.Sprint(seq)), put(fmt.Sprint("at", seq), "x")}
+			w := []state.Write{put("k", fmt.Sprint(seq)), put(fmt.Sprint("at", seq), "x")}
 			if seq > 3 {
-				w = append(w, engine.Write{Key: fmt.Sprint("at", seq-3), Delete: true, OldSize: 1})
+				w = append(w, state.Write{Key: fmt.Sprint("at", seq-3), Delete: true, OldSize: 1})
 			}
 			all = append(all, commit(t, ks, seq, w...))
 			if _, err := ks.Sync(context.Background()); err != nil {
@@ -58,7 +58,7 @@ func keepsHistory(t *testing.T, open func() engine.Keyspace) {
 			}
 		}
 	}
-	again := func(keep engine.Version) {
+	again := func(keep state.Version) {
 		t.Helper()
 		if err := ks.Close(); err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func keepsHistory(t *testing.T, open func() engine.Keyspace) {
 	again(1) // what is gone does not come back
 	grow(32)
 	check(10)
-	ks.Keep(engine.MaxVersion)
+	ks.Keep(state.MaxVersion)
 	grow(33)
 	check(33)
 	if err := ks.Close(); err != nil {
@@ -87,7 +87,7 @@ func keepsHistory(t *testing.T, open func() engine.Keyspace) {
 }
 
 // A keyspace that nobody told to keep anything keeps what is needed to go on.
-func keepsNothing(t *testing.T, open func() engine.Keyspace) {
+func keepsNothing(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	ks.Keep(1)
 	old := commit(t, ks, 1, put("k", "old"))
@@ -110,14 +110,14 @@ func keepsNothing(t *testing.T, open func() engine.Keyspace) {
 
 // The versions at which a key was written or deleted are found, newest first, and those of
 // keys that begin alike are not among them.
-func revisionsFound(t *testing.T, open func() engine.Keyspace) {
+func revisionsFound(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	ks.Keep(1)
-	versions := map[uint64]engine.Version{}
+	versions := map[uint64]state.Version{}
 	for seq := uint64(1); seq <= 40; seq++ {
-		w := []engine.Write{put(fmt.Sprint("k", seq%2), fmt.Sprint(seq)), put(fmt.Sprint("k1", seq), "x")}
+		w := []state.Write{put(fmt.Sprint("k", seq%2), fmt.Sprint(seq)), put(fmt.Sprint("k1", seq), "x")}
 		if seq%4 == 3 {
-			w[0] = engine.Write{Key: "k1", Delete: true, OldSize: 1}
+			w[0] = state.Write{Key: "k1", Delete: true, OldSize: 1}
 		}
 		versions[seq] = commit(t, ks, seq, w...).Version
 		if seq == 20 {
@@ -130,13 +130,13 @@ func revisionsFound(t *testing.T, open func() engine.Keyspace) {
 	}
 	for _, span := range [][2]uint64{{0, 40}, {7, 30}, {10, 10}, {8, 9}} {
 		for _, limit := range []int{1, 3, 100} {
-			var got, want []engine.Version
+			var got, want []state.Version
 			for seq := span[1]; seq > span[0] && len(want) < limit; seq-- {
 				if seq%2 == 1 {
 					want = append(want, versions[seq])
 				}
 			}
-			err := ks.Revisions([]byte("k1"), versions[span[0]], versions[span[1]], func(v engine.Version) bool {
+			err := ks.Revisions([]byte("k1"), versions[span[0]], versions[span[1]], func(v state.Version) bool {
 				got = append(got, v)
 				return len(got) < limit
 			})

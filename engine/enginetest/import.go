@@ -8,15 +8,15 @@ import (
 	"fmt"
 	"io"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
-var _ engine.Importer = (*Store)(nil)
+var _ state.Importer = (*Store)(nil)
 
-// Import implements engine.Importer.
-func (s *Store) Import(_ context.Context, projection, generation string, in engine.Import) (engine.Checkpoint, error) {
+// Import implements state.Importer.
+func (s *Store) Import(_ context.Context, projection, generation string, in state.Import) (state.Checkpoint, error) {
 	if err := in.Check(); err != nil {
-		return engine.Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,14 +24,14 @@ func (s *Store) Import(_ context.Context, projection, generation string, in engi
 	k := s.keyspaces[name]
 	switch {
 	case in.Base != nil && k == nil:
-		return engine.Checkpoint{}, engine.ErrNoKeyspace
+		return state.Checkpoint{}, state.ErrNoKeyspace
 	case in.Base == nil && k != nil:
-		return engine.Checkpoint{}, fmt.Errorf("%w: %s", engine.ErrKeyspaceExists, name)
+		return state.Checkpoint{}, fmt.Errorf("%w: %s", state.ErrKeyspaceExists, name)
 	case in.Base == nil:
 		k = NewKeyspace()
 	}
 	if err := k.take(in); err != nil {
-		return engine.Checkpoint{}, err
+		return state.Checkpoint{}, err
 	}
 	if s.keyspaces == nil {
 		s.keyspaces = map[string]*Keyspace{}
@@ -46,10 +46,10 @@ type taken struct {
 	streams map[int][]byte // of memory snapshots, by step
 }
 
-func (k *Keyspace) take(in engine.Import) error {
+func (k *Keyspace) take(in state.Import) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var latest engine.Checkpoint
+	var latest state.Checkpoint
 	if n := len(k.checkpoints); n > 0 {
 		latest = k.checkpoints[n-1]
 	}
@@ -58,7 +58,7 @@ func (k *Keyspace) take(in engine.Import) error {
 		return err
 	}
 	t := taken{map[string][]revision{}, map[int][]byte{}}
-	tally := engine.NewTally(in, done)
+	tally := state.NewTally(in, done)
 	for {
 		step, r, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -80,13 +80,13 @@ func (k *Keyspace) take(in engine.Import) error {
 	return k.countLocked(in.Steps[done:], done, t, latest)
 }
 
-func (k *Keyspace) takeRow(t *taken, tally *engine.Tally, in engine.Import, step int, r engine.Row) error {
-	if r.Kind == engine.OfMemory {
+func (k *Keyspace) takeRow(t *taken, tally *state.Tally, in state.Import, step int, r state.Row) error {
+	if r.Kind == state.OfMemory {
 		t.streams[step] = append(t.streams[step], r.Value...)
 		return tally.Add(step, r, nil, false)
 	}
 	row := rowKey(kindOf(r.Kind), string(r.Key))
-	old, had := k.getLocked(row, ^engine.Version(0))
+	old, had := k.getLocked(row, ^state.Version(0))
 	if all := t.rows[row]; len(all) > 0 {
 		old, had = all[len(all)-1].value, all[len(all)-1].present
 	}
@@ -98,13 +98,13 @@ func (k *Keyspace) takeRow(t *taken, tally *engine.Tally, in engine.Import, step
 }
 
 // countLocked makes an import count.
-func (k *Keyspace) countLocked(steps []engine.Checkpoint, first int, t taken, last engine.Checkpoint) error {
-	var all []engine.Checkpoint
+func (k *Keyspace) countLocked(steps []state.Checkpoint, first int, t taken, last state.Checkpoint) error {
+	var all []state.Checkpoint
 	for i, ck := range steps {
 		if len(ck.Memories) > 0 && ck.Memories[0].Version == ck.Version {
 			k.memories[ck.Version] = cutStream(t.streams[first+i])
 		} else if len(ck.Memories) > 0 && (len(last.Memories) == 0 || last.Memories[0].Version != ck.Memories[0].Version) {
-			return fmt.Errorf("%w: the keyspace does not have the memory snapshot at version %d", engine.ErrBase, ck.Memories[0].Version)
+			return fmt.Errorf("%w: the keyspace does not have the memory snapshot at version %d", state.ErrBase, ck.Memories[0].Version)
 		}
 		ck.Outbox = last.Outbox // it is no part of what is transferred
 		all, last = append(all, ck), ck

@@ -15,16 +15,16 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // ImportingStore is a store that keyspaces can be imported into.
 type ImportingStore interface {
-	engine.Store
-	engine.Importer
+	state.Store
+	state.Importer
 }
 
-// TestImporter checks what every engine.Importer must do. For each of its subjects it
+// TestImporter checks what every state.Importer must do. For each of its subjects it
 // asks for a new, empty store.
 func TestImporter(t *testing.T, bench func(t *testing.T) ImportingStore) {
 	for _, c := range []struct {
@@ -43,22 +43,22 @@ func TestImporter(t *testing.T, bench func(t *testing.T) ImportingStore) {
 
 // freight is an import with its rows.
 type freight struct {
-	in   engine.Import
+	in   state.Import
 	rows []freightRow
 }
 
 type freightRow struct {
 	step int
-	row  engine.Row
+	row  state.Row
 	err  error // instead of the row
 }
 
 // open makes the import, from its first row on.
-func (f *freight) open() engine.Import {
+func (f *freight) open() state.Import {
 	in, n := f.in, 0
-	in.Next = func() (int, engine.Row, error) {
+	in.Next = func() (int, state.Row, error) {
 		if n == len(f.rows) {
-			return 0, engine.Row{}, io.EOF
+			return 0, state.Row{}, io.EOF
 		}
 		n++
 		return f.rows[n-1].step, f.rows[n-1].row, f.rows[n-1].err
@@ -74,15 +74,15 @@ type freightState struct {
 
 // pack makes an import from one state to others, at the sequences 10, 20, and so on after
 // the base. Base is the last step of an import before; nil: there is none.
-func pack(base *engine.Checkpoint, before freightState, steps ...freightState) *freight {
-	f := &freight{in: engine.Import{Base: base}}
-	var last engine.Checkpoint
+func pack(base *state.Checkpoint, before freightState, steps ...freightState) *freight {
+	f := &freight{in: state.Import{Base: base}}
+	var last state.Checkpoint
 	if base != nil {
 		last = *base
 	}
 	for i, s := range steps {
-		f.differing(i, engine.OfState, before.state, s.state)
-		f.differing(i, engine.OfLetters, before.letters, s.letters)
+		f.differing(i, state.OfState, before.state, s.state)
+		f.differing(i, state.OfLetters, before.letters, s.letters)
 		last = f.checkpoint(last, s)
 		if s.memory != nil {
 			f.remember(i, &last, s.memory)
@@ -92,7 +92,7 @@ func pack(base *engine.Checkpoint, before freightState, steps ...freightState) *
 	return f
 }
 
-func (f *freight) differing(step int, kind engine.RowKind, from, to map[string]string) {
+func (f *freight) differing(step int, kind state.RowKind, from, to map[string]string) {
 	all := maps.Clone(from)
 	if all == nil {
 		all = map[string]string{}
@@ -102,44 +102,44 @@ func (f *freight) differing(step int, kind engine.RowKind, from, to map[string]s
 		old, was := from[k]
 		value, is := to[k]
 		if was != is || old != value {
-			f.rows = append(f.rows, freightRow{step: step, row: engine.Row{Kind: kind, Key: []byte(k), Value: []byte(value), Deleted: !is}})
+			f.rows = append(f.rows, freightRow{step: step, row: state.Row{Kind: kind, Key: []byte(k), Value: []byte(value), Deleted: !is}})
 		}
 	}
 }
 
-func (f *freight) checkpoint(last engine.Checkpoint, s freightState) engine.Checkpoint {
+func (f *freight) checkpoint(last state.Checkpoint, s freightState) state.Checkpoint {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	seq := last.Position.Sequence + 10
-	ck := engine.Checkpoint{
-		Version:  engine.VersionAt(seq),
-		Position: engine.Position{Stream: "S", Created: created, Sequence: seq, Time: created.Add(time.Duration(seq)), Module: "m"},
-		Anchors:  []engine.Anchor{{Sequence: seq, Time: created, Subject: "e.x", Hash: "0011223344556677"}},
-		Aside:    engine.Aside{Skipped: 3, Letters: int64(len(s.letters))},
+	ck := state.Checkpoint{
+		Version:  state.VersionAt(seq),
+		Position: state.Position{Stream: "S", Created: created, Sequence: seq, Time: created.Add(time.Duration(seq)), Module: "m"},
+		Anchors:  []state.Anchor{{Sequence: seq, Time: created, Subject: "e.x", Hash: "0011223344556677"}},
+		Aside:    state.Aside{Skipped: 3, Letters: int64(len(s.letters))},
 		Memories: last.Memories,
 	}
 	for k, v := range s.state {
 		ck.Keys, ck.Bytes = ck.Keys+1, ck.Bytes+int64(len(k)+len(v))
-		ck.Digest.Add(engine.Term([]byte(k), []byte(v)))
+		ck.Digest.Add(state.Term([]byte(k), []byte(v)))
 	}
 	return ck
 }
 
-func (f *freight) remember(step int, ck *engine.Checkpoint, blobs [][]byte) {
+func (f *freight) remember(step int, ck *state.Checkpoint, blobs [][]byte) {
 	h := sha256.New()
-	m := engine.Memory{Version: ck.Version, Blobs: len(blobs)}
-	_ = engine.MemoryStream(blobs, 100_001, func(part []byte) error {
+	m := state.Memory{Version: ck.Version, Blobs: len(blobs)}
+	_ = state.MemoryStream(blobs, 100_001, func(part []byte) error {
 		h.Write(part)
-		f.rows = append(f.rows, freightRow{step: step, row: engine.Row{Kind: engine.OfMemory, Value: part}})
+		f.rows = append(f.rows, freightRow{step: step, row: state.Row{Kind: state.OfMemory, Value: part}})
 		return nil
 	})
 	for _, b := range blobs {
 		m.Bytes += int64(len(b))
 	}
 	m.SHA256 = hex.EncodeToString(h.Sum(nil))
-	ck.Memories = []engine.Memory{m}
+	ck.Memories = []state.Memory{m}
 }
 
-func letterAt(sequence uint64) string { return string(engine.LetterRow(sequence)) }
+func letterAt(sequence uint64) string { return string(state.LetterRow(sequence)) }
 
 // letterText is a letter whose error has a size.
 func letterText(sequence uint64, size int) string {
@@ -163,7 +163,7 @@ var (
 	}
 )
 
-func mustImport(t *testing.T, s ImportingStore, f *freight) engine.Checkpoint {
+func mustImport(t *testing.T, s ImportingStore, f *freight) state.Checkpoint {
 	t.Helper()
 	ck, err := s.Import(context.Background(), "p", "g", f.open())
 	if err != nil {
@@ -174,7 +174,7 @@ func mustImport(t *testing.T, s ImportingStore, f *freight) engine.Checkpoint {
 
 // requireImported fails unless the keyspace stands at the last of some steps, and the
 // states at all of them are as given.
-func requireImported(t *testing.T, s ImportingStore, steps []engine.Checkpoint, states ...freightState) {
+func requireImported(t *testing.T, s ImportingStore, steps []state.Checkpoint, states ...freightState) {
 	t.Helper()
 	ks, err := s.Open(context.Background(), "p", "g", false)
 	if err != nil {
@@ -212,9 +212,9 @@ func requireImported(t *testing.T, s ImportingStore, steps []engine.Checkpoint, 
 }
 
 // requireStep compares checkpoints, but for where a store keeps a memory snapshot.
-func requireStep(t *testing.T, got, want engine.Checkpoint) {
+func requireStep(t *testing.T, got, want state.Checkpoint) {
 	t.Helper()
-	plain := func(c engine.Checkpoint) engine.Checkpoint {
+	plain := func(c state.Checkpoint) state.Checkpoint {
 		c.Memories = slices.Clone(c.Memories)
 		for i := range c.Memories {
 			c.Memories[i].First, c.Memories[i].Rows = 0, 0
@@ -240,8 +240,8 @@ func importsNew(t *testing.T, s ImportingStore) {
 	}
 	ck := checkpointAt(t, ks, 21)
 	ck.Aside.Letters = 2
-	stored := commitWhole(t, ks, engine.Commit{
-		Checkpoint: ck, Writes: []engine.Write{{Key: "new", Delete: true, OldSize: 270_000}, put("b", "2")},
+	stored := commitWhole(t, ks, state.Commit{
+		Checkpoint: ck, Writes: []state.Write{{Key: "new", Delete: true, OldSize: 270_000}, put("b", "2")},
 		Memory: [][]byte{[]byte("m")}, KeepMemories: 2,
 	})
 	if len(stored.Memories) != 2 {
@@ -271,7 +271,7 @@ func importsOnce(t *testing.T, s ImportingStore) {
 	f := pack(nil, freightState{}, firstState)
 	mustImport(t, s, f)
 	other := pack(nil, freightState{}, nextState)
-	if _, err := s.Import(context.Background(), "p", "g", other.open()); !errors.Is(err, engine.ErrKeyspaceExists) {
+	if _, err := s.Import(context.Background(), "p", "g", other.open()); !errors.Is(err, state.ErrKeyspaceExists) {
 		t.Errorf("a second import: %v", err)
 	}
 	requireImported(t, s, f.in.Steps, firstState)
@@ -295,7 +295,7 @@ func importsOnto(t *testing.T, s ImportingStore) {
 func importsNowhereElse(t *testing.T, s ImportingStore) {
 	first := pack(nil, freightState{}, firstState)
 	onto := pack(&first.in.Steps[0], firstState, nextState)
-	if _, err := s.Import(context.Background(), "p", "g", onto.open()); !errors.Is(err, engine.ErrNoKeyspace) {
+	if _, err := s.Import(context.Background(), "p", "g", onto.open()); !errors.Is(err, state.ErrNoKeyspace) {
 		t.Errorf("without a keyspace: %v", err)
 	}
 	mustImport(t, s, first)
@@ -303,7 +303,7 @@ func importsNowhereElse(t *testing.T, s ImportingStore) {
 	base.Digest[0]++
 	onto.in.Base = &base
 	_, err := s.Import(context.Background(), "p", "g", onto.open())
-	if !errors.Is(err, engine.ErrBase) || !strings.Contains(err.Error(), base.Digest.String()) || !strings.Contains(err.Error(), first.in.Steps[0].Digest.String()) {
+	if !errors.Is(err, state.ErrBase) || !strings.Contains(err.Error(), base.Digest.String()) || !strings.Contains(err.Error(), first.in.Steps[0].Digest.String()) {
 		t.Errorf("with another base: %v", err)
 	}
 	requireImported(t, s, first.in.Steps, firstState)
@@ -313,39 +313,39 @@ func importsWholeOnly(t *testing.T, s ImportingStore) {
 	broken := errors.New("broken")
 	first := pack(nil, freightState{}, firstState)
 	mustImport(t, s, first)
-	last := func(f *freight) *engine.Checkpoint { return &f.in.Steps[len(f.in.Steps)-1] }
+	last := func(f *freight) *state.Checkpoint { return &f.in.Steps[len(f.in.Steps)-1] }
 	for _, c := range []struct {
 		name  string
 		spoil func(f *freight)
 		want  error
 	}{
-		{"another digest", func(f *freight) { last(f).Digest[5]++ }, engine.ErrContent},
-		{"another number of keys", func(f *freight) { last(f).Keys++ }, engine.ErrContent},
-		{"another size", func(f *freight) { last(f).Bytes++ }, engine.ErrContent},
-		{"another number of letters", func(f *freight) { last(f).Aside.Letters++ }, engine.ErrContent},
-		{"another digest on the way", func(f *freight) { f.in.Steps[0].Digest[5]++ }, engine.ErrContent},
-		{"a row less", func(f *freight) { f.rows = f.rows[1:] }, engine.ErrContent},
-		{"no rows", func(f *freight) { f.rows = nil }, engine.ErrContent},
-		{"a row twice", func(f *freight) { f.rows = slices.Insert(f.rows, 1, f.rows[0]) }, engine.ErrContent},
-		{"rows out of order", func(f *freight) { f.rows[0], f.rows[1] = f.rows[1], f.rows[0] }, engine.ErrContent},
-		{"a row of no step", func(f *freight) { f.rows = append(f.rows, freightRow{step: 9, row: f.rows[0].row}) }, engine.ErrContent},
+		{"another digest", func(f *freight) { last(f).Digest[5]++ }, state.ErrContent},
+		{"another number of keys", func(f *freight) { last(f).Keys++ }, state.ErrContent},
+		{"another size", func(f *freight) { last(f).Bytes++ }, state.ErrContent},
+		{"another number of letters", func(f *freight) { last(f).Aside.Letters++ }, state.ErrContent},
+		{"another digest on the way", func(f *freight) { f.in.Steps[0].Digest[5]++ }, state.ErrContent},
+		{"a row less", func(f *freight) { f.rows = f.rows[1:] }, state.ErrContent},
+		{"no rows", func(f *freight) { f.rows = nil }, state.ErrContent},
+		{"a row twice", func(f *freight) { f.rows = slices.Insert(f.rows, 1, f.rows[0]) }, state.ErrContent},
+		{"rows out of order", func(f *freight) { f.rows[0], f.rows[1] = f.rows[1], f.rows[0] }, state.ErrContent},
+		{"a row of no step", func(f *freight) { f.rows = append(f.rows, freightRow{step: 9, row: f.rows[0].row}) }, state.ErrContent},
 		{"a row of no kind", func(f *freight) { f.rows[0].row.Kind = 9 }, nil},
 		{"a deletion of nothing", func(f *freight) {
-			f.rows = slices.Insert(f.rows, 0, freightRow{row: engine.Row{Kind: engine.OfState, Key: []byte("\x00absent"), Deleted: true}})
-		}, engine.ErrContent},
+			f.rows = slices.Insert(f.rows, 0, freightRow{row: state.Row{Kind: state.OfState, Key: []byte("\x00absent"), Deleted: true}})
+		}, state.ErrContent},
 		{"a letter with an odd key", func(f *freight) {
-			f.rows = append(f.rows, freightRow{step: len(f.in.Steps) - 1, row: engine.Row{Kind: engine.OfLetters, Key: []byte("odd")}})
-		}, engine.ErrContent},
+			f.rows = append(f.rows, freightRow{step: len(f.in.Steps) - 1, row: state.Row{Kind: state.OfLetters, Key: []byte("odd")}})
+		}, state.ErrContent},
 		{"a memory snapshot from nowhere", func(f *freight) {
-			m := engine.Memory{Version: last(f).Version - 1}
-			last(f).Memories = []engine.Memory{m}
-		}, engine.ErrContent},
+			m := state.Memory{Version: last(f).Version - 1}
+			last(f).Memories = []state.Memory{m}
+		}, state.ErrContent},
 		{"a memory snapshot that is not there", func(f *freight) {
-			last(f).Memories = []engine.Memory{{Version: last(f).Version, Blobs: 1, Bytes: 5}}
-		}, engine.ErrContent},
+			last(f).Memories = []state.Memory{{Version: last(f).Version, Blobs: 1, Bytes: 5}}
+		}, state.ErrContent},
 		{"an end that comes too early", func(f *freight) { f.rows[len(f.rows)-1].err = broken }, broken},
-		{"no steps", func(f *freight) { f.in.Steps = nil }, engine.ErrContent},
-		{"steps that go back", func(f *freight) { last(f).Version = 1 }, engine.ErrContent},
+		{"no steps", func(f *freight) { f.in.Steps = nil }, state.ErrContent},
+		{"steps that go back", func(f *freight) { last(f).Version = 1 }, state.ErrContent},
 	} {
 		t.Run(c.name+", anew", func(t *testing.T) {
 			f := pack(nil, freightState{}, firstState, nextState)
@@ -353,7 +353,7 @@ func importsWholeOnly(t *testing.T, s ImportingStore) {
 			if _, err := s.Import(t.Context(), "p", "new", f.open()); err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("import: %v, want %v", err, c.want)
 			}
-			if _, err := s.Open(t.Context(), "p", "new", false); !errors.Is(err, engine.ErrNoKeyspace) {
+			if _, err := s.Open(t.Context(), "p", "new", false); !errors.Is(err, state.ErrNoKeyspace) {
 				t.Errorf("there is a keyspace: %v", err)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Keyspace keeps every version of a state in memory. Its methods may be called
@@ -20,37 +20,37 @@ import (
 type Keyspace struct {
 	// Refuse, when not nil, is asked before each commit; its error becomes that of
 	// the commit. It may wait.
-	Refuse func(engine.Commit) error
+	Refuse func(state.Commit) error
 	// Max is what a commit can hold; zero: a thousand keys, a mebibyte.
-	Max engine.TxLimit
+	Max state.TxLimit
 
 	mu          sync.Mutex
-	checkpoints []engine.Checkpoint // oldest first
+	checkpoints []state.Checkpoint // oldest first
 	rows        map[string][]revision
-	memories    map[engine.Version][][]byte
-	pins        map[engine.Version]int
-	durable     engine.Version
-	open        map[engine.Version]int // views
-	kept        engine.Version         // see Keep; 0: nothing was asked for
-	horizon     engine.Version         // versions below it are no longer kept
-	left        bool                   // a crash may have left rows above the newest checkpoint
-	unable      error                  // to sync; see FailSync
+	memories    map[state.Version][][]byte
+	pins        map[state.Version]int
+	durable     state.Version
+	open        map[state.Version]int // views
+	kept        state.Version         // see Keep; 0: nothing was asked for
+	horizon     state.Version         // versions below it are no longer kept
+	left        bool                  // a crash may have left rows above the newest checkpoint
+	unable      error                 // to sync; see FailSync
 	closed      atomic.Int64
 }
 
 type revision struct {
-	version engine.Version
+	version state.Version
 	value   []byte
 	present bool
 }
 
 // NewKeyspace makes an empty keyspace.
 func NewKeyspace() *Keyspace {
-	return &Keyspace{rows: map[string][]revision{}, memories: map[engine.Version][][]byte{}, pins: map[engine.Version]int{}, open: map[engine.Version]int{}}
+	return &Keyspace{rows: map[string][]revision{}, memories: map[state.Version][][]byte{}, pins: map[state.Version]int{}, open: map[state.Version]int{}}
 }
 
-// Checkpoint implements engine.Keyspace.
-func (k *Keyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
+// Checkpoint implements state.Keyspace.
+func (k *Keyspace) Checkpoint(v state.Version) (state.Checkpoint, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range slices.Backward(k.checkpoints) {
@@ -58,17 +58,17 @@ func (k *Keyspace) Checkpoint(v engine.Version) (engine.Checkpoint, error) {
 			return c, nil
 		}
 	}
-	return engine.Checkpoint{}, engine.ErrNoCheckpoint
+	return state.Checkpoint{}, state.ErrNoCheckpoint
 }
 
-// Latest implements engine.Keyspace.
-func (k *Keyspace) Latest() (engine.Checkpoint, error) { return k.Checkpoint(^engine.Version(0)) }
+// Latest implements state.Keyspace.
+func (k *Keyspace) Latest() (state.Checkpoint, error) { return k.Checkpoint(^state.Version(0)) }
 
-// Commit implements engine.Keyspace.
-func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint, error) {
+// Commit implements state.Keyspace.
+func (k *Keyspace) Commit(_ context.Context, c state.Commit) (state.Checkpoint, error) {
 	if k.Refuse != nil {
 		if err := k.Refuse(c); err != nil {
-			return engine.Checkpoint{}, err
+			return state.Checkpoint{}, err
 		}
 	}
 	k.mu.Lock()
@@ -103,7 +103,7 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 }
 
 // takeBackLocked makes everything changed since a version what it was then.
-func (k *Keyspace) takeBackLocked(since, at engine.Version) {
+func (k *Keyspace) takeBackLocked(since, at state.Version) {
 	for key, revisions := range k.rows {
 		if revisions[len(revisions)-1].version > since && !strings.HasPrefix(key, ofOutbox) {
 			value, present := k.getLocked(key, since)
@@ -122,38 +122,38 @@ func (k *Keyspace) setLocked(key string, r revision) {
 }
 
 // remember stores a memory snapshot and lists those that are kept.
-func (k *Keyspace) remember(ck engine.Checkpoint, blobs [][]byte, keep int) []engine.Memory {
+func (k *Keyspace) remember(ck state.Checkpoint, blobs [][]byte, keep int) []state.Memory {
 	h, size := sha256.New(), int64(0)
-	_ = engine.MemoryStream(blobs, 1<<20, func(part []byte) error { h.Write(part); return nil })
+	_ = state.MemoryStream(blobs, 1<<20, func(part []byte) error { h.Write(part); return nil })
 	for _, b := range blobs {
 		size += int64(len(b))
 	}
-	m := engine.Memory{Version: ck.Version, First: ck.Version, Rows: len(blobs), Blobs: len(blobs), Bytes: size, SHA256: hex.EncodeToString(h.Sum(nil))}
+	m := state.Memory{Version: ck.Version, First: ck.Version, Rows: len(blobs), Blobs: len(blobs), Bytes: size, SHA256: hex.EncodeToString(h.Sum(nil))}
 	k.memories[ck.Version] = blobs
-	all := append([]engine.Memory{m}, ck.Memories...)
+	all := append([]state.Memory{m}, ck.Memories...)
 	return all[:min(len(all), keep)]
 }
 
 // DamageMemory makes the memory snapshot of a version unreadable.
-func (k *Keyspace) DamageMemory(v engine.Version) {
+func (k *Keyspace) DamageMemory(v state.Version) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.memories, v)
 }
 
-// Memory implements engine.Keyspace.
-func (k *Keyspace) Memory(m engine.Memory) ([][]byte, error) {
+// Memory implements state.Keyspace.
+func (k *Keyspace) Memory(m state.Memory) ([][]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	blobs, ok := k.memories[m.Version]
 	if !ok || m.Version < k.horizon {
-		return nil, fmt.Errorf("memory snapshot at %d: %w", m.Version.Sequence(), engine.ErrCorrupt)
+		return nil, fmt.Errorf("memory snapshot at %d: %w", m.Version.Sequence(), state.ErrCorrupt)
 	}
 	return blobs, nil
 }
 
-// Changes implements engine.Keyspace.
-func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) error {
+// Changes implements state.Keyspace.
+func (k *Keyspace) Changes(kind state.RowKind, after, at state.Version, within state.KeyRange, fn func(state.Row) bool) error {
 	rows, err := k.changed(kind, after, at, within)
 	if err != nil {
 		return err
@@ -166,10 +166,10 @@ func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, within
 	return nil
 }
 
-func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version, keys engine.KeyRange) (list []engine.Row, err error) {
+func (k *Keyspace) changed(kind state.RowKind, after, at state.Version, keys state.KeyRange) (list []state.Row, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, v := range []engine.Version{after, at} {
+	for _, v := range []state.Version{after, at} {
 		if v == 0 {
 			continue // before the first commit
 		}
@@ -183,14 +183,14 @@ func (k *Keyspace) changed(kind engine.RowKind, after, at engine.Version, keys e
 		within := func(r revision) bool { return r.version > after && r.version <= at }
 		if ours && slices.ContainsFunc(k.rows[row], within) {
 			value, present := k.getLocked(row, at)
-			list = append(list, engine.Row{Kind: kind, Key: []byte(key), Value: value, Deleted: !present})
+			list = append(list, state.Row{Kind: kind, Key: []byte(key), Value: value, Deleted: !present})
 		}
 	}
 	return list, nil
 }
 
-// Revisions implements engine.Keyspace.
-func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engine.Version) bool) error {
+// Revisions implements state.Keyspace.
+func (k *Keyspace) Revisions(key []byte, after, at state.Version, fn func(state.Version) bool) error {
 	k.mu.Lock()
 	all := slices.Clone(k.rows[rowKey(ofState, string(key))])
 	k.mu.Unlock()
@@ -202,8 +202,8 @@ func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engin
 	return nil
 }
 
-// Sync implements engine.Keyspace.
-func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
+// Sync implements state.Keyspace.
+func (k *Keyspace) Sync(context.Context) (state.Version, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.unable != nil {
@@ -239,7 +239,7 @@ func (k *Keyspace) syncLocked() {
 	for _, m := range newest.Memories {
 		kept = min(kept, m.Version)
 	}
-	for _, holds := range []map[engine.Version]int{k.pins, k.open} {
+	for _, holds := range []map[state.Version]int{k.pins, k.open} {
 		for v := range holds {
 			kept = min(kept, v)
 		}
@@ -249,29 +249,29 @@ func (k *Keyspace) syncLocked() {
 
 // keptLocked fails for a version that is no longer kept. In a store its state may be
 // there yet, or in part.
-func (k *Keyspace) keptLocked(v engine.Version) error {
+func (k *Keyspace) keptLocked(v state.Version) error {
 	if v < k.horizon {
 		return fmt.Errorf("sequence %d is no longer kept: the oldest is %d", v.Sequence(), k.horizon.Sequence())
 	}
 	return nil
 }
 
-// Durable implements engine.Keyspace.
-func (k *Keyspace) Durable() engine.Version {
+// Durable implements state.Keyspace.
+func (k *Keyspace) Durable() state.Version {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.durable
 }
 
-// Keep implements engine.Keyspace.
-func (k *Keyspace) Keep(v engine.Version) {
+// Keep implements state.Keyspace.
+func (k *Keyspace) Keep(v state.Version) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kept = max(v, 1)
 }
 
-// Oldest implements engine.Keyspace.
-func (k *Keyspace) Oldest() engine.Version {
+// Oldest implements state.Keyspace.
+func (k *Keyspace) Oldest() state.Version {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.checkpoints) == 0 {
@@ -280,40 +280,40 @@ func (k *Keyspace) Oldest() engine.Version {
 	return max(k.horizon, 1)
 }
 
-// Pin implements engine.Keyspace.
-func (k *Keyspace) Pin(v engine.Version) { k.countPin(v, 1) }
+// Pin implements state.Keyspace.
+func (k *Keyspace) Pin(v state.Version) { k.countPin(v, 1) }
 
-// Unpin implements engine.Keyspace.
-func (k *Keyspace) Unpin(v engine.Version) { k.countPin(v, -1) }
+// Unpin implements state.Keyspace.
+func (k *Keyspace) Unpin(v state.Version) { k.countPin(v, -1) }
 
-func (k *Keyspace) countPin(v engine.Version, by int) {
+func (k *Keyspace) countPin(v state.Version, by int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	count(k.pins, v, by)
 }
 
-func count(holds map[engine.Version]int, v engine.Version, by int) {
+func count(holds map[state.Version]int, v state.Version, by int) {
 	if holds[v] += by; holds[v] == 0 {
 		delete(holds, v)
 	}
 }
 
 // Pins lists the pinned versions, lowest first.
-func (k *Keyspace) Pins() []engine.Version {
+func (k *Keyspace) Pins() []state.Version {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Sorted(maps.Keys(k.pins))
 }
 
-// Limit implements engine.Keyspace.
-func (k *Keyspace) Limit() engine.TxLimit {
-	if k.Max == (engine.TxLimit{}) {
-		return engine.TxLimit{Writes: 1000, Bytes: 1 << 20}
+// Limit implements state.Keyspace.
+func (k *Keyspace) Limit() state.TxLimit {
+	if k.Max == (state.TxLimit{}) {
+		return state.TxLimit{Writes: 1000, Bytes: 1 << 20}
 	}
 	return k.Max
 }
 
-// DiskBytes implements engine.Keyspace.
+// DiskBytes implements state.Keyspace.
 func (k *Keyspace) DiskBytes() int64 { return 0 }
 
 // Closed is how many times it was closed.
@@ -330,7 +330,7 @@ func (k *Keyspace) OpenViews() (n int) {
 }
 
 // Checkpoints lists what was committed, oldest first.
-func (k *Keyspace) Checkpoints() []engine.Checkpoint {
+func (k *Keyspace) Checkpoints() []state.Checkpoint {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.checkpoints)
@@ -348,14 +348,14 @@ func (k *Keyspace) Crash(machine bool) {
 		return
 	}
 	k.left = true
-	k.checkpoints = slices.DeleteFunc(k.checkpoints, func(c engine.Checkpoint) bool { return c.Version > k.durable })
-	maps.DeleteFunc(k.memories, func(v engine.Version, _ [][]byte) bool { return v > k.durable })
+	k.checkpoints = slices.DeleteFunc(k.checkpoints, func(c state.Checkpoint) bool { return c.Version > k.durable })
+	maps.DeleteFunc(k.memories, func(v state.Version, _ [][]byte) bool { return v > k.durable })
 }
 
 // passLeftoversLocked removes the rows that a crash left above the last commit, up to
 // the version of the next one.
-func (k *Keyspace) passLeftoversLocked(to engine.Version) {
-	var last engine.Version
+func (k *Keyspace) passLeftoversLocked(to state.Version) {
+	var last state.Version
 	if n := len(k.checkpoints); n > 0 {
 		last = k.checkpoints[n-1].Version
 	}
@@ -367,7 +367,7 @@ func (k *Keyspace) passLeftoversLocked(to engine.Version) {
 	}
 }
 
-// Close implements engine.Keyspace.
+// Close implements state.Keyspace.
 func (k *Keyspace) Close() error {
 	k.mu.Lock()
 	k.syncLocked()
@@ -380,8 +380,8 @@ func (k *Keyspace) Close() error {
 	return nil
 }
 
-// View implements engine.Keyspace.
-func (k *Keyspace) View(v engine.Version) (engine.View, error) {
+// View implements state.Keyspace.
+func (k *Keyspace) View(v state.Version) (state.View, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.keptLocked(v); err != nil {
@@ -391,13 +391,13 @@ func (k *Keyspace) View(v engine.Version) (engine.View, error) {
 }
 
 // Any views a version though it may be one that is no longer kept.
-func (k *Keyspace) Any(v engine.Version) engine.View {
+func (k *Keyspace) Any(v state.Version) state.View {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.viewLocked(v)
 }
 
-func (k *Keyspace) viewLocked(v engine.Version) engine.View {
+func (k *Keyspace) viewLocked(v state.Version) state.View {
 	count(k.open, v, 1)
 	return &view{rows: rows{k, v, ofState}, keyspace: k, version: v}
 }
@@ -405,15 +405,15 @@ func (k *Keyspace) viewLocked(v engine.Version) engine.View {
 type view struct {
 	rows
 	keyspace *Keyspace
-	version  engine.Version
+	version  state.Version
 	closed   atomic.Bool
 }
 
-func (v *view) Version() engine.Version { return v.version }
+func (v *view) Version() state.Version { return v.version }
 
-func (v *view) Letters() engine.Rows { return rows{v.keyspace, v.version, ofLetters} }
+func (v *view) Letters() state.Rows { return rows{v.keyspace, v.version, ofLetters} }
 
-func (v *view) Outbox() engine.Rows { return rows{v.keyspace, v.version, ofOutbox} }
+func (v *view) Outbox() state.Rows { return rows{v.keyspace, v.version, ofOutbox} }
 
 func (v *view) Close() {
 	if !v.closed.Swap(true) {
@@ -426,7 +426,7 @@ func (v *view) Close() {
 // rows are those of a kind at a version.
 type rows struct {
 	keyspace *Keyspace
-	version  engine.Version
+	version  state.Version
 	kind     string
 }
 
@@ -437,8 +437,8 @@ const (
 	ofOutbox  = "o"
 )
 
-func kindOf(k engine.RowKind) string {
-	if k == engine.OfLetters {
+func kindOf(k state.RowKind) string {
+	if k == state.OfLetters {
 		return ofLetters
 	}
 	return ofState
@@ -481,7 +481,7 @@ func (r rows) among(prefix, after []byte) (list [][2]string) {
 }
 
 // getLocked returns what a row was at a version.
-func (k *Keyspace) getLocked(row string, v engine.Version) ([]byte, bool) {
+func (k *Keyspace) getLocked(row string, v state.Version) ([]byte, bool) {
 	for _, r := range slices.Backward(k.rows[row]) {
 		if r.version <= v {
 			return r.value, r.present

@@ -13,16 +13,16 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
-// TestKeyspace checks what every engine.Keyspace must do. For each of its subjects
+// TestKeyspace checks what every state.Keyspace must do. For each of its subjects
 // it asks for a new bench: a function that opens one keyspace, which holds what was
 // committed when it was open before.
-func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Keyspace)) {
+func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() state.Keyspace)) {
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, func() engine.Keyspace)
+		test func(*testing.T, func() state.Keyspace)
 	}{
 		{"a new one has no checkpoint", newHasNone},
 		{"a commit is found as it was made", commitIsFound},
@@ -46,12 +46,12 @@ func TestKeyspace(t *testing.T, bench func(t *testing.T) (open func() engine.Key
 }
 
 // commit commits writes at a sequence, on top of the newest checkpoint.
-func commit(t *testing.T, ks engine.Keyspace, sequence uint64, writes ...engine.Write) engine.Checkpoint {
+func commit(t *testing.T, ks state.Keyspace, sequence uint64, writes ...state.Write) state.Checkpoint {
 	t.Helper()
-	return commitWhole(t, ks, engine.Commit{Checkpoint: checkpointAt(t, ks, sequence), Writes: writes})
+	return commitWhole(t, ks, state.Commit{Checkpoint: checkpointAt(t, ks, sequence), Writes: writes})
 }
 
-func commitWhole(t *testing.T, ks engine.Keyspace, c engine.Commit) engine.Checkpoint {
+func commitWhole(t *testing.T, ks state.Keyspace, c state.Commit) state.Checkpoint {
 	t.Helper()
 	c.Checkpoint.Keys = countAfter(t, ks, c.Writes)
 	stored, err := ks.Commit(context.Background(), c)
@@ -63,7 +63,7 @@ func commitWhole(t *testing.T, ks engine.Keyspace, c engine.Commit) engine.Check
 
 // countAfter is how many keys there are after writes on top of the newest
 // checkpoint: keyspaces may use the count to notice what is missing.
-func countAfter(t *testing.T, ks engine.Keyspace, writes []engine.Write) int64 {
+func countAfter(t *testing.T, ks state.Keyspace, writes []state.Write) int64 {
 	t.Helper()
 	keys := map[string]string{}
 	if last, err := ks.Latest(); err == nil {
@@ -80,23 +80,23 @@ func countAfter(t *testing.T, ks engine.Keyspace, writes []engine.Write) int64 {
 }
 
 // checkpointAt is a checkpoint for a sequence that follows the newest one.
-func checkpointAt(t *testing.T, ks engine.Keyspace, sequence uint64) engine.Checkpoint {
+func checkpointAt(t *testing.T, ks state.Keyspace, sequence uint64) state.Checkpoint {
 	t.Helper()
 	last, err := ks.Latest()
-	if err != nil && !errors.Is(err, engine.ErrNoCheckpoint) {
+	if err != nil && !errors.Is(err, state.ErrNoCheckpoint) {
 		t.Fatal(err)
 	}
 	created := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	last.Version = last.Version.Next(sequence)
-	last.Position = engine.Position{Stream: "S", Created: created, Sequence: sequence, Time: created.Add(time.Duration(sequence)), Module: "m"}
-	last.Bytes, last.Digest = int64(2*sequence), engine.Digest{byte(sequence), 7}
-	last.Anchors = []engine.Anchor{{Sequence: sequence, Time: created, Subject: "e.x", Hash: "0011223344556677"}}
+	last.Position = state.Position{Stream: "S", Created: created, Sequence: sequence, Time: created.Add(time.Duration(sequence)), Module: "m"}
+	last.Bytes, last.Digest = int64(2*sequence), state.Digest{byte(sequence), 7}
+	last.Anchors = []state.Anchor{{Sequence: sequence, Time: created, Subject: "e.x", Hash: "0011223344556677"}}
 	return last
 }
 
-func put(key, value string) engine.Write { return engine.Write{Key: key, Value: []byte(value)} }
+func put(key, value string) state.Write { return state.Write{Key: key, Value: []byte(value)} }
 
-func viewAt(t *testing.T, ks engine.Keyspace, v engine.Version) engine.View {
+func viewAt(t *testing.T, ks state.Keyspace, v state.Version) state.View {
 	t.Helper()
 	view, err := ks.View(v)
 	if err != nil {
@@ -106,7 +106,7 @@ func viewAt(t *testing.T, ks engine.Keyspace, v engine.Version) engine.View {
 }
 
 // content reads everything that a view shows, by Scan, and checks it by Get.
-func content(t *testing.T, v engine.View) map[string]string {
+func content(t *testing.T, v state.View) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	if err := v.Scan(nil, nil, func(key, value []byte) bool { all[string(key)] = string(value); return true }); err != nil {
@@ -120,13 +120,13 @@ func content(t *testing.T, v engine.View) map[string]string {
 	return all
 }
 
-func newHasNone(t *testing.T, open func() engine.Keyspace) {
+func newHasNone(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	defer ks.Close()
-	if _, err := ks.Latest(); !errors.Is(err, engine.ErrNoCheckpoint) {
+	if _, err := ks.Latest(); !errors.Is(err, state.ErrNoCheckpoint) {
 		t.Errorf("Latest: %v", err)
 	}
-	if _, err := ks.Checkpoint(engine.VersionAt(10)); !errors.Is(err, engine.ErrNoCheckpoint) {
+	if _, err := ks.Checkpoint(state.VersionAt(10)); !errors.Is(err, state.ErrNoCheckpoint) {
 		t.Errorf("Checkpoint: %v", err)
 	}
 	if limit := ks.Limit(); limit.Writes < 1 || limit.Bytes < 1 {
@@ -134,19 +134,19 @@ func newHasNone(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func commitIsFound(t *testing.T, open func() engine.Keyspace) {
+func commitIsFound(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	first := commit(t, ks, 3, put("a", "1"))
 	second := commit(t, ks, 9, put("a", "2"))
 	again := commit(t, ks, 9, put("a", "3"))
-	for v, want := range map[engine.Version]engine.Checkpoint{
-		first.Version: first, second.Version - 1: first, second.Version: second, again.Version: again, engine.VersionAt(100): again,
+	for v, want := range map[state.Version]state.Checkpoint{
+		first.Version: first, second.Version - 1: first, second.Version: second, again.Version: again, state.VersionAt(100): again,
 	} {
 		if got, err := ks.Checkpoint(v); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("checkpoint at %d is %+v, %v, want %+v", v, got, err, want)
 		}
 	}
-	if _, err := ks.Checkpoint(first.Version - 1); !errors.Is(err, engine.ErrNoCheckpoint) {
+	if _, err := ks.Checkpoint(first.Version - 1); !errors.Is(err, state.ErrNoCheckpoint) {
 		t.Errorf("before the first: %v", err)
 	}
 	if err := ks.Close(); err != nil {
@@ -159,17 +159,17 @@ func commitIsFound(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func viewsStay(t *testing.T, open func() engine.Keyspace) {
+func viewsStay(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	defer ks.Close()
 	a := commit(t, ks, 1, put("k", "old"), put("gone", "x"))
 	view := viewAt(t, ks, a.Version)
 	defer view.Close()
-	commit(t, ks, 2, put("k", "new"), put("more", "y"), engine.Write{Key: "gone", Delete: true, OldSize: 1})
+	commit(t, ks, 2, put("k", "new"), put("more", "y"), state.Write{Key: "gone", Delete: true, OldSize: 1})
 	if got, want := content(t, view), (map[string]string{"k": "old", "gone": "x"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	now := viewAt(t, ks, engine.VersionAt(3))
+	now := viewAt(t, ks, state.VersionAt(3))
 	defer now.Close()
 	if got, want := content(t, now), (map[string]string{"k": "new", "more": "y"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -179,11 +179,11 @@ func viewsStay(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func scans(t *testing.T, open func() engine.Keyspace) {
+func scans(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	defer ks.Close()
 	keys := []string{"\x00", "a", "a\x00", "a\xff", "a\xff\xff", "b", "ba", "\xff", "\xff\xff"}
-	var writes []engine.Write
+	var writes []state.Write
 	for _, k := range keys {
 		writes = append(writes, put(k, "v"+k))
 	}
@@ -215,33 +215,33 @@ func scans(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func agreesWithMap(t *testing.T, open func() engine.Keyspace) {
+func agreesWithMap(t *testing.T, open func() state.Keyspace) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	ks := open()
 	defer func() { ks.Close() }()
-	state := map[string]string{}
-	history := map[engine.Version]map[string]string{}
+	st := map[string]string{}
+	history := map[state.Version]map[string]string{}
 	for seq := uint64(1); seq <= 60; seq++ {
-		changed := map[string]engine.Write{}
+		changed := map[string]state.Write{}
 		for range rnd.IntN(8) {
 			key := fmt.Sprintf("k%d", rnd.IntN(20))
 			value := strings.Repeat("x", rnd.IntN(200)) + fmt.Sprint(seq)
-			w := engine.Write{Key: key, Value: []byte(value), Delete: rnd.IntN(3) == 0, OldSize: len(state[key])}
+			w := state.Write{Key: key, Value: []byte(value), Delete: rnd.IntN(3) == 0, OldSize: len(st[key])}
 			if _, twice := changed[key]; twice {
 				continue
 			}
 			changed[key] = w
-			if state[key] = value; w.Delete {
-				delete(state, key)
+			if st[key] = value; w.Delete {
+				delete(st, key)
 			}
 		}
-		var writes []engine.Write
+		var writes []state.Write
 		for _, w := range changed {
 			writes = append(writes, w)
 		}
 		copied := map[string]string{}
-		for k, v := range state {
+		for k, v := range st {
 			copied[k] = v
 		}
 		history[commit(t, ks, seq, writes...).Version] = copied
@@ -250,10 +250,10 @@ func agreesWithMap(t *testing.T, open func() engine.Keyspace) {
 				t.Fatal(err)
 			}
 			ks = open()
-			history = map[engine.Version]map[string]string{} // older versions need not be readable
-			view := viewAt(t, ks, engine.VersionAt(seq+1))
-			if got := content(t, view); !reflect.DeepEqual(got, state) {
-				t.Fatalf("seed %d: opened again at %d: %v, want %v", seed, seq, got, state)
+			history = map[state.Version]map[string]string{} // older versions need not be readable
+			view := viewAt(t, ks, state.VersionAt(seq+1))
+			if got := content(t, view); !reflect.DeepEqual(got, st) {
+				t.Fatalf("seed %d: opened again at %d: %v, want %v", seed, seq, got, st)
 			}
 			view.Close()
 		}
@@ -270,13 +270,13 @@ func agreesWithMap(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func memories(t *testing.T, open func() engine.Keyspace) {
+func memories(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	blobs := func(n uint64) [][]byte {
 		return [][]byte{bytes.Repeat([]byte{byte(n)}, 300_000), {}, []byte(fmt.Sprint(n))}
 	}
 	for n := uint64(1); n <= 4; n++ {
-		commitWhole(t, ks, engine.Commit{Checkpoint: checkpointAt(t, ks, 2*n), Memory: blobs(n), KeepMemories: 2})
+		commitWhole(t, ks, state.Commit{Checkpoint: checkpointAt(t, ks, 2*n), Memory: blobs(n), KeepMemories: 2})
 		commit(t, ks, 2*n+1, put("k", fmt.Sprint(n)))
 	}
 	if err := ks.Close(); err != nil {
@@ -309,7 +309,7 @@ func memories(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func durable(t *testing.T, open func() engine.Keyspace) {
+func durable(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	defer ks.Close()
 	a := commit(t, ks, 5, put("k", "v"))
@@ -327,23 +327,23 @@ func durable(t *testing.T, open func() engine.Keyspace) {
 
 // A commit since an older version takes back what came after that, but for those who
 // look at it.
-func lettersApart(t *testing.T, open func() engine.Keyspace) {
+func lettersApart(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	large := strings.Repeat("x", 900_000)
-	row := func(sequence uint64, value string) engine.Write {
-		return engine.Write{Key: string(engine.LetterRow(sequence)), Value: []byte(value)}
+	row := func(sequence uint64, value string) state.Write {
+		return state.Write{Key: string(state.LetterRow(sequence)), Value: []byte(value)}
 	}
 	ck := checkpointAt(t, ks, 5)
 	ck.Aside.Letters = 4 // more than a commit of the state could hold
-	first := commitWhole(t, ks, engine.Commit{Checkpoint: ck, Writes: []engine.Write{put("a", "1")}, Letters: []engine.Write{row(300, large), row(2, large), row(4, large), row(70_000, "small")}})
+	first := commitWhole(t, ks, state.Commit{Checkpoint: ck, Writes: []state.Write{put("a", "1")}, Letters: []state.Write{row(300, large), row(2, large), row(4, large), row(70_000, "small")}})
 	ck = checkpointAt(t, ks, 6)
 	ck.Aside.Letters = 2
 	gone := row(2, "")
 	gone.Delete, gone.OldSize = true, len(large)
 	shorter := row(300, "short")
 	shorter.OldSize = len(large)
-	last := commitWhole(t, ks, engine.Commit{Checkpoint: ck, Letters: []engine.Write{gone, shorter, {Key: row(4, "").Key, Delete: true, OldSize: len(large)}}})
-	check := func(at engine.Version, want string) {
+	last := commitWhole(t, ks, state.Commit{Checkpoint: ck, Letters: []state.Write{gone, shorter, {Key: row(4, "").Key, Delete: true, OldSize: len(large)}}})
+	check := func(at state.Version, want string) {
 		t.Helper()
 		view := viewAt(t, ks, at)
 		defer view.Close()
@@ -375,24 +375,24 @@ func lettersApart(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func takesBack(t *testing.T, open func() engine.Keyspace) {
+func takesBack(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	large := strings.Repeat("x", 200_000)
 	old := commit(t, ks, 3, put("stays", "1"), put("changed", "old"), put("deleted", "2"), put("large", large), put("grown", "3"))
-	commit(t, ks, 5, put("changed", "new"), engine.Write{Key: "deleted", Delete: true, OldSize: 1}, put("added", "x"))
-	last := commit(t, ks, 8, put("changed", "newer"), engine.Write{Key: "large", Value: []byte("small"), OldSize: len(large)}, put("grown", large))
+	commit(t, ks, 5, put("changed", "new"), state.Write{Key: "deleted", Delete: true, OldSize: 1}, put("added", "x"))
+	last := commit(t, ks, 8, put("changed", "newer"), state.Write{Key: "large", Value: []byte("small"), OldSize: len(large)}, put("grown", large))
 	between := viewAt(t, ks, last.Version)
 	defer between.Close()
 	want := content(t, between)
 
 	ck := old
 	ck.Version, ck.Position.Sequence, ck.Keys = last.Version.Next(8), 8, 6
-	c := engine.Commit{Checkpoint: ck, Since: old.Version, Writes: []engine.Write{put("again", "4")}}
+	c := state.Commit{Checkpoint: ck, Since: old.Version, Writes: []state.Write{put("again", "4")}}
 	stored, err := ks.Commit(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(ks engine.Keyspace) {
+	check := func(ks state.Keyspace) {
 		t.Helper()
 		view := viewAt(t, ks, stored.Version)
 		defer view.Close()
@@ -415,7 +415,7 @@ func takesBack(t *testing.T, open func() engine.Keyspace) {
 	// More than one transaction holds.
 	n := ks.Limit().Writes + 10
 	ck.Version, ck.Position.Sequence, ck.Keys = stored.Version.Next(9), 9, int64(n+6)
-	c = engine.Commit{Checkpoint: ck, Since: stored.Version}
+	c = state.Commit{Checkpoint: ck, Since: stored.Version}
 	for i := range n {
 		c.Writes = append(c.Writes, put(fmt.Sprint("many", i), "v"))
 	}
@@ -432,7 +432,7 @@ func takesBack(t *testing.T, open func() engine.Keyspace) {
 	}
 }
 
-func pinned(t *testing.T, open func() engine.Keyspace) {
+func pinned(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	defer ks.Close()
 	a := commit(t, ks, 1, put("k", "pinned"))
@@ -448,10 +448,10 @@ func pinned(t *testing.T, open func() engine.Keyspace) {
 	ks.Unpin(a.Version)
 }
 
-func sizes(t *testing.T, open func() engine.Keyspace) {
+func sizes(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	want := map[string]string{"": "empty key"}
-	var writes []engine.Write
+	var writes []state.Write
 	for _, n := range []int{0, 1, 100, 65_535, 65_536, 65_537, 500_000} {
 		want[fmt.Sprintf("size %d", n)] = strings.Repeat("ab", n)[:n]
 	}
@@ -470,7 +470,7 @@ func sizes(t *testing.T, open func() engine.Keyspace) {
 	}
 	ks = open()
 	defer ks.Close()
-	view := viewAt(t, ks, engine.VersionAt(100))
+	view := viewAt(t, ks, state.VersionAt(100))
 	defer view.Close()
 	if got := content(t, view); !reflect.DeepEqual(got, want) {
 		for k, v := range want {

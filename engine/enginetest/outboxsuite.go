@@ -6,30 +6,30 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Events to publish are committed with the state, apart from it; a commit since an older
 // version leaves them as they are.
-func outboxApart(t *testing.T, open func() engine.Keyspace) {
+func outboxApart(t *testing.T, open func() state.Keyspace) {
 	ks := open()
 	large := strings.Repeat("x", 900_000)
-	row := func(number uint64, value string) engine.Write {
-		return engine.Write{Key: string(engine.OutboxKey(number)), Value: []byte(value)}
+	row := func(number uint64, value string) state.Write {
+		return state.Write{Key: string(state.OutboxKey(number)), Value: []byte(value)}
 	}
-	remove := func(number uint64, old string) engine.Write {
-		return engine.Write{Key: row(number, "").Key, Delete: true, OldSize: len(old)}
+	remove := func(number uint64, old string) state.Write {
+		return state.Write{Key: row(number, "").Key, Delete: true, OldSize: len(old)}
 	}
-	commit := func(sequence uint64, rows int64, c engine.Commit) engine.Checkpoint {
+	commit := func(sequence uint64, rows int64, c state.Commit) state.Checkpoint {
 		t.Helper()
 		c.Checkpoint = checkpointAt(t, ks, sequence)
-		c.Checkpoint.Outbox = engine.Outbox{Rows: rows, Next: 1000, Marks: []engine.Mark{{Stream: "T", Sequence: sequence}}}
+		c.Checkpoint.Outbox = state.Outbox{Rows: rows, Next: 1000, Marks: []state.Mark{{Stream: "T", Sequence: sequence}}}
 		return commitWhole(t, ks, c)
 	}
-	first := commit(5, 3, engine.Commit{Writes: []engine.Write{put("a", "1")}, Outbox: []engine.Write{row(300, large), row(2, large), row(70_000, "small")}})
-	second := commit(6, 2, engine.Commit{Writes: []engine.Write{put("a", "2")}, Outbox: []engine.Write{remove(2, large), remove(300, large), row(70_001, "new")}})
-	back := commit(7, 1, engine.Commit{Since: first.Version, Outbox: []engine.Write{remove(70_000, "small")}})
-	check := func(at engine.Version, state, want string) {
+	first := commit(5, 3, state.Commit{Writes: []state.Write{put("a", "1")}, Outbox: []state.Write{row(300, large), row(2, large), row(70_000, "small")}})
+	second := commit(6, 2, state.Commit{Writes: []state.Write{put("a", "2")}, Outbox: []state.Write{remove(2, large), remove(300, large), row(70_001, "new")}})
+	back := commit(7, 1, state.Commit{Since: first.Version, Outbox: []state.Write{remove(70_000, "small")}})
+	check := func(at state.Version, state, want string) {
 		t.Helper()
 		view := viewAt(t, ks, at)
 		defer view.Close()

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -22,7 +22,7 @@ type Outlet struct {
 	server *Server
 	mu     sync.Mutex // guards what follows
 	seen   map[string]stored
-	fault  func(group []engine.Message) Fault // see Break
+	fault  func(group []streams.Message) Fault // see Break
 }
 
 // stored is where, and when, a message was stored.
@@ -51,36 +51,36 @@ func NewOutlet(s *Server) *Outlet {
 
 // Break has fn asked before each group of messages is stored: it says what becomes of it.
 // Nil mends the outlet.
-func (o *Outlet) Break(fn func(group []engine.Message) Fault) {
+func (o *Outlet) Break(fn func(group []streams.Message) Fault) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.fault = fn
 }
 
-// MaxBytes implements engine.Outlet.
+// MaxBytes implements streams.Outlet.
 func (o *Outlet) MaxBytes() int { return o.Max }
 
-// StreamFor implements engine.Outlet.
-func (o *Outlet) StreamFor(_ context.Context, subject string) (engine.StreamInfo, error) {
+// StreamFor implements streams.Outlet.
+func (o *Outlet) StreamFor(_ context.Context, subject string) (streams.Info, error) {
 	o.server.mu.Lock()
 	defer o.server.mu.Unlock()
 	if o.server.down != nil {
-		return engine.StreamInfo{}, o.server.down
+		return streams.Info{}, o.server.down
 	}
 	for _, st := range o.server.streams {
 		if st.takes(subject) {
 			return st.info, nil
 		}
 	}
-	return engine.StreamInfo{}, fmt.Errorf("%w: none stores %s", engine.ErrNoStream, subject)
+	return streams.Info{}, fmt.Errorf("%w: none stores %s", streams.ErrNoStream, subject)
 }
 
 func (st *stream) takes(subject string) bool {
-	return slices.ContainsFunc(st.info.Subjects, func(f string) bool { return engine.MatchSubject(f, []byte(subject)) })
+	return slices.ContainsFunc(st.info.Subjects, func(f string) bool { return streams.MatchSubject(f, []byte(subject)) })
 }
 
-// Publish implements engine.Outlet. Groups are stored all or none, unless what Break was given says Torn.
-func (o *Outlet) Publish(_ context.Context, name string, messages []engine.Message) (n int, last uint64, err error) {
+// Publish implements streams.Outlet. Groups are stored all or none, unless what Break was given says Torn.
+func (o *Outlet) Publish(_ context.Context, name string, messages []streams.Message) (n int, last uint64, err error) {
 	for n < len(messages) {
 		end := n + 1
 		for end < len(messages) && messages[end].Group == messages[n].Group {
@@ -95,7 +95,7 @@ func (o *Outlet) Publish(_ context.Context, name string, messages []engine.Messa
 	return n, last, nil
 }
 
-func (o *Outlet) publish(name string, group []engine.Message) (last uint64, err error) {
+func (o *Outlet) publish(name string, group []streams.Message) (last uint64, err error) {
 	o.mu.Lock()
 	becomes := o.fault
 	o.mu.Unlock()
@@ -111,18 +111,18 @@ func (o *Outlet) publish(name string, group []engine.Message) (last uint64, err 
 	if err != nil {
 		return 0, err
 	}
-	timeout := fmt.Errorf("%w: no answer", engine.ErrSourceDown)
+	timeout := fmt.Errorf("%w: no answer", streams.ErrSourceDown)
 	switch fault {
 	case Lost:
 		return 0, timeout
 	case Refused:
-		return 0, fmt.Errorf("%w: by order", engine.ErrRefused)
+		return 0, fmt.Errorf("%w: by order", streams.ErrRefused)
 	case Torn:
 		group = group[:len(group)/2]
 	}
 	for _, m := range group {
 		if size := len(m.Headers) + len(m.Data); size > o.Max || !st.takes(m.Subject) {
-			return 0, fmt.Errorf("%w: %s of %d bytes", engine.ErrRefused, m.Subject, size)
+			return 0, fmt.Errorf("%w: %s of %d bytes", streams.ErrRefused, m.Subject, size)
 		}
 	}
 	for _, m := range group {
@@ -137,13 +137,13 @@ func (o *Outlet) publish(name string, group []engine.Message) (last uint64, err 
 }
 
 // storeLocked stores a message that is not a repetition.
-func (o *Outlet) storeLocked(st *stream, m engine.Message) (uint64, error) {
+func (o *Outlet) storeLocked(st *stream, m streams.Message) (uint64, error) {
 	if was, ok := o.seen[m.ID]; ok && was.stream == st && time.Since(was.at) < o.Window {
 		return was.sequence, nil
 	}
 	headers, ok := abi.AppendHeader(slices.Clone(m.Headers), msgID, m.ID)
 	if !ok {
-		return 0, fmt.Errorf("%w: an ID of %d bytes", engine.ErrRefused, len(m.ID))
+		return 0, fmt.Errorf("%w: an ID of %d bytes", streams.ErrRefused, len(m.ID))
 	}
 	seq := o.server.storeLocked(st, abi.Record{Subject: []byte(m.Subject), Headers: headers, Data: slices.Clone(m.Data)})
 	o.seen[m.ID] = stored{st, seq, time.Now()}
@@ -152,7 +152,7 @@ func (o *Outlet) storeLocked(st *stream, m engine.Message) (uint64, error) {
 
 const msgID = "Nats-Msg-Id"
 
-// Stored implements engine.Outlet.
+// Stored implements streams.Outlet.
 func (o *Outlet) Stored(_ context.Context, name string, subjects []string, after uint64, fn func(id string, sequence uint64) bool) error {
 	o.server.mu.Lock()
 	defer o.server.mu.Unlock()
@@ -162,7 +162,7 @@ func (o *Outlet) Stored(_ context.Context, name string, subjects []string, after
 	}
 	for seq := max(after+1, st.info.First); seq <= st.info.Last; seq++ {
 		e, ok := st.events[seq]
-		if !ok || !slices.ContainsFunc(subjects, func(f string) bool { return engine.MatchSubject(f, e.Subject) }) {
+		if !ok || !slices.ContainsFunc(subjects, func(f string) bool { return streams.MatchSubject(f, e.Subject) }) {
 			continue
 		}
 		if id, ok := e.Header(msgID); ok && !fn(string(id), seq) {

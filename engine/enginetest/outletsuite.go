@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -15,10 +15,10 @@ import (
 // publishes to them.
 type OutletBackend interface {
 	Backend
-	engine.Outlet
+	streams.Outlet
 }
 
-// TestOutlet checks what every engine.Outlet must do, each subject on a new backend.
+// TestOutlet checks what every streams.Outlet must do, each subject on a new backend.
 func TestOutlet(t *testing.T, backend func(t *testing.T) OutletBackend) {
 	for _, c := range []struct {
 		name string
@@ -39,16 +39,16 @@ func TestOutlet(t *testing.T, backend func(t *testing.T) OutletBackend) {
 }
 
 // message is the n-th of a suite: every third begins a new group.
-func message(n int) engine.Message {
+func message(n int) streams.Message {
 	headers, _ := abi.AppendHeader(nil, "Gnomon-Sequence", fmt.Sprint(n/3))
 	headers, _ = abi.AppendHeader(headers, "x-case", "Kept")
-	return engine.Message{
+	return streams.Message{
 		ID: fmt.Sprintf("p/l/%d/%d", n/3, n%3), Subject: fmt.Sprintf("e.%d", n%2), Headers: headers,
 		Data: fmt.Appendf(nil, "data %d", n), Group: uint64(n / 3),
 	}
 }
 
-func messages(from, to int) (all []engine.Message) {
+func messages(from, to int) (all []streams.Message) {
 	for n := from; n < to; n++ {
 		all = append(all, message(n))
 	}
@@ -56,7 +56,7 @@ func messages(from, to int) (all []engine.Message) {
 }
 
 // publish stores messages, all of them.
-func publish(t *testing.T, b OutletBackend, m []engine.Message) (last uint64) {
+func publish(t *testing.T, b OutletBackend, m []streams.Message) (last uint64) {
 	t.Helper()
 	n, last, err := b.Publish(t.Context(), suiteStream, m)
 	if n != len(m) || err != nil {
@@ -89,7 +89,7 @@ func streamFound(t *testing.T, b OutletBackend) {
 	if err != nil || info.Name != suiteStream || info.Last != 3 || info.Created.IsZero() {
 		t.Errorf("stream of a subject is %+v, %v", info, err)
 	}
-	if _, err := b.StreamFor(t.Context(), "nobody.stores.this"); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := b.StreamFor(t.Context(), "nobody.stores.this"); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("subject without a stream: %v", err)
 	}
 	if b.MaxBytes() < 1000 {
@@ -200,7 +200,7 @@ func tooLargeRefused(t *testing.T, b OutletBackend) {
 	m := messages(0, 9)
 	m[4].Data = make([]byte, b.MaxBytes()+1)
 	n, _, err := b.Publish(t.Context(), suiteStream, m)
-	if n > 4 || !errors.Is(err, engine.ErrRefused) {
+	if n > 4 || !errors.Is(err, streams.ErrRefused) {
 		t.Errorf("%d are said to be stored: %v", n, err)
 	}
 	if ids := listed(t, b, 0, "e.>"); len(ids) != n || n < 3 {
@@ -224,7 +224,7 @@ func goneStream(t *testing.T, b OutletBackend) {
 		t.Errorf("%d are stored: %v", n, err)
 	}
 	err := b.Stored(t.Context(), suiteStream, []string{"e.>"}, 0, func(string, uint64) bool { return true })
-	if !errors.Is(err, engine.ErrNoStream) {
+	if !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("listing: %v", err)
 	}
 }

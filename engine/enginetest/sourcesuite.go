@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // Backend is a server whose streams a suite can change, beside the Source that
 // reads them. Streams take the subjects "e.>". Server is one.
 type Backend interface {
-	engine.Source
+	streams.Source
 	Create(stream string)
 	Append(stream, subject string, data []byte) (sequence uint64)
 	Delete(stream string, sequence uint64)
@@ -23,7 +23,7 @@ type Backend interface {
 	LoseReaders()
 }
 
-// TestSource checks what every engine.Source must do, each subject on a new
+// TestSource checks what every streams.Source must do, each subject on a new
 // backend.
 func TestSource(t *testing.T, backend func(t *testing.T) Backend) {
 	for _, c := range []struct {
@@ -47,7 +47,7 @@ func TestSource(t *testing.T, backend func(t *testing.T) Backend) {
 
 const suiteStream = "SUITE"
 
-var anyBatch = engine.ReadLimit{Events: 100, Bytes: 1 << 20}
+var anyBatch = streams.ReadLimit{Events: 100, Bytes: 1 << 20}
 
 // fill creates the stream with n events.
 func fill(b Backend, n int) {
@@ -61,7 +61,7 @@ func more(b Backend, from, n int) {
 	}
 }
 
-func read(t *testing.T, b Backend, from uint64, limit engine.ReadLimit) engine.Reader {
+func read(t *testing.T, b Backend, from uint64, limit streams.ReadLimit) streams.Reader {
 	t.Helper()
 	r, err := b.Read(t.Context(), suiteStream, from, limit)
 	if err != nil {
@@ -80,7 +80,7 @@ type got struct {
 }
 
 // next waits for a batch.
-func next(t *testing.T, r engine.Reader) (g got, err error) {
+func next(t *testing.T, r streams.Reader) (g got, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -100,7 +100,7 @@ func next(t *testing.T, r engine.Reader) (g got, err error) {
 	}
 }
 
-func keep(t *testing.T, b *engine.Batch) got {
+func keep(t *testing.T, b *streams.Batch) got {
 	t.Helper()
 	g := got{through: b.Through, pending: b.Pending, bytes: len(b.Records)}
 	for rest := bytes.Clone(b.Records); len(rest) > 0; {
@@ -120,7 +120,7 @@ func keep(t *testing.T, b *engine.Batch) got {
 }
 
 // collect reads until a sequence was read through.
-func collect(t *testing.T, r engine.Reader, through uint64) (all []abi.Record) {
+func collect(t *testing.T, r streams.Reader, through uint64) (all []abi.Record) {
 	t.Helper()
 	for last := uint64(0); last < through; {
 		g, err := next(t, r)
@@ -154,7 +154,7 @@ func upTo(from, to uint64) (all []uint64) {
 }
 
 // caughtUp asks until the reader says how far it is.
-func caughtUp(t *testing.T, r engine.Reader) uint64 {
+func caughtUp(t *testing.T, r streams.Reader) uint64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -228,7 +228,7 @@ func limits(t *testing.T, b Backend) {
 	large := bytes.Repeat([]byte("x"), 5000)
 	b.Append(suiteStream, "e.large", large)
 	more(b, 32, 3)
-	limit := engine.ReadLimit{Events: 7, Bytes: 300}
+	limit := streams.ReadLimit{Events: 7, Bytes: 300}
 	r := read(t, b, 1, limit)
 	var all []abi.Record
 	for last := uint64(0); last < 34; {
@@ -284,7 +284,7 @@ func purgedPassed(t *testing.T, b Backend) {
 
 func lostSaysSo(t *testing.T, b Backend) {
 	fill(b, 40)
-	r := read(t, b, 1, engine.ReadLimit{Events: 10, Bytes: 1 << 20})
+	r := read(t, b, 1, streams.ReadLimit{Events: 10, Bytes: 1 << 20})
 	seen := uint64(0)
 	g, err := next(t, r)
 	for lost := false; err == nil; g, err = next(t, r) {
@@ -302,10 +302,10 @@ func lostSaysSo(t *testing.T, b Backend) {
 			more(b, 42, 1)
 		}
 	}
-	if !errors.Is(err, engine.ErrReaderLost) {
+	if !errors.Is(err, streams.ErrReaderLost) {
 		t.Fatalf("a reader that was lost says: %v", err)
 	}
-	if _, again := r.Take(); !errors.Is(again, engine.ErrReaderLost) {
+	if _, again := r.Take(); !errors.Is(again, streams.ErrReaderLost) {
 		t.Errorf("asked again it says: %v", again)
 	}
 	info, err := b.Stream(t.Context(), suiteStream)
@@ -341,10 +341,10 @@ func described(t *testing.T, b Backend) {
 
 func missing(t *testing.T, b Backend) {
 	fill(b, 3)
-	if _, err := b.Stream(t.Context(), "NONE"); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := b.Stream(t.Context(), "NONE"); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("no stream: %v", err)
 	}
-	if r, err := b.Read(t.Context(), "NONE", 1, anyBatch); !errors.Is(err, engine.ErrNoStream) {
+	if r, err := b.Read(t.Context(), "NONE", 1, anyBatch); !errors.Is(err, streams.ErrNoStream) {
 		if err == nil {
 			r.Close()
 		}
@@ -352,7 +352,7 @@ func missing(t *testing.T, b Backend) {
 	}
 	b.Delete(suiteStream, 2)
 	for _, seq := range []uint64{2, 4} {
-		if _, err := b.Event(t.Context(), suiteStream, seq); !errors.Is(err, engine.ErrNoEvent) {
+		if _, err := b.Event(t.Context(), suiteStream, seq); !errors.Is(err, streams.ErrNoEvent) {
 			t.Errorf("event %d: %v", seq, err)
 		}
 	}

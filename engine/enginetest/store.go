@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Store keeps keyspaces in memory. They outlive their Close, so that a second
@@ -27,20 +28,20 @@ func (s *Store) Damage(projection string) {
 	s.damaged = projection
 }
 
-// Open implements engine.Store.
-func (s *Store) Open(_ context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+// Open implements state.Store.
+func (s *Store) Open(_ context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := projection + "/" + generation
 	if projection == s.damaged {
-		return nil, fmt.Errorf("open keyspace %s: %w", name, engine.ErrCorrupt)
+		return nil, fmt.Errorf("open keyspace %s: %w", name, state.ErrCorrupt)
 	}
 	if s.keyspaces == nil {
 		s.keyspaces = map[string]*Keyspace{}
 	}
 	if s.keyspaces[name] == nil {
 		if !create {
-			return nil, engine.ErrNoKeyspace
+			return nil, state.ErrNoKeyspace
 		}
 		s.keyspaces[name] = NewKeyspace()
 	}
@@ -74,7 +75,7 @@ func (s *Store) Abandon() {
 	}
 }
 
-// Remove implements engine.Store. To remove what is open is a mistake of the engine.
+// Remove implements state.Store. To remove what is open is a mistake of the engine.
 func (s *Store) Remove(projection, generation string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

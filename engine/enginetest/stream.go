@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -24,7 +24,7 @@ type Server struct {
 }
 
 type stream struct {
-	info   engine.StreamInfo
+	info   streams.Info
 	events map[uint64]abi.Record
 }
 
@@ -39,7 +39,7 @@ func (s *Server) CreateFor(name string, subjects ...string) {
 		s.streams, s.readers = map[string]*stream{}, map[*reader]bool{}
 	}
 	s.streams[name] = &stream{
-		info:   engine.StreamInfo{Name: name, Subjects: subjects, Created: time.Now().UTC(), First: 1},
+		info:   streams.Info{Name: name, Subjects: subjects, Created: time.Now().UTC(), First: 1},
 		events: map[uint64]abi.Record{},
 	}
 	s.loseLocked("stream removed")
@@ -138,7 +138,7 @@ func (s *Server) LoseReaders() {
 
 func (s *Server) loseLocked(why string) {
 	for r := range s.readers {
-		r.lost = fmt.Errorf("%w: %s", engine.ErrReaderLost, why)
+		r.lost = fmt.Errorf("%w: %s", streams.ErrReaderLost, why)
 		r.signal()
 	}
 }
@@ -150,7 +150,7 @@ func (s *Server) SetDown(down bool) {
 	defer s.mu.Unlock()
 	s.down = nil
 	if down {
-		s.down = fmt.Errorf("%w: connection refused", engine.ErrSourceDown)
+		s.down = fmt.Errorf("%w: connection refused", streams.ErrSourceDown)
 		s.loseLocked("connection lost")
 	}
 }
@@ -189,16 +189,16 @@ func (s *Server) streamLocked(name string) (*stream, error) {
 	if st := s.streams[name]; st != nil {
 		return st, nil
 	}
-	return nil, fmt.Errorf("%w: %s", engine.ErrNoStream, name)
+	return nil, fmt.Errorf("%w: %s", streams.ErrNoStream, name)
 }
 
-// Stream implements engine.Source.
-func (s *Server) Stream(_ context.Context, name string) (engine.StreamInfo, error) {
+// Stream implements streams.Source.
+func (s *Server) Stream(_ context.Context, name string) (streams.Info, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, err := s.streamLocked(name)
 	if err != nil {
-		return engine.StreamInfo{}, err
+		return streams.Info{}, err
 	}
 	info := st.info
 	if first, ok := st.events[info.First]; ok {
@@ -207,7 +207,7 @@ func (s *Server) Stream(_ context.Context, name string) (engine.StreamInfo, erro
 	return info, nil
 }
 
-// Event implements engine.Source.
+// Event implements streams.Source.
 func (s *Server) Event(_ context.Context, name string, sequence uint64) (abi.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,12 +217,12 @@ func (s *Server) Event(_ context.Context, name string, sequence uint64) (abi.Rec
 	}
 	e, ok := st.events[sequence]
 	if !ok {
-		return e, fmt.Errorf("%w: %d", engine.ErrNoEvent, sequence)
+		return e, fmt.Errorf("%w: %d", streams.ErrNoEvent, sequence)
 	}
 	return e, nil
 }
 
-// SequenceAt implements engine.Source.
+// SequenceAt implements streams.Source.
 func (s *Server) SequenceAt(_ context.Context, name string, t time.Time) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,8 +238,8 @@ func (s *Server) SequenceAt(_ context.Context, name string, t time.Time) (uint64
 	return st.info.Last + 1, nil
 }
 
-// Read implements engine.Source.
-func (s *Server) Read(_ context.Context, name string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
+// Read implements streams.Source.
+func (s *Server) Read(_ context.Context, name string, from uint64, limit streams.ReadLimit) (streams.Reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, err := s.streamLocked(name)
@@ -257,10 +257,10 @@ type reader struct {
 	server *Server
 	stream *stream
 	next   uint64
-	limit  engine.ReadLimit
+	limit  streams.ReadLimit
 	ready  chan struct{}
 	lost   error
-	batch  *engine.Batch
+	batch  *streams.Batch
 }
 
 func (r *reader) signal() {
@@ -270,11 +270,11 @@ func (r *reader) signal() {
 	}
 }
 
-// Ready implements engine.Reader.
+// Ready implements streams.Reader.
 func (r *reader) Ready() <-chan struct{} { return r.ready }
 
-// Take implements engine.Reader.
-func (r *reader) Take() (*engine.Batch, error) {
+// Take implements streams.Reader.
+func (r *reader) Take() (*streams.Batch, error) {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
 	if r.lost != nil {
@@ -283,7 +283,7 @@ func (r *reader) Take() (*engine.Batch, error) {
 	if r.server.silent {
 		return nil, nil
 	}
-	r.batch = new(engine.Batch)
+	r.batch = new(streams.Batch)
 	for ; r.next <= r.stream.info.Last && r.batch.Count < r.limit.Events; r.next++ {
 		e, ok := r.stream.events[r.next]
 		if !ok {
@@ -313,10 +313,10 @@ func (r *reader) pendingLocked() (n uint64) {
 	return n
 }
 
-// Release implements engine.Reader.
-func (r *reader) Release(*engine.Batch) {}
+// Release implements streams.Reader.
+func (r *reader) Release(*streams.Batch) {}
 
-// CaughtUp implements engine.Reader.
+// CaughtUp implements streams.Reader.
 func (r *reader) CaughtUp(context.Context) (through uint64, ok bool, err error) {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
@@ -329,7 +329,7 @@ func (r *reader) CaughtUp(context.Context) (through uint64, ok bool, err error) 
 	return r.stream.info.Last, r.pendingLocked() == 0, nil
 }
 
-// Close implements engine.Reader.
+// Close implements streams.Reader.
 func (r *reader) Close() {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()

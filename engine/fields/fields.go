@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -17,7 +17,7 @@ import (
 // filters. It is nil when all subjects do.
 func Filter(filters []string) (func(subject []byte) bool, error) {
 	for _, f := range filters {
-		if err := engine.CheckFilter(f); err != nil {
+		if err := streams.CheckFilter(f); err != nil {
 			return nil, err
 		}
 		if f == ">" {
@@ -30,7 +30,7 @@ func Filter(filters []string) (func(subject []byte) bool, error) {
 	}
 	return func(subject []byte) bool {
 		for _, f := range filters {
-			if engine.MatchSubject(f, subject) {
+			if streams.MatchSubject(f, subject) {
 				return true
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // Event is an event to append, with the attributes of CloudEvents.
@@ -96,7 +96,7 @@ func (l line) event() (Event, error) {
 			return e, fmt.Errorf("%q is missing or empty", f.name)
 		}
 	}
-	if err := engine.CheckSubject(l.Subject); err != nil {
+	if err := streams.CheckSubject(l.Subject); err != nil {
 		return e, err
 	}
 	if _, err := time.Parse(time.RFC3339, l.Time); err != nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -56,7 +56,7 @@ func (l line) recorded() (Event, error) {
 	case l.Subject == "":
 		return e, errors.New(`"subject" is missing or empty`)
 	}
-	if err := engine.CheckSubject(l.Subject); err != nil {
+	if err := streams.CheckSubject(l.Subject); err != nil {
 		return e, err
 	}
 	e.Recorded = &Recorded{Sequence: l.Sequence, Stored: *l.Stored, Headers: [][2]string{}}

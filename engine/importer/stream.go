@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 const (
@@ -45,7 +45,7 @@ var _ Sink = (*Stream)(nil)
 func OpenStream(ctx context.Context, js jetstream.JetStream, name string) (*Stream, error) {
 	st, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: %s: declare it in the configuration, with its subjects", engine.ErrNoStream, name)
+		return nil, fmt.Errorf("%w: %s: declare it in the configuration, with its subjects", streams.ErrNoStream, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", name, err)
@@ -168,7 +168,7 @@ func (s *Stream) check(e Event) error {
 		return fmt.Errorf("event of %d bytes with its headers: at most %d are taken (%s)", size, s.maxBytes, s.maxBy)
 	}
 	for _, filter := range s.subjects {
-		if engine.MatchSubject(filter, []byte(e.Subject)) {
+		if streams.MatchSubject(filter, []byte(e.Subject)) {
 			return nil
 		}
 	}

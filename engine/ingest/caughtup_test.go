@@ -7,11 +7,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // awaitCaughtUp asks until the reader is caught up.
-func awaitCaughtUp(t *testing.T, reader engine.Reader) uint64 {
+func awaitCaughtUp(t *testing.T, reader streams.Reader) uint64 {
 	t.Helper()
 	for {
 		through, ok, err := reader.CaughtUp(t.Context())
@@ -114,7 +114,7 @@ func TestCaughtUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(late.Close)
-	for name, reader := range map[string]engine.Reader{"that read it": tail, "that did not": late} {
+	for name, reader := range map[string]streams.Reader{"that read it": tail, "that did not": late} {
 		if through := awaitCaughtUp(t, reader); through != 3 {
 			t.Errorf("the last event is deleted; a reader %s is caught up through %d, not 3", name, through)
 		}

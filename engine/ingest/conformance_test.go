@@ -7,9 +7,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -24,7 +24,7 @@ func TestSourceContract(t *testing.T) {
 
 // backend changes the streams of a real server.
 type backend struct {
-	engine.Source
+	streams.Source
 	t      *testing.T
 	js     jetstream.JetStream
 	stream jetstream.Stream // the last one created

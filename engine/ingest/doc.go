@@ -1,3 +1,3 @@
 // Package ingest turns a JetStream stream into batches of events (nats.go). It
-// implements engine.Source and engine.Reader.
+// implements streams.Source and streams.Reader.
 package ingest

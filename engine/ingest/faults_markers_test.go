@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -59,7 +59,7 @@ func TestEventThatLooksLikeAMarker(t *testing.T) {
 
 // sequencesThrough reads until a reader has caught up through a sequence, and returns
 // those of its events.
-func sequencesThrough(t *testing.T, reader engine.Reader, through uint64) (all []uint64) {
+func sequencesThrough(t *testing.T, reader streams.Reader, through uint64) (all []uint64) {
 	t.Helper()
 	testutil.Until(t, func() bool {
 		b, err := reader.Take()

@@ -10,6 +10,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -18,7 +20,7 @@ import (
 // sequence and the data of every event, in the order in which they come.
 type projector struct {
 	t       *testing.T
-	source  engine.Source
+	source  streams.Source
 	store   *enginetest.Store
 	catalog *enginetest.Catalog
 	engine  *engine.Engine // nil while it is stopped
@@ -42,7 +44,7 @@ func (p *projector) start() {
 	})
 	_, err := p.engine.Declare(p.t.Context(), engine.Spec{
 		Name: "p", Module: enginetest.FuncModule("ledger", p.apply), Stream: "S",
-		Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		Batch: streams.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		Pins: engine.PinPolicy{Max: 3, MaxAge: time.Hour},
 	})
 	if err != nil {
@@ -52,7 +54,7 @@ func (p *projector) start() {
 }
 
 // apply is the guest.
-func (p *projector) apply(e abi.Record, st engine.State) error {
+func (p *projector) apply(e abi.Record, st guest.State) error {
 	if p.each != nil {
 		p.each(e)
 	}

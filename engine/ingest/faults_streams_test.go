@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 )
 
@@ -180,7 +180,7 @@ func TestExtremeEvents(t *testing.T) {
 	for _, m := range stored {
 		r.publish(m)
 	}
-	for i, e := range read(t, r.open(1, engine.ReadLimit{Events: 2, Bytes: 1}), len(stored)) {
+	for i, e := range read(t, r.open(1, streams.ReadLimit{Events: 2, Bytes: 1}), len(stored)) {
 		want := stored[i]
 		if string(e.Subject) != want.Subject || !bytes.Equal(e.Data, want.Data) {
 			t.Errorf("event %d on %q has %d bytes, want %q with %d", i, e.Subject, len(e.Data), want.Subject, len(want.Data))

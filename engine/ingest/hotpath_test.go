@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // From a message of the server to a record in the batch, as the subscription's
@@ -30,7 +30,7 @@ func BenchmarkReceive(b *testing.B) {
 					Data:  fmt.Appendf(nil, `{"account":"%06d","amount":%d,"currency":"EUR","note":"%064d"}`, i%997, i%100, i),
 				})
 			}
-			r := &reader{limit: engine.ReadLimit{Events: events, Bytes: 4 << 20}, ready: make(chan struct{}, 1), filling: &engine.Batch{}}
+			r := &reader{limit: streams.ReadLimit{Events: events, Bytes: 4 << 20}, ready: make(chan struct{}, 1), filling: &streams.Batch{}}
 			r.room.L = &r.mu
 			bytes := 0
 			b.ReportAllocs()

@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -33,14 +33,14 @@ func (r *rig) deleteConsumers() {
 func TestConsumerDeleted(t *testing.T) {
 	r := newRig(t)
 	r.fill(1, 100)
-	reader := r.open(1, engine.ReadLimit{Events: 30, Bytes: 1 << 20})
+	reader := r.open(1, streams.ReadLimit{Events: 30, Bytes: 1 << 20})
 	events := read(t, reader, 30)
 	r.deleteConsumers()
 	events = append(events, lost(t, reader)...)
-	if _, _, err := reader.CaughtUp(t.Context()); !errors.Is(err, engine.ErrReaderLost) {
+	if _, _, err := reader.CaughtUp(t.Context()); !errors.Is(err, streams.ErrReaderLost) {
 		t.Errorf("CaughtUp of a lost reader: %v", err)
 	}
-	if b, err := reader.Take(); b != nil || !errors.Is(err, engine.ErrReaderLost) {
+	if b, err := reader.Take(); b != nil || !errors.Is(err, streams.ErrReaderLost) {
 		t.Errorf("the loss is not final: %v, %v", b, err)
 	}
 	if rest := 100 - len(events); rest > 0 {
@@ -105,7 +105,7 @@ func TestServerStopped(t *testing.T) {
 		"Read":   func() error { _, err := r.source.Read(ctx, "S", 1, anyLimit); return err },
 	}
 	for name, call := range calls {
-		if err := call(); !errors.Is(err, engine.ErrSourceDown) {
+		if err := call(); !errors.Is(err, streams.ErrSourceDown) {
 			t.Errorf("%s while the server is away: %v", name, err)
 		}
 	}
@@ -149,10 +149,10 @@ func TestStreamDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost(t, reader)
-	if _, _, err := reader.CaughtUp(t.Context()); !errors.Is(err, engine.ErrNoStream) && !errors.Is(err, engine.ErrReaderLost) {
+	if _, _, err := reader.CaughtUp(t.Context()); !errors.Is(err, streams.ErrNoStream) && !errors.Is(err, streams.ErrReaderLost) {
 		t.Errorf("CaughtUp: %v", err)
 	}
-	if _, err := r.source.Read(t.Context(), "S", 4, anyLimit); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := r.source.Read(t.Context(), "S", 4, anyLimit); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("Read: %v", err)
 	}
 }

@@ -9,25 +9,25 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // Facts describes a stream, whether it can be projected or not. It fails with
-// engine.ErrNoStream or engine.ErrSourceDown, wrapped.
-func (s *Source) Facts(ctx context.Context, name string) (engine.StreamFacts, error) {
+// streams.ErrNoStream or streams.ErrSourceDown, wrapped.
+func (s *Source) Facts(ctx context.Context, name string) (streams.Facts, error) {
 	ctx, cancel := s.limited(ctx, name)
 	defer cancel()
 	stream, err := s.leader(ctx, name)
 	if err != nil {
-		return engine.StreamFacts{}, err
+		return streams.Facts{}, err
 	}
 	return factsOf(stream.CachedInfo()), nil
 }
 
-func factsOf(info *jetstream.StreamInfo) engine.StreamFacts {
+func factsOf(info *jetstream.StreamInfo) streams.Facts {
 	c, st, is := info.Config, info.State, describe(info)
-	f := engine.StreamFacts{
+	f := streams.Facts{
 		Name: is.Name, Subjects: append([]string{}, is.Subjects...), Created: is.Created.UTC(),
 		First: is.First, Last: is.Last, FirstTime: st.FirstTime.UTC(), LastTime: is.LastTime.UTC(), Events: is.Events, Bytes: st.Bytes, Distinct: st.NumSubjects, Consumers: st.Consumers,
 		Retention: strings.ToLower(c.Retention.String()), Storage: strings.ToLower(c.Storage.String()), Replicas: c.Replicas,
@@ -44,14 +44,14 @@ func factsOf(info *jetstream.StreamInfo) engine.StreamFacts {
 }
 
 // Events returns a stretch of a stream, asking for its events one by one: it is for the few
-// that a person looks at. It fails with engine.ErrNoStream or engine.ErrSourceDown,
+// that a person looks at. It fails with streams.ErrNoStream or streams.ErrSourceDown,
 // wrapped.
-func (s *Source) Events(ctx context.Context, q engine.EventsQuery) (engine.EventsPage, error) {
+func (s *Source) Events(ctx context.Context, q streams.Query) (streams.Page, error) {
 	ctx, cancel := s.limited(ctx, q.Stream)
 	defer cancel()
 	stream, err := s.leader(ctx, q.Stream)
 	if err != nil {
-		return engine.EventsPage{}, err
+		return streams.Page{}, err
 	}
 	info := describe(stream.CachedInfo())
 	p := pager{source: s, stream: stream, subject: q.Subject, limit: q.Limit}
@@ -69,12 +69,12 @@ type pager struct {
 	source  *Source
 	stream  jetstream.Stream
 	subject string
-	limit   engine.ReadLimit
+	limit   streams.ReadLimit
 }
 
 // after reads from a sequence on.
-func (p *pager) after(ctx context.Context, from, last uint64) (engine.EventsPage, error) {
-	page := engine.EventsPage{From: from, Through: last}
+func (p *pager) after(ctx context.Context, from, last uint64) (streams.Page, error) {
+	page := streams.Page{From: from, Through: last}
 	if from > last {
 		return page, nil
 	}
@@ -89,15 +89,15 @@ func (p *pager) after(ctx context.Context, from, last uint64) (engine.EventsPage
 // before reads back from a sequence, in spans that it doubles while they hold too little: where
 // events were deleted, or are of other subjects, one holds fewer than its sequences. A span
 // that turns out to hold too much is halved.
-func (p *pager) before(ctx context.Context, first, end uint64) (engine.EventsPage, error) {
-	page := engine.EventsPage{From: end, Through: end - 1}
+func (p *pager) before(ctx context.Context, first, end uint64) (streams.Page, error) {
+	page := streams.Page{From: end, Through: end - 1}
 	left := p.limit
 	for width := uint64(left.Events); left.Events > 0 && left.Bytes > 0 && page.From > first; {
 		from := first
 		if page.From-first > width {
 			from = page.From - width
 		}
-		events, cut, err := p.span(ctx, from, page.From-1, engine.ReadLimit{Events: 4 * p.limit.Events, Bytes: 4 * p.limit.Bytes})
+		events, cut, err := p.span(ctx, from, page.From-1, streams.ReadLimit{Events: 4 * p.limit.Events, Bytes: 4 * p.limit.Bytes})
 		if err != nil {
 			return page, err
 		}
@@ -122,7 +122,7 @@ func (p *pager) before(ctx context.Context, first, end uint64) (engine.EventsPag
 }
 
 // lastOf are the last of some events that a limit lets through: one at least.
-func lastOf(events []abi.Record, limit engine.ReadLimit) []abi.Record {
+func lastOf(events []abi.Record, limit streams.ReadLimit) []abi.Record {
 	n, bytes := 0, 0
 	for n < min(len(events), limit.Events) {
 		if bytes += sizeOf(events[len(events)-n-1]); bytes > limit.Bytes && n > 0 {
@@ -135,7 +135,7 @@ func lastOf(events []abi.Record, limit engine.ReadLimit) []abi.Record {
 
 // span reads what is between two sequences, both included, and reports whether it was cut at
 // the limit: whether there may be more.
-func (p *pager) span(ctx context.Context, from, through uint64, limit engine.ReadLimit) (events []abi.Record, cut bool, err error) {
+func (p *pager) span(ctx context.Context, from, through uint64, limit streams.ReadLimit) (events []abi.Record, cut bool, err error) {
 	for bytes := 0; from <= through; {
 		m, err := p.stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(p.subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // A page goes on where the one before ended, in both directions, over events that were
@@ -30,9 +30,9 @@ func TestPagesOfEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := append(span(5, 19), span(51, 120)...)
-	for _, limit := range []engine.ReadLimit{{Events: 1, Bytes: 1 << 20}, {Events: 7, Bytes: 1 << 20}, {Events: 50, Bytes: 20}, {Events: 200, Bytes: 1 << 20}} {
+	for _, limit := range []streams.ReadLimit{{Events: 1, Bytes: 1 << 20}, {Events: 7, Bytes: 1 << 20}, {Events: 50, Bytes: 20}, {Events: 200, Bytes: 1 << 20}} {
 		for subject, want := range map[string][]int{"": all, "s.rare": {61, 62}, "s.none": nil} {
-			q := engine.EventsQuery{Stream: "S", Subject: subject, Limit: limit}
+			q := streams.Query{Stream: "S", Subject: subject, Limit: limit}
 			if got := onward(t, r, q); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%v of %q onward: %v, want %v", limit, subject, got, want)
 			}
@@ -44,7 +44,7 @@ func TestPagesOfEvents(t *testing.T) {
 }
 
 // onward reads pages from the beginning to the end.
-func onward(t *testing.T, r *rig, q engine.EventsQuery) (got []int) {
+func onward(t *testing.T, r *rig, q streams.Query) (got []int) {
 	t.Helper()
 	for {
 		p := page(t, r, q)
@@ -56,7 +56,7 @@ func onward(t *testing.T, r *rig, q engine.EventsQuery) (got []int) {
 }
 
 // back reads pages from the end to the beginning.
-func back(t *testing.T, r *rig, q engine.EventsQuery) (got []int) {
+func back(t *testing.T, r *rig, q streams.Query) (got []int) {
 	t.Helper()
 	for q.Before = 1 << 60; ; {
 		p := page(t, r, q)
@@ -67,7 +67,7 @@ func back(t *testing.T, r *rig, q engine.EventsQuery) (got []int) {
 	}
 }
 
-func page(t *testing.T, r *rig, q engine.EventsQuery) engine.EventsPage {
+func page(t *testing.T, r *rig, q streams.Query) streams.Page {
 	t.Helper()
 	p, err := r.source.Events(t.Context(), q)
 	if err != nil {
@@ -79,7 +79,7 @@ func page(t *testing.T, r *rig, q engine.EventsQuery) engine.EventsPage {
 	return p
 }
 
-func sequences(p engine.EventsPage) (all []int) {
+func sequences(p streams.Page) (all []int) {
 	for _, e := range p.Events {
 		all = append(all, int(e.Sequence))
 	}
@@ -102,10 +102,10 @@ func TestFacts(t *testing.T) {
 	if err != nil || f.First != 1 || f.Last != 0 || f.Retention != "workqueue" || f.Storage != "memory" || !f.FirstTime.IsZero() || !f.LastTime.IsZero() {
 		t.Errorf("%+v, %v", f, err)
 	}
-	if _, err := r.source.Facts(t.Context(), "../"); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := r.source.Facts(t.Context(), "../"); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("a name that no stream can have: %v", err)
 	}
-	if _, err := r.source.Facts(t.Context(), "NONE"); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := r.source.Facts(t.Context(), "NONE"); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("a stream that is not there: %v", err)
 	}
 }

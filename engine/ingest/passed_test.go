@@ -13,7 +13,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -43,23 +45,23 @@ func TestPassedOver(t *testing.T) {
 	r.fill(8, 9)
 	remove(1, 3, 4, 9)
 	p := r.project(nil)
-	passed := func(want engine.Passed, last, absent uint64) {
+	passed := func(want streams.Passed, last, absent uint64) {
 		t.Helper()
 		p.await(fmt.Sprintf("%+v, and a stream that lacks %d", want, absent), func(s engine.Status) bool {
 			return s.State == engine.Live && s.Position == last && s.Passed == want && s.StreamAbsent == absent
 		})
 	}
-	passed(engine.Passed{Absent: 3, Markers: 1}, 9, 3)
+	passed(streams.Passed{Absent: 3, Markers: 1}, 9, 3)
 	r.fill(10, 10)
 	r.mark()
 	r.mark()
-	passed(engine.Passed{Absent: 3, Markers: 3}, 12, 3)
+	passed(streams.Passed{Absent: 3, Markers: 3}, 12, 3)
 	remove(10) // which was applied
 	r.fill(13, 13)
 	p.awaitLive(13)
 	r.deleteConsumers()
 	r.fill(14, 14)
-	passed(engine.Passed{Absent: 3, Markers: 3}, 14, 4)
+	passed(streams.Passed{Absent: 3, Markers: 3}, 14, 4)
 }
 
 // What was trimmed before a projection read anything is not passed over, also when it was
@@ -75,7 +77,7 @@ func TestTrimmedBeforeFirst(t *testing.T) {
 	}
 	p.start()
 	p.awaitLive(5)
-	if s := p.await("an answer about the stream", func(s engine.Status) bool { return s.StreamLast == 5 }); s.Passed != (engine.Passed{}) || s.StreamAbsent != 0 {
+	if s := p.await("an answer about the stream", func(s engine.Status) bool { return s.StreamLast == 5 }); s.Passed != (streams.Passed{}) || s.StreamAbsent != 0 {
 		t.Errorf("%+v, and the stream lacks %d", s.Passed, s.StreamAbsent)
 	}
 }
@@ -163,7 +165,7 @@ func statusOf(t *testing.T, source *ingest.Source, stream, subject string) (s en
 	log = new(testutil.Log)
 	e := engine.New(engine.Options{Source: source, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: slog.New(slog.NewTextHandler(log, nil))})
 	_, err := e.Declare(t.Context(), engine.Spec{
-		Name: "p", Module: enginetest.FuncModule("none", func(abi.Record, engine.State) error { return nil }), Stream: stream, Subjects: []string{subject},
+		Name: "p", Module: enginetest.FuncModule("none", func(abi.Record, guest.State) error { return nil }), Stream: stream, Subjects: []string{subject},
 		Filter: func(s []byte) bool { return string(s) == subject }, Batch: anyLimit, Window: time.Second, Cache: 1 << 20,
 	})
 	if err != nil {

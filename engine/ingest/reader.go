@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -21,13 +21,13 @@ const (
 )
 
 // reader pulls events through an ephemeral consumer without acknowledgements and
-// lays them out as they come. It implements engine.Reader.
+// lays them out as they come. It implements streams.Reader.
 type reader struct {
 	source   *Source
 	stream   string
 	consumer jetstream.Consumer
 	pull     *pull
-	limit    engine.ReadLimit
+	limit    streams.ReadLimit
 	ready    chan struct{} // of capacity 1
 	broken   chan nats.Status
 	stop     chan struct{}   // closed by Close
@@ -35,21 +35,21 @@ type reader struct {
 	release  context.CancelFunc
 
 	mu       sync.Mutex
-	room     sync.Cond       // there is room in filling, or the reader has ended
-	filling  *engine.Batch   // by the subscription's goroutine
-	held     bool            // it waits for room
-	heard    bool            // something came since the last beat
-	free     []*engine.Batch // given back
-	headers  []byte          // buffer
-	received uint64          // consumer sequence of the last event
-	last     uint64          // stream sequence of the last event; before the first, that before the start
-	err      error           // why the reader ended
+	room     sync.Cond        // there is room in filling, or the reader has ended
+	filling  *streams.Batch   // by the subscription's goroutine
+	held     bool             // it waits for room
+	heard    bool             // something came since the last beat
+	free     []*streams.Batch // given back
+	headers  []byte           // buffer
+	received uint64           // consumer sequence of the last event
+	last     uint64           // stream sequence of the last event; before the first, that before the start
+	err      error            // why the reader ended
 	closed   bool
 }
 
-// Read implements engine.Source. It refuses to begin after the stream's next event:
+// Read implements streams.Source. It refuses to begin after the stream's next event:
 // the server would wait in silence.
-func (s *Source) Read(ctx context.Context, stream string, from uint64, limit engine.ReadLimit) (engine.Reader, error) {
+func (s *Source) Read(ctx context.Context, stream string, from uint64, limit streams.ReadLimit) (streams.Reader, error) {
 	ctx, cancel := s.limited(ctx, stream)
 	defer cancel()
 	st, err := s.stream(ctx, stream)
@@ -61,7 +61,7 @@ func (s *Source) Read(ctx context.Context, stream string, from uint64, limit eng
 	}
 	r := &reader{
 		source: s, stream: stream, limit: limit, ready: make(chan struct{}, 1), stop: make(chan struct{}),
-		filling: &engine.Batch{}, last: max(from, 1) - 1,
+		filling: &streams.Batch{}, last: max(from, 1) - 1,
 	}
 	r.room.L = &r.mu
 	r.broken = s.js.Conn().StatusChanged(nats.RECONNECTING, nats.CLOSED)
@@ -191,7 +191,7 @@ func (r *reader) trouble(err error) {
 
 func (r *reader) endLocked(err error) {
 	if r.err == nil && !r.closed {
-		r.err = fmt.Errorf("%w: stream %s: %w", engine.ErrReaderLost, r.stream, err)
+		r.err = fmt.Errorf("%w: stream %s: %w", streams.ErrReaderLost, r.stream, err)
 	}
 	r.room.Broadcast()
 	r.signal()
@@ -204,11 +204,11 @@ func (r *reader) signal() {
 	}
 }
 
-// Ready implements engine.Reader.
+// Ready implements streams.Reader.
 func (r *reader) Ready() <-chan struct{} { return r.ready }
 
-// Take implements engine.Reader.
-func (r *reader) Take() (*engine.Batch, error) {
+// Take implements streams.Reader.
+func (r *reader) Take() (*streams.Batch, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.emptyLocked() {
@@ -226,18 +226,18 @@ func (r *reader) Take() (*engine.Batch, error) {
 // emptyLocked reports whether there is nothing to take.
 func (r *reader) emptyLocked() bool { return r.filling.Count == 0 && r.filling.Markers == 0 }
 
-func (r *reader) freeLocked() *engine.Batch {
+func (r *reader) freeLocked() *streams.Batch {
 	n := len(r.free)
 	if n == 0 {
-		return &engine.Batch{}
+		return &streams.Batch{}
 	}
 	b := r.free[n-1]
 	r.free = r.free[:n-1]
 	return b
 }
 
-// Release implements engine.Reader.
-func (r *reader) Release(b *engine.Batch) {
+// Release implements streams.Reader.
+func (r *reader) Release(b *streams.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.free) < keptBatches {
@@ -246,7 +246,7 @@ func (r *reader) Release(b *engine.Batch) {
 	}
 }
 
-// CaughtUp implements engine.Reader. The stream is asked first: what it held then
+// CaughtUp implements streams.Reader. The stream is asked first: what it held then
 // has been taken, or is gone, if it holds nothing between the last event taken and
 // there. What the consumer says to be pending does not tell: the server counts an
 // event there only a moment after it has stored it.
@@ -258,7 +258,7 @@ func (r *reader) CaughtUp(ctx context.Context) (through uint64, ok bool, err err
 		return 0, false, err
 	}
 	if _, err := r.consumer.Info(ctx); err != nil {
-		return 0, false, fmt.Errorf("%w: %w", engine.ErrReaderLost, r.source.failed("ask for consumer", err))
+		return 0, false, fmt.Errorf("%w: %w", streams.ErrReaderLost, r.source.failed("ask for consumer", err))
 	}
 	taken, err := r.position()
 	if err != nil || taken == 0 {
@@ -286,7 +286,7 @@ func (r *reader) position() (uint64, error) {
 	return r.last + 1, nil
 }
 
-// Close implements engine.Reader.
+// Close implements streams.Reader.
 func (r *reader) Close() {
 	r.mu.Lock()
 	closed := r.closed

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
@@ -132,7 +132,7 @@ func TestDeletedEvents(t *testing.T) {
 	}
 	reader := r.open(1, anyLimit)
 	checkNumbers(t, read(t, reader, 5), 2, 3, 4, 7, 8)
-	if _, err := r.source.Event(t.Context(), "S", 5); !errors.Is(err, engine.ErrNoEvent) {
+	if _, err := r.source.Event(t.Context(), "S", 5); !errors.Is(err, streams.ErrNoEvent) {
 		t.Errorf("event 5, which was deleted: %v", err)
 	}
 	r.fill(10, 10)
@@ -147,15 +147,15 @@ func TestBatchLimits(t *testing.T) {
 	tests := []struct {
 		name  string
 		msg   nats.Msg
-		limit engine.ReadLimit
+		limit streams.ReadLimit
 		most  int // events of a batch
 	}{
-		{"events", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, engine.ReadLimit{Events: 7, Bytes: 1 << 20}, 7},
-		{"one event", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, engine.ReadLimit{Events: 1, Bytes: 1 << 20}, 1},
-		{"bytes of data", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, engine.ReadLimit{Events: 1000, Bytes: 10_000}, 3},
-		{"bytes of headers", nats.Msg{Header: nats.Header{"H": {string(big)}}}, engine.ReadLimit{Events: 1000, Bytes: 10_000}, 3},
-		{"bytes of the record itself", nats.Msg{Header: nats.Header{"H": {""}}}, engine.ReadLimit{Events: 1000, Bytes: 10 * 48}, 10},
-		{"every event exceeds the bytes", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, engine.ReadLimit{Events: 1000, Bytes: 100}, 1},
+		{"events", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, streams.ReadLimit{Events: 7, Bytes: 1 << 20}, 7},
+		{"one event", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, streams.ReadLimit{Events: 1, Bytes: 1 << 20}, 1},
+		{"bytes of data", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, streams.ReadLimit{Events: 1000, Bytes: 10_000}, 3},
+		{"bytes of headers", nats.Msg{Header: nats.Header{"H": {string(big)}}}, streams.ReadLimit{Events: 1000, Bytes: 10_000}, 3},
+		{"bytes of the record itself", nats.Msg{Header: nats.Header{"H": {""}}}, streams.ReadLimit{Events: 1000, Bytes: 10 * 48}, 10},
+		{"every event exceeds the bytes", nats.Msg{Header: nats.Header{"H": {""}}, Data: big}, streams.ReadLimit{Events: 1000, Bytes: 100}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestEventLargerThanOnePull(t *testing.T) {
 func TestReaderWaitsForItsReader(t *testing.T) {
 	r := newRig(t)
 	r.fill(1, 12_000) // more than the reader asks for ahead
-	reader := r.open(1, engine.ReadLimit{Events: 10, Bytes: 1 << 20})
+	reader := r.open(1, streams.ReadLimit{Events: 10, Bytes: 1 << 20})
 	events := read(t, reader, 12_000)
 	checkNumbers(t, events, span(1, 12_000)...)
 }
@@ -244,7 +244,7 @@ func TestReadFrom(t *testing.T) {
 func TestClose(t *testing.T) {
 	r := newRig(t)
 	r.fill(1, 50)
-	reader, err := r.source.Read(t.Context(), "S", 1, engine.ReadLimit{Events: 1, Bytes: 1})
+	reader, err := r.source.Read(t.Context(), "S", 1, streams.ReadLimit{Events: 1, Bytes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -21,7 +21,7 @@ import (
 const patience = 30 * time.Second
 
 // anyLimit is a limit that the tests' few events do not reach.
-var anyLimit = engine.ReadLimit{Events: 1000, Bytes: 64 << 20}
+var anyLimit = streams.ReadLimit{Events: 1000, Bytes: 64 << 20}
 
 // rig is a server with the stream S, which takes every subject below s.
 type rig struct {
@@ -83,7 +83,7 @@ func (r *rig) fill(first, last int) {
 }
 
 // open reads S from a sequence, until the test ends.
-func (r *rig) open(from uint64, limit engine.ReadLimit) engine.Reader {
+func (r *rig) open(from uint64, limit streams.ReadLimit) streams.Reader {
 	r.t.Helper()
 	reader, err := r.source.Read(r.t.Context(), "S", from, limit)
 	if err != nil {
@@ -94,7 +94,7 @@ func (r *rig) open(from uint64, limit engine.ReadLimit) engine.Reader {
 }
 
 // take waits for a batch or an error.
-func take(t *testing.T, reader engine.Reader) (*engine.Batch, error) {
+func take(t *testing.T, reader streams.Reader) (*streams.Batch, error) {
 	t.Helper()
 	timeout := time.After(patience)
 	for {
@@ -110,7 +110,7 @@ func take(t *testing.T, reader engine.Reader) (*engine.Batch, error) {
 }
 
 // records are copies of a batch's events.
-func records(t *testing.T, b *engine.Batch) (all []abi.Record) {
+func records(t *testing.T, b *streams.Batch) (all []abi.Record) {
 	t.Helper()
 	for rest := slices.Clone(b.Records); len(rest) > 0; {
 		var e abi.Record
@@ -127,7 +127,7 @@ func records(t *testing.T, b *engine.Batch) (all []abi.Record) {
 }
 
 // read takes batches until n events have come.
-func read(t *testing.T, reader engine.Reader, n int) (all []abi.Record) {
+func read(t *testing.T, reader streams.Reader, n int) (all []abi.Record) {
 	t.Helper()
 	for len(all) < n {
 		b, err := take(t, reader)
@@ -140,12 +140,12 @@ func read(t *testing.T, reader engine.Reader, n int) (all []abi.Record) {
 }
 
 // lost takes batches until the reader ends, and returns what it still gave.
-func lost(t *testing.T, reader engine.Reader) (all []abi.Record) {
+func lost(t *testing.T, reader streams.Reader) (all []abi.Record) {
 	t.Helper()
 	for {
 		b, err := take(t, reader)
 		if err != nil {
-			if !errors.Is(err, engine.ErrReaderLost) {
+			if !errors.Is(err, streams.ErrReaderLost) {
 				t.Fatalf("the reader ended with %v", err)
 			}
 			return all
@@ -161,8 +161,8 @@ func (r *rig) follow(from, through uint64, during func(uint64)) (all []abi.Recor
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	for from <= through {
-		reader, err := r.source.Read(ctx, "S", from, engine.ReadLimit{Events: 100, Bytes: 1 << 20})
-		if errors.Is(err, engine.ErrSourceDown) {
+		reader, err := r.source.Read(ctx, "S", from, streams.ReadLimit{Events: 100, Bytes: 1 << 20})
+		if errors.Is(err, streams.ErrSourceDown) {
 			continue
 		}
 		if err != nil {
@@ -170,7 +170,7 @@ func (r *rig) follow(from, through uint64, during func(uint64)) (all []abi.Recor
 		}
 		for from <= through {
 			b, err := take(r.t, reader)
-			if errors.Is(err, engine.ErrReaderLost) {
+			if errors.Is(err, streams.ErrReaderLost) {
 				losses++
 				break
 			}

@@ -9,14 +9,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // requestTimeout bounds one request to the server.
 const requestTimeout = 5 * time.Second
 
-// Source reads streams of one JetStream. It implements engine.Source.
+// Source reads streams of one JetStream. It implements streams.Source.
 type Source struct {
 	js jetstream.JetStream
 	// explain adds to an error what the connection knows about it.
@@ -26,7 +26,7 @@ type Source struct {
 	permitted func(ctx context.Context, about ...string) (context.Context, context.CancelFunc)
 }
 
-var _ engine.Source = (*Source)(nil)
+var _ streams.Source = (*Source)(nil)
 
 // New makes a source.
 func New(js jetstream.JetStream, explain func(error) error) *Source {
@@ -52,13 +52,13 @@ func (s *Source) limited(ctx context.Context, stream string) (context.Context, c
 // rebuilt, from. It is wrapped with the reason and the way out.
 var ErrUnusable = errors.New("stream cannot be projected")
 
-// Stream implements engine.Source. It also fails with ErrUnusable.
-func (s *Source) Stream(ctx context.Context, name string) (engine.StreamInfo, error) {
+// Stream implements streams.Source. It also fails with ErrUnusable.
+func (s *Source) Stream(ctx context.Context, name string) (streams.Info, error) {
 	ctx, cancel := s.limited(ctx, name)
 	defer cancel()
 	stream, err := s.stream(ctx, name)
 	if err != nil {
-		return engine.StreamInfo{}, err
+		return streams.Info{}, err
 	}
 	return describe(stream.CachedInfo()), nil
 }
@@ -87,7 +87,7 @@ func (s *Source) leader(ctx context.Context, name string) (jetstream.Stream, err
 	return stream, nil
 }
 
-func describe(info *jetstream.StreamInfo) engine.StreamInfo {
+func describe(info *jetstream.StreamInfo) streams.Info {
 	st := info.State
 	if st.Msgs == 0 { // a new stream says 0
 		st.FirstSeq, st.FirstTime = st.LastSeq+1, time.Time{}
@@ -100,7 +100,7 @@ func describe(info *jetstream.StreamInfo) engine.StreamInfo {
 	for _, s := range info.Config.Sources {
 		sources = append(sources, s.Name)
 	}
-	return engine.StreamInfo{
+	return streams.Info{
 		Name: info.Config.Name, Subjects: info.Config.Subjects, Created: info.Created,
 		First: st.FirstSeq, Last: st.LastSeq, Events: st.Msgs, FirstTime: st.FirstTime, LastTime: st.LastTime,
 		Mirror: mirror, Sources: sources, Transformed: info.Config.SubjectTransform != nil,
@@ -120,7 +120,7 @@ func usable(c jetstream.StreamConfig) error {
 	return nil
 }
 
-// Event implements engine.Source.
+// Event implements streams.Source.
 func (s *Source) Event(ctx context.Context, stream string, sequence uint64) (abi.Record, error) {
 	ctx, cancel := s.limited(ctx, stream)
 	defer cancel()
@@ -130,7 +130,7 @@ func (s *Source) Event(ctx context.Context, stream string, sequence uint64) (abi
 	}
 	m, err := st.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return abi.Record{}, fmt.Errorf("%w: %d in stream %s", engine.ErrNoEvent, sequence, stream)
+		return abi.Record{}, fmt.Errorf("%w: %d in stream %s", streams.ErrNoEvent, sequence, stream)
 	}
 	if err != nil {
 		return abi.Record{}, s.failed(fmt.Sprintf("get event %d of stream %s", sequence, stream), err)
@@ -158,7 +158,7 @@ func (s *Source) next(ctx context.Context, stream jetstream.Stream, sequence uin
 	return m, nil
 }
 
-// SequenceAt implements engine.Source.
+// SequenceAt implements streams.Source.
 func (s *Source) SequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error) {
 	info, err := s.Stream(ctx, stream)
 	if err != nil {
@@ -195,19 +195,19 @@ func (s *Source) SequenceAt(ctx context.Context, stream string, t time.Time) (ui
 func (s *Source) failed(what string, err error) error {
 	err = s.explain(err)
 	switch {
-	case errors.Is(err, engine.ErrForbidden):
+	case errors.Is(err, streams.ErrForbidden):
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, engine.ErrNoStream)
+		return fmt.Errorf("%s: %w: create it, or declare it with its subjects in the configuration", what, streams.ErrNoStream)
 	case errors.Is(err, jetstream.ErrInvalidStreamName): // none can be called so
-		return fmt.Errorf("%s: %w", what, engine.ErrNoStream)
+		return fmt.Errorf("%s: %w", what, streams.ErrNoStream)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%s: the server has JetStream switched off: %w", what, err)
 	case errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%s: %w: JetStream is switched off there, or not ready yet: %w", what, engine.ErrSourceDown, err)
+		return fmt.Errorf("%s: %w: JetStream is switched off there, or not ready yet: %w", what, streams.ErrSourceDown, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),
 		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected):
-		return fmt.Errorf("%s: %w: %w", what, engine.ErrSourceDown, err)
+		return fmt.Errorf("%s: %w: %w", what, streams.ErrSourceDown, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/ingest"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -49,19 +49,19 @@ func TestStream(t *testing.T) {
 func TestAbsent(t *testing.T) {
 	r := newRig(t)
 	r.fill(1, 1)
-	if _, err := r.source.Stream(t.Context(), "NONE"); !errors.Is(err, engine.ErrNoStream) || !strings.Contains(err.Error(), "NONE") {
+	if _, err := r.source.Stream(t.Context(), "NONE"); !errors.Is(err, streams.ErrNoStream) || !strings.Contains(err.Error(), "NONE") {
 		t.Errorf("Stream: %v", err)
 	}
-	if _, err := r.source.Event(t.Context(), "NONE", 1); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := r.source.Event(t.Context(), "NONE", 1); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("Event of no stream: %v", err)
 	}
-	if _, err := r.source.Read(t.Context(), "NONE", 1, anyLimit); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := r.source.Read(t.Context(), "NONE", 1, anyLimit); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("Read: %v", err)
 	}
-	if _, err := r.source.SequenceAt(t.Context(), "NONE", time.Now()); !errors.Is(err, engine.ErrNoStream) {
+	if _, err := r.source.SequenceAt(t.Context(), "NONE", time.Now()); !errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("SequenceAt: %v", err)
 	}
-	if _, err := r.source.Event(t.Context(), "S", 2); !errors.Is(err, engine.ErrNoEvent) || errors.Is(err, engine.ErrSourceDown) {
+	if _, err := r.source.Event(t.Context(), "S", 2); !errors.Is(err, streams.ErrNoEvent) || errors.Is(err, streams.ErrSourceDown) {
 		t.Errorf("Event beyond the end: %v", err)
 	}
 }
@@ -71,7 +71,7 @@ func TestJetStreamOff(t *testing.T) {
 	s := natstest.Start(t, natstest.With(func(o *server.Options) { o.JetStream = false }))
 	source := ingest.New(s.JetStream(t), func(err error) error { return err })
 	_, err := source.Stream(t.Context(), "S")
-	if err == nil || !strings.Contains(err.Error(), "JetStream is switched off") || errors.Is(err, engine.ErrNoStream) {
+	if err == nil || !strings.Contains(err.Error(), "JetStream is switched off") || errors.Is(err, streams.ErrNoStream) {
 		t.Errorf("Stream: %v", err)
 	}
 }

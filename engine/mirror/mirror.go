@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 const (
@@ -86,7 +87,7 @@ func (m *Mirror) permitted(ctx context.Context) error {
 	ctx, done := m.Permitted(ctx, m.Bucket, "KV_"+m.Bucket)
 	defer done()
 	err := m.once(ctx)
-	if why := m.Explain(err); errors.Is(why, engine.ErrForbidden) {
+	if why := m.Explain(err); errors.Is(why, streams.ErrForbidden) {
 		return fmt.Errorf("bucket %s: %w", m.Bucket, why)
 	}
 	return err

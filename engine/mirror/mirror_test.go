@@ -18,7 +18,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/mirror"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -41,7 +43,7 @@ type rig struct {
 
 // module writes its name into every value.
 func module(name string) *enginetest.Module {
-	return enginetest.FuncModule("m"+name, func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule("m"+name, func(e abi.Record, st guest.State) error {
 		if len(e.Data) == 0 {
 			return st.Delete(e.Subject)
 		}
@@ -54,7 +56,7 @@ func newRig(t *testing.T, o ...natstest.Option) *rig {
 	r := &rig{t: t, events: new(enginetest.Server), nats: natstest.Start(t, o...)}
 	r.events.Create("S")
 	r.engine = engine.New(engine.Options{Source: r.events, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: quiet})
-	r.spec = engine.Spec{Name: "p", Module: module(""), Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 8 << 20}, Window: time.Second, Cache: 1 << 20, AutoPromote: engine.PromoteItself}
+	r.spec = engine.Spec{Name: "p", Module: module(""), Stream: "S", Batch: streams.ReadLimit{Events: 100, Bytes: 8 << 20}, Window: time.Second, Cache: 1 << 20, AutoPromote: engine.PromoteItself}
 	r.declare()
 	r.engine.Start(t.Context())
 	t.Cleanup(func() {

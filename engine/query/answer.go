@@ -12,6 +12,8 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // answer writes JSON.
@@ -72,10 +74,10 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrRequestTooLarge, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, ""},
 		{engine.ErrAnswerLate, http.StatusServiceUnavailable, wire.CodeBusy, "ask again, or for less"},
 		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},
-		{engine.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, "name the stream that stores the subject, or have this one take it: the subjects of its [[stream]]"},
+		{streams.ErrNoStream, http.StatusNotFound, wire.CodeNoStream, "name the stream that stores the subject, or have this one take it: the subjects of its [[stream]]"},
 		{ErrInDoubt, http.StatusServiceUnavailable, wire.CodeInDoubt, "send it again as it is: with an id, or msg_id, it is stored once, and the answer is the first one's"},
-		{engine.ErrForbidden, http.StatusServiceUnavailable, wire.CodeNATSPermission, "give the engine's user at the NATS server that permission; engine doctor tries all of them"},
-		{engine.ErrSourceDown, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again when the NATS server is there"},
+		{streams.ErrForbidden, http.StatusServiceUnavailable, wire.CodeNATSPermission, "give the engine's user at the NATS server that permission; engine doctor tries all of them"},
+		{streams.ErrSourceDown, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again when the NATS server is there"},
 		{engine.ErrNotKept, http.StatusGone, wire.CodeNotKept, "replay=true (--replay) computes it from the events, from the beginning of the generation on; projection.history says what is kept from now on"},
 		{engine.ErrEventsGone, http.StatusGone, wire.CodeEventsGone, "the stream's limits (max_age, max_bytes) removed them, or somebody did: ask for a later sequence"},
 		{engine.ErrNotRepeatable, http.StatusConflict, wire.CodeNotRepeatable, "ask for a sequence at which there was a commit, or a later one"},
@@ -87,7 +89,7 @@ func problemOf(err error) wire.Problem {
 		{ErrNotExportable, http.StatusConflict, wire.CodeNotExportable, ""},
 		{engine.ErrSnapshotExists, http.StatusConflict, wire.CodeSnapshotExists, ""},
 		{engine.ErrTooManySnapshots, http.StatusConflict, wire.CodeTooManySnapshot, ""},
-		{engine.ErrCorrupt, http.StatusInternalServerError, wire.CodeCorrupt, "run: engine inspect --verify DATA_DIR"},
+		{state.ErrCorrupt, http.StatusInternalServerError, wire.CodeCorrupt, "run: engine inspect --verify DATA_DIR"},
 		{ErrWrongSequence, http.StatusConflict, wire.CodeWrongSequence, "look at the last event (?show=data shows what it says), decide again, and append with its sequence"},
 		{ErrWrongStream, http.StatusConflict, wire.CodeWrongStream, "append to the stream that stores the subject, and expect that one; nothing was stored"},
 		{ErrKnownID, http.StatusConflict, wire.CodeKnownID, "leave that event out, or give it an id of its own; nothing was stored"},

@@ -10,8 +10,10 @@ import (
 	"strconv"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -55,7 +57,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, name string) {
 // answered sets the headers of an answer whose module keeps state in its own memory, which
 // is as of its newest snapshot. It returns false when that is before the sequence that the
 // client asked for, or before the very one, and it was told so.
-func answered(w http.ResponseWriter, name string, q url.Values, at *wire.AsOf, of engine.Checkpoint) bool {
+func answered(w http.ResponseWriter, name string, q url.Values, at *wire.AsOf, of state.Checkpoint) bool {
 	if of.Position.Sequence == at.Sequence {
 		return true
 	}
@@ -99,13 +101,13 @@ func wholeBody(w http.ResponseWriter, r *http.Request, limit int64) (b []byte, o
 // queryProblem tells what became of a query. What the guest says of a request that it will
 // not have is told word for word.
 func queryProblem(err error) wire.Problem {
-	var g *engine.GuestError
+	var g *guest.Error
 	switch {
 	case !errors.As(err, &g):
 		return problemOf(err)
-	case g.Kind == engine.GuestRefused && g.Call == abi.ExportQuery:
+	case g.Kind == guest.Refused && g.Call == abi.ExportQuery:
 		return makeProblem(http.StatusUnprocessableEntity, wire.CodeQueryRefused, g.Text, "these are the words of the module: its author says what it can be asked")
-	case g.Kind == engine.GuestFuel:
+	case g.Kind == guest.OutOfFuel:
 		return makeProblem(http.StatusInternalServerError, wire.CodeQueryFailed, err.Error(), "ask for less, or give it more: projection.limits.fuel")
 	}
 	return makeProblem(http.StatusInternalServerError, wire.CodeQueryFailed, err.Error(), "the projection goes on; lines of the module in the engine's log begin with query:")

@@ -10,7 +10,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -18,14 +20,14 @@ import (
 // that it is asked for, and does otherwise for some words.
 func queried(s *engine.Spec) {
 	m := *letters
-	m.Answer = func(_ enginetest.Guest, request []byte, rows engine.Rows) ([]byte, error) {
+	m.Answer = func(_ enginetest.Guest, request []byte, rows state.Rows) ([]byte, error) {
 		switch string(request) {
 		case "refuse":
 			return nil, enginetest.Refuse("no report \"%s\"\nof that name", request)
 		case "trap":
-			return nil, &engine.GuestError{Call: "query", Kind: engine.GuestTrapped, Text: "unreachable", Event: -1}
+			return nil, &guest.Error{Call: "query", Kind: guest.Trapped, Text: "unreachable", Event: -1}
 		case "burn":
-			return nil, &engine.GuestError{Call: "query", Kind: engine.GuestFuel, Event: -1}
+			return nil, &guest.Error{Call: "query", Kind: guest.OutOfFuel, Event: -1}
 		}
 		value, _, err := rows.Get(request)
 		return value, err
@@ -105,8 +107,8 @@ func TestQueryReadsYourWrites(t *testing.T) {
 // counter keeps the number of its events in its own memory.
 type counter struct{ n int }
 
-func (c *counter) Event(abi.Record, engine.State) error { c.n++; return nil }
-func (c *counter) Snapshot() [][]byte                   { return [][]byte{fmt.Append(nil, c.n)} }
+func (c *counter) Event(abi.Record, guest.State) error { c.n++; return nil }
+func (c *counter) Snapshot() [][]byte                  { return [][]byte{fmt.Append(nil, c.n)} }
 func (c *counter) Restore(blobs [][]byte) (err error) {
 	c.n, err = strconv.Atoi(string(blobs[0]))
 	return err
@@ -119,7 +121,7 @@ func TestQueryOfMemoryIsAsOfItsSnapshot(t *testing.T) {
 	r := newRigOf(t, "", func(s *engine.Spec) {
 		s.Module = &enginetest.Module{
 			Name: "counter", New: func() enginetest.Guest { return new(counter) },
-			Answer: func(g enginetest.Guest, _ []byte, _ engine.Rows) ([]byte, error) {
+			Answer: func(g enginetest.Guest, _ []byte, _ state.Rows) ([]byte, error) {
 				return fmt.Append(nil, g.(*counter).n), nil
 			},
 		}

@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 // changes answers which keys differ between two points of a projection's history, a page of
@@ -87,7 +88,7 @@ func changedPage(ctx context.Context, name string, b *engine.Between, sp span, m
 	until, size, full := time.Now().Add(most), 0, false
 	var last []byte // that was looked at for the page
 	over := false
-	err := b.Scan(ctx, engine.KeyRange{Prefix: sp.prefix, After: sp.after}, func(p engine.Pair) bool {
+	err := b.Scan(ctx, state.KeyRange{Prefix: sp.prefix, After: sp.after}, func(p state.Pair) bool {
 		if over = last != nil && time.Now().After(until); over {
 			return false
 		}

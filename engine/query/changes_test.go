@@ -13,6 +13,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
 	"gnomon/sdk/abi"
@@ -25,7 +26,7 @@ func kept(s *engine.Spec) { s.History = engine.HistoryPolicy{All: true} }
 // "gone".
 func removing(s *engine.Spec) {
 	kept(s)
-	s.Module = enginetest.FuncModule("removing", func(e abi.Record, st engine.State) error {
+	s.Module = enginetest.FuncModule("removing", func(e abi.Record, st guest.State) error {
 		if string(e.Data) == "gone" {
 			return st.Delete(e.Subject)
 		}

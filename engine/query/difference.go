@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 // diff answers with every key in which the candidate differs from what is read, one a line,
@@ -76,7 +77,7 @@ type difference struct {
 // write merges the two states, which have one row each in memory.
 func (d *difference) write(ctx context.Context, c *engine.Comparison, prefix []byte) error {
 	var werr error
-	err := engine.CompareRows(c.Live, c.Candidate, prefix, func(p engine.Pair) bool {
+	err := state.CompareRows(c.Live, c.Candidate, prefix, func(p state.Pair) bool {
 		werr = firstOf(ctx.Err(), d.row(p))
 		return werr == nil
 	})
@@ -89,7 +90,7 @@ func (d *difference) write(ctx context.Context, c *engine.Comparison, prefix []b
 	return d.out.Flush()
 }
 
-func (d *difference) row(p engine.Pair) error {
+func (d *difference) row(p state.Pair) error {
 	switch {
 	case p.Same():
 		d.sum.Same++

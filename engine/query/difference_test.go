@@ -15,16 +15,18 @@ import (
 	"testing"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
 
 // differing stores what letters does, but for some keys: what is under them here is stored
 // instead, or nothing where that is nil. Keys of more are stored beside every event.
-func differing(instead map[string][]byte, more ...string) func(abi.Record, engine.State) error {
-	return func(e abi.Record, st engine.State) error {
+func differing(instead map[string][]byte, more ...string) func(abi.Record, guest.State) error {
+	return func(e abi.Record, st guest.State) error {
 		for _, key := range more {
 			if err := st.Put([]byte(key), []byte("more")); err != nil {
 				return err
@@ -188,13 +190,13 @@ func (d damaged) Compare(ctx context.Context, name string) (*engine.Comparison, 
 }
 
 // damagedView has one row, and then damage.
-type damagedView struct{ engine.View }
+type damagedView struct{ state.View }
 
 func (v damagedView) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	if err := v.View.Scan(prefix, after, func(key, value []byte) bool { fn(key, value); return false }); err != nil {
 		return err
 	}
-	return engine.ErrCorrupt
+	return state.ErrCorrupt
 }
 
 // A generation that cannot be read to its end is no comparison, and what comes after is not
@@ -212,7 +214,7 @@ func TestDiffOfDamage(t *testing.T) {
 					t.Errorf("%s %s", d.Change, d.Key)
 					return nil
 				})
-				if err == nil || !strings.Contains(r.log.String(), `lines=0 error="`+engine.ErrCorrupt.Error()) {
+				if err == nil || !strings.Contains(r.log.String(), `lines=0 error="`+state.ErrCorrupt.Error()) {
 					t.Errorf("%v; the log has %s", err, r.log)
 				}
 			})

@@ -8,7 +8,10 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -18,8 +21,8 @@ import (
 func TestEmits(t *testing.T) {
 	emits := func(name string) func(*engine.Spec) {
 		return func(s *engine.Spec) {
-			m := enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
-				return st.Emit(engine.Emit{Subject: "out.x", Data: e.Data})
+			m := enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
+				return st.Emit(state.Emit{Subject: "out.x", Data: e.Data})
 			})
 			m.Emits = true
 			s.Module, s.Emit = m, engine.EmitRules{Subjects: []string{"out.>"}, History: true}
@@ -27,7 +30,7 @@ func TestEmits(t *testing.T) {
 	}
 	r := newRigOf(t, "", emits("first"), "a", "1", "b", "2")
 	var down atomic.Bool
-	r.outlet.Break(func([]engine.Message) enginetest.Fault {
+	r.outlet.Break(func([]streams.Message) enginetest.Fault {
 		if down.Load() {
 			return enginetest.Refused
 		}

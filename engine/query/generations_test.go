@@ -12,6 +12,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
 	"gnomon/internal/testutil"
@@ -70,7 +71,7 @@ func (r *rig) get(projection, key string) string {
 // gated stores as letters does, with a value of its own, and waits before the last of n
 // events until the gate is open.
 func gated(gate chan struct{}, n uint64) enginetest.Func {
-	return func(e abi.Record, st engine.State) error {
+	return func(e abi.Record, st guest.State) error {
 		if e.Sequence == n {
 			<-gate
 		}
@@ -178,7 +179,7 @@ func TestPromoteWaitsLonger(t *testing.T) {
 
 // Nobody waits for a candidate that does not go on by itself, and why it does not is said.
 func TestPromoteWaitsInVain(t *testing.T) {
-	r := newRigWithCandidate(t, func(abi.Record, engine.State) error { return enginetest.Refuse("no") }, "a", "1")
+	r := newRigWithCandidate(t, func(abi.Record, guest.State) error { return enginetest.Refuse("no") }, "a", "1")
 	r.await(func(s engine.Status) bool { return s.Candidate.State == engine.Halted })
 	_, err := r.client().Promote(t.Context(), "p", never)
 	var p *wire.Problem

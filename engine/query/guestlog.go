@@ -9,15 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
 )
 
-// Logs have the last lines that guests logged. *engine.GuestLogs implements it.
+// Logs have the last lines that guests logged. *guest.Logs implements it.
 type Logs interface {
 	// Lines returns those of a projection that are kept and come after a number, oldest
 	// first, and a channel that is closed when there is another one.
-	Lines(projection string, after uint64) (lines []engine.KeptLine, another <-chan struct{})
+	Lines(projection string, after uint64) (lines []guest.KeptLine, another <-chan struct{})
 	// Forget drops those of a projection that was removed.
 	Forget(projection string)
 }

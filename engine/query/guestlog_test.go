@@ -4,16 +4,16 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 )
 
 // Who follows the lines of a module goes on with the first one when the engine was started
 // again, and numbers them anew.
 func TestLogGoesOnAfterAStart(t *testing.T) {
-	var logs engine.GuestLogs
-	logs.Add("p", "", engine.GuestLine{Text: "hello again"})
-	logs.Add("p", "", engine.GuestLine{Text: "and more"})
+	var logs guest.Logs
+	logs.Add("p", "", guest.Line{Text: "hello again"})
+	logs.Add("p", "", guest.Line{Text: "and more"})
 	r := newRigWith(t, query.Options{Logs: &logs}).start()
 	s := r.open("/v1/projections/p/log", "Accept", "text/event-stream", "Last-Event-ID", "480")
 	for _, want := range []string{"hello again", "and more"} {
@@ -33,8 +33,8 @@ func TestLogGoesOnAfterAStart(t *testing.T) {
 
 // Close does not wait for those who follow a log: they are told that the engine stops.
 func TestCloseEndsLogs(t *testing.T) {
-	var logs engine.GuestLogs
-	logs.Add("p", "", engine.GuestLine{Text: "hello"})
+	var logs guest.Logs
+	logs.Add("p", "", guest.Line{Text: "hello"})
 	r := newRigWith(t, query.Options{Logs: &logs}).start()
 	s := r.open("/v1/projections/p/log", "Accept", "text/event-stream")
 	for !strings.Contains(s.block(), "hello") {
@@ -48,8 +48,8 @@ func TestCloseEndsLogs(t *testing.T) {
 
 // A projection that is removed leaves no lines to one of its name, and who follows them is told.
 func TestRemovedLogs(t *testing.T) {
-	var logs engine.GuestLogs
-	logs.Add("p", "", engine.GuestLine{Text: "hello"})
+	var logs guest.Logs
+	logs.Add("p", "", guest.Line{Text: "hello"})
 	r := newRigWith(t, query.Options{Logs: &logs}).start()
 	s := r.open("/v1/projections/p/log", "Accept", "text/event-stream")
 	for !strings.Contains(s.block(), "hello") {

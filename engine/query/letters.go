@@ -10,6 +10,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 // Bundler makes repro bundles.
@@ -82,7 +83,7 @@ func letterPage(name string, reading *engine.Reading, after uint64, limit int) (
 	items := []wire.Letter{}
 	size, more := 0, false
 	var bad error
-	err := engine.ReadLetters(reading, after, func(l engine.Letter) bool {
+	err := state.ReadLetters(reading, after, func(l state.Letter) bool {
 		if more = len(items) == limit || len(items) > 0 && size+len(l.Event) > maxPage; more {
 			return false
 		}

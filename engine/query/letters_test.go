@@ -13,7 +13,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -21,7 +23,7 @@ import (
 // mended. The declared key of an event is its subject.
 func poisoned(policy engine.Policy, mended *atomic.Bool) func(*engine.Spec) {
 	return func(s *engine.Spec) {
-		s.Module = enginetest.FuncModule("picky", func(e abi.Record, st engine.State) error {
+		s.Module = enginetest.FuncModule("picky", func(e abi.Record, st guest.State) error {
 			if string(e.Data) == "poison" && !mended.Load() {
 				return enginetest.Refuse("poisoned %d", e.Sequence)
 			}
@@ -121,11 +123,11 @@ func TestLetterHeaders(t *testing.T) {
 		headers, _ = abi.AppendHeader(headers, h[0], h[1])
 	}
 	e := abi.Record{Sequence: 1, Subject: []byte("a"), Headers: headers}
-	l, err := wire.LetterOf(engine.Letter{Sequence: 1, Event: e.Append(nil)})
+	l, err := wire.LetterOf(state.Letter{Sequence: 1, Event: e.Append(nil)})
 	if err != nil || fmt.Sprint(l.Headers) != "map[ce-id:[7] x:[1 2]]" {
 		t.Errorf("%v, %v", l.Headers, err)
 	}
-	if _, err := wire.LetterOf(engine.Letter{Sequence: 1, Event: e.Append(nil)[:50]}); !errors.Is(err, engine.ErrCorrupt) {
+	if _, err := wire.LetterOf(state.Letter{Sequence: 1, Event: e.Append(nil)[:50]}); !errors.Is(err, state.ErrCorrupt) {
 		t.Errorf("an event that was cut off: %v", err)
 	}
 }

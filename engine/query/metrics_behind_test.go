@@ -7,19 +7,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gnomon/engine"
+	"gnomon/engine/streams"
 )
 
 // behindEngine has one projection, of a stream whose last event came after a quiet night.
 type behindEngine struct {
 	Engine
 	status engine.Status
-	stream engine.StreamInfo
+	stream streams.Info
 }
 
 func (e behindEngine) Projections() []engine.Status { return []engine.Status{e.status} }
 func (e behindEngine) Ready() (bool, []string)      { return true, nil }
 func (e behindEngine) Measures() engine.Measures {
-	return engine.Measures{Streams: []engine.StreamInfo{e.stream}, Projections: map[string]engine.ProjectionMeasures{e.status.Projection: {}}}
+	return engine.Measures{Streams: []streams.Info{e.stream}, Projections: map[string]engine.ProjectionMeasures{e.status.Projection: {}}}
 }
 
 // How far a projection is behind in time is what its status says: the first event after a
@@ -29,7 +30,7 @@ func TestBehindInTimeIsThatOfTheStatus(t *testing.T) {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collector{engine: behindEngine{
 		status: engine.Status{Projection: "p", Stream: "S", Position: 3, PositionTime: night, StreamLast: 4, Behind: 1, BehindMs: 1500},
-		stream: engine.StreamInfo{Name: "S", First: 1, Last: 4, LastTime: night.Add(8 * time.Hour)},
+		stream: streams.Info{Name: "S", First: 1, Last: 4, LastTime: night.Add(8 * time.Hour)},
 	}})
 	all, err := r.Gather()
 	if err != nil {

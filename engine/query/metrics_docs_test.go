@@ -17,7 +17,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
+	"gnomon/engine/state"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -76,8 +78,8 @@ func scrapeAll(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	emits := func(name string) func(*engine.Spec) {
 		return func(s *engine.Spec) {
-			m := enginetest.FuncModule(name, func(e abi.Record, st engine.State) error {
-				return st.Emit(engine.Emit{Subject: "out.x", Data: e.Data})
+			m := enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
+				return st.Emit(state.Emit{Subject: "out.x", Data: e.Data})
 			})
 			m.Emits = true
 			s.Module, s.Emit, s.AutoPromote, s.KeepPrevious = m, engine.EmitRules{Subjects: []string{"out.>"}}, engine.PromoteByHand, time.Hour

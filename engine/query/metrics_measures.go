@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gnomon/engine"
+	"gnomon/engine/measure"
+	"gnomon/engine/streams"
 )
 
 // Surroundings tell how the engine stands with what is around it.
@@ -34,7 +36,7 @@ type measured struct {
 // distribution is a histogram of a projection.
 type distribution struct {
 	desc  *prometheus.Desc
-	value func(engine.ProjectionMeasures) engine.Distribution
+	value func(engine.ProjectionMeasures) measure.Distribution
 }
 
 func projectionDesc(name, help string, more ...string) *prometheus.Desc {
@@ -43,11 +45,11 @@ func projectionDesc(name, help string, more ...string) *prometheus.Desc {
 
 var (
 	distributions = []distribution{
-		{projectionDesc("apply_duration_seconds", "How long calls of the module for a batch of events, or a part of one, took."), func(m engine.ProjectionMeasures) engine.Distribution { return m.Apply }},
-		{projectionDesc("commit_duration_seconds", "How long commits of state and position took."), func(m engine.ProjectionMeasures) engine.Distribution { return m.Commit }},
-		{projectionDesc("event_age_seconds", "How old the last event of each commit was when it could be read, by its time in the stream; of those stored after the projection had caught up for the first time."), func(m engine.ProjectionMeasures) engine.Distribution { return m.Age }},
-		{projectionDesc("sync_duration_seconds", "How long it took to make commits durable."), func(m engine.ProjectionMeasures) engine.Distribution { return m.Sync }},
-		{projectionDesc("query_duration_seconds", "How long the module took to answer queries."), func(m engine.ProjectionMeasures) engine.Distribution { return m.Query }},
+		{projectionDesc("apply_duration_seconds", "How long calls of the module for a batch of events, or a part of one, took."), func(m engine.ProjectionMeasures) measure.Distribution { return m.Apply }},
+		{projectionDesc("commit_duration_seconds", "How long commits of state and position took."), func(m engine.ProjectionMeasures) measure.Distribution { return m.Commit }},
+		{projectionDesc("event_age_seconds", "How old the last event of each commit was when it could be read, by its time in the stream; of those stored after the projection had caught up for the first time."), func(m engine.ProjectionMeasures) measure.Distribution { return m.Age }},
+		{projectionDesc("sync_duration_seconds", "How long it took to make commits durable."), func(m engine.ProjectionMeasures) measure.Distribution { return m.Sync }},
+		{projectionDesc("query_duration_seconds", "How long the module took to answer queries."), func(m engine.ProjectionMeasures) measure.Distribution { return m.Query }},
 	}
 	measuredMetrics = []measured{
 		{projectionDesc("events_applied_total", "Events handed to the module and applied."), counter, func(m engine.ProjectionMeasures) float64 { return float64(m.Events) }},
@@ -61,13 +63,13 @@ var (
 
 	streamMetrics = []struct {
 		desc  *prometheus.Desc
-		value func(engine.StreamInfo) float64
+		value func(streams.Info) float64
 	}{
-		{streamDesc("first_sequence", "Sequence of the first event that the stream holds."), func(i engine.StreamInfo) float64 { return float64(i.First) }},
-		{streamDesc("last_sequence", "Sequence of the last event that the stream ever stored, as the server said."), func(i engine.StreamInfo) float64 { return float64(i.Last) }},
-		{streamDesc("events", "Events that the stream holds."), func(i engine.StreamInfo) float64 { return float64(i.Events) }},
-		{streamDesc("absent_sequences", "Sequences between the stream's first and last event that hold none, as the server said."), func(i engine.StreamInfo) float64 { return float64(i.Absent()) }},
-		{streamDesc("last_event_timestamp_seconds", "When the stream's last event was stored, in seconds since 1970; 0: it holds none."), func(i engine.StreamInfo) float64 {
+		{streamDesc("first_sequence", "Sequence of the first event that the stream holds."), func(i streams.Info) float64 { return float64(i.First) }},
+		{streamDesc("last_sequence", "Sequence of the last event that the stream ever stored, as the server said."), func(i streams.Info) float64 { return float64(i.Last) }},
+		{streamDesc("events", "Events that the stream holds."), func(i streams.Info) float64 { return float64(i.Events) }},
+		{streamDesc("absent_sequences", "Sequences between the stream's first and last event that hold none, as the server said."), func(i streams.Info) float64 { return float64(i.Absent()) }},
+		{streamDesc("last_event_timestamp_seconds", "When the stream's last event was stored, in seconds since 1970; 0: it holds none."), func(i streams.Info) float64 {
 			if i.LastTime.IsZero() {
 				return 0
 			}
@@ -125,7 +127,7 @@ func (c collector) collectMeasures(ch chan<- prometheus.Metric, all map[string]e
 
 // constHistogram is a distribution as Prometheus has it: its buckets count what is shorter,
 // too.
-func constHistogram(desc *prometheus.Desc, d engine.Distribution, labels ...string) prometheus.Metric {
+func constHistogram(desc *prometheus.Desc, d measure.Distribution, labels ...string) prometheus.Metric {
 	buckets, n := make(map[float64]uint64, len(d.Bounds)), uint64(0)
 	for i, bound := range d.Bounds {
 		n += d.Counts[i]

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
 	"gnomon/sdk/abi"
@@ -82,7 +83,7 @@ func cardOf(spec engine.Spec, st engine.Status) wire.Module {
 }
 
 // abilities are what a module can, in words of the contract.
-func abilities(t engine.Traits) []string {
+func abilities(t guest.Traits) []string {
 	all := []string{}
 	for _, a := range []struct {
 		has  bool

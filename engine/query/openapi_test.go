@@ -19,14 +19,16 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
+	"gnomon/engine/state"
 	"gnomon/internal/testutil"
 )
 
 // describedRig is a rig that has all that a server can have.
 func describedRig(t *testing.T, rows ...string) *rig {
 	t.Helper()
-	return newRigWith(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, Modules: modules{}, Logs: new(engine.GuestLogs), LogLevel: new(slog.LevelVar)}, rows...)
+	return newRigWith(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, Modules: modules{}, Logs: new(guest.Logs), LogLevel: new(slog.LevelVar)}, rows...)
 }
 
 // syntax parses the sources in a folder, without its tests.
@@ -207,13 +209,13 @@ func TestEveryCodeIsDescribed(t *testing.T) {
 // all answers of all tests of this package against it. Whoever adds an operation asks for
 // it here.
 func TestEveryAnswerIsAsDescribed(t *testing.T) {
-	logs := new(engine.GuestLogs)
-	logs.Add("p", "", engine.GuestLine{Text: "hello", First: 1, Last: 2})
+	logs := new(guest.Logs)
+	logs.Add("p", "", guest.Line{Text: "hello", First: 1, Last: 2})
 	r := newRigFor(t, query.Options{Reloader: &reloader{}, Deployer: &deployer{}, Exporter: exporter{text: "archive"}, Modules: modules{}, Logs: logs, LogLevel: new(slog.LevelVar)},
 		func(s *engine.Spec) {
 			poisoned(engine.Quarantine, new(atomic.Bool))(s)
 			m := *s.Module.(*enginetest.Module)
-			m.Answer = func(_ enginetest.Guest, request []byte, rows engine.Rows) ([]byte, error) {
+			m.Answer = func(_ enginetest.Guest, request []byte, rows state.Rows) ([]byte, error) {
 				value, _, err := rows.Get(request)
 				return value, err
 			}

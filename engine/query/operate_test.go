@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
@@ -93,10 +94,10 @@ func TestModuleCard(t *testing.T) {
 // goes on from there; as server-sent events it goes on by itself, and a client that connects
 // anew gets what it missed.
 func TestGuestLog(t *testing.T) {
-	logs := new(engine.GuestLogs)
+	logs := new(guest.Logs)
 	r := newRigWith(t, query.Options{Logs: logs}, "a", "1").start()
 	for i := range uint64(510) {
-		logs.Add("p", "", engine.GuestLine{Level: int(i%3) * 4, Text: "line\n<script>", First: i + 1, Last: i + 2, Generation: "g"})
+		logs.Add("p", "", guest.Line{Level: int(i%3) * 4, Text: "line\n<script>", First: i + 1, Last: i + 2, Generation: "g"})
 	}
 	const at = "/v1/projections/p/log"
 	for query, want := range map[string]string{
@@ -130,8 +131,8 @@ func TestGuestLog(t *testing.T) {
 			}
 		}
 	}
-	logs.Add("p", "", engine.GuestLine{Level: 0, Text: "not told"})
-	logs.Add("p", "u", engine.GuestLine{Level: 8, Text: "another"})
+	logs.Add("p", "", guest.Line{Level: 0, Text: "not told"})
+	logs.Add("p", "u", guest.Line{Level: 8, Text: "another"})
 	for _, want := range []uint64{510, 512} {
 		if line := next(); line.Number != want {
 			t.Errorf("got %+v, want line %d", line, want)

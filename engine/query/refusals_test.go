@@ -14,6 +14,7 @@ import (
 	"gnomon/engine/query"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 )
 
 // Whatever cannot be answered is a problem with a stable code, and says what to do.
@@ -296,7 +297,7 @@ func TestAppend(t *testing.T) {
 		line   int
 	}{
 		{fmt.Errorf("%w: subject e.x", query.ErrWrongSequence), 409, wire.CodeWrongSequence, 0},
-		{fmt.Errorf("%w: stream S", engine.ErrNoStream), 404, wire.CodeNoStream, 0},
+		{fmt.Errorf("%w: stream S", streams.ErrNoStream), 404, wire.CodeNoStream, 0},
 		{&query.LineError{Line: 3, Err: errors.New("no subject")}, 400, wire.CodeBadRequest, 3},
 		{errors.New("disk on fire"), 500, wire.CodeInternal, 0},
 	} {

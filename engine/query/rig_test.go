@@ -20,10 +20,12 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -47,7 +49,7 @@ type rig struct {
 	described func(checked) // if given, is told of every answer that was held against it
 }
 
-var letters = enginetest.FuncModule("letters", func(e abi.Record, st engine.State) error {
+var letters = enginetest.FuncModule("letters", func(e abi.Record, st guest.State) error {
 	if string(e.Data) == "poison" {
 		return enginetest.Refuse("poisoned")
 	}
@@ -86,7 +88,7 @@ func newRigFor(t *testing.T, o query.Options, change func(*engine.Spec), rows ..
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.engine = engine.New(engine.Options{Source: r.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Outlet: r.outlet, Space: roomy{}, Reserve: 1 << 20, Log: log})
 	spec := engine.Spec{
-		Name: "p", Module: letters, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		Name: "p", Module: letters, Stream: "S", Batch: streams.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2},
 	}
 	change(&spec)

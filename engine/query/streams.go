@@ -12,18 +12,19 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 )
 
 // Streams tells of streams as their server has them. *ingest.Source implements it.
 type Streams interface {
 	// Facts describes a stream.
-	Facts(ctx context.Context, stream string) (engine.StreamFacts, error)
+	Facts(ctx context.Context, stream string) (streams.Facts, error)
 	// SequenceAt returns the sequence of the first event stored at or after a time, or the
 	// last sequence + 1 when there is none.
 	SequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error)
-	// Events returns a stretch of a stream. All three fail with engine.ErrNoStream and
-	// engine.ErrSourceDown.
-	Events(ctx context.Context, q engine.EventsQuery) (engine.EventsPage, error)
+	// Events returns a stretch of a stream. All three fail with streams.ErrNoStream and
+	// streams.ErrSourceDown.
+	Events(ctx context.Context, q streams.Query) (streams.Page, error)
 }
 
 const (
@@ -139,7 +140,7 @@ func aroundOf(w http.ResponseWriter, q url.Values) (a around, ok bool) {
 		return a, false
 	}
 	if a.subject = q.Get("subject"); q.Has("subject") {
-		if err := engine.CheckFilter(a.subject); err != nil {
+		if err := streams.CheckFilter(a.subject); err != nil {
 			bad(w, "subject is %.80q: %v", a.subject, err)
 			return a, false
 		}
@@ -150,47 +151,47 @@ func aroundOf(w http.ResponseWriter, q url.Values) (a around, ok bool) {
 }
 
 // read reads them.
-func (a around) read(ctx context.Context, streams Streams) (wire.Events, error) {
-	ask := engine.EventsQuery{Stream: a.stream, Subject: a.subject, Limit: engine.ReadLimit{Events: a.limit, Bytes: maxEventBytes}}
+func (a around) read(ctx context.Context, src Streams) (wire.Events, error) {
+	ask := streams.Query{Stream: a.stream, Subject: a.subject, Limit: streams.ReadLimit{Events: a.limit, Bytes: maxEventBytes}}
 	switch {
 	case a.after != nil:
 		ask.After = *a.after
-		return eventsOf(streams.Events(ctx, ask))
+		return eventsOf(src.Events(ctx, ask))
 	case a.before != nil:
 		ask.Before = max(*a.before, 1)
-		return eventsOf(streams.Events(ctx, ask))
+		return eventsOf(src.Events(ctx, ask))
 	case a.at == engine.At{}:
 		ask.Before = 1<<64 - 1
-		return eventsOf(streams.Events(ctx, ask))
+		return eventsOf(src.Events(ctx, ask))
 	}
 	at := a.at.Sequence
 	if !a.at.Time.IsZero() {
 		var err error
-		if at, err = streams.SequenceAt(ctx, a.stream, a.at.Time); err != nil {
+		if at, err = src.SequenceAt(ctx, a.stream, a.at.Time); err != nil {
 			return wire.Events{}, err
 		}
 	}
-	return a.both(ctx, streams, ask, max(at, 1))
+	return a.both(ctx, src, ask, max(at, 1))
 }
 
 // both reads the events before a sequence and those from it on, half of the limit each.
-func (a around) both(ctx context.Context, streams Streams, ask engine.EventsQuery, at uint64) (wire.Events, error) {
+func (a around) both(ctx context.Context, src Streams, ask streams.Query, at uint64) (wire.Events, error) {
 	page := wire.Events{From: at}
-	ask.Limit = engine.ReadLimit{Events: (a.limit + 1) / 2, Bytes: maxEventBytes / 2}
+	ask.Limit = streams.ReadLimit{Events: (a.limit + 1) / 2, Bytes: maxEventBytes / 2}
 	ask.After = at - 1
-	newer, err := eventsOf(streams.Events(ctx, ask))
+	newer, err := eventsOf(src.Events(ctx, ask))
 	if err != nil || at == 1 || a.limit == 1 {
 		newer.Around = at
 		return newer, err
 	}
 	ask.After, ask.Before, ask.Limit.Events = 0, at, a.limit/2
-	older, err := eventsOf(streams.Events(ctx, ask))
+	older, err := eventsOf(src.Events(ctx, ask))
 	page.From, page.Through, page.Around = older.From, newer.Through, at
 	page.Events = append(older.Events, newer.Events...)
 	return page, err
 }
 
-func eventsOf(p engine.EventsPage, err error) (wire.Events, error) {
+func eventsOf(p streams.Page, err error) (wire.Events, error) {
 	page := wire.Events{From: p.From, Through: p.Through, Events: make([]wire.Event, 0, len(p.Events))}
 	if err != nil {
 		return page, err

@@ -7,38 +7,38 @@ import (
 	"slices"
 	"testing"
 
-	"gnomon/engine"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
 // natsStreams tells of the streams of a fake server, of which no event is missing.
 type natsStreams struct{ *enginetest.Server }
 
-func (s natsStreams) Facts(ctx context.Context, stream string) (engine.StreamFacts, error) {
+func (s natsStreams) Facts(ctx context.Context, stream string) (streams.Facts, error) {
 	info, err := s.Stream(ctx, stream)
-	return engine.StreamFacts{Name: info.Name, Subjects: []string{}, Created: info.Created, First: info.First, Last: info.Last, Events: info.Events}, err
+	return streams.Facts{Name: info.Name, Subjects: []string{}, Created: info.Created, First: info.First, Last: info.Last, Events: info.Events}, err
 }
 
-func (s natsStreams) Events(ctx context.Context, q engine.EventsQuery) (engine.EventsPage, error) {
+func (s natsStreams) Events(ctx context.Context, q streams.Query) (streams.Page, error) {
 	info, err := s.Stream(ctx, q.Stream)
 	if err != nil {
-		return engine.EventsPage{}, err
+		return streams.Page{}, err
 	}
 	from, through := q.After+1, min(q.After+uint64(q.Limit.Events), info.Last)
 	if q.Before > 0 {
 		through = min(q.Before-1, info.Last)
 		from = through + 1 - min(through, uint64(q.Limit.Events))
 	}
-	page := engine.EventsPage{From: from, Through: through}
+	page := streams.Page{From: from, Through: through}
 	for n := from; n <= through; n++ {
 		e, err := s.Event(ctx, q.Stream, n)
 		if err != nil {
 			return page, err
 		}
-		if q.Subject == "" || engine.MatchSubject(q.Subject, e.Subject) {
+		if q.Subject == "" || streams.MatchSubject(q.Subject, e.Subject) {
 			page.Events = append(page.Events, e)
 		}
 	}

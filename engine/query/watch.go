@@ -11,6 +11,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 const (
@@ -58,7 +59,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, name string) {
 	if again, ok := r.Header["Last-Event-Id"]; ok { // of a client that connects anew
 		from = again[0]
 	}
-	at, err := engine.ParseBookmark(from)
+	at, err := state.ParseBookmark(from)
 	if err != nil {
 		bad(w, "from: %v", err)
 		return

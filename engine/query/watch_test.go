@@ -21,6 +21,7 @@ import (
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 	"gnomon/internal/testutil"
 )
 
@@ -126,12 +127,12 @@ func TestWatchLines(t *testing.T) {
 	if err != nil || line != "{\"event\":\"reset\",\"reason\":\"the watch begins\"}\n" || s.res.Header.Get("Content-Type") != "application/x-ndjson" {
 		t.Errorf("%q, %v, %v", line, err, s.res.Header)
 	}
-	state, at := map[string]string{}, engine.WatchEvent{}
+	st, at := map[string]string{}, engine.WatchEvent{}
 	stop := errors.New("stop")
-	err = r.client().Watch(t.Context(), "p", nil, engine.Bookmark{}, func(e engine.WatchEvent) error {
+	err = r.client().Watch(t.Context(), "p", nil, state.Bookmark{}, func(e engine.WatchEvent) error {
 		switch e.Kind {
 		case engine.WatchSnapshot, engine.WatchChange:
-			state[string(e.Key)] = string(e.Value)
+			st[string(e.Key)] = string(e.Value)
 		case engine.WatchPosition:
 			if at = e; e.Sequence == 3 {
 				return stop
@@ -140,8 +141,8 @@ func TestWatchLines(t *testing.T) {
 		}
 		return nil
 	})
-	if !errors.Is(err, stop) || !maps.Equal(state, map[string]string{"a": "1", "b": "x", "c": "3"}) || at.Bookmark.Version.Sequence() != 3 || at.Time.IsZero() {
-		t.Errorf("%v, %v, %+v", err, state, at)
+	if !errors.Is(err, stop) || !maps.Equal(st, map[string]string{"a": "1", "b": "x", "c": "3"}) || at.Bookmark.Version.Sequence() != 3 || at.Time.IsZero() {
+		t.Errorf("%v, %v, %+v", err, st, at)
 	}
 	err = r.client().Watch(t.Context(), "p", nil, at.Bookmark, func(e engine.WatchEvent) error {
 		if e.Kind == engine.WatchReset {
@@ -284,7 +285,7 @@ func TestManyWatchers(t *testing.T) {
 	}
 	for i := range reached {
 		ended.Go(func() {
-			_ = cl.Watch(ctx, "p", []byte("r"), engine.Bookmark{}, func(e engine.WatchEvent) error {
+			_ = cl.Watch(ctx, "p", []byte("r"), state.Bookmark{}, func(e engine.WatchEvent) error {
 				if e.Kind == engine.WatchPosition {
 					reached[i].Store(e.Sequence)
 				}

@@ -10,7 +10,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -27,7 +29,7 @@ func TestStuckProjectionShows(t *testing.T) {
 				nats, gate := new(enginetest.Server), make(chan struct{})
 				nats.Create("S")
 				nats.Append("S", "e.x", nil)
-				module := enginetest.FuncModule("gate", func(e abi.Record, _ engine.State) error {
+				module := enginetest.FuncModule("gate", func(e abi.Record, _ guest.State) error {
 					if e.Sequence == 2 {
 						<-gate
 					}
@@ -41,7 +43,7 @@ func TestStuckProjectionShows(t *testing.T) {
 				}
 				log := slog.New(slog.DiscardHandler)
 				e := engine.New(engine.Options{Source: nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
-				spec := engine.Spec{Name: "p", Module: module, Stream: "S", Batch: engine.ReadLimit{Events: 1, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20}
+				spec := engine.Spec{Name: "p", Module: module, Stream: "S", Batch: streams.ReadLimit{Events: 1, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20}
 				if _, err := e.Declare(t.Context(), spec); err != nil {
 					t.Fatal(err)
 				}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -32,12 +34,12 @@ type Manifest struct {
 	Module     string `json:"module"`             // SHA-256
 	Upcaster   string `json:"upcaster,omitempty"` // that failed, by its name: the module and its settings are its
 
-	Sequence uint64              `json:"seq"`
-	Subject  Text                `json:"subject"`
-	Key      Text                `json:"key,omitempty"`    // the declared key
-	Status   engine.LetterStatus `json:"status,omitempty"` // empty: the projection is halted before the event
-	Attempts int                 `json:"attempts"`
-	Error    string              `json:"error,omitempty"` // when the projection failed on it
+	Sequence uint64             `json:"seq"`
+	Subject  Text               `json:"subject"`
+	Key      Text               `json:"key,omitempty"`    // the declared key
+	Status   state.LetterStatus `json:"status,omitempty"` // empty: the projection is halted before the event
+	Attempts int                `json:"attempts"`
+	Error    string             `json:"error,omitempty"` // when the projection failed on it
 
 	AsOf   uint64 `json:"as_of_seq"`              // sequence that the state reflects
 	Memory uint64 `json:"memory_as_of,omitempty"` // and the guest's memory
@@ -69,12 +71,12 @@ type Bundle struct {
 type Case struct {
 	Engine     string // its version
 	Spec       engine.Spec
-	Bytes      []byte        // of the module
-	Upcasters  [][]byte      // bytes of the modules of the spec's upcasters
-	Letter     engine.Letter // with the zero Status: of an event that the projection is halted before
-	State      engine.Rows
+	Bytes      []byte       // of the module
+	Upcasters  [][]byte     // bytes of the modules of the spec's upcasters
+	Letter     state.Letter // with the zero Status: of an event that the projection is halted before
+	State      state.Rows
 	AsOf       uint64
-	Limit      engine.TxLimit // of a commit of the keyspace
+	Limit      state.TxLimit // of a commit of the keyspace
 	Memory     [][]byte
 	MemoryAsOf uint64
 }
@@ -95,7 +97,7 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 	}
 	e, _, err := abi.Next(c.Letter.Event)
 	if err != nil {
-		return nil, fmt.Errorf("event %d: %w: %w", c.Letter.Sequence, engine.ErrCorrupt, err)
+		return nil, fmt.Errorf("event %d: %w: %w", c.Letter.Sequence, state.ErrCorrupt, err)
 	}
 	partitions := max(1, c.Spec.Partitions)
 	b := &Bundle{
@@ -128,7 +130,7 @@ func Make(ctx context.Context, c Case) (*Bundle, error) {
 // upcast makes the bundle of what upcasters make of the event: that is what the module is
 // handed, or, when one of them fails, its own module and what that was handed. So a bundle
 // is always about one module, and needs neither the others nor keys and subjects.
-func (b *Bundle) upcast(ctx context.Context, c *Case) (engine.Module, error) {
+func (b *Bundle) upcast(ctx context.Context, c *Case) (guest.Module, error) {
 	b.Manifest.Version = 2
 	records, failed, err := c.Spec.Upcast(ctx, b.Event)
 	b.Event = records
@@ -159,15 +161,15 @@ func (b *Bundle) upcast(ctx context.Context, c *Case) (engine.Module, error) {
 // Run applies the event of a bundle to the state in it, or upcasts it, by a module that may
 // be another than the bundle's. It returns the error that the module fails with, as text; empty
 // when it passes. It fails with ErrUnknown when the module reads what is not there.
-func (b *Bundle) Run(ctx context.Context, m engine.Module, log engine.GuestLog) (string, error) {
+func (b *Bundle) Run(ctx context.Context, m guest.Module, log guest.Log) (string, error) {
 	return b.run(ctx, m, NewReplay(b.Facts), log)
 }
 
-func (b *Bundle) run(ctx context.Context, m engine.Module, state engine.Rows, log engine.GuestLog) (string, error) {
+func (b *Bundle) run(ctx context.Context, m guest.Module, st state.Rows, log guest.Log) (string, error) {
 	failure, err := engine.Try(ctx, engine.Trial{
-		Module: m, Memory: b.Memory, State: state, Record: b.Event, Upcast: b.Manifest.Upcaster != "",
-		Instance: engine.InstanceConfig{Settings: b.Settings, Memory: b.Manifest.Limits.Memory, Log: log},
-		Limit:    engine.TxLimit{Writes: b.Manifest.Limits.Writes, Bytes: b.Manifest.Limits.Bytes},
+		Module: m, Memory: b.Memory, State: st, Record: b.Event, Upcast: b.Manifest.Upcaster != "",
+		Instance: guest.Config{Settings: b.Settings, Memory: b.Manifest.Limits.Memory, Log: log},
+		Limit:    state.TxLimit{Writes: b.Manifest.Limits.Writes, Bytes: b.Manifest.Limits.Bytes},
 	})
 	if err != nil || failure == nil {
 		return "", err

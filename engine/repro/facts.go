@@ -9,7 +9,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Text is bytes that are a string in JSON when they are UTF-8, and {"b64":"…"}
@@ -65,9 +65,9 @@ func text(b []byte) *Text {
 	return &t
 }
 
-// Recorder reads rows and notes what was read. It implements engine.Rows.
+// Recorder reads rows and notes what was read. It implements state.Rows.
 type Recorder struct {
-	rows engine.Rows
+	rows state.Rows
 
 	mu    sync.Mutex
 	facts []Fact
@@ -75,7 +75,7 @@ type Recorder struct {
 }
 
 // NewRecorder makes a recorder of what is read of rows.
-func NewRecorder(rows engine.Rows) *Recorder {
+func NewRecorder(rows state.Rows) *Recorder {
 	return &Recorder{rows: rows, known: map[string]bool{}}
 }
 
@@ -86,7 +86,7 @@ func (r *Recorder) Facts() []Fact {
 	return slices.Clone(r.facts)
 }
 
-// Get implements engine.Rows.
+// Get implements state.Rows.
 func (r *Recorder) Get(key []byte) ([]byte, bool, error) {
 	value, ok, err := r.rows.Get(key)
 	if err != nil {
@@ -105,7 +105,7 @@ func (r *Recorder) Get(key []byte) ([]byte, bool, error) {
 	return value, ok, nil
 }
 
-// Scan implements engine.Rows.
+// Scan implements state.Rows.
 func (r *Recorder) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	s := spanOf(prefix, after)
 	if s.empty() {
@@ -167,7 +167,7 @@ func prefixEnd(prefix []byte) []byte {
 // behaves otherwise than the one that was recorded. It is wrapped with what that is.
 var ErrUnknown = errors.New("the bundle does not have what the module reads")
 
-// Replay answers reads by facts. It implements engine.Rows.
+// Replay answers reads by facts. It implements state.Rows.
 type Replay struct {
 	gets   map[string]Fact
 	ranges []Fact
@@ -186,7 +186,7 @@ func NewReplay(facts []Fact) *Replay {
 	return r
 }
 
-// Get implements engine.Rows.
+// Get implements state.Rows.
 func (r *Replay) Get(key []byte) ([]byte, bool, error) {
 	if f, ok := r.gets[string(key)]; ok {
 		if f.Value == nil {
@@ -220,7 +220,7 @@ func (r *Replay) covering(key []byte) (best *Fact) {
 	return best
 }
 
-// Scan implements engine.Rows. Ranges that follow each other are one, as those of a
+// Scan implements state.Rows. Ranges that follow each other are one, as those of a
 // guest that reads page by page.
 func (r *Replay) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	s := spanOf(prefix, after)

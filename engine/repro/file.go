@@ -9,7 +9,7 @@ import (
 	"io"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -285,6 +285,6 @@ func (f *Fact) check() error {
 }
 
 var (
-	_ engine.Rows = (*Recorder)(nil)
-	_ engine.Rows = (*Replay)(nil)
+	_ state.Rows = (*Recorder)(nil)
+	_ state.Rows = (*Replay)(nil)
 )

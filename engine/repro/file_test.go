@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/repro"
 	"gnomon/host"
 	"gnomon/internal/testutil/wasmgen"
@@ -199,7 +199,7 @@ func FuzzFacts(f *testing.F) {
 }
 
 // withDigest gives a fake the digest of the code above.
-func withDigest(m engine.Module) engine.Module { return digested{m, repro.DigestOf(code)} }
+func withDigest(m guest.Module) guest.Module { return digested{m, repro.DigestOf(code)} }
 
 // A module in the sandbox that traps, but only on the state that it found, traps in its
 // bundle as it did, and passes where it would have passed.
@@ -247,7 +247,7 @@ func TestEndlessModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Close(context.Background()) })
-	load := func(fuel uint64) engine.Module {
+	load := func(fuel uint64) guest.Module {
 		module, err := h.Load(t.Context(), m, host.Limits{Fuel: fuel})
 		if err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestEndlessModule(t *testing.T) {
 	c := caseOf(load(1_000_000), m)
 	c.Spec.Fuel = 1_000_000
 	b, _ := file(t, c)
-	if got, err := b.Run(t.Context(), load(b.Manifest.Limits.Fuel), nil); err != nil || got != b.Manifest.Result || !strings.Contains(got, string(engine.GuestFuel)) {
+	if got, err := b.Run(t.Context(), load(b.Manifest.Limits.Fuel), nil); err != nil || got != b.Manifest.Result || !strings.Contains(got, string(guest.OutOfFuel)) {
 		t.Errorf("%q, %v; want %q", got, err, b.Manifest.Result)
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/repro"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -38,14 +40,14 @@ func (r rows) Scan(prefix, after []byte, fn func(key, value []byte) bool) error 
 var allKinds = rows{"a": "1", "b/1": "x", "b/2": "", "b/3": "\xff\x00", "b/4": "y", "c": "2", "\xff": "last", "\xff\xff": "very last"}
 
 // script is a guest that reads what a test says, and fails with what it saw.
-type script func(st engine.State) string
+type script func(st guest.State) string
 
 func (s script) module() *enginetest.Module {
-	return enginetest.FuncModule("script", func(_ abi.Record, st engine.State) error { return enginetest.Refuse("saw %s", s(st)) })
+	return enginetest.FuncModule("script", func(_ abi.Record, st guest.State) error { return enginetest.Refuse("saw %s", s(st)) })
 }
 
 func get(key string) script {
-	return func(st engine.State) string {
+	return func(st guest.State) string {
 		v, ok, err := st.Get([]byte(key))
 		if err != nil {
 			panic(err)
@@ -56,7 +58,7 @@ func get(key string) script {
 
 // scan reads at most n rows.
 func scan(prefix, after string, n int) script {
-	return func(st engine.State) string {
+	return func(st guest.State) string {
 		var b strings.Builder
 		n := n
 		err := st.Scan([]byte(prefix), []byte(after), func(key, value []byte) bool {
@@ -73,7 +75,7 @@ func scan(prefix, after string, n int) script {
 
 // both does one thing after another.
 func both(parts ...script) script {
-	return func(st engine.State) string {
+	return func(st guest.State) string {
 		var all []string
 		for _, p := range parts {
 			all = append(all, p(st))
@@ -83,30 +85,30 @@ func both(parts ...script) script {
 }
 
 func put(key, value string) script {
-	return func(st engine.State) string { return fmt.Sprint(st.Put([]byte(key), []byte(value))) }
+	return func(st guest.State) string { return fmt.Sprint(st.Put([]byte(key), []byte(value))) }
 }
 
 func remove(key string) script {
-	return func(st engine.State) string { return fmt.Sprint(st.Delete([]byte(key))) }
+	return func(st guest.State) string { return fmt.Sprint(st.Delete([]byte(key))) }
 }
 
 var (
 	failed = abi.Record{Sequence: 7, TimeNs: 1, Subject: []byte("s.\xfe"), Data: []byte(`{"n":1}`), Key: []byte("k")}
-	wide   = engine.TxLimit{Writes: 100, Bytes: 1 << 20}
+	wide   = state.TxLimit{Writes: 100, Bytes: 1 << 20}
 )
 
 // caseOf is the failure of a module on the event above.
-func caseOf(m engine.Module, code []byte) repro.Case {
+func caseOf(m guest.Module, code []byte) repro.Case {
 	return repro.Case{
 		Engine: "test", Bytes: code, State: allKinds, AsOf: 6, Limit: wide,
 		Spec:   engine.Spec{Name: "p", Module: m, Settings: []byte(`{"limit":3}`), Stream: "S", Memory: 1 << 20, Fuel: 9},
-		Letter: engine.Letter{Sequence: 7, Status: engine.Dead, Key: failed.Key, Event: failed.Append(nil), Error: "apply failed", Module: m.Digest(), Attempts: 2, Time: time.Unix(1, 0)},
+		Letter: state.Letter{Sequence: 7, Status: state.Dead, Key: failed.Key, Event: failed.Append(nil), Error: "apply failed", Module: m.Digest(), Attempts: 2, Time: time.Unix(1, 0)},
 	}
 }
 
 // digested is a fake module whose digest is that of its code.
 type digested struct {
-	engine.Module
+	guest.Module
 	digest string
 }
 
@@ -192,7 +194,7 @@ func TestUnknownReads(t *testing.T) {
 		{"another prefix", scan("c", "", 1), `keys from "c" on`},
 		{"everything", scan("", "", 100), `keys from "" on`},
 	} {
-		m := enginetest.FuncModule("other", func(_ abi.Record, st engine.State) (err error) {
+		m := enginetest.FuncModule("other", func(_ abi.Record, st guest.State) (err error) {
 			defer func() {
 				if e, ok := recover().(error); ok {
 					err = e
@@ -220,7 +222,7 @@ func TestManifest(t *testing.T) {
 	c.Spec.Partitions = 4
 	b, _ := file(t, c)
 	m := b.Manifest
-	if m.Projection != "p" || m.Stream != "S" || m.Sequence != 7 || string(m.Subject) != "s.\xfe" || string(m.Key) != "k" || m.Status != engine.Dead ||
+	if m.Projection != "p" || m.Stream != "S" || m.Sequence != 7 || string(m.Subject) != "s.\xfe" || string(m.Key) != "k" || m.Status != state.Dead ||
 		m.Attempts != 2 || m.Error != "apply failed" || m.AsOf != 6 || m.Engine != "test" || m.Module != c.Spec.Module.Digest() ||
 		m.Generation != c.Spec.Generation() || m.Result != `apply returned an error: saw "1" true` || m.Limits != (repro.Limits{Memory: 1 << 20, Fuel: 9, Writes: 25, Bytes: 1 << 18}) {
 		t.Errorf("%+v", m)
@@ -234,7 +236,7 @@ func TestManifest(t *testing.T) {
 func TestTooManyWrites(t *testing.T) {
 	c := ofScript(nil)
 	c.Limit.Writes = 2
-	c.Spec.Module = withDigest(enginetest.FuncModule("writer", func(_ abi.Record, st engine.State) error {
+	c.Spec.Module = withDigest(enginetest.FuncModule("writer", func(_ abi.Record, st guest.State) error {
 		for i := range 3 {
 			if err := st.Put([]byte{'k', byte(i)}, nil); err != nil {
 				return err

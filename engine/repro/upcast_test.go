@@ -9,6 +9,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/repro"
 	"gnomon/sdk/abi"
 )
@@ -18,7 +19,7 @@ var upcastCode = [][]byte{[]byte("first upcaster"), []byte("second upcaster")}
 
 // upcastCase is the case of a module behind two upcasters: the first makes two records of
 // an event, and the second, which has settings, fails on one of them, if it is told to.
-func upcastCase(m engine.Module, fails bool) repro.Case {
+func upcastCase(m guest.Module, fails bool) repro.Case {
 	c := caseOf(m, code)
 	twice := enginetest.Upcaster("twice", func(e abi.Record, out func(abi.Record)) error {
 		out(e)
@@ -48,7 +49,7 @@ func upcastCase(m engine.Module, fails bool) repro.Case {
 // A module that fails on what upcasters made of an event is given all of that, with its
 // keys, so that neither the upcasters nor the declared key are needed.
 func TestModuleBehindUpcasters(t *testing.T) {
-	m := withDigest(enginetest.FuncModule("m", func(e abi.Record, st engine.State) error {
+	m := withDigest(enginetest.FuncModule("m", func(e abi.Record, st guest.State) error {
 		if _, ok, err := st.Get([]byte("a")); err != nil || !ok {
 			return fmt.Errorf("%t, %w", ok, err)
 		}

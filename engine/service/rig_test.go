@@ -13,9 +13,12 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/service"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil/natstest"
 	"gnomon/sdk/abi"
 )
@@ -38,8 +41,8 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // letters answers a query with its text and the value of key a; it refuses "no".
 func letters() *enginetest.Module {
-	m := enginetest.FuncModule("letters", func(e abi.Record, st engine.State) error { return st.Put(e.Subject, e.Data) })
-	m.Answer = func(_ enginetest.Guest, request []byte, rows engine.Rows) ([]byte, error) {
+	m := enginetest.FuncModule("letters", func(e abi.Record, st guest.State) error { return st.Put(e.Subject, e.Data) })
+	m.Answer = func(_ enginetest.Guest, request []byte, rows state.Rows) ([]byte, error) {
 		if string(request) == "no" {
 			return nil, enginetest.Refuse("I will not\nhave that")
 		}
@@ -62,7 +65,7 @@ func newRigOn(t *testing.T, server *natstest.Server, m *enginetest.Module, rows 
 	for i := 0; i < len(rows); i += 2 {
 		r.events.Append("S", rows[i], []byte(rows[i+1]))
 	}
-	r.spec = engine.Spec{Name: "p", Module: m, Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20, Pins: engine.PinPolicy{Max: 2}, History: engine.HistoryPolicy{Events: 1000}}
+	r.spec = engine.Spec{Name: "p", Module: m, Stream: "S", Batch: streams.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20, Pins: engine.PinPolicy{Max: 2}, History: engine.HistoryPolicy{Events: 1000}}
 	r.run()
 	r.conn = server.Connect(t)
 	r.service = r.serve(r.reads(query.Options{}), server.Connect(t))

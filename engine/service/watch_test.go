@@ -20,6 +20,7 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
@@ -32,7 +33,7 @@ import (
 // erasable is a module that stores events' data under their subjects, and deletes the key
 // when there is none.
 func erasable() *enginetest.Module {
-	return enginetest.FuncModule("erasable", func(e abi.Record, st engine.State) error {
+	return enginetest.FuncModule("erasable", func(e abi.Record, st guest.State) error {
 		if len(e.Data) == 0 {
 			return st.Delete(e.Subject)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // record is a catalog record with everything in it.
@@ -26,8 +27,8 @@ func record() engine.CatalogRecord {
 			{ID: "g2", Module: "sha256:bb", Created: at.Add(time.Minute)},
 		},
 		Snapshots: []engine.Snapshot{{
-			Name: "may", Generation: "g2", Version: engine.VersionAt(7) + 1, Sequence: 7, Time: at, Created: at.Add(time.Second),
-			Keys: 3, Bytes: 99, Digest: engine.Term([]byte("k"), []byte("v")),
+			Name: "may", Generation: "g2", Version: state.VersionAt(7) + 1, Sequence: 7, Time: at, Created: at.Add(time.Second),
+			Keys: 3, Bytes: 99, Digest: state.Term([]byte("k"), []byte("v")),
 		}},
 	}
 }
@@ -195,7 +196,7 @@ func TestRefusedFiles(t *testing.T) {
 				before := hashTree(t, filepath.Dir(path))
 				_, _, online := read(t, damaged)
 				for how, err := range map[string]error{"online": online, "offline": readOffline(t, damaged)} {
-					if err == nil || errors.Is(err, engine.ErrCorrupt) != tc.corrupt || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tc.want) {
+					if err == nil || errors.Is(err, state.ErrCorrupt) != tc.corrupt || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tc.want) {
 						t.Errorf("%s: %v; want %q", how, err, tc.want)
 					}
 				}

@@ -6,29 +6,29 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // spaceOf is where rows of a kind are kept.
-func spaceOf(kind engine.RowKind) (space, error) {
+func spaceOf(kind state.RowKind) (space, error) {
 	switch kind {
-	case engine.OfState:
+	case state.OfState:
 		return states, nil
-	case engine.OfLetters:
+	case state.OfLetters:
 		return letters, nil
 	}
 	return space{}, fmt.Errorf("rows of kind %d have no changes", kind)
 }
 
-// Changes implements engine.Keyspace. It reads the tables that were written since, and
+// Changes implements state.Keyspace. It reads the tables that were written since, and
 // no others. Badger keeps the markers of deletions above the oldest version that is
 // readable, so that none is missed.
-func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) error {
+func (k *Keyspace) Changes(kind state.RowKind, after, at state.Version, within state.KeyRange, fn func(state.Row) bool) error {
 	t, err := spaceOf(kind)
 	if err != nil {
 		return err
 	}
-	for _, v := range []engine.Version{after, at} {
+	for _, v := range []state.Version{after, at} {
 		if v == 0 {
 			continue // before the first commit
 		}
@@ -37,10 +37,10 @@ func (k *Keyspace) Changes(kind engine.RowKind, after, at engine.Version, within
 		}
 		defer k.unhold(v)
 	}
-	return k.changes(t, after, at, within, func(r engine.Row) bool { r.Kind = kind; return fn(r) })
+	return k.changes(t, after, at, within, func(r state.Row) bool { r.Kind = kind; return fn(r) })
 }
 
-func (k *Keyspace) changes(t space, after, at engine.Version, within engine.KeyRange, fn func(engine.Row) bool) (err error) {
+func (k *Keyspace) changes(t space, after, at state.Version, within state.KeyRange, fn func(state.Row) bool) (err error) {
 	if after >= at {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (k *Keyspace) changes(t space, after, at engine.Version, within engine.KeyR
 			continue // an older version
 		}
 		last = append(last[:0], item.Key()...)
-		r := engine.Row{Key: last[1:], Deleted: item.IsDeletedOrExpired()}
+		r := state.Row{Key: last[1:], Deleted: item.IsDeletedOrExpired()}
 		if !r.Deleted {
 			err := item.Value(func(row []byte) (err error) {
 				value, err = t.read(tx, value[:0], r.Key, row)
@@ -77,8 +77,8 @@ func (k *Keyspace) changes(t space, after, at engine.Version, within engine.KeyR
 	return nil
 }
 
-// Revisions implements engine.Keyspace.
-func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engine.Version) bool) (err error) {
+// Revisions implements state.Keyspace.
+func (k *Keyspace) Revisions(key []byte, after, at state.Version, fn func(state.Version) bool) (err error) {
 	defer recoverDamage(&err)
 	tx := k.db.NewTransactionAt(uint64(at), false)
 	defer tx.Discard()
@@ -87,7 +87,7 @@ func (k *Keyspace) Revisions(key []byte, after, at engine.Version, fn func(engin
 	it := tx.NewKeyIterator(states.key(key), o)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
-		v := engine.Version(it.Item().Version())
+		v := state.Version(it.Item().Version())
 		if v <= after || !fn(v) {
 			break
 		}

@@ -12,16 +12,16 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
-// Commit implements engine.Keyspace.
-func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint, error) {
+// Commit implements state.Keyspace.
+func (k *Keyspace) Commit(_ context.Context, c state.Commit) (state.Checkpoint, error) {
 	ck := c.Checkpoint
 	if err := k.room(needs(c)); err != nil {
 		return ck, err
 	}
-	var dropped []engine.Memory
+	var dropped []state.Memory
 	if c.Memory != nil {
 		m, at, err := k.writeMemory(ck.Version, c.Memory)
 		if err != nil {
@@ -29,7 +29,7 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 		}
 		ck.Version, m.Version = at, at
 		kept := max(c.KeepMemories, 1)
-		all := append([]engine.Memory{m}, ck.Memories...)
+		all := append([]state.Memory{m}, ck.Memories...)
 		ck.Memories, dropped = all[:min(kept, len(all))], all[min(kept, len(all)):]
 	}
 	if err := k.passLeftovers(ck.Version); err != nil {
@@ -44,7 +44,7 @@ func (k *Keyspace) Commit(_ context.Context, c engine.Commit) (engine.Checkpoint
 	return ck, k.dropMemories(ck.Version, dropped)
 }
 
-func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
+func (k *Keyspace) commit(ck state.Checkpoint, c state.Commit) error {
 	if c.Since != 0 {
 		if err := k.takeBack(ck.Version, c); err != nil {
 			return fmt.Errorf("take back what came after %d: %w", c.Since.Sequence(), err)
@@ -73,7 +73,7 @@ func (k *Keyspace) commit(ck engine.Checkpoint, c engine.Commit) error {
 
 // outgrows reports whether writes might not fit a transaction. A quarter of it is left
 // for what comes with them: parts of large values, the checkpoint.
-func (k *Keyspace) outgrows(all ...[]engine.Write) bool {
+func (k *Keyspace) outgrows(all ...[]state.Write) bool {
 	rows, bytes := k.db.MaxBatchCount()/4*3, k.db.MaxBatchSize()/4*3
 	for _, writes := range all {
 		for _, w := range writes {
@@ -95,7 +95,7 @@ func (k *Keyspace) run() int {
 
 // takeBack writes the values that rows changed since an older version had then, and
 // over them the writes of a commit, ahead of it.
-func (k *Keyspace) takeBack(at engine.Version, c engine.Commit) error {
+func (k *Keyspace) takeBack(at state.Version, c state.Commit) error {
 	changed, err := k.rowsSince(c.Since)
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (k *Keyspace) takeBack(at engine.Version, c engine.Commit) error {
 
 // writeAhead writes rows ahead of the commit that makes them visible, so that they need
 // not fit its transaction.
-func (k *Keyspace) writeAhead(at engine.Version, t space, writes []engine.Write) error {
+func (k *Keyspace) writeAhead(at state.Version, t space, writes []state.Write) error {
 	if len(writes) == 0 {
 		return nil
 	}
@@ -128,14 +128,14 @@ func (k *Keyspace) writeAhead(at engine.Version, t space, writes []engine.Write)
 	return batch.Flush()
 }
 
-func (t space) write(to rowWriter, w engine.Write) error {
+func (t space) write(to rowWriter, w state.Write) error {
 	if w.Delete {
 		return t.delete(to, []byte(w.Key), w.OldSize)
 	}
 	return t.put(to, []byte(w.Key), w.Value, w.OldSize)
 }
 
-func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error {
+func fill(tx *badger.Txn, ck state.Checkpoint, c state.Commit, run int) error {
 	for _, w := range c.Writes {
 		if err := states.write(tx, w); err != nil {
 			return err
@@ -156,7 +156,7 @@ func fill(tx *badger.Txn, ck engine.Checkpoint, c engine.Commit, run int) error 
 // writeMemory writes the rows of a memory snapshot, each in a commit of its own
 // from version v on, and returns the manifest and the version to commit it at.
 // Until then nothing refers to them.
-func (k *Keyspace) writeMemory(v engine.Version, blobs [][]byte) (m engine.Memory, at engine.Version, err error) {
+func (k *Keyspace) writeMemory(v state.Version, blobs [][]byte) (m state.Memory, at state.Version, err error) {
 	// The rows carry the version that they begin at, by which they are found.
 	w := newMemoryWriter(k, v)
 	for _, b := range blobs {
@@ -173,15 +173,15 @@ func (k *Keyspace) writeMemory(v engine.Version, blobs [][]byte) (m engine.Memor
 // memoryWriter cuts a stream of bytes into rows.
 type memoryWriter struct {
 	keyspace *Keyspace
-	first    engine.Version
-	at       engine.Version // of the next commit
+	first    state.Version
+	at       state.Version // of the next commit
 	rows     int
 	buf      []byte
 	sum      hash.Hash
 	err      error
 }
 
-func newMemoryWriter(k *Keyspace, first engine.Version) *memoryWriter {
+func newMemoryWriter(k *Keyspace, first state.Version) *memoryWriter {
 	return &memoryWriter{keyspace: k, first: first, at: first, sum: sha256.New()}
 }
 
@@ -211,8 +211,8 @@ func (w *memoryWriter) flush() {
 	w.at++
 }
 
-// Memory implements engine.Keyspace.
-func (k *Keyspace) Memory(m engine.Memory) (blobs [][]byte, err error) {
+// Memory implements state.Keyspace.
+func (k *Keyspace) Memory(m state.Memory) (blobs [][]byte, err error) {
 	defer recoverDamage(&err)
 	tx := k.db.NewTransactionAt(uint64(m.Version), false)
 	defer tx.Discard()
@@ -223,7 +223,7 @@ func (k *Keyspace) Memory(m engine.Memory) (blobs [][]byte, err error) {
 		}
 	}
 	if sum := sha256.Sum256(stream); hex.EncodeToString(sum[:]) != m.SHA256 {
-		return nil, fmt.Errorf("memory snapshot at %d: SHA-256 does not match: %w", m.Version.Sequence(), engine.ErrCorrupt)
+		return nil, fmt.Errorf("memory snapshot at %d: SHA-256 does not match: %w", m.Version.Sequence(), state.ErrCorrupt)
 	}
 	blobs = make([][]byte, 0, m.Blobs)
 	for len(stream) >= 4 {
@@ -236,7 +236,7 @@ func (k *Keyspace) Memory(m engine.Memory) (blobs [][]byte, err error) {
 
 // dropMemories deletes the rows of memory snapshots that no checkpoint from v on
 // lists.
-func (k *Keyspace) dropMemories(v engine.Version, memories []engine.Memory) error {
+func (k *Keyspace) dropMemories(v state.Version, memories []state.Memory) error {
 	for _, m := range memories {
 		tx := k.db.NewTransactionAt(uint64(v), true)
 		defer tx.Discard()

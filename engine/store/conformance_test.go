@@ -6,20 +6,20 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
 
 // A keyspace in Badger keeps the contract.
 func TestKeyspaceContract(t *testing.T) {
-	enginetest.TestKeyspace(t, func(t *testing.T) func() engine.Keyspace {
+	enginetest.TestKeyspace(t, func(t *testing.T) func() state.Keyspace {
 		dir, err := store.OpenDir(filepath.Join(t.TempDir(), "data"), slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { dir.Close() })
-		return func() engine.Keyspace {
+		return func() state.Keyspace {
 			ks, err := dir.Open(t.Context(), "p", "g", true)
 			if err != nil {
 				t.Fatal(err)

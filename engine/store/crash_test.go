@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // The environment of a child process: what it does, and where.
@@ -50,7 +50,7 @@ func commitForEver(d *Dir) error {
 	}
 	for n, m := uint64(1), (model{}); ; n++ {
 		writes := m.change(historyAt(n))
-		c := engine.Commit{Checkpoint: m.checkpoint(engine.VersionAt(n)), Writes: writes}
+		c := state.Commit{Checkpoint: m.checkpoint(state.VersionAt(n)), Writes: writes}
 		if _, err := ks.Commit(ctx, c); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // tables makes a data directory with several tables, closed, and returns it and
@@ -41,7 +41,7 @@ func tables(t *testing.T) (string, model) {
 // read opens a data directory that may be damaged, and reads it in every way. It
 // returns the checkpoint and the state found; any difference between the ways is
 // an error of the test.
-func read(t *testing.T, data string) (ck engine.Checkpoint, state model, err error) {
+func read(t *testing.T, data string) (ck state.Checkpoint, state model, err error) {
 	t.Helper()
 	d, err := OpenDir(data, quiet())
 	if err != nil {
@@ -63,10 +63,10 @@ func read(t *testing.T, data string) (ck engine.Checkpoint, state model, err err
 }
 
 // requireDamage fails unless an error says that data are damaged and where: it is
-// engine.ErrCorrupt or names a file below the data directory.
+// state.ErrCorrupt or names a file below the data directory.
 func requireDamage(t *testing.T, err error, data string) {
 	t.Helper()
-	if err == nil || !errors.Is(err, engine.ErrCorrupt) && !strings.Contains(err.Error(), data) {
+	if err == nil || !errors.Is(err, state.ErrCorrupt) && !strings.Contains(err.Error(), data) {
 		t.Errorf("error is %v; want one that says what is damaged", err)
 	}
 	if err != nil && (strings.Contains(err.Error(), "\n") || len(err.Error()) > 600) {
@@ -126,7 +126,7 @@ func TestFlippedBitInTable(t *testing.T) {
 			damaged := copyTree(t, dir)
 			flip(t, filepath.Join(dbPath(damaged), filepath.Base(path)), at, r.UintN(8))
 			_, _, err := read(t, damaged)
-			if !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) {
+			if !errors.Is(err, state.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) {
 				t.Errorf("%s, byte %d of %d: %v", filepath.Base(path), at, size, err)
 			}
 			requireDamage(t, err, damaged)
@@ -269,7 +269,7 @@ func TestCutManifest(t *testing.T) {
 	dir, _ := tables(t)
 	before := files(t, dir, ".sst")
 	rewrite(t, filepath.Join(dbPath(dir), "MANIFEST"), func(b []byte) []byte { return b[:len(b)-3] })
-	if _, _, err := read(t, dir); !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "MANIFEST is cut off") {
+	if _, _, err := read(t, dir); !errors.Is(err, state.ErrCorrupt) || !strings.Contains(err.Error(), "MANIFEST is cut off") {
 		t.Errorf("error is %v", err)
 	}
 	if after := files(t, dir, ".sst"); after != before {
@@ -313,7 +313,7 @@ func TestReplacedDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, err := read(t, damaged)
-			if !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "commits up to 3 were on disk") {
+			if !errors.Is(err, state.ErrCorrupt) || !strings.Contains(err.Error(), "commits up to 3 were on disk") {
 				t.Errorf("error is %v", err)
 			}
 		})
@@ -361,7 +361,7 @@ func TestForgedRows(t *testing.T) {
 			scan := view.Scan([]byte("l"), nil, func(_, _ []byte) bool { return true })
 			_, verify := Verify(ks)
 			for name, err := range map[string]error{"get": get, "scan": scan, "verify": verify} {
-				if !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), tc.want) {
+				if !errors.Is(err, state.ErrCorrupt) || !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("%s: %v; want %q", name, err, tc.want)
 				}
 			}
@@ -373,7 +373,7 @@ func TestForgedRows(t *testing.T) {
 		if err := put(ks, uint64(ck.Version), states.key(key), seal(states.key(key), kindInline, []byte("v"))); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := stateAt(ks, ck.Version); !errors.Is(err, engine.ErrCorrupt) {
+		if _, err := stateAt(ks, ck.Version); !errors.Is(err, state.ErrCorrupt) {
 			t.Errorf("scan: %v", err)
 		}
 	})

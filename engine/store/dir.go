@@ -13,10 +13,11 @@ import (
 	"github.com/gofrs/flock"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Dir is a data directory that this process has for itself. It implements
-// engine.Store.
+// state.Store.
 type Dir struct {
 	path    string
 	lock    *flock.Flock
@@ -30,7 +31,7 @@ type Dir struct {
 }
 
 var (
-	_ engine.Store = (*Dir)(nil)
+	_ state.Store  = (*Dir)(nil)
 	_ engine.Space = (*Dir)(nil)
 )
 
@@ -75,12 +76,12 @@ func (d *Dir) ServeAt(address string) error {
 	return noteHolder(d.path, h)
 }
 
-// Open implements engine.Store.
-func (d *Dir) Open(_ context.Context, projection, generation string, create bool) (engine.Keyspace, error) {
+// Open implements state.Store.
+func (d *Dir) Open(_ context.Context, projection, generation string, create bool) (state.Keyspace, error) {
 	dir := keyspaceDir(d.path, projection, generation)
 	id, err := readIdentity(dir)
 	if errors.Is(err, fs.ErrNotExist) && !create {
-		return nil, fmt.Errorf("%w: %s/%s", engine.ErrNoKeyspace, projection, generation)
+		return nil, fmt.Errorf("%w: %s/%s", state.ErrNoKeyspace, projection, generation)
 	}
 	if full := d.room(keyspaceRoom); full != nil {
 		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, full)
@@ -102,7 +103,7 @@ func (d *Dir) Open(_ context.Context, projection, generation string, create bool
 	return k, nil
 }
 
-// Remove implements engine.Store. A crash on the way leaves a part, which is removed the
+// Remove implements state.Store. A crash on the way leaves a part, which is removed the
 // next time.
 func (d *Dir) Remove(projection, generation string) error {
 	dir := keyspaceDir(d.path, projection, generation)
@@ -123,7 +124,7 @@ func keyspaceDir(data, projection, generation string) string {
 // ours, or lost it: it is left alone.
 func (d *Dir) create(dir, projection, generation string) (identity, error) {
 	if _, err := os.Stat(filepath.Join(dir, "db")); err == nil {
-		return identity{}, fmt.Errorf("%s holds a database, but its identity file %s is missing: %w", dir, identityFile, engine.ErrCorrupt)
+		return identity{}, fmt.Errorf("%s holds a database, but its identity file %s is missing: %w", dir, identityFile, state.ErrCorrupt)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return identity{}, err

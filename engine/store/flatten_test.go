@@ -4,7 +4,7 @@ import (
 	"maps"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // History is what it was after tables were compacted, and Badger has dropped what is not
@@ -24,9 +24,9 @@ func TestHistoryIsCompacted(t *testing.T) {
 	check := func(from, to uint64) {
 		t.Helper()
 		for seq := from; seq <= to; seq++ {
-			requireState(t, ks, engine.VersionAt(seq), at[seq])
+			requireState(t, ks, state.VersionAt(seq), at[seq])
 		}
-		if _, err := ks.View(engine.VersionAt(from - 1)); err == nil && from > 1 {
+		if _, err := ks.View(state.VersionAt(from - 1)); err == nil && from > 1 {
 			t.Errorf("a view at %d, with all from %d on kept: %v", from-1, from, err)
 		}
 	}
@@ -49,11 +49,11 @@ func TestHistoryIsCompacted(t *testing.T) {
 	compact()
 	check(1, 60)
 	commit(61, 120)
-	ks.Keep(engine.VersionAt(50))
+	ks.Keep(state.VersionAt(50))
 	compact()
 	compact()
 	check(50, 120)
-	ks.Keep(engine.VersionAt(110))
+	ks.Keep(state.VersionAt(110))
 	commit(121, 130)
 	compact()
 	check(110, 130)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 var update = flag.Bool("update", false, "make the kept data directory anew")
@@ -35,11 +36,11 @@ type facts struct {
 }
 
 type keyspaceFacts struct {
-	Version    engine.Version
-	Checkpoint engine.Checkpoint
-	Older      map[engine.Version]engine.Checkpoint // that are kept readable
-	State      map[string]string                    // see brief
-	Memories   [][]string                           // their blobs, see brief; newest first
+	Version    state.Version
+	Checkpoint state.Checkpoint
+	Older      map[state.Version]state.Checkpoint // that are kept readable
+	State      map[string]string                  // see brief
+	Memories   [][]string                         // their blobs, see brief; newest first
 }
 
 // A data directory that an earlier build wrote, of format 1, is read as it was
@@ -81,7 +82,7 @@ func TestKeptFormat(t *testing.T) {
 			m := keptHistory(t, nil)
 			at := requireLatest(t, ks, 5)
 			m.commit(t, ks, at.Version.Sequence()+1, map[string][]byte{"large": []byte("small"), "new": []byte("1")})
-			requireState(t, ks, engine.VersionAt(6), m)
+			requireState(t, ks, state.VersionAt(6), m)
 			if err := ks.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +91,7 @@ func TestKeptFormat(t *testing.T) {
 }
 
 // requireFacts fails unless a store is read as was recorded.
-func requireFacts(t *testing.T, s engine.Store, c engine.Catalog, want facts) {
+func requireFacts(t *testing.T, s state.Store, c engine.Catalog, want facts) {
 	t.Helper()
 	got := facts{Catalog: map[string]engine.CatalogRecord{}, Keyspaces: map[string]keyspaceFacts{}}
 	for _, name := range c.Names() {
@@ -122,13 +123,13 @@ func indent(t *testing.T, v any) []byte {
 }
 
 // factsOf reads everything that a keyspace holds.
-func factsOf(t *testing.T, ks engine.Keyspace) keyspaceFacts {
+func factsOf(t *testing.T, ks state.Keyspace) keyspaceFacts {
 	t.Helper()
 	ck, err := Verify(ks)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := keyspaceFacts{Version: ck.Version, Checkpoint: ck, State: map[string]string{}, Older: map[engine.Version]engine.Checkpoint{}}
+	f := keyspaceFacts{Version: ck.Version, Checkpoint: ck, State: map[string]string{}, Older: map[state.Version]state.Checkpoint{}}
 	state, err := stateAt(ks, ck.Version)
 	if err != nil {
 		t.Fatal(err)
@@ -166,11 +167,11 @@ func brief(b []byte) string {
 
 // keptHistory makes the commits that the kept keyspaces hold, and returns their
 // state. The last ones have memory snapshots, the first of which is dropped.
-func keptHistory(t *testing.T, ks engine.Keyspace) model {
+func keptHistory(t *testing.T, ks state.Keyspace) model {
 	t.Helper()
 	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 	m := model{}
-	var last engine.Checkpoint
+	var last state.Checkpoint
 	for n, changes := range []map[string][]byte{
 		{"": []byte("empty key"), "a": []byte("1"), "a\x00b": []byte("binary"), "gone": []byte("soon")},
 		{"large": lines("first", chunkSize+1000), "a": []byte("2"), "gone": nil, "shrunk": lines("long", 2*chunkSize)},
@@ -179,13 +180,13 @@ func keptHistory(t *testing.T, ks engine.Keyspace) model {
 		{"a": []byte("5")},
 	} {
 		sequence := uint64(n + 1)
-		c := engine.Commit{Writes: m.change(changes)}
+		c := state.Commit{Writes: m.change(changes)}
 		if ks == nil {
 			continue
 		}
 		ck := m.checkpoint(last.Version.Next(sequence))
-		ck.Position = engine.Position{Stream: "KEPT", Created: at, Sequence: sequence, Time: at.Add(time.Duration(n) * time.Minute), Module: "sha256:00ff"}
-		ck.Anchors = append([]engine.Anchor{{Sequence: sequence, Time: ck.Position.Time, Subject: "events.kept", Hash: fmt.Sprintf("%016x", n)}}, last.Anchors...)
+		ck.Position = state.Position{Stream: "KEPT", Created: at, Sequence: sequence, Time: at.Add(time.Duration(n) * time.Minute), Module: "sha256:00ff"}
+		ck.Anchors = append([]state.Anchor{{Sequence: sequence, Time: ck.Position.Time, Subject: "events.kept", Hash: fmt.Sprintf("%016x", n)}}, last.Anchors...)
 		ck.Memories = last.Memories
 		if sequence%2 == 1 {
 			c.Memory, c.KeepMemories = [][]byte{fmt.Appendf(nil, "memory %d", n), {}, lines("memory", 50_000)}, 2

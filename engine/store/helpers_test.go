@@ -17,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // TestMain runs the tests, or, in a child process, what the parent's test ordered.
@@ -57,11 +57,11 @@ type model map[string][]byte
 
 // change makes the writes of one commit in the model and returns them; a nil value
 // deletes the key.
-func (m model) change(changes map[string][]byte) []engine.Write {
-	var writes []engine.Write
+func (m model) change(changes map[string][]byte) []state.Write {
+	var writes []state.Write
 	for _, key := range slices.Sorted(maps.Keys(changes)) {
 		value := changes[key]
-		w := engine.Write{Key: key, Value: value, Delete: value == nil, OldSize: len(m[key])}
+		w := state.Write{Key: key, Value: value, Delete: value == nil, OldSize: len(m[key])}
 		if w.Delete {
 			delete(m, key)
 		} else {
@@ -73,21 +73,21 @@ func (m model) change(changes map[string][]byte) []engine.Write {
 }
 
 // checkpoint says what the model amounts to.
-func (m model) checkpoint(v engine.Version) engine.Checkpoint {
-	ck := engine.Checkpoint{Version: v, Position: engine.Position{Stream: "S", Sequence: v.Sequence()}}
+func (m model) checkpoint(v state.Version) state.Checkpoint {
+	ck := state.Checkpoint{Version: v, Position: state.Position{Stream: "S", Sequence: v.Sequence()}}
 	for key, value := range m {
 		ck.Keys++
 		ck.Bytes += int64(len(key) + len(value))
-		ck.Digest.Add(engine.Term([]byte(key), value))
+		ck.Digest.Add(state.Term([]byte(key), value))
 	}
 	return ck
 }
 
 // commit commits changes at a sequence, to the model and to the keyspace.
-func (m model) commit(t *testing.T, ks engine.Keyspace, sequence uint64, changes map[string][]byte) engine.Checkpoint {
+func (m model) commit(t *testing.T, ks state.Keyspace, sequence uint64, changes map[string][]byte) state.Checkpoint {
 	t.Helper()
 	writes := m.change(changes)
-	ck, err := ks.Commit(t.Context(), engine.Commit{Checkpoint: m.checkpoint(engine.VersionAt(sequence)), Writes: writes})
+	ck, err := ks.Commit(t.Context(), state.Commit{Checkpoint: m.checkpoint(state.VersionAt(sequence)), Writes: writes})
 	if err != nil {
 		t.Fatalf("commit %d: %v", sequence, err)
 	}
@@ -96,7 +96,7 @@ func (m model) commit(t *testing.T, ks engine.Keyspace, sequence uint64, changes
 
 // requireState fails unless the keyspace holds exactly the model at a version, by
 // a scan and key by key.
-func requireState(t *testing.T, ks engine.Keyspace, v engine.Version, want model) {
+func requireState(t *testing.T, ks state.Keyspace, v state.Version, want model) {
 	t.Helper()
 	got, err := stateAt(ks, v)
 	if err != nil {
@@ -118,7 +118,7 @@ func requireState(t *testing.T, ks engine.Keyspace, v engine.Version, want model
 }
 
 // requireLatest fails unless the keyspace goes on from a sequence.
-func requireLatest(t *testing.T, ks engine.Keyspace, sequence uint64) engine.Checkpoint {
+func requireLatest(t *testing.T, ks state.Keyspace, sequence uint64) state.Checkpoint {
 	t.Helper()
 	ck, err := ks.Latest()
 	if err != nil || ck.Version.Sequence() != sequence || ck.Position.Sequence != sequence {
@@ -128,7 +128,7 @@ func requireLatest(t *testing.T, ks engine.Keyspace, sequence uint64) engine.Che
 }
 
 // stateAt reads the whole state at a version, in the order of its keys.
-func stateAt(ks engine.Keyspace, v engine.Version) (model, error) {
+func stateAt(ks state.Keyspace, v state.Version) (model, error) {
 	view, err := ks.View(v)
 	if err != nil {
 		return nil, err

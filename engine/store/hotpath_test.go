@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // A commit of so many changed keys, of the 102,400 that a projection has, with its
@@ -23,9 +23,9 @@ func BenchmarkCommit(b *testing.B) {
 
 func benchCommit(b *testing.B, keys int, synced bool) {
 	ks := benchKeyspace(b)
-	writes := make([]engine.Write, 102_400)
+	writes := make([]state.Write, 102_400)
 	for i := range writes {
-		writes[i] = engine.Write{Key: fmt.Sprintf("account.%06d", i*7919%len(writes)), Value: fmt.Appendf(nil, `{"balance":%d}`, i), OldSize: 16}
+		writes[i] = state.Write{Key: fmt.Sprintf("account.%06d", i*7919%len(writes)), Value: fmt.Appendf(nil, `{"balance":%d}`, i), OldSize: 16}
 	}
 	sequence, at := uint64(0), 0
 	commit := func(n int) {
@@ -33,8 +33,8 @@ func benchCommit(b *testing.B, keys int, synced bool) {
 			at = 0
 		}
 		sequence++
-		ck := engine.Checkpoint{Version: engine.VersionAt(sequence), Position: engine.Position{Stream: "S", Sequence: sequence}, Keys: int64(len(writes))}
-		if _, err := ks.Commit(b.Context(), engine.Commit{Checkpoint: ck, Writes: writes[at : at+n]}); err != nil {
+		ck := state.Checkpoint{Version: state.VersionAt(sequence), Position: state.Position{Stream: "S", Sequence: sequence}, Keys: int64(len(writes))}
+		if _, err := ks.Commit(b.Context(), state.Commit{Checkpoint: ck, Writes: writes[at : at+n]}); err != nil {
 			b.Fatal(err)
 		}
 		at += n
@@ -58,12 +58,12 @@ func benchCommit(b *testing.B, keys int, synced bool) {
 func BenchmarkRead(b *testing.B) {
 	ks := benchKeyspace(b)
 	const all = 10_000
-	writes := make([]engine.Write, all)
+	writes := make([]state.Write, all)
 	for i := range writes {
-		writes[i] = engine.Write{Key: fmt.Sprintf("account.%06d", i), Value: fmt.Appendf(nil, `{"balance":%d}`, i)}
+		writes[i] = state.Write{Key: fmt.Sprintf("account.%06d", i), Value: fmt.Appendf(nil, `{"balance":%d}`, i)}
 	}
-	ck := engine.Checkpoint{Version: engine.VersionAt(1), Position: engine.Position{Stream: "S", Sequence: 1}, Keys: all}
-	if _, err := ks.Commit(b.Context(), engine.Commit{Checkpoint: ck, Writes: writes}); err != nil {
+	ck := state.Checkpoint{Version: state.VersionAt(1), Position: state.Position{Stream: "S", Sequence: 1}, Keys: all}
+	if _, err := ks.Commit(b.Context(), state.Commit{Checkpoint: ck, Writes: writes}); err != nil {
 		b.Fatal(err)
 	}
 	view, err := ks.View(ck.Version)
@@ -94,7 +94,7 @@ func BenchmarkRead(b *testing.B) {
 }
 
 // benchKeyspace opens an empty keyspace until the end of the benchmark.
-func benchKeyspace(b *testing.B) engine.Keyspace {
+func benchKeyspace(b *testing.B) state.Keyspace {
 	b.Helper()
 	dir, err := OpenDir(filepath.Join(b.TempDir(), "data"), quiet())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Format is the version of the layout of a data directory. A build reads its own
@@ -21,17 +21,17 @@ const Format = 1
 // stands beside the database, because a database that lost its files opens as an
 // empty one and says nothing.
 type identity struct {
-	Format     int            `json:"format"`
-	Engine     string         `json:"engine"` // id of the catalog that it belongs to
-	Projection string         `json:"projection"`
-	Generation string         `json:"generation"`
-	Durable    engine.Version `json:"durable"` // every commit up to it is synced; 0: none
-	Boot       string         `json:"boot"`    // of the machine that wrote it last
-	Run        int            `json:"run"`     // counts the crashes of the machine that it went through
-	Clean      bool           `json:"clean"`   // the keyspace was closed, and Durable is its last commit
+	Format     int           `json:"format"`
+	Engine     string        `json:"engine"` // id of the catalog that it belongs to
+	Projection string        `json:"projection"`
+	Generation string        `json:"generation"`
+	Durable    state.Version `json:"durable"` // every commit up to it is synced; 0: none
+	Boot       string        `json:"boot"`    // of the machine that wrote it last
+	Run        int           `json:"run"`     // counts the crashes of the machine that it went through
+	Clean      bool          `json:"clean"`   // the keyspace was closed, and Durable is its last commit
 
-	Horizon engine.Version   `json:"horizon,omitempty"` // versions below it may be gone; 0: not known
-	Ends    []engine.Version `json:"ends,omitempty"`    // by run: what was durable when the machine crashed
+	Horizon state.Version   `json:"horizon,omitempty"` // versions below it may be gone; 0: not known
+	Ends    []state.Version `json:"ends,omitempty"`    // by run: what was durable when the machine crashed
 }
 
 // begin begins another run, if the machine crashed since the last one. What that had
@@ -87,18 +87,18 @@ func readJSON(path string, v any) error {
 		Format int `json:"format"`
 	}
 	if err := json.Unmarshal(b, &head); err != nil {
-		return fmt.Errorf("%s: %v: %w", path, err, engine.ErrCorrupt)
+		return fmt.Errorf("%s: %v: %w", path, err, state.ErrCorrupt)
 	}
 	switch {
 	case head.Format > Format:
 		return fmt.Errorf("%s is of format %d, this engine knows up to %d: use the newer engine that wrote it", path, head.Format, Format)
 	case head.Format < 1:
-		return fmt.Errorf("%s does not say its format: %w", path, engine.ErrCorrupt)
+		return fmt.Errorf("%s does not say its format: %w", path, state.ErrCorrupt)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("%s: %v: %w", path, err, engine.ErrCorrupt)
+		return fmt.Errorf("%s: %v: %w", path, err, state.ErrCorrupt)
 	}
 	return nil
 }

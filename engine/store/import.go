@@ -9,18 +9,18 @@ import (
 	"os"
 	"path/filepath"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
-var _ engine.Importer = (*Dir)(nil)
+var _ state.Importer = (*Dir)(nil)
 
 // importPrefix begins the names of directories in which keyspaces are made. No
 // generation has such a name.
 const importPrefix = ".import-"
 
-// Import implements engine.Importer. A new keyspace is made in a directory with a
+// Import implements state.Importer. A new keyspace is made in a directory with a
 // temporary name, which is renamed when all of it was read back, and is on disk.
-func (d *Dir) Import(ctx context.Context, projection, generation string, in engine.Import) (ck engine.Checkpoint, err error) {
+func (d *Dir) Import(ctx context.Context, projection, generation string, in state.Import) (ck state.Checkpoint, err error) {
 	if err = in.Check(); err == nil {
 		err = d.roomFor(in)
 	}
@@ -32,13 +32,13 @@ func (d *Dir) Import(ctx context.Context, projection, generation string, in engi
 		ck, err = d.importOnto(ctx, projection, generation, in)
 	}
 	if err != nil {
-		return engine.Checkpoint{}, fmt.Errorf("import into keyspace %s/%s: %w", projection, generation, err)
+		return state.Checkpoint{}, fmt.Errorf("import into keyspace %s/%s: %w", projection, generation, err)
 	}
 	return ck, nil
 }
 
 // roomFor refuses an import that the disk has no room for.
-func (d *Dir) roomFor(in engine.Import) error {
+func (d *Dir) roomFor(in state.Import) error {
 	need := uint64(keyspaceRoom)
 	if in.Base == nil {
 		need += uint64(max(0, in.Steps[len(in.Steps)-1].Bytes))
@@ -49,10 +49,10 @@ func (d *Dir) roomFor(in engine.Import) error {
 	return nil
 }
 
-func (d *Dir) importNew(ctx context.Context, projection, generation string, in engine.Import) (ck engine.Checkpoint, err error) {
+func (d *Dir) importNew(ctx context.Context, projection, generation string, in state.Import) (ck state.Checkpoint, err error) {
 	dir := keyspaceDir(d.path, projection, generation)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return ck, errors.Join(fmt.Errorf("%w: %s: remove it, or import into another generation", engine.ErrKeyspaceExists, dir), err)
+		return ck, errors.Join(fmt.Errorf("%w: %s: remove it, or import into another generation", state.ErrKeyspaceExists, dir), err)
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return ck, err
@@ -88,7 +88,7 @@ func (d *Dir) importNew(ctx context.Context, projection, generation string, in e
 
 // importOnto brings a keyspace forward. What is written before the checkpoints are is
 // left above the newest one when it fails, and not seen.
-func (d *Dir) importOnto(ctx context.Context, projection, generation string, in engine.Import) (ck engine.Checkpoint, err error) {
+func (d *Dir) importOnto(ctx context.Context, projection, generation string, in state.Import) (ck state.Checkpoint, err error) {
 	ks, err := d.Open(ctx, projection, generation, false)
 	if err != nil {
 		return ck, err

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // What changed since a version that is held is told in full, deletions too, after Badger
@@ -35,7 +35,7 @@ func TestChangesAfterCompaction(t *testing.T) {
 	for n := uint64(1); n <= 50; n++ {
 		commit(n)
 	}
-	held := engine.VersionAt(50)
+	held := state.VersionAt(50)
 	ks.Pin(held)
 	for n := uint64(51); n <= 300; n++ {
 		commit(n)
@@ -48,7 +48,7 @@ func TestChangesAfterCompaction(t *testing.T) {
 	}
 	for _, at := range []uint64{51, 120, 300} {
 		got, deleted := maps.Clone(states[50]), 0
-		err := ks.Changes(engine.OfState, held, engine.VersionAt(at), engine.KeyRange{}, func(r engine.Row) bool {
+		err := ks.Changes(state.OfState, held, state.VersionAt(at), state.KeyRange{}, func(r state.Row) bool {
 			if delete(got, string(r.Key)); r.Deleted {
 				deleted++
 			} else {
@@ -65,24 +65,24 @@ func TestChangesAfterCompaction(t *testing.T) {
 	if _, err := ks.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err := ks.Changes(engine.OfState, held, engine.VersionAt(301), engine.KeyRange{}, func(engine.Row) bool { return true })
+	err := ks.Changes(state.OfState, held, state.VersionAt(301), state.KeyRange{}, func(state.Row) bool { return true })
 	if err == nil || !strings.Contains(err.Error(), "no longer kept") {
 		t.Errorf("since a version that nobody holds: %v", err)
 	}
 }
 
 // importOf is an import of a state at a sequence, as one step.
-func importOf(m model, sequence uint64) engine.Import {
+func importOf(m model, sequence uint64) state.Import {
 	keys := slices.Sorted(maps.Keys(m))
-	return engine.Import{
-		Steps: []engine.Checkpoint{m.checkpoint(engine.VersionAt(sequence))},
-		Next: func() (int, engine.Row, error) {
+	return state.Import{
+		Steps: []state.Checkpoint{m.checkpoint(state.VersionAt(sequence))},
+		Next: func() (int, state.Row, error) {
 			if len(keys) == 0 {
-				return 0, engine.Row{}, io.EOF
+				return 0, state.Row{}, io.EOF
 			}
 			key := keys[0]
 			keys = keys[1:]
-			return 0, engine.Row{Kind: engine.OfState, Key: []byte(key), Value: m[key]}, nil
+			return 0, state.Row{Kind: state.OfState, Key: []byte(key), Value: m[key]}, nil
 		},
 	}
 }
@@ -98,11 +98,11 @@ func TestCutOffImportIsRemoved(t *testing.T) {
 	}
 	in, stop := importOf(m, 30), make(chan struct{})
 	next, n := in.Next, 0
-	in.Next = func() (int, engine.Row, error) {
+	in.Next = func() (int, state.Row, error) {
 		if n++; n == 20 {
 			stop <- struct{}{}
 			<-stop
-			return 0, engine.Row{}, errors.New("given up")
+			return 0, state.Row{}, errors.New("given up")
 		}
 		return next()
 	}
@@ -139,7 +139,7 @@ func TestCutOffImportIsRemoved(t *testing.T) {
 	if got := names(cut); !slices.Equal(got, []string{"g"}) {
 		t.Errorf("after a kill there are %v", got)
 	}
-	requireState(t, openKeyspaceOf(t, d), engine.VersionAt(30), m)
+	requireState(t, openKeyspaceOf(t, d), state.VersionAt(30), m)
 }
 
 // An imported keyspace is durable at once: a crash of the machine takes nothing back.
@@ -150,18 +150,18 @@ func TestImportIsDurable(t *testing.T) {
 	if _, err := d.Import(t.Context(), "p", "g", importOf(m, 40)); err != nil {
 		t.Fatal(err)
 	}
-	base := m.checkpoint(engine.VersionAt(40))
+	base := m.checkpoint(state.VersionAt(40))
 	writes := m.change(historyAt(41))
-	step := m.checkpoint(engine.VersionAt(41))
-	in := engine.Import{Base: &base, Steps: []engine.Checkpoint{step}, Next: func() (int, engine.Row, error) {
+	step := m.checkpoint(state.VersionAt(41))
+	in := state.Import{Base: &base, Steps: []state.Checkpoint{step}, Next: func() (int, state.Row, error) {
 		for len(writes) > 0 {
 			w := writes[0]
 			writes = writes[1:]
 			if !w.Delete || w.OldSize > 0 {
-				return 0, engine.Row{Kind: engine.OfState, Key: []byte(w.Key), Value: w.Value, Deleted: w.Delete}, nil
+				return 0, state.Row{Kind: state.OfState, Key: []byte(w.Key), Value: w.Value, Deleted: w.Delete}, nil
 			}
 		}
-		return 0, engine.Row{}, io.EOF
+		return 0, state.Row{}, io.EOF
 	}}
 	if _, err := d.Import(t.Context(), "p", "g", in); err != nil {
 		t.Fatal(err)
@@ -177,13 +177,13 @@ func TestImportIsDurable(t *testing.T) {
 func TestImportGoesOn(t *testing.T) {
 	first, second := history(30), history(40)
 	third := history(50)
-	base := first.checkpoint(engine.VersionAt(30))
-	onto := func(last model) engine.Import {
-		steps := []engine.Checkpoint{second.checkpoint(engine.VersionAt(40)), last.checkpoint(engine.VersionAt(50))}
+	base := first.checkpoint(state.VersionAt(30))
+	onto := func(last model) state.Import {
+		steps := []state.Checkpoint{second.checkpoint(state.VersionAt(40)), last.checkpoint(state.VersionAt(50))}
 		rows := append(differing(0, first, second), differing(1, second, last)...)
-		return engine.Import{Base: &base, Steps: steps, Next: func() (int, engine.Row, error) {
+		return state.Import{Base: &base, Steps: steps, Next: func() (int, state.Row, error) {
 			if len(rows) == 0 {
-				return 0, engine.Row{}, io.EOF
+				return 0, state.Row{}, io.EOF
 			}
 			r := rows[0]
 			rows = rows[1:]
@@ -202,7 +202,7 @@ func TestImportGoesOn(t *testing.T) {
 		}
 		in := onto(third)
 		k := ks.(*Keyspace)
-		taking := &intake{keyspace: k, in: in, tally: engine.NewTally(in, 0), last: k.latest}
+		taking := &intake{keyspace: k, in: in, tally: state.NewTally(in, 0), last: k.latest}
 		if err := taking.rows(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestImportGoesOn(t *testing.T) {
 			t.Fatalf("again after %d steps: %v", checkpoints, err)
 		}
 		ks = openKeyspaceOf(t, d)
-		requireState(t, ks, engine.VersionAt(40), second)
+		requireState(t, ks, state.VersionAt(40), second)
 		requireState(t, ks, requireLatest(t, ks, 50).Version, third)
 	}
 	t.Run("another import is made", func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestImportGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		ks := openKeyspaceOf(t, d)
-		requireState(t, ks, engine.VersionAt(40), second)
+		requireState(t, ks, state.VersionAt(40), second)
 		requireState(t, ks, requireLatest(t, ks, 50).Version, other)
 	})
 	t.Run("a runner goes on", func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestImportGoesOn(t *testing.T) {
 
 type stepRow struct {
 	step int
-	engine.Row
+	state.Row
 }
 
 func differing(step int, from, to model) (rows []stepRow) {
@@ -273,7 +273,7 @@ func differing(step int, from, to model) (rows []stepRow) {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		value, is := to[key]
 		if old, was := from[key]; was != is || !bytes.Equal(old, value) {
-			rows = append(rows, stepRow{step, engine.Row{Kind: engine.OfState, Key: []byte(key), Value: value, Deleted: !is}})
+			rows = append(rows, stepRow{step, state.Row{Kind: state.OfState, Key: []byte(key), Value: value, Deleted: !is}})
 		}
 	}
 	return rows
@@ -321,12 +321,12 @@ func TestImportLeavesNoParts(t *testing.T) {
 	second := maps.Clone(first)
 	delete(second, "deleted")
 	second["shrunk"], second["small"] = pattern(5, 2*chunkSize), []byte("small")
-	base, rows := first.checkpoint(engine.VersionAt(10)), differing(0, first, second)
-	_, err := d.Import(t.Context(), "p", "g", engine.Import{
-		Base: &base, Steps: []engine.Checkpoint{second.checkpoint(engine.VersionAt(20))},
-		Next: func() (int, engine.Row, error) {
+	base, rows := first.checkpoint(state.VersionAt(10)), differing(0, first, second)
+	_, err := d.Import(t.Context(), "p", "g", state.Import{
+		Base: &base, Steps: []state.Checkpoint{second.checkpoint(state.VersionAt(20))},
+		Next: func() (int, state.Row, error) {
 			if len(rows) == 0 {
-				return 0, engine.Row{}, io.EOF
+				return 0, state.Row{}, io.EOF
 			}
 			r := rows[0]
 			rows = rows[1:]
@@ -337,8 +337,8 @@ func TestImportLeavesNoParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	ks := openKeyspaceOf(t, d)
-	requireState(t, ks, engine.VersionAt(20), second)
-	if n, want := partsOf(t, ks, engine.VersionAt(20)), chunks(2*chunkSize)+chunks(chunkSize+1); n != want {
+	requireState(t, ks, state.VersionAt(20), second)
+	if n, want := partsOf(t, ks, state.VersionAt(20)), chunks(2*chunkSize)+chunks(chunkSize+1); n != want {
 		t.Errorf("%d parts are stored, want %d", n, want)
 	}
 }

@@ -8,37 +8,37 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // intake writes the rows of an import ahead of their checkpoints.
 type intake struct {
 	keyspace  *Keyspace
-	in        engine.Import
-	tally     *engine.Tally
-	step      int               // under way
-	done      int               // steps that the keyspace had made before
-	before    engine.Version    // of the state that the step goes on from
-	last      engine.Checkpoint // of the keyspace, and then of each step
-	tx        *badger.Txn       // reads the state before
+	in        state.Import
+	tally     *state.Tally
+	step      int              // under way
+	done      int              // steps that the keyspace had made before
+	before    state.Version    // of the state that the step goes on from
+	last      state.Checkpoint // of the keyspace, and then of each step
+	tx        *badger.Txn      // reads the state before
 	batch     *badger.WriteBatch
 	memory    *memoryWriter
-	unwatched int                 // bytes of rows to write before it looks for room again
-	made      []engine.Checkpoint // as they are to be committed
+	unwatched int                // bytes of rows to write before it looks for room again
+	made      []state.Checkpoint // as they are to be committed
 }
 
 // take writes the rows of an import, and when all of them are there and are what they
 // should be, the checkpoints.
-func (k *Keyspace) take(ctx context.Context, in engine.Import) error {
+func (k *Keyspace) take(ctx context.Context, in state.Import) error {
 	latest, err := k.Latest()
-	if err != nil && !errors.Is(err, engine.ErrNoCheckpoint) {
+	if err != nil && !errors.Is(err, state.ErrNoCheckpoint) {
 		return err
 	}
 	done, err := in.Begin(latest)
 	if err != nil {
 		return err
 	}
-	t := &intake{keyspace: k, in: in, tally: engine.NewTally(in, done), step: done, done: done, last: latest}
+	t := &intake{keyspace: k, in: in, tally: state.NewTally(in, done), step: done, done: done, last: latest}
 	defer t.release()
 	if err := t.rows(ctx); err != nil {
 		return err
@@ -55,17 +55,17 @@ func (k *Keyspace) take(ctx context.Context, in engine.Import) error {
 }
 
 // commitStep makes the rows visible that were written ahead.
-func (k *Keyspace) commitStep(ck engine.Checkpoint) error {
+func (k *Keyspace) commitStep(ck state.Checkpoint) error {
 	tx := k.db.NewTransactionAt(uint64(ck.Version), true)
 	defer tx.Discard()
-	if err := fill(tx, ck, engine.Commit{}, k.run()); err != nil {
+	if err := fill(tx, ck, state.Commit{}, k.run()); err != nil {
 		return err
 	}
 	if err := tx.CommitAt(uint64(ck.Version), nil); err != nil {
 		return err
 	}
 	k.mu.Lock()
-	var dropped []engine.Memory
+	var dropped []state.Memory
 	for _, m := range k.latest.Memories {
 		if len(ck.Memories) == 0 || m.Version != ck.Memories[0].Version {
 			dropped = append(dropped, m)
@@ -104,7 +104,7 @@ func (t *intake) rows(ctx context.Context) (err error) {
 	}
 }
 
-func (t *intake) row(step int, r engine.Row) error {
+func (t *intake) row(step int, r state.Row) error {
 	if err := t.lookForRoom(len(r.Key) + len(r.Value)); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (t *intake) row(step int, r engine.Row) error {
 			return err
 		}
 	}
-	if r.Kind == engine.OfMemory {
+	if r.Kind == state.OfMemory {
 		if err := t.tally.Add(step, r, nil, false); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (t *intake) row(step int, r engine.Row) error {
 	if err := t.tally.Add(step, r, old, had); err != nil {
 		return err
 	}
-	return s.write(t.batch, engine.Write{Key: string(r.Key), Value: r.Value, Delete: r.Deleted, OldSize: len(old)})
+	return s.write(t.batch, state.Write{Key: string(r.Key), Value: r.Value, Delete: r.Deleted, OldSize: len(old)})
 }
 
 // lookForRoom looks now and then whether the disk has room for more: where it has not,
@@ -224,24 +224,24 @@ func (t *intake) remember(part []byte) error {
 	}
 	t.memory.write(part)
 	if to := t.in.Steps[t.step].Version; t.memory.err == nil && t.memory.at > to {
-		return fmt.Errorf("%w: the memory snapshot at version %d is larger than it is said to be", engine.ErrContent, to)
+		return fmt.Errorf("%w: the memory snapshot at version %d is larger than it is said to be", state.ErrContent, to)
 	}
 	return t.memory.err
 }
 
 // firstOf is the version of the first row of a memory snapshot that is listed by the
 // checkpoint at its own version.
-func firstOf(m engine.Memory, before engine.Version) (engine.Version, error) {
+func firstOf(m state.Memory, before state.Version) (state.Version, error) {
 	stream := m.Bytes + 4*int64(m.Blobs)
 	rows := (stream + chunkSize - 1) / chunkSize
 	if m.Bytes < 0 || m.Blobs < 0 || stream < 0 || rows >= int64(m.Version-before) {
-		return 0, fmt.Errorf("%w: a memory snapshot of %d bytes does not fit between version %d and %d", engine.ErrContent, stream, before, m.Version)
+		return 0, fmt.Errorf("%w: a memory snapshot of %d bytes does not fit between version %d and %d", state.ErrContent, stream, before, m.Version)
 	}
-	return m.Version - engine.Version(rows), nil
+	return m.Version - state.Version(rows), nil
 }
 
 // memories are the memory snapshots that a step's checkpoint lists, as they are here.
-func (t *intake) memories(ck engine.Checkpoint) ([]engine.Memory, error) {
+func (t *intake) memories(ck state.Checkpoint) ([]state.Memory, error) {
 	if len(ck.Memories) == 0 {
 		return nil, nil
 	}
@@ -249,10 +249,10 @@ func (t *intake) memories(ck engine.Checkpoint) ([]engine.Memory, error) {
 	if want.Version != ck.Version {
 		for _, m := range t.last.Memories {
 			if m.Version == want.Version {
-				return []engine.Memory{m}, nil
+				return []state.Memory{m}, nil
 			}
 		}
-		return nil, fmt.Errorf("%w: the keyspace does not have the memory snapshot at version %d", engine.ErrBase, want.Version)
+		return nil, fmt.Errorf("%w: the keyspace does not have the memory snapshot at version %d", state.ErrBase, want.Version)
 	}
 	if t.memory == nil {
 		if err := t.remember(nil); err != nil { // it has no rows
@@ -264,7 +264,7 @@ func (t *intake) memories(ck engine.Checkpoint) ([]engine.Memory, error) {
 	w.flush()
 	want.First, want.Rows = w.first, w.rows
 	if w.err == nil && w.at != ck.Version {
-		w.err = fmt.Errorf("%w: the memory snapshot at version %d has %d rows that end at %d", engine.ErrContent, ck.Version, w.rows, w.at)
+		w.err = fmt.Errorf("%w: the memory snapshot at version %d has %d rows that end at %d", state.ErrContent, ck.Version, w.rows, w.at)
 	}
-	return []engine.Memory{want}, w.err
+	return []state.Memory{want}, w.err
 }

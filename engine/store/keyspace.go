@@ -13,7 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 )
 
 // Keyspace is a Badger database with its identity file. It implements
-// engine.Keyspace.
+// state.Keyspace.
 type Keyspace struct {
 	dir      string
 	db       *badger.DB
@@ -31,11 +31,11 @@ type Keyspace struct {
 
 	mu       sync.Mutex // guards what follows
 	identity identity
-	latest   engine.Checkpoint      // the newest committed
-	holds    map[engine.Version]int // versions that views and pins keep, with their numbers
-	kept     engine.Version         // every version from it on is to stay readable
-	horizon  engine.Version         // versions below it may be gone
-	whole    engine.Version         // all versions from it on are known to be there, if it is above the horizon
+	latest   state.Checkpoint      // the newest committed
+	holds    map[state.Version]int // versions that views and pins keep, with their numbers
+	kept     state.Version         // every version from it on is to stay readable
+	horizon  state.Version         // versions below it may be gone
+	whole    state.Version         // all versions from it on are known to be there, if it is above the horizon
 
 	left []leftover // of Commit alone, in the order of their versions
 
@@ -43,7 +43,7 @@ type Keyspace struct {
 	closed  error
 }
 
-var _ engine.Keyspace = (*Keyspace)(nil)
+var _ state.Keyspace = (*Keyspace)(nil)
 
 // options are Badger's, measured with many small keyspaces side by side. Reads
 // are mostly served by the runner's own cache, so Badger's are small.
@@ -67,7 +67,7 @@ func dbOptions(dir string) badger.Options {
 
 // openKeyspace opens the database beside an identity.
 func openKeyspace(dir string, id identity, log *slog.Logger) (*Keyspace, error) {
-	k := &Keyspace{dir: dir, identity: id, holds: map[engine.Version]int{}, kept: engine.MaxVersion}
+	k := &Keyspace{dir: dir, identity: id, holds: map[state.Version]int{}, kept: state.MaxVersion}
 	if err := k.guard(); err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (k *Keyspace) dbDir() string { return filepath.Join(k.dir, "db") }
 func (k *Keyspace) guard() error {
 	if k.identity.Durable > 0 {
 		if _, err := os.Stat(filepath.Join(k.dbDir(), badger.ManifestFilename)); err != nil {
-			return fmt.Errorf("database %s holds commits up to %d, but its manifest is missing: %w", k.dbDir(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
+			return fmt.Errorf("database %s holds commits up to %d, but its manifest is missing: %w", k.dbDir(), k.identity.Durable.Sequence(), state.ErrCorrupt)
 		}
 	}
 	return checkTables(k.dbDir(), k.identity.Clean)
@@ -152,7 +152,7 @@ func (k *Keyspace) findLatest() error {
 		k.whole = ck.Version
 	}
 	if ck.Version < k.identity.Durable {
-		return fmt.Errorf("database %s ends at %d, but commits up to %d were on disk: %w", k.dbDir(), ck.Version.Sequence(), k.identity.Durable.Sequence(), engine.ErrCorrupt)
+		return fmt.Errorf("database %s ends at %d, but commits up to %d were on disk: %w", k.dbDir(), ck.Version.Sequence(), k.identity.Durable.Sequence(), state.ErrCorrupt)
 	}
 	k.latest = ck
 	return nil
@@ -160,12 +160,12 @@ func (k *Keyspace) findLatest() error {
 
 // newestTrusted returns the newest checkpoint that this run wrote or that is
 // durable; the zero one when there is none.
-func (k *Keyspace) newestTrusted() (engine.Checkpoint, error) { return k.trusted(engine.MaxVersion) }
+func (k *Keyspace) newestTrusted() (state.Checkpoint, error) { return k.trusted(state.MaxVersion) }
 
 // trusted returns the newest checkpoint up to a version that is not one of those that a
 // crash of the machine took; the zero one when there is none. Such may be found on disk:
 // they are whole, and what followed them is another history.
-func (k *Keyspace) trusted(v engine.Version) (ck engine.Checkpoint, err error) {
+func (k *Keyspace) trusted(v state.Version) (ck state.Checkpoint, err error) {
 	defer recoverDamage(&err)
 	id := k.identityNow()
 	tx := k.db.NewTransactionAt(uint64(v), false)
@@ -176,7 +176,7 @@ func (k *Keyspace) trusted(v engine.Version) (ck engine.Checkpoint, err error) {
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		row, err := readCheckpoint(it.Item())
-		if err != nil && engine.Version(it.Item().Version()) <= id.Durable {
+		if err != nil && state.Version(it.Item().Version()) <= id.Durable {
 			return ck, err
 		}
 		if err == nil && id.wrote(row) {
@@ -188,7 +188,7 @@ func (k *Keyspace) trusted(v engine.Version) (ck engine.Checkpoint, err error) {
 
 // checkpointRow is a checkpoint as it is stored.
 type checkpointRow struct {
-	engine.Checkpoint
+	state.Checkpoint
 	Run int `json:"run"` // see identity
 }
 
@@ -200,30 +200,30 @@ func readCheckpoint(item *badger.Item) (row checkpointRow, err error) {
 		}
 		return json.Unmarshal(payload, &row)
 	})
-	row.Version = engine.Version(item.Version())
+	row.Version = state.Version(item.Version())
 	return row, err
 }
 
-// Latest implements engine.Keyspace.
-func (k *Keyspace) Latest() (engine.Checkpoint, error) {
+// Latest implements state.Keyspace.
+func (k *Keyspace) Latest() (state.Checkpoint, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.latest.Version == 0 {
-		return engine.Checkpoint{}, engine.ErrNoCheckpoint
+		return state.Checkpoint{}, state.ErrNoCheckpoint
 	}
 	return k.latest, nil
 }
 
-// Checkpoint implements engine.Keyspace.
-func (k *Keyspace) Checkpoint(v engine.Version) (ck engine.Checkpoint, err error) {
+// Checkpoint implements state.Keyspace.
+func (k *Keyspace) Checkpoint(v state.Version) (ck state.Checkpoint, err error) {
 	if v == 0 {
-		return ck, engine.ErrNoCheckpoint
+		return ck, state.ErrNoCheckpoint
 	}
 	tx := k.db.NewTransactionAt(uint64(v), false)
 	defer tx.Discard()
 	item, err := tx.Get(checkpointKey)
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return ck, engine.ErrNoCheckpoint
+		return ck, state.ErrNoCheckpoint
 	}
 	if err != nil {
 		return ck, fmt.Errorf("read checkpoint at %d: %w", v.Sequence(), err)
@@ -233,7 +233,7 @@ func (k *Keyspace) Checkpoint(v engine.Version) (ck engine.Checkpoint, err error
 		return row.Checkpoint, err
 	}
 	if ck, err = k.trusted(v); err == nil && ck.Version == 0 {
-		err = engine.ErrNoCheckpoint
+		err = state.ErrNoCheckpoint
 	}
 	return ck, err
 }
@@ -244,12 +244,12 @@ func (k *Keyspace) identityNow() identity {
 	return k.identity
 }
 
-// Limit implements engine.Keyspace. It bounds the memory that a commit takes, for what
+// Limit implements state.Keyspace. It bounds the memory that a commit takes, for what
 // does not fit a transaction is written ahead of it.
-func (k *Keyspace) Limit() engine.TxLimit { return engine.TxLimit{Writes: 64 << 10, Bytes: 8 << 20} }
+func (k *Keyspace) Limit() state.TxLimit { return state.TxLimit{Writes: 64 << 10, Bytes: 8 << 20} }
 
 // hold keeps a version readable.
-func (k *Keyspace) hold(v engine.Version) error {
+func (k *Keyspace) hold(v state.Version) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if v < k.horizon {
@@ -259,7 +259,7 @@ func (k *Keyspace) hold(v engine.Version) error {
 	return nil
 }
 
-func (k *Keyspace) unhold(v engine.Version) {
+func (k *Keyspace) unhold(v state.Version) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.holds[v]--; k.holds[v] <= 0 {
@@ -267,25 +267,25 @@ func (k *Keyspace) unhold(v engine.Version) {
 	}
 }
 
-// Pin implements engine.Keyspace.
-func (k *Keyspace) Pin(v engine.Version) {
+// Pin implements state.Keyspace.
+func (k *Keyspace) Pin(v state.Version) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.holds[v]++
 }
 
-// Unpin implements engine.Keyspace.
-func (k *Keyspace) Unpin(v engine.Version) { k.unhold(v) }
+// Unpin implements state.Keyspace.
+func (k *Keyspace) Unpin(v state.Version) { k.unhold(v) }
 
-// Keep implements engine.Keyspace.
-func (k *Keyspace) Keep(v engine.Version) {
+// Keep implements state.Keyspace.
+func (k *Keyspace) Keep(v state.Version) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kept = v
 }
 
-// Oldest implements engine.Keyspace.
-func (k *Keyspace) Oldest() engine.Version {
+// Oldest implements state.Keyspace.
+func (k *Keyspace) Oldest() state.Version {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.latest.Version == 0 {
@@ -296,7 +296,7 @@ func (k *Keyspace) Oldest() engine.Version {
 
 // advanceHorizonLocked gives up the versions that nobody can ask for any more, once a commit
 // with memory snapshots from a version on is durable.
-func (k *Keyspace) advanceHorizonLocked(durable, oldest engine.Version) {
+func (k *Keyspace) advanceHorizonLocked(durable, oldest state.Version) {
 	h := min(oldestOf(k.latest), durable, oldest, max(k.kept, 1))
 	for v := range k.holds {
 		h = min(h, v)
@@ -305,22 +305,22 @@ func (k *Keyspace) advanceHorizonLocked(durable, oldest engine.Version) {
 }
 
 // oldestOf is the oldest version that going on from a checkpoint needs.
-func oldestOf(c engine.Checkpoint) engine.Version {
+func oldestOf(c state.Checkpoint) state.Version {
 	if n := len(c.Memories); n > 0 {
 		return min(c.Version, c.Memories[n-1].Version)
 	}
 	return c.Version
 }
 
-// Durable implements engine.Keyspace.
-func (k *Keyspace) Durable() engine.Version {
+// Durable implements state.Keyspace.
+func (k *Keyspace) Durable() state.Version {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.identity.Durable
 }
 
-// Sync implements engine.Keyspace.
-func (k *Keyspace) Sync(context.Context) (engine.Version, error) {
+// Sync implements state.Keyspace.
+func (k *Keyspace) Sync(context.Context) (state.Version, error) {
 	k.mu.Lock()
 	at, oldest, durable := k.latest.Version, oldestOf(k.latest), k.identity.Durable
 	k.mu.Unlock()
@@ -357,7 +357,7 @@ func (k *Keyspace) syncFiles() error {
 	return errors.Join(append(errs, syncPath(k.dbDir()))...)
 }
 
-func (k *Keyspace) noteDurable(v engine.Version, clean bool) error {
+func (k *Keyspace) noteDurable(v state.Version, clean bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := k.identity
@@ -369,10 +369,10 @@ func (k *Keyspace) noteDurable(v engine.Version, clean bool) error {
 	return nil
 }
 
-// DiskBytes implements engine.Keyspace.
+// DiskBytes implements state.Keyspace.
 func (k *Keyspace) DiskBytes() int64 { return diskBytes(k.dir) }
 
-// Close implements engine.Keyspace.
+// Close implements state.Keyspace.
 func (k *Keyspace) Close() error {
 	k.closing.Do(func() {
 		if k.readOnly {

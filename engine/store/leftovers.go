@@ -9,7 +9,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // leftover is a row above the last checkpoint: of a commit that did not survive a
@@ -17,7 +17,7 @@ import (
 // before the position has passed it.
 type leftover struct {
 	key     string
-	version engine.Version
+	version state.Version
 }
 
 // findLeftovers lists the rows above the last checkpoint, in the order of their
@@ -30,7 +30,7 @@ func (k *Keyspace) findLeftovers() (err error) {
 }
 
 // rowsSince lists the rows that were changed after a version.
-func (k *Keyspace) rowsSince(v engine.Version) (rows []leftover, err error) {
+func (k *Keyspace) rowsSince(v state.Version) (rows []leftover, err error) {
 	if k.db.MaxVersion() <= uint64(v) {
 		return nil, nil
 	}
@@ -46,7 +46,7 @@ func (k *Keyspace) rowsSince(v engine.Version) (rows []leftover, err error) {
 		switch item.Key()[0] {
 		case checkpointKey[0], memoryPrefix:
 		default:
-			rows = append(rows, leftover{key: string(item.Key()), version: engine.Version(item.Version())})
+			rows = append(rows, leftover{key: string(item.Key()), version: state.Version(item.Version())})
 		}
 	}
 	slices.SortFunc(rows, func(a, b leftover) int { return cmp.Compare(a.version, b.version) })
@@ -57,7 +57,7 @@ func (k *Keyspace) rowsSince(v engine.Version) (rows []leftover, err error) {
 // commit: it writes, at that version, the values of the last checkpoint over them.
 // That the events are applied again does not make it needless: a stream that
 // went down with the machine may have lost them, and go on with others.
-func (k *Keyspace) passLeftovers(to engine.Version) error {
+func (k *Keyspace) passLeftovers(to state.Version) error {
 	k.mu.Lock()
 	last := k.latest.Version
 	k.mu.Unlock()
@@ -65,7 +65,7 @@ func (k *Keyspace) passLeftovers(to engine.Version) error {
 }
 
 // passLeftoversOf does so with the values that there are at a version.
-func (k *Keyspace) passLeftoversOf(last, to engine.Version) error {
+func (k *Keyspace) passLeftoversOf(last, to state.Version) error {
 	n := 0
 	for n < len(k.left) && k.left[n].version <= to {
 		n++
@@ -86,7 +86,7 @@ func (k *Keyspace) passLeftoversOf(last, to engine.Version) error {
 }
 
 // restore writes the rows as they were at a version.
-func (k *Keyspace) restore(batch *badger.WriteBatch, at engine.Version, left []leftover) error {
+func (k *Keyspace) restore(batch *badger.WriteBatch, at state.Version, left []leftover) error {
 	tx := k.db.NewTransactionAt(uint64(at), false)
 	defer tx.Discard()
 	done := map[string]bool{}

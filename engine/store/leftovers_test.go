@@ -5,7 +5,7 @@ import (
 	"maps"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // What a machine that crashed left above the durable version is gone for good:
@@ -51,7 +51,7 @@ func TestCrashAmidLeftovers(t *testing.T) {
 	ks := openKeyspaceOf(t, openDir(t, dir))
 	m := history(durable)
 	m.commit(t, ks, 22, map[string][]byte{"other": []byte("first")})
-	if err := ks.passLeftovers(engine.VersionAt(27)); err != nil {
+	if err := ks.passLeftovers(state.VersionAt(27)); err != nil {
 		t.Fatal(err)
 	}
 

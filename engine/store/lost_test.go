@@ -3,7 +3,7 @@ package store
 import (
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // A checkpoint that a crash of the machine took is not found again between those of the
@@ -17,10 +17,10 @@ func TestLostCheckpointsAreNotFound(t *testing.T) {
 	ks.Keep(1)
 	m := history(durable)
 	m.commit(t, ks, 40, between(21, 40))
-	check := func(ks engine.Keyspace) {
+	check := func(ks state.Keyspace) {
 		t.Helper()
 		for at, want := range map[uint64]uint64{19: 19, durable: durable, durable + 1: durable, left: durable, 39: durable, 40: 40, 41: 40} {
-			ck, err := ks.Checkpoint(engine.LastAt(at))
+			ck, err := ks.Checkpoint(state.LastAt(at))
 			if err != nil || ck.Position.Sequence != want {
 				t.Errorf("the checkpoint at %d is of %d, %v, want %d", at, ck.Position.Sequence, err, want)
 			}

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // rebooted makes this process see another run of the machine until the test ends.
@@ -104,7 +104,7 @@ func TestMachineCrashBeforeFirstSync(t *testing.T) {
 	_, dir := crashed(t, 0, 9)
 	rebooted(t, "second")
 	ks := openKeyspaceOf(t, openDir(t, dir))
-	if ck, err := ks.Latest(); !errors.Is(err, engine.ErrNoCheckpoint) {
+	if ck, err := ks.Latest(); !errors.Is(err, state.ErrNoCheckpoint) {
 		t.Fatalf("latest is %d, %v", ck.Version.Sequence(), err)
 	}
 	requireState(t, ks, 0, model{})

@@ -14,11 +14,11 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Offline is a data directory that no engine runs on, opened for reading. It
-// implements engine.Store, and changes no byte of the directory.
+// implements state.Store, and changes no byte of the directory.
 type Offline struct {
 	path    string
 	lock    *flock.Flock
@@ -26,7 +26,7 @@ type Offline struct {
 	log     *slog.Logger
 }
 
-var _ engine.Store = (*Offline)(nil)
+var _ state.Store = (*Offline)(nil)
 
 // OpenOffline opens a data directory for reading. It fails with a *LockedError
 // when an engine runs on it.
@@ -48,17 +48,17 @@ func OpenOffline(path string, log *slog.Logger) (*Offline, error) {
 // Catalog returns the directory's catalog. It must not be updated.
 func (o *Offline) Catalog() *Catalog { return o.catalog }
 
-// Remove implements engine.Store: nothing is removed from what is only read.
+// Remove implements state.Store: nothing is removed from what is only read.
 func (o *Offline) Remove(projection, generation string) error {
 	return fmt.Errorf("remove keyspace %s/%s: %w", projection, generation, errors.ErrUnsupported)
 }
 
-// Open implements engine.Store; create is not heeded.
-func (o *Offline) Open(_ context.Context, projection, generation string, _ bool) (engine.Keyspace, error) {
+// Open implements state.Store; create is not heeded.
+func (o *Offline) Open(_ context.Context, projection, generation string, _ bool) (state.Keyspace, error) {
 	dir := keyspaceDir(o.path, projection, generation)
 	id, err := readIdentity(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s/%s", engine.ErrNoKeyspace, projection, generation)
+		return nil, fmt.Errorf("%w: %s/%s", state.ErrNoKeyspace, projection, generation)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open keyspace %s/%s: %w", projection, generation, err)
@@ -88,8 +88,8 @@ func (c *copyKeyspace) DiskBytes() int64 { return diskBytes(c.Keyspace.dir) }
 // openCopy opens a database through links to its tables and copies of its small
 // files. Badger cannot open one read-only that was not closed, and opening it for
 // writing would change it.
-func openCopy(dir string, id identity, log *slog.Logger) (engine.Keyspace, error) {
-	k := &Keyspace{dir: dir, identity: id, readOnly: true, holds: map[engine.Version]int{}, kept: engine.MaxVersion}
+func openCopy(dir string, id identity, log *slog.Logger) (state.Keyspace, error) {
+	k := &Keyspace{dir: dir, identity: id, readOnly: true, holds: map[state.Version]int{}, kept: state.MaxVersion}
 	if err := k.guard(); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // An offline reader sees exactly what an engine would, whatever way the last one
@@ -104,8 +104,8 @@ func TestOfflineTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ks.Close() })
-		requireState(t, ks, engine.VersionAt(3), want)
-		requireState(t, ks, engine.VersionAt(3), want)
+		requireState(t, ks, state.VersionAt(3), want)
+		requireState(t, ks, state.VersionAt(3), want)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestOfflineAbsent(t *testing.T) {
 	o := openOffline(t, dir)
 	for _, name := range []string{"p", "q"} {
 		_, err := o.Open(t.Context(), name, "other", true)
-		if !errors.Is(err, engine.ErrNoKeyspace) || !strings.Contains(err.Error(), name+"/other") {
+		if !errors.Is(err, state.ErrNoKeyspace) || !strings.Contains(err.Error(), name+"/other") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

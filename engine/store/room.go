@@ -3,7 +3,7 @@ package store
 import (
 	"fmt"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // keyspaceRoom is what opening a keyspace, a commit to it, or closing it may write: its
@@ -44,7 +44,7 @@ func (d *Dir) room(need uint64) error {
 }
 
 // needs is what a commit may write.
-func needs(c engine.Commit) uint64 {
+func needs(c state.Commit) uint64 {
 	n := uint64(keyspaceRoom)
 	for _, blob := range c.Memory {
 		n += uint64(len(blob))

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // On a disk that others have filled since it was last looked at, a commit is an error that
@@ -30,10 +30,10 @@ func TestNoRoom(t *testing.T) {
 
 	free := d.free
 	d.free = func(string) (uint64, error) { return 5 << 20, nil }
-	writes := []engine.Write{{Key: "a", Value: []byte("2")}}
-	_, err := ks.Commit(t.Context(), engine.Commit{Checkpoint: m.checkpoint(engine.VersionAt(2)), Writes: writes})
+	writes := []state.Write{{Key: "a", Value: []byte("2")}}
+	_, err := ks.Commit(t.Context(), state.Commit{Checkpoint: m.checkpoint(state.VersionAt(2)), Writes: writes})
 	requireFull(err)
-	_, err = ks.Commit(t.Context(), engine.Commit{Checkpoint: m.checkpoint(engine.VersionAt(2)), Writes: writes, Memory: [][]byte{make([]byte, 4<<20)}})
+	_, err = ks.Commit(t.Context(), state.Commit{Checkpoint: m.checkpoint(state.VersionAt(2)), Writes: writes, Memory: [][]byte{make([]byte, 4<<20)}})
 	requireFull(err)
 	requireState(t, ks, requireLatest(t, ks, 1).Version, m)
 	_, err = d.Open(t.Context(), "p", "other", true)
@@ -49,7 +49,7 @@ func TestNoRoom(t *testing.T) {
 	d.free = func(string) (uint64, error) { return 5 << 20, nil }
 	requireFull(ks.Close())
 	killed := copyTree(t, dir)
-	if id, err := readIdentity(keyspaceDir(killed, "p", "g")); err != nil || id.Clean || id.Durable != engine.VersionAt(2) {
+	if id, err := readIdentity(keyspaceDir(killed, "p", "g")); err != nil || id.Clean || id.Durable != state.VersionAt(2) {
 		t.Errorf("the identity says %+v, %v", id, err)
 	}
 	t.Cleanup(func() { _ = ks.db.Close() })

@@ -8,7 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // chunkSize is the largest part of a value in one row. Larger rows would leave
@@ -48,7 +48,7 @@ func (t space) chunkKey(key []byte, index int) []byte {
 	return binary.BigEndian.AppendUint32(k, uint32(index))
 }
 
-func memoryKey(v engine.Version, index int) []byte {
+func memoryKey(v state.Version, index int) []byte {
 	k := binary.BigEndian.AppendUint64([]byte{memoryPrefix}, uint64(v))
 	return binary.BigEndian.AppendUint32(k, uint32(index))
 }
@@ -91,7 +91,7 @@ func checksum(key []byte, kind byte, payload []byte) uint32 {
 func damaged(key []byte, format string, args ...any) error {
 	const shown = 80
 	name := fmt.Sprintf("%q", key[:min(len(key), shown)])
-	return fmt.Errorf("row %s: %s: %w", name, fmt.Sprintf(format, args...), engine.ErrCorrupt)
+	return fmt.Errorf("row %s: %s: %w", name, fmt.Sprintf(format, args...), state.ErrCorrupt)
 }
 
 // rowWriter is a transaction or a batch.

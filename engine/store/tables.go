@@ -14,7 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // checkTables reads the tables of a database that is not open and checks every
@@ -34,10 +34,10 @@ func checkTables(db string, clean bool) error {
 	defer f.Close()
 	m, end, err := badger.ReplayManifestFile(f, 0, dbOptions(db).WithLogger(nil))
 	if err != nil {
-		return fmt.Errorf("manifest %s: %s: %w", f.Name(), oneLine(err), engine.ErrCorrupt)
+		return fmt.Errorf("manifest %s: %s: %w", f.Name(), oneLine(err), state.ErrCorrupt)
 	}
 	if info, err := f.Stat(); err != nil || clean && info.Size() != end {
-		return errors.Join(err, fmt.Errorf("manifest %s is cut off after %d bytes: %w", f.Name(), end, engine.ErrCorrupt))
+		return errors.Join(err, fmt.Errorf("manifest %s is cut off after %d bytes: %w", f.Name(), end, state.ErrCorrupt))
 	}
 	var buf bytes.Buffer
 	for _, id := range slices.Sorted(maps.Keys(m.Tables)) {
@@ -52,7 +52,7 @@ func checkTables(db string, clean bool) error {
 func checkTable(path string, buf *bytes.Buffer) (err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("table %s is missing: %w", path, engine.ErrCorrupt)
+		return fmt.Errorf("table %s is missing: %w", path, state.ErrCorrupt)
 	}
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func checkTable(path string, buf *bytes.Buffer) (err error) {
 	}
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("table %s: %w", path, engine.ErrCorrupt)
+			err = fmt.Errorf("table %s: %w", path, state.ErrCorrupt)
 		}
 	}()
 	t, err := table.OpenInMemoryTable(buf.Bytes(), 0, &table.Options{})
@@ -72,7 +72,7 @@ func checkTable(path string, buf *bytes.Buffer) (err error) {
 		err = t.VerifyChecksum()
 	}
 	if err != nil {
-		return fmt.Errorf("table %s: %s: %w", path, oneLine(err), engine.ErrCorrupt)
+		return fmt.Errorf("table %s: %s: %w", path, oneLine(err), state.ErrCorrupt)
 	}
 	return nil
 }

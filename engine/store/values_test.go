@@ -12,11 +12,11 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // partsOf counts the rows of parts of values that a version holds.
-func partsOf(t *testing.T, ks *Keyspace, v engine.Version) (n int) {
+func partsOf(t *testing.T, ks *Keyspace, v state.Version) (n int) {
 	t.Helper()
 	tx := ks.db.NewTransactionAt(uint64(v), false)
 	defer tx.Discard()
@@ -38,7 +38,7 @@ func TestValueSizes(t *testing.T) {
 	ks := openKeyspaceOf(t, openDir(t, t.TempDir()))
 	m := model{}
 	m.commit(t, ks, 1, map[string][]byte{"a": []byte("before"), "b\x00\x00\x00\x00": pattern(1, chunkSize+1), "z": []byte("after")})
-	beside := partsOf(t, ks, engine.VersionAt(1))
+	beside := partsOf(t, ks, state.VersionAt(1))
 	value := func(seed, size int) []byte {
 		if size < 0 {
 			return nil
@@ -157,8 +157,8 @@ func TestWrittenAheadAndLost(t *testing.T) {
 	ks := openKeyspaceOf(t, d)
 	m := model{}
 	m.commit(t, ks, 1, map[string][]byte{"a": []byte("1"), "b": []byte("2")})
-	lost := []engine.Write{{Key: "a", Value: []byte("lost"), OldSize: 1}, {Key: "b", Delete: true, OldSize: 1}, {Key: "new", Value: pattern(1, 700_000)}}
-	if err := ks.writeAhead(engine.VersionAt(5), states, lost); err != nil {
+	lost := []state.Write{{Key: "a", Value: []byte("lost"), OldSize: 1}, {Key: "b", Delete: true, OldSize: 1}, {Key: "new", Value: pattern(1, 700_000)}}
+	if err := ks.writeAhead(state.VersionAt(5), states, lost); err != nil {
 		t.Fatal(err)
 	}
 	if err := ks.Close(); err != nil {

@@ -3,13 +3,13 @@ package store
 import (
 	"fmt"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Verify reads everything that a keyspace holds at its last checkpoint and
-// compares it with what the checkpoint says. It fails with engine.ErrCorrupt,
+// compares it with what the checkpoint says. It fails with state.ErrCorrupt,
 // wrapped with what differs.
-func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
+func Verify(ks state.Keyspace) (state.Checkpoint, error) {
 	ck, err := ks.Latest()
 	if err != nil {
 		return ck, err
@@ -24,11 +24,11 @@ func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
 		return ck, err
 	}
 	defer v.Close()
-	var found engine.Checkpoint
+	var found state.Checkpoint
 	err = v.Scan(nil, nil, func(key, value []byte) bool {
 		found.Keys++
 		found.Bytes += int64(len(key) + len(value))
-		found.Digest.Add(engine.Term(key, value))
+		found.Digest.Add(state.Term(key, value))
 		return true
 	})
 	if err != nil {
@@ -36,12 +36,12 @@ func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
 	}
 	if found.Keys != ck.Keys || found.Bytes != ck.Bytes || found.Digest != ck.Digest {
 		return ck, fmt.Errorf("state at %d has %d keys, %d bytes, digest %s; the checkpoint says %d, %d, %s: %w",
-			ck.Position.Sequence, found.Keys, found.Bytes, found.Digest, ck.Keys, ck.Bytes, ck.Digest, engine.ErrCorrupt)
+			ck.Position.Sequence, found.Keys, found.Bytes, found.Digest, ck.Keys, ck.Bytes, ck.Digest, state.ErrCorrupt)
 	}
-	if err := engine.ReadLetters(v, 0, func(engine.Letter) bool { return true }); err != nil {
+	if err := state.ReadLetters(v, 0, func(state.Letter) bool { return true }); err != nil {
 		return ck, err
 	}
-	if err := engine.ReadOutbox(v, func(engine.OutboxRow) bool { return true }); err != nil {
+	if err := state.ReadOutbox(v, func(state.OutboxRow) bool { return true }); err != nil {
 		return ck, err
 	}
 	for _, m := range ck.Memories {
@@ -57,7 +57,7 @@ func Verify(ks engine.Keyspace) (engine.Checkpoint, error) {
 func (k *Keyspace) verifyTables() (err error) {
 	defer recoverDamage(&err)
 	if err := k.db.VerifyChecksum(); err != nil {
-		return fmt.Errorf("tables of %s: %s: %w", k.dbDir(), oneLine(err), engine.ErrCorrupt)
+		return fmt.Errorf("tables of %s: %s: %w", k.dbDir(), oneLine(err), state.ErrCorrupt)
 	}
 	return nil
 }

@@ -8,45 +8,45 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
-// view reads a keyspace at one version. It implements engine.View.
+// view reads a keyspace at one version. It implements state.View.
 type view struct {
 	keyspace *Keyspace
-	version  engine.Version
+	version  state.Version
 	release  func()
 }
 
-// View implements engine.Keyspace.
-func (k *Keyspace) View(v engine.Version) (engine.View, error) {
+// View implements state.Keyspace.
+func (k *Keyspace) View(v state.Version) (state.View, error) {
 	if err := k.hold(v); err != nil {
 		return nil, err
 	}
 	return &view{keyspace: k, version: v, release: sync.OnceFunc(func() { k.unhold(v) })}, nil
 }
 
-// Version implements engine.View.
-func (v *view) Version() engine.Version { return v.version }
+// Version implements state.View.
+func (v *view) Version() state.Version { return v.version }
 
-// Close implements engine.View.
+// Close implements state.View.
 func (v *view) Close() { v.release() }
 
-// Letters implements engine.View.
-func (v *view) Letters() engine.Rows { return rowsOf{v, letters} }
+// Letters implements state.View.
+func (v *view) Letters() state.Rows { return rowsOf{v, letters} }
 
-// Outbox implements engine.View.
-func (v *view) Outbox() engine.Rows { return rowsOf{v, outbox} }
+// Outbox implements state.View.
+func (v *view) Outbox() state.Rows { return rowsOf{v, outbox} }
 
-// Get implements engine.View.
+// Get implements state.View.
 func (v *view) Get(key []byte) (value []byte, ok bool, err error) { return rowsOf{v, states}.Get(key) }
 
-// Scan implements engine.View.
+// Scan implements state.View.
 func (v *view) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	return rowsOf{v, states}.Scan(prefix, after, fn)
 }
 
-// rowsOf reads a space at a view's version. It implements engine.Rows.
+// rowsOf reads a space at a view's version. It implements state.Rows.
 type rowsOf struct {
 	*view
 	space space
@@ -89,7 +89,7 @@ func (r rowsOf) Scan(prefix, after []byte, fn func(key, value []byte) bool) (err
 // a table is damaged, Badger's iterators may end early and say nothing.
 func (r rowsOf) complete(rows int64) error {
 	ck, err := r.keyspace.Checkpoint(r.version)
-	if errors.Is(err, engine.ErrNoCheckpoint) && rows == 0 {
+	if errors.Is(err, state.ErrNoCheckpoint) && rows == 0 {
 		return nil
 	}
 	if err != nil {
@@ -103,7 +103,7 @@ func (r rowsOf) complete(rows int64) error {
 		want, what = ck.Outbox.Rows, "events to publish"
 	}
 	if rows != want {
-		return fmt.Errorf("scan at %d found %d %s, the checkpoint counts %d: %w", r.version.Sequence(), rows, what, want, engine.ErrCorrupt)
+		return fmt.Errorf("scan at %d found %d %s, the checkpoint counts %d: %w", r.version.Sequence(), rows, what, want, state.ErrCorrupt)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (t space) scan(tx *badger.Txn, prefix, after []byte, fn func(key, value []b
 	it := tx.NewIterator(o)
 	defer it.Close()
 	var value []byte
-	for it.Seek(t.first(engine.KeyRange{Prefix: prefix, After: after})); it.Valid(); it.Next() {
+	for it.Seek(t.first(state.KeyRange{Prefix: prefix, After: after})); it.Valid(); it.Next() {
 		item := it.Item()
 		key := item.Key()[1:]
 		err := item.Value(func(row []byte) (err error) {
@@ -136,7 +136,7 @@ func (t space) scan(tx *badger.Txn, prefix, after []byte, fn func(key, value []b
 }
 
 // first is where a scan of a part of the keys begins.
-func (t space) first(r engine.KeyRange) []byte {
+func (t space) first(r state.KeyRange) []byte {
 	if len(r.After) > 0 && bytes.Compare(r.After, r.Prefix) >= 0 {
 		return append(t.key(r.After), 0)
 	}
@@ -147,6 +147,6 @@ func (t space) first(r engine.KeyRange) []byte {
 // in the goroutine that reads.
 func recoverDamage(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("read table: %v: %w", r, engine.ErrCorrupt)
+		*err = fmt.Errorf("read table: %v: %w", r, state.ErrCorrupt)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	. "gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -129,9 +129,9 @@ func atEvent(sequence int64, parts ...[]byte) []byte {
 	return code(eachEvent, load, wasmgen.I64Const(sequence), []byte{0x51, 0x04, 0x40}, code(parts...), []byte{0x0b})
 }
 
-// guest makes a module that runs before at the beginning of each batch, each for each event,
+// guestOf makes a module that runs before at the beginning of each batch, each for each event,
 // and after at the end.
-func guest(before, each, after []byte, more ...wasmgen.Func) []byte {
+func guestOf(before, each, after []byte, more ...wasmgen.Func) []byte {
 	apply := wasmgen.Apply(
 		before,
 		wasmgen.I32Const(batchAt), wasmgen.I32Const(batchRoom), wasmgen.Call(0),
@@ -173,4 +173,4 @@ var count = code(
 // counted keeps the number of events in a variable.
 var counted = code(fetch, one, addI64, keep, value, fetch, storeI64, put)
 
-var _ engine.Module = (*host.Module)(nil)
+var _ guest.Module = (*host.Module)(nil)

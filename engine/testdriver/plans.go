@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 )
 
 // What variations may take, in nanoseconds that are estimated and in fuel: so it is the same on
@@ -45,7 +45,7 @@ func clockAfter(rnd *rand.Rand, events *Events) time.Duration {
 func chances(rnd *rand.Rand, s *Stats) (plans []plan) {
 	fuel := cmp.Or(s.InitFuel+s.Fuel, unmeteredInit+uint64(s.Events)*unmeteredEvent)
 	for range max(leastChances, min(mostChances, chancesFuel/fuel)) {
-		plans = append(plans, plan{batch: 1, around: engine.Surroundings{Chance: rnd.Uint64() | 1}})
+		plans = append(plans, plan{batch: 1, around: guest.Surroundings{Chance: rnd.Uint64() | 1}})
 	}
 	return plans
 }

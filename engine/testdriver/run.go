@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/outcome"
 )
@@ -132,7 +133,7 @@ func answers(ctx context.Context, s *Session, requests [][]byte) ([]outcome.Quer
 type plan struct {
 	batch      int
 	partitions int // 0: one instance without
-	around     engine.Surroundings
+	around     guest.Surroundings
 	restarts   map[int]bool // before these events, by their places
 }
 

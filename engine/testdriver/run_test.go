@@ -75,7 +75,7 @@ func TestAccountBalances(t *testing.T) {
 
 // A run that halts ends with the first event that fails, and says so.
 func TestHalt(t *testing.T) {
-	s := load(t, guest(nil, code(atEvent(3, wasmgen.I32Const(7), []byte{0x0f}), count), nil))
+	s := load(t, guestOf(nil, code(atEvent(3, wasmgen.I32Const(7), []byte{0x0f}), count), nil))
 	r, err := Run(t.Context(), s, events(6, "x"), Options{Halt: true})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestHalt(t *testing.T) {
 // What a projection may not emit fails the event, as it does in an engine, and takes back what
 // the event wrote.
 func TestBadEmits(t *testing.T) {
-	m := guest(nil, code(count, wasmgen.I32Const(0), wasmgen.I32Const(1), wasmgen.I32Const(1), wasmgen.I32Const(0), wasmgen.I32Const(0), value, eight, wasmgen.Call(emit), drop), nil)
+	m := guestOf(nil, code(count, wasmgen.I32Const(0), wasmgen.I32Const(1), wasmgen.I32Const(1), wasmgen.I32Const(0), wasmgen.I32Const(0), value, eight, wasmgen.Call(emit), drop), nil)
 	m[bytes.LastIndex(m, []byte("kt"))+1] = ' ' // the subject
 	r, err := Run(t.Context(), load(t, m), events(2, "x"), Options{})
 	if err != nil || len(r.Outcome.State) != 0 || len(r.Outcome.Emits) != 0 || len(r.Outcome.Errors) != 2 || !strings.Contains(r.Outcome.Errors[0].Error, `emit: subject " "`) {
@@ -103,8 +103,8 @@ func TestBadEmits(t *testing.T) {
 // Memory that grows with each event is told from memory that comes to rest.
 func TestLeak(t *testing.T) {
 	grow := []byte{0x40, 0} // memory.grow
-	leaks := guest(nil, code(wasmgen.I32Const(1), grow, drop), nil)
-	rests := guest(nil, atEvent(2, wasmgen.I32Const(5), grow, drop), nil)
+	leaks := guestOf(nil, code(wasmgen.I32Const(1), grow, drop), nil)
+	rests := guestOf(nil, atEvent(2, wasmgen.I32Const(5), grow, drop), nil)
 	for module, want := range map[string]uint64{string(leaks): 64 << 10, string(rests): 0} {
 		r, err := Run(t.Context(), load(t, []byte(module)), events(100, "x"), Options{})
 		if err != nil || r.Stats.Leak() != want {

@@ -7,18 +7,20 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/outcome"
 )
 
 // Subject is what is tested.
 type Subject struct {
-	Module   engine.Module
-	Settings []byte         // JSON; nil: {}
-	Memory   uint64         // limit of an instance's memory, in bytes; 0: 64 MiB
-	Limit    engine.TxLimit // of what one call writes; zero: that of a commit
+	Module   guest.Module
+	Settings []byte        // JSON; nil: {}
+	Memory   uint64        // limit of an instance's memory, in bytes; 0: 64 MiB
+	Limit    state.TxLimit // of what one call writes; zero: that of a commit
 	// Log is where the lines of the module go; nil: a Run takes them, a Session forgets them.
-	Log engine.GuestLog
+	Log guest.Log
 }
 
 // The limits of a commit, see docs/ABI.md.
@@ -28,9 +30,9 @@ const (
 	memoryLimit  = 64 << 20
 )
 
-func (s *Subject) limit() engine.TxLimit {
-	if s.Limit == (engine.TxLimit{}) {
-		return engine.TxLimit{Writes: commitWrites, Bytes: commitBytes}
+func (s *Subject) limit() state.TxLimit {
+	if s.Limit == (state.TxLimit{}) {
+		return state.TxLimit{Writes: commitWrites, Bytes: commitBytes}
 	}
 	return s.Limit
 }
@@ -48,9 +50,9 @@ type Session struct {
 	State *State
 	Made  []byte // records of the last call of an upcaster
 
-	around   engine.Surroundings
-	instance engine.Instance // nil after a failure, and before the first call
-	log      *lines          // that Log is; nil: it is another one
+	around   guest.Surroundings
+	instance guest.Instance // nil after a failure, and before the first call
+	log      *lines         // that Log is; nil: it is another one
 	upcasts  bool
 
 	initial [][]byte // memory that the next instance begins with; nil: none
@@ -58,7 +60,7 @@ type Session struct {
 }
 
 // NewSession makes an instance. Errors of its init are those of the module.
-func NewSession(ctx context.Context, s Subject, around engine.Surroundings) (*Session, error) {
+func NewSession(ctx context.Context, s Subject, around guest.Surroundings) (*Session, error) {
 	if s.Memory == 0 {
 		s.Memory = memoryLimit
 	}
@@ -72,7 +74,7 @@ func (s *Session) open(ctx context.Context) error {
 	if s.instance != nil {
 		return nil
 	}
-	in, err := s.Module.Instantiate(ctx, engine.InstanceConfig{Settings: s.Settings, Memory: s.Memory, Log: s.Log, Surroundings: s.around})
+	in, err := s.Module.Instantiate(ctx, guest.Config{Settings: s.Settings, Memory: s.Memory, Log: s.Log, Surroundings: s.around})
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (s *Session) Close(ctx context.Context) {
 }
 
 // Instance is the present one; nil after a failure.
-func (s *Session) Instance() engine.Instance { return s.instance }
+func (s *Session) Instance() guest.Instance { return s.instance }
 
 // snapshot is the memory of the instance; nil when it keeps no state there.
 func (s *Session) snapshot(ctx context.Context) ([][]byte, error) {
@@ -162,7 +164,7 @@ func (s *Session) checkEmits(records []byte) error {
 			}
 		}
 		if err := engine.CheckEmit(e, cause); err != nil {
-			return &engine.GuestError{Call: abi.ExportApply, Kind: engine.GuestOverLimit, Text: err.Error(), Event: e.Event}
+			return &guest.Error{Call: abi.ExportApply, Kind: guest.OverLimit, Text: err.Error(), Event: e.Event}
 		}
 	}
 	return nil
@@ -184,12 +186,12 @@ func (s *Session) Answer(ctx context.Context, request []byte) ([]byte, Cost, err
 	return answer, Cost{Fuel: fresh.instance.Fuel(), Took: time.Since(began)}, err
 }
 
-// lines takes what a module logs. It implements engine.GuestLog.
+// lines takes what a module logs. It implements guest.Log.
 type lines struct{ all []string }
 
 func (l *lines) Enabled(int) bool { return true }
 
-func (l *lines) Line(n engine.GuestLine) { l.all = append(l.all, outcome.LogLine(n.Level, n.Text)) }
+func (l *lines) Line(n guest.Line) { l.all = append(l.all, outcome.LogLine(n.Level, n.Text)) }
 
 // take returns what was logged since the last time.
 func (l *lines) take() []string {
@@ -205,14 +207,14 @@ func (l *lines) take() []string {
 // guest's own words when it returned an error. ok is false for what is no failure of the
 // module.
 func ErrorText(err error) (text string, ok bool) {
-	var guest *engine.GuestError
-	if !errors.As(err, &guest) {
+	var g *guest.Error
+	if !errors.As(err, &g) {
 		return "", false
 	}
-	if guest.Kind == engine.GuestRefused && guest.Text != "" {
-		return guest.Text, true
+	if g.Kind == guest.Refused && g.Text != "" {
+		return g.Text, true
 	}
-	return guest.Error(), true
+	return g.Error(), true
 }
 
 // shape is a subject with a star for each token that has a digit.

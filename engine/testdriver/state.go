@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 )
 
 // State is a projection's state in memory, which changes call by call. It implements
-// engine.State, and refuses what would not fit one commit.
+// guest.State, and refuses what would not fit one commit.
 type State struct {
 	rows  map[string]*row
 	order []string // keys of rows by their bytes, without those in fresh
@@ -19,14 +20,14 @@ type State struct {
 	keys  int      // of rows that are present
 	bytes int      // of these keys, and of their values
 
-	limit   engine.TxLimit
+	limit   state.TxLimit
 	call    int // the one under way
 	changes int // of it: keys, and events that it emits
 	size    int // of these, in bytes
 
 	undo   []undo
 	writes []write // of the call, in order
-	emits  []engine.Emit
+	emits  []state.Emit
 	digest uint64 // of all rows, whatever the order in which they were written
 }
 
@@ -54,7 +55,7 @@ type write struct {
 }
 
 // NewState makes an empty state. The limit is that of one call.
-func NewState(limit engine.TxLimit) *State {
+func NewState(limit state.TxLimit) *State {
 	return &State{rows: map[string]*row{}, limit: limit}
 }
 
@@ -127,7 +128,7 @@ func rowDigest(key string, value []byte, present bool) uint64 {
 	return h.Sum64()
 }
 
-// Get implements engine.State.
+// Get implements guest.State.
 func (s *State) Get(key []byte) ([]byte, bool, error) {
 	r := s.rows[string(key)]
 	if r == nil || !r.present {
@@ -136,16 +137,16 @@ func (s *State) Get(key []byte) ([]byte, bool, error) {
 	return r.value, true, nil
 }
 
-// Put implements engine.State.
+// Put implements guest.State.
 func (s *State) Put(key, value []byte) error {
 	return s.change(key, bytes.Clone(value), true, len(key)+len(value))
 }
 
-// Delete implements engine.State.
+// Delete implements guest.State.
 func (s *State) Delete(key []byte) error { return s.change(key, nil, false, len(key)) }
 
-// Emit implements engine.State.
-func (s *State) Emit(e engine.Emit) error {
+// Emit implements guest.State.
+func (s *State) Emit(e state.Emit) error {
 	s.emits = append(s.emits, e)
 	s.changes++
 	s.size += len(e.Subject) + len(e.Headers) + len(e.Data)
@@ -189,11 +190,11 @@ func (s *State) fits() error {
 	if s.changes <= s.limit.Writes && s.size <= s.limit.Bytes {
 		return nil
 	}
-	return &engine.GuestError{Call: "apply", Kind: engine.GuestOverLimit, Event: -1,
+	return &guest.Error{Call: "apply", Kind: guest.OverLimit, Event: -1,
 		Text: fmt.Sprintf("its writes do not fit one commit: the limit is %d keys or %d bytes; write less for one event", s.limit.Writes, s.limit.Bytes)}
 }
 
-// Scan implements engine.State.
+// Scan implements guest.State.
 func (s *State) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	s.sort()
 	from := prefix

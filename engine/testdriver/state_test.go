@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 	. "gnomon/engine/testdriver"
 )
 
@@ -16,7 +16,7 @@ import (
 // deleted and scanned in between.
 func TestState(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	s, want := NewState(engine.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}), map[string]string{}
+	s, want := NewState(state.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}), map[string]string{}
 	key := func() []byte {
 		return []byte(strings.Repeat(string(rune('a'+rnd.IntN(3))), 1+rnd.IntN(3)) + string(rune('a'+rnd.IntN(26))))
 	}
@@ -74,7 +74,7 @@ func checkScan(t *testing.T, s *State, all map[string]string, prefix, after []by
 // An event that writes more than fits a commit is refused as it would be where it counts:
 // by keys or by bytes, of which those that it overwrites itself count once.
 func TestStateLimit(t *testing.T) {
-	s := NewState(engine.TxLimit{Writes: 2, Bytes: 10})
+	s := NewState(state.TxLimit{Writes: 2, Bytes: 10})
 	for i, step := range []struct {
 		key, value string
 		begin, ok  bool
@@ -96,7 +96,7 @@ func TestStateLimit(t *testing.T) {
 
 // A call that is taken back leaves the state as if it had never been.
 func TestRollBack(t *testing.T) {
-	s := NewState(engine.TxLimit{Writes: 100, Bytes: 100})
+	s := NewState(state.TxLimit{Writes: 100, Bytes: 100})
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

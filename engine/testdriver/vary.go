@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/outcome"
 )
 
@@ -64,7 +64,7 @@ const (
 func variations(base *Result, seed uint64, partitions bool) []variation {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	all := []variation{
-		{[]plan{{batch: 1, around: engine.Surroundings{Clock: clockAfter(rnd, base.list)}}}, "another wall clock", causeClock},
+		{[]plan{{batch: 1, around: guest.Surroundings{Clock: clockAfter(rnd, base.list)}}}, "another wall clock", causeClock},
 		{chances(rnd, &base.Stats), "other random numbers", causeChance},
 	}
 	if count := base.events; count > 1 {

@@ -27,38 +27,38 @@ func TestPlantedFaults(t *testing.T) {
 		want, got string // its beginning; empty: anything
 	}{
 		"a variable that lives from one batch to the next": {
-			guest(nil, counted, nil), "a fresh instance for each event", 2, `state "k"`, `"\u0002`, `"\u0001`,
+			guestOf(nil, counted, nil), "a fresh instance for each event", 2, `state "k"`, `"\u0002`, `"\u0001`,
 		},
 		"a variable that is reset for each batch": {
-			guest(code(zero, keep), counted, nil), "batches of 7", 2, `state "k"`, `"\u0001`, `"\u0002`,
+			guestOf(code(zero, keep), counted, nil), "batches of 7", 2, `state "k"`, `"\u0001`, `"\u0002`,
 		},
 		"what is done once for a batch": {
-			guest(nil, nil, count), "batches of 7", 7, `state "k"`, `"\u0007`, `"\u0001`,
+			guestOf(nil, nil, count), "batches of 7", 7, `state "k"`, `"\u0007`, `"\u0001`,
 		},
 		"the wall clock": {
-			guest(nil, atEvent(5, zeroI32, zero, value, wasmgen.Call(clockTime), drop, put), nil), "another wall clock", 5, `state "k"`, `"\u0000\u0000\u0000`, "",
+			guestOf(nil, atEvent(5, zeroI32, zero, value, wasmgen.Call(clockTime), drop, put), nil), "another wall clock", 5, `state "k"`, `"\u0000\u0000\u0000`, "",
 		},
 		"random numbers": {
-			guest(nil, atEvent(9, value, eight, wasmgen.Call(randomGet), drop, put), nil), "other random numbers", 9, `state "k"`, "", "",
+			guestOf(nil, atEvent(9, value, eight, wasmgen.Call(randomGet), drop, put), nil), "other random numbers", 9, `state "k"`, "", "",
 		},
 		"random numbers in what is emitted": {
-			guest(nil, atEvent(4, value, eight, wasmgen.Call(randomGet), drop, emitted(zeroI32)), nil), "other random numbers", 4, "emits, event 4", `{"event":4,`, `{"event":4,`,
+			guestOf(nil, atEvent(4, value, eight, wasmgen.Call(randomGet), drop, emitted(zeroI32)), nil), "other random numbers", 4, "emits, event 4", `{"event":4,`, `{"event":4,`,
 		},
 		"an index of emit that is always 0": {
-			guest(nil, emitted(zeroI32), nil), "batches of 7", 2, "emits, event 2", `{"event":2,`, `{"event":1,`,
+			guestOf(nil, emitted(zeroI32), nil), "batches of 7", 2, "emits, event 2", `{"event":2,`, `{"event":1,`,
 		},
 		"a line of the log with a variable": {
-			guest(nil, code(fetch, one, addI64, keep, value, fetch, wasmgen.I64Const(0x3030303030303030), addI64, storeI64, zeroI32, value, eight, wasmgen.Call(logLine)), nil),
+			guestOf(nil, code(fetch, one, addI64, keep, value, fetch, wasmgen.I64Const(0x3030303030303030), addI64, storeI64, zeroI32, value, eight, wasmgen.Call(logLine)), nil),
 			"a fresh instance for each event", 2, "logs, event 2", `"info: 2`, `"info: 1`,
 		},
 		"a snapshot that forgets": {
-			guest(nil, counted, nil, export(abi.ExportSnapshot), export(abi.ExportRestore, zero, keep)), "a fresh instance for each event", 2, `state "k"`, `"\u0002`, `"\u0001`,
+			guestOf(nil, counted, nil, export(abi.ExportSnapshot), export(abi.ExportRestore, zero, keep)), "a fresh instance for each event", 2, `state "k"`, `"\u0002`, `"\u0001`,
 		},
 		"a snapshot of which restore forgets, which no event shows": {
-			guest(nil, code(fetch, one, addI64, keep), nil, export(abi.ExportSnapshot, value, fetch, storeI64, blob), export(abi.ExportRestore, unblob)), "a fresh instance for each event", 0, "snapshot", "", "",
+			guestOf(nil, code(fetch, one, addI64, keep), nil, export(abi.ExportSnapshot, value, fetch, storeI64, blob), export(abi.ExportRestore, unblob)), "a fresh instance for each event", 0, "snapshot", "", "",
 		},
 		"a total over all keys": {
-			guest(nil, count, nil), "3 partitions", 2, `state "k"`, `"\u0002`, `"\u0001`,
+			guestOf(nil, count, nil), "3 partitions", 2, `state "k"`, `"\u0002`, `"\u0001`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,11 +89,11 @@ func TestFaultsThatHardlyShow(t *testing.T) {
 		module    []byte
 		variation string
 	}{
-		"a random bit": {guest(nil, atEvent(900, value, eight, wasmgen.Call(randomGet), drop, bit, put), nil), "other random numbers"},
+		"a random bit": {guestOf(nil, atEvent(900, value, eight, wasmgen.Call(randomGet), drop, bit, put), nil), "other random numbers"},
 		"a variable from one event to the next": {
-			guest(nil, code(atEvent(899, one, keep), atEvent(900, value, fetch, storeI64, put)), nil), "a fresh instance for each event",
+			guestOf(nil, code(atEvent(899, one, keep), atEvent(900, value, fetch, storeI64, put)), nil), "a fresh instance for each event",
 		},
-		"is it past?": {guest(nil, atEvent(900, readClock, value, eachEvent, eventTime, value, loadI64, laterThan, storeI64, put), nil), "another wall clock"},
+		"is it past?": {guestOf(nil, atEvent(900, readClock, value, eachEvent, eventTime, value, loadI64, laterThan, storeI64, put), nil), "another wall clock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, list := load(t, tt.module), NewEvents(nil)
@@ -156,9 +156,9 @@ func TestSoundModules(t *testing.T) {
 		data   string
 		failed int
 	}{
-		"count in the state":     {guest(nil, code(failing, count), nil), "x", 5},
-		"count in a snapshot":    {guest(nil, code(failing, counted), nil, remember...), "x", 5},
-		"a buffer that is small": {guest(nil, count, nil), strings.Repeat("x", 20<<10), 0},
+		"count in the state":     {guestOf(nil, code(failing, count), nil), "x", 5},
+		"count in a snapshot":    {guestOf(nil, code(failing, counted), nil, remember...), "x", 5},
+		"a buffer that is small": {guestOf(nil, count, nil), strings.Repeat("x", 20<<10), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, list := load(t, tt.module), events(30, tt.data)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -21,7 +22,7 @@ func BenchmarkApplied(b *testing.B) {
 	defer traces.Close()
 	for _, traced := range []int{0, 1, 64} {
 		b.Run(fmt.Sprintf("traced=%d", traced), func(b *testing.B) {
-			var batch engine.Batch
+			var batch streams.Batch
 			for i := range 64 {
 				e := abi.Record{Sequence: uint64(i + 1), Subject: []byte("account.1"), Data: []byte(`{"amount":1}`)}
 				e.Headers, _ = abi.AppendHeader(nil, "ce-type", "paid")

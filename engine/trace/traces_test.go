@@ -15,6 +15,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/engine/trace"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
@@ -54,23 +57,23 @@ func (c *chain) store(headers ...string) {
 func (c *chain) run(tracer engine.Tracer) {
 	c.t.Helper()
 	e := engine.New(engine.Options{Source: c.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Outlet: enginetest.NewOutlet(c.nats), Tracer: tracer, Log: slog.New(slog.DiscardHandler)})
-	first := enginetest.FuncModule("first", func(e abi.Record, st engine.State) error {
+	first := enginetest.FuncModule("first", func(e abi.Record, st guest.State) error {
 		if e.Sequence == c.fail {
 			return enginetest.Refuse("it fails")
 		}
-		m := engine.Emit{Subject: "out.x", Data: []byte("emitted")}
+		m := state.Emit{Subject: "out.x", Data: []byte("emitted")}
 		if c.own != "" {
 			m.Headers, _ = abi.AppendHeader(nil, "Traceparent", c.own)
 		}
 		return st.Emit(m)
 	})
 	first.Emits = true
-	second := enginetest.FuncModule("second", func(e abi.Record, st engine.State) error { return st.Put([]byte("last"), e.Data) })
+	second := enginetest.FuncModule("second", func(e abi.Record, st guest.State) error { return st.Put([]byte("last"), e.Data) })
 	for _, s := range []engine.Spec{
 		{Name: "first", Module: first, Stream: "S", OnError: engine.Skip, Emit: engine.EmitRules{Subjects: []string{"out.>"}, History: true}},
 		{Name: "second", Module: second, Stream: "T"},
 	} {
-		s.Batch, s.Window, s.Cache = engine.ReadLimit{Events: 100, Bytes: 1 << 20}, time.Second, 1<<20
+		s.Batch, s.Window, s.Cache = streams.ReadLimit{Events: 100, Bytes: 1 << 20}, time.Second, 1<<20
 		if _, err := e.Declare(c.t.Context(), s); err != nil {
 			c.t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/sdk/abi"
@@ -55,7 +55,7 @@ func CheckGuest(ctx context.Context, c GuestCheck) (*Report, error) {
 // broken notes what a guest did in a place where nothing can go on, and reports whether that
 // was the guest's failure, once it had started.
 func (k *guestCheck) broken(err error) bool {
-	var guest *engine.GuestError
+	var guest *guest.Error
 	if !errors.As(err, &guest) {
 		return false
 	}
@@ -74,7 +74,7 @@ func (k *guestCheck) broken(err error) bool {
 type guestCheck struct {
 	GuestCheck
 	report *Report
-	traits engine.Traits
+	traits guest.Traits
 	used   map[string]bool // by the guest, see observer
 	base   *testdriver.Result
 	failed map[uint64]bool // sequences of the given events that fail
@@ -242,13 +242,13 @@ func (k *guestCheck) sameBlobs(at int, what string, want, got [][]byte) {
 }
 
 // restored is a fresh instance with a memory.
-func (k *guestCheck) restored(ctx context.Context, blobs [][]byte, change func(*observer)) (engine.Instance, error) {
+func (k *guestCheck) restored(ctx context.Context, blobs [][]byte, change func(*observer)) (guest.Instance, error) {
 	s := k.subject(nil, change)
 	memory := s.Memory
 	if memory == 0 {
 		memory = 64 << 20
 	}
-	in, err := s.Module.Instantiate(ctx, engine.InstanceConfig{Settings: s.Settings, Memory: memory})
+	in, err := s.Module.Instantiate(ctx, guest.Config{Settings: s.Settings, Memory: memory})
 	if err != nil || blobs == nil {
 		return in, err
 	}
@@ -262,7 +262,7 @@ func (k *guestCheck) restored(ctx context.Context, blobs [][]byte, change func(*
 // walk applies the first events that do not fail, in one instance, and looks after each, and
 // at the end when that is at none of them.
 func (k *guestCheck) walk(ctx context.Context, count int, look func(s *testdriver.Session, at int) error) error {
-	s, err := testdriver.NewSession(ctx, k.subject(nil, nil), engine.Surroundings{})
+	s, err := testdriver.NewSession(ctx, k.subject(nil, nil), guest.Surroundings{})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,9 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
@@ -30,11 +33,11 @@ type rig struct {
 	said []string // by the guest
 }
 
-// Enabled implements engine.GuestLog.
+// Enabled implements guest.Log.
 func (r *rig) Enabled(level int) bool { return level >= 0 }
 
-// Line implements engine.GuestLog.
-func (r *rig) Line(l engine.GuestLine) {
+// Line implements guest.Log.
+func (r *rig) Line(l guest.Line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.said = append(r.said, l.Text)
@@ -73,7 +76,7 @@ func (r *rig) spec(guest string, change ...func(*engine.Spec)) engine.Spec {
 	r.Helper()
 	s := engine.Spec{
 		Name: "p", Module: r.module(guest, fuelOfRig), Stream: "S", Log: r, Fuel: fuelOfRig, Memory: 16 << 20,
-		Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		Batch: streams.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 2, Every: time.Hour, Keep: 2}, Pins: engine.PinPolicy{Max: 1},
 		Emit: engine.EmitRules{Subjects: []string{"out.>"}, History: true}, OnError: engine.Skip, AutoPromote: engine.PromoteItself,
 	}
@@ -187,7 +190,7 @@ var engineRules = []struct {
 			}
 			defer reading.Close()
 			var letters []string
-			if err := engine.ReadLetters(reading, 0, func(l engine.Letter) bool {
+			if err := state.ReadLetters(reading, 0, func(l state.Letter) bool {
 				letters = append(letters, fmt.Sprint(l.Sequence, " ", l.Error))
 				return true
 			}); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 )
@@ -40,10 +42,10 @@ func (r readOf) String() string {
 	return fmt.Sprintf("%s of the key %.60q", r.function, r.key)
 }
 
-var _ engine.Module = (*observer)(nil)
+var _ guest.Module = (*observer)(nil)
 
-// Instantiate implements engine.Module.
-func (o *observer) Instantiate(ctx context.Context, c engine.InstanceConfig) (engine.Instance, error) {
+// Instantiate implements guest.Module.
+func (o *observer) Instantiate(ctx context.Context, c guest.Config) (guest.Instance, error) {
 	o.begin()
 	in, err := o.InstantiateWatched(ctx, c, o.called)
 	o.end(abi.ExportInit, nil, err)
@@ -55,12 +57,12 @@ func (o *observer) Instantiate(ctx context.Context, c engine.InstanceConfig) (en
 
 // observed is an instance that is looked at.
 type observed struct {
-	engine.Instance
+	guest.Instance
 	*observer
 }
 
-// Apply implements engine.Instance.
-func (o *observed) Apply(ctx context.Context, records []byte, st engine.State) error {
+// Apply implements guest.Instance.
+func (o *observed) Apply(ctx context.Context, records []byte, st guest.State) error {
 	o.begin()
 	if o.onePage {
 		st = shortPages{st}
@@ -71,7 +73,7 @@ func (o *observed) Apply(ctx context.Context, records []byte, st engine.State) e
 	return err
 }
 
-// Upcast implements engine.Instance.
+// Upcast implements guest.Instance.
 func (o *observed) Upcast(ctx context.Context, records []byte) ([]byte, error) {
 	o.begin()
 	out, err := o.Instance.Upcast(ctx, o.littered(records))
@@ -79,7 +81,7 @@ func (o *observed) Upcast(ctx context.Context, records []byte) ([]byte, error) {
 	return out, err
 }
 
-// Snapshot implements engine.Instance.
+// Snapshot implements guest.Instance.
 func (o *observed) Snapshot(ctx context.Context) ([][]byte, error) {
 	o.begin()
 	blobs, err := o.Instance.Snapshot(ctx)
@@ -87,7 +89,7 @@ func (o *observed) Snapshot(ctx context.Context) ([][]byte, error) {
 	return blobs, err
 }
 
-// Restore implements engine.Instance.
+// Restore implements guest.Instance.
 func (o *observed) Restore(ctx context.Context, blobs [][]byte) error {
 	o.begin()
 	err := o.Instance.Restore(ctx, blobs)
@@ -95,8 +97,8 @@ func (o *observed) Restore(ctx context.Context, blobs [][]byte) error {
 	return err
 }
 
-// Query implements engine.Instance.
-func (o *observed) Query(ctx context.Context, request []byte, rows engine.Rows) ([]byte, error) {
+// Query implements guest.Instance.
+func (o *observed) Query(ctx context.Context, request []byte, rows state.Rows) ([]byte, error) {
 	o.begin()
 	if o.onePage {
 		rows = shortRows{rows}
@@ -108,11 +110,11 @@ func (o *observed) Query(ctx context.Context, request []byte, rows engine.Rows) 
 
 // checkedEmits is a state that looks at what is emitted.
 type checkedEmits struct {
-	engine.State
+	guest.State
 	o *observer
 }
 
-func (c checkedEmits) Emit(e engine.Emit) error {
+func (c checkedEmits) Emit(e state.Emit) error {
 	if err := engine.CheckEmit(e, abi.Record{}); err != nil {
 		c.o.report.note("E9", Failed, "apply of the event %d: %s", e.Cause, err)
 	}
@@ -120,10 +122,10 @@ func (c checkedEmits) Emit(e engine.Emit) error {
 }
 
 // shortRows are rows each of whose pages has one entry, as the contract allows.
-type shortRows struct{ engine.Rows }
+type shortRows struct{ state.Rows }
 
 // shortPages is such a state.
-type shortPages struct{ engine.State }
+type shortPages struct{ guest.State }
 
 func (s shortPages) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	return shortRows{s.State}.Scan(prefix, after, fn)
@@ -222,27 +224,27 @@ func (o *observer) end(export string, records []byte, err error) {
 
 // blame notes the rule that an error of the guest breaks.
 func (o *observer) blame(where string, first abi.Record, alone bool, err error) {
-	var guest *engine.GuestError
-	if !errors.As(err, &guest) {
+	var g *guest.Error
+	if !errors.As(err, &g) {
 		return
 	}
 	shape, odd := o.odd[first.Sequence]
 	switch {
-	case guest.Kind == engine.GuestPointer:
-		o.report.note("R6", Failed, "%s: %s", where, guest.Text)
-	case guest.Kind == engine.GuestArgument:
-		o.report.note("U12", Failed, "%s: %s", where, guest.Text)
-	case guest.Kind == engine.GuestBuffer && alone:
-		o.report.note("B12", Warning, "its buffer for a batch has %d bytes: an event that is larger, as the one of %d, fails [B8]", guest.Have, guest.Need)
-	case guest.Kind == engine.GuestTrapped && alone && odd:
-		o.report.note("B11", Failed, "%s, which has %s: it trapped (%s) and had said nothing", where, shape, guest.Text)
-	case guest.Kind == engine.GuestTrapped && alone:
-		o.report.note("X11", Warning, "%s: it trapped (%s) and had said nothing", where, guest.Text)
-	case guest.Kind == engine.GuestRefused && alone && !o.said && !limited(guest):
-		o.report.note("X11", Warning, "%s: it returned %s and had said nothing", where, guest.Text)
+	case g.Kind == guest.BadPointer:
+		o.report.note("R6", Failed, "%s: %s", where, g.Text)
+	case g.Kind == guest.BadArgument:
+		o.report.note("U12", Failed, "%s: %s", where, g.Text)
+	case g.Kind == guest.SmallBuffer && alone:
+		o.report.note("B12", Warning, "its buffer for a batch has %d bytes: an event that is larger, as the one of %d, fails [B8]", g.Have, g.Need)
+	case g.Kind == guest.Trapped && alone && odd:
+		o.report.note("B11", Failed, "%s, which has %s: it trapped (%s) and had said nothing", where, shape, g.Text)
+	case g.Kind == guest.Trapped && alone:
+		o.report.note("X11", Warning, "%s: it trapped (%s) and had said nothing", where, g.Text)
+	case g.Kind == guest.Refused && alone && !o.said && !limited(g):
+		o.report.note("X11", Warning, "%s: it returned %s and had said nothing", where, g.Text)
 	}
 }
 
 // limited reports whether an error has the limit that the host refused something by, which
 // says enough.
-func limited(e *engine.GuestError) bool { return strings.Contains(e.Text, " (after ") }
+func limited(e *guest.Error) bool { return strings.Contains(e.Text, " (after ") }

@@ -3,7 +3,7 @@ package conformance
 import (
 	"context"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/engine/testdriver"
 )
 
@@ -139,4 +139,4 @@ func answerOf(answer []byte, err error) (text string, ok bool) {
 	return string(answer), true
 }
 
-var _ engine.Rows = (*testdriver.State)(nil)
+var _ state.Rows = (*testdriver.State)(nil)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host"
 )
 
@@ -97,7 +97,7 @@ var ruledElsewhere = []string{"F3"}
 func TestFuelIsTheSame(t *testing.T) {
 	var used []uint64
 	for range 3 {
-		in, err := sandbox.Start(t.Context(), Guest("order"), Bounds{Fuel: 1_000_000}, engine.InstanceConfig{Memory: 1 << 20})
+		in, err := sandbox.Start(t.Context(), Guest("order"), Bounds{Fuel: 1_000_000}, guest.Config{Memory: 1 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"sync"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host"
 )
 
@@ -24,7 +24,7 @@ type loaded struct {
 }
 
 // Start implements Host.
-func (s *Sandbox) Start(ctx context.Context, module []byte, b Bounds, c engine.InstanceConfig) (engine.Instance, error) {
+func (s *Sandbox) Start(ctx context.Context, module []byte, b Bounds, c guest.Config) (guest.Instance, error) {
 	m, err := s.load(ctx, module, b)
 	if err != nil {
 		return nil, err

@@ -10,13 +10,14 @@ import (
 	"strconv"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
 // Host is a host under test: what can make an instance of a module.
 type Host interface {
-	Start(ctx context.Context, module []byte, b Bounds, c engine.InstanceConfig) (engine.Instance, error)
+	Start(ctx context.Context, module []byte, b Bounds, c guest.Config) (guest.Instance, error)
 }
 
 // Bounds are the limits of a guest.
@@ -65,7 +66,7 @@ type Want struct {
 	// fails; -1: none.
 	Steps  int
 	Rows   map[string]string // of the state
-	Emits  []engine.Emit
+	Emits  []state.Emit
 	Output string   // of upcast, or the answer of query; "-" for none
 	Blobs  []string // of snapshot
 	Logs   []string // lines beside those of the steps
@@ -83,16 +84,16 @@ type running struct {
 	scenario *Scenario
 	host     Host
 	state    *State
-	instance engine.Instance
+	instance guest.Instance
 	lines    []string // logged in the call under way
 	problems []string
 }
 
-// Enabled implements engine.GuestLog.
+// Enabled implements guest.Log.
 func (r *running) Enabled(level int) bool { return level >= int(abi.LevelInfo) }
 
-// Line implements engine.GuestLog.
-func (r *running) Line(l engine.GuestLine) {
+// Line implements guest.Log.
+func (r *running) Line(l guest.Line) {
 	line := l.Text
 	if l.Level != int(abi.LevelInfo) {
 		line = strconv.Itoa(l.Level) + " " + line
@@ -140,7 +141,7 @@ func (r *running) start(ctx context.Context) bool {
 	bounds.Fuel = cmp.Or(bounds.Fuel, 100_000_000)
 	r.lines = nil
 	var err error
-	r.instance, err = r.host.Start(ctx, Guest(cmp.Or(s.Guest, "probe")), bounds, engine.InstanceConfig{Settings: []byte(settings), Memory: cmp.Or(s.Memory, 8<<20), Log: r})
+	r.instance, err = r.host.Start(ctx, Guest(cmp.Or(s.Guest, "probe")), bounds, guest.Config{Settings: []byte(settings), Memory: cmp.Or(s.Memory, 8<<20), Log: r})
 	want := s.Started
 	want.Fails = s.Fails
 	r.holdError(err, want)
@@ -242,7 +243,7 @@ func (s *Step) hold(kind, digits string, complain func(string, ...any)) {
 	}
 }
 
-func (r *running) holdState(emits []engine.Emit, want Want) {
+func (r *running) holdState(emits []state.Emit, want Want) {
 	if rows := r.state.rows; want.Rows != nil && !maps.Equal(rows, want.Rows) {
 		r.complain("the state is %.300q, not %.300q", rows, want.Rows)
 	}
@@ -252,7 +253,7 @@ func (r *running) holdState(emits []engine.Emit, want Want) {
 }
 
 // written writes emits down, so that they can be compared and read.
-func written(emits []engine.Emit) string {
+func written(emits []state.Emit) string {
 	var b strings.Builder
 	for _, e := range emits {
 		fmt.Fprintf(&b, "{of %d: %d, event %d: %q %q %q}", e.Cause, e.Index, e.Event, e.Subject, e.Headers, e.Data)

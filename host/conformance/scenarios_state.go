@@ -3,7 +3,7 @@ package conformance
 import (
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -126,7 +126,7 @@ func emits() []Scenario {
 			Rules: []string{"E1"}, Name: "what is emitted is staged in order, as it is, with its cause", Do: Script{abi.ExportApply: {
 				emit(0, "out.one", h, "data").Is(0), emit(0, "out.two", "", "").Is(0), emit(1, "out.three", "", "\x00").Is(0),
 			}},
-			Calls: []Call{apply(Want{Emits: []engine.Emit{
+			Calls: []Call{apply(Want{Emits: []state.Emit{
 				{Cause: 7, Subject: "out.one", Headers: []byte(h), Data: []byte("data")},
 				{Cause: 7, Index: 1, Subject: "out.two"},
 				{Cause: 9, Event: 1, Subject: "out.three", Data: []byte{0}},
@@ -136,14 +136,14 @@ func emits() []Scenario {
 			Rules: []string{"E2"}, Name: "an index is in the batch and does not go backwards", Do: Script{abi.ExportApply: {
 				emit(2, "x", "", "").Is(-3), emit(-1, "x", "", "").Is(-3), emit(1, "x", "", "").Is(0), emit(0, "x", "", "").Is(-3), emit(1, "y", "", "").Is(0),
 			}},
-			Calls: []Call{apply(Want{Emits: []engine.Emit{{Cause: 9, Event: 1, Subject: "x"}, {Cause: 9, Index: 1, Event: 1, Subject: "y"}}}, two...)},
+			Calls: []Call{apply(Want{Emits: []state.Emit{{Cause: 9, Event: 1, Subject: "x"}, {Cause: 9, Index: 1, Event: 1, Subject: "y"}}}, two...)},
 		},
 		{
 			Rules: []string{"E3"}, Name: "subject and headers are bounded", Do: Script{abi.ExportApply: {
 				fill(bufferAt, 'x', 64<<10+1), emit(0, "", "", "").Is(-2), raw(opEmit, "emit", 0, bufferAt, 1025, bufferAt, 0, bufferAt, 0).Is(-2),
 				raw(opEmit, "emit", 0, bufferAt, 1, bufferAt, 64<<10+1, bufferAt, 0).Is(-2), raw(opEmit, "emit", 0, bufferAt, 1024, bufferAt, 0, bufferAt, 0).Is(0),
 			}},
-			Calls: []Call{apply(Want{Emits: []engine.Emit{{Cause: 7, Subject: strings.Repeat("x", 1024)}}}, two...)},
+			Calls: []Call{apply(Want{Emits: []state.Emit{{Cause: 7, Subject: strings.Repeat("x", 1024)}}}, two...)},
 		},
 		{
 			Rules: []string{"E4", "Q3", "U7"}, Name: "only apply can emit", Do: Script{
@@ -157,7 +157,7 @@ func emits() []Scenario {
 			Rules: []string{"E8"}, Name: "records of one sequence are one event, whose emits are counted through", Do: Script{abi.ExportApply: {
 				emit(0, "x", "", "").Is(0), emit(1, "y", "", "").Is(0), emit(2, "z", "", "").Is(0),
 			}},
-			Calls: []Call{apply(Want{Emits: []engine.Emit{{Cause: 7, Subject: "x"}, {Cause: 7, Index: 1, Event: 1, Subject: "y"}, {Cause: 8, Event: 2, Subject: "z"}}},
+			Calls: []Call{apply(Want{Emits: []state.Emit{{Cause: 7, Subject: "x"}, {Cause: 7, Index: 1, Event: 1, Subject: "y"}, {Cause: 8, Event: 2, Subject: "z"}}},
 				event(7, "a", ""), event(7, "a", ""), event(8, "a", ""))},
 		},
 	}

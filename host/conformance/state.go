@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // State is a projection's state in memory, for one call after the other: what a call
-// wrote is kept by Commit, and forgotten by RollBack. It implements engine.State.
+// wrote is kept by Commit, and forgotten by RollBack. It implements guest.State.
 type State struct {
 	// OnePage makes every page of a scan one entry long, as a host may.
 	OnePage bool
@@ -18,7 +18,7 @@ type State struct {
 	rows   map[string]string
 	sorted []string           // keys of rows; nil when they must be sorted anew
 	undo   map[string]*string // what the call under way changed; nil: was absent
-	emits  []engine.Emit      // of the call under way
+	emits  []state.Emit       // of the call under way
 }
 
 // NewState makes a state that holds rows.
@@ -32,7 +32,7 @@ func NewState(rows map[string]string) *State {
 func (s *State) Rows() map[string]string { return maps.Clone(s.rows) }
 
 // Commit keeps what was written since the last one, and returns what was emitted.
-func (s *State) Commit() []engine.Emit {
+func (s *State) Commit() []state.Emit {
 	emits := s.emits
 	s.emits = nil
 	clear(s.undo)
@@ -64,13 +64,13 @@ func (s *State) change(key string) {
 	}
 }
 
-// Get implements engine.State.
+// Get implements guest.State.
 func (s *State) Get(key []byte) ([]byte, bool, error) {
 	v, ok := s.rows[string(key)]
 	return []byte(v), ok, nil
 }
 
-// Put implements engine.State.
+// Put implements guest.State.
 func (s *State) Put(key, value []byte) error {
 	k := string(key)
 	s.change(k)
@@ -81,7 +81,7 @@ func (s *State) Put(key, value []byte) error {
 	return nil
 }
 
-// Delete implements engine.State.
+// Delete implements guest.State.
 func (s *State) Delete(key []byte) error {
 	k := string(key)
 	s.change(k)
@@ -90,14 +90,14 @@ func (s *State) Delete(key []byte) error {
 	return nil
 }
 
-// Emit implements engine.State.
-func (s *State) Emit(e engine.Emit) error {
+// Emit implements guest.State.
+func (s *State) Emit(e state.Emit) error {
 	e.Headers, e.Data = bytes.Clone(e.Headers), bytes.Clone(e.Data)
 	s.emits = append(s.emits, e)
 	return nil
 }
 
-// Scan implements engine.State.
+// Scan implements guest.State.
 func (s *State) Scan(prefix, after []byte, fn func(key, value []byte) bool) error {
 	if s.sorted == nil {
 		s.sorted = slices.Sorted(maps.Keys(s.rows))

@@ -12,7 +12,7 @@ import (
 
 // The map in engine/doc.go names each file of the domain once, and none that is not there.
 func TestMapOfTheDomain(t *testing.T) {
-	text := read(t, "../../engine/doc.go")
+	_, text, _ := strings.Cut(read(t, "../../engine/doc.go"), "# Files")
 	named := map[string]int{}
 	for _, line := range regexp.MustCompile(`(?m)^//\t(.+)$`).FindAllStringSubmatch(text, -1) {
 		names, _, _ := strings.Cut(line[1], "  ")
@@ -21,7 +21,7 @@ func TestMapOfTheDomain(t *testing.T) {
 		}
 	}
 	paths, err := filepath.Glob("../../engine/*.go")
-	if err != nil || len(paths) < 50 {
+	if err != nil || len(paths) < 20 {
 		t.Fatalf("%d files, %v", len(paths), err)
 	}
 	for _, p := range paths {

@@ -105,12 +105,12 @@ var jetStream = []Case{
 		Number: 17, What: "An older copy of the server's files restored, and its numbers used again",
 		Promise: "`diverged`: the stream holds another event at the position, or ends before it.",
 		Tests: by(in("engine/ingest", "TestOlderCopyRestored"),
-			in("engine", "TestDivergedStream", "TestTailLostBeforeAppliedAgain", "TestAnchorsThinOut", "TestAnchorTellsEventsApart")),
+			in("engine", "TestDivergedStream", "TestTailLostBeforeAppliedAgain"), in("engine/state", "TestAnchorsThinOut", "TestAnchorTellsEventsApart")),
 	},
 	{
 		Number: 18, What: "Events deleted in the middle",
 		Promise: "They are passed over, counted, and told from events that were lost at the beginning; `status` says how many the stream lacks.",
-		Tests: by(in("engine", "TestDeletedEvents", "TestDeletedBeforeAppliedAgain", "TestMissing", "TestAbsentOfStream"),
+		Tests: by(in("engine", "TestDeletedEvents", "TestDeletedBeforeAppliedAgain"), in("engine/streams", "TestMissing", "TestAbsentOfStream"),
 			in("engine/ingest", "TestDeletedEvents", "TestSequenceAtDeletedEnd", "TestCaughtUp", "TestPassedOver", "TestTrimmedBeforeFirst"), in("engine/query", "TestMetrics")),
 	},
 	{
@@ -142,7 +142,7 @@ var jetStream = []Case{
 	{
 		Number: 24, What: "Delete markers, rollups, expiring events, counters and schedules in the stream",
 		Promise: "Markers that the server stores where events expired are no events: they are passed over, and counted. What publishers store is: counters with their totals, schedules, and rollups, which remove what was before them as deletes do.",
-		Tests:   by(in("engine/ingest", "TestDeleteMarkers", "TestEventThatLooksLikeAMarker", "TestUnusualEvents", "TestPassedOver", "TestMarkersAlone"), in("engine", "TestMissing")),
+		Tests:   by(in("engine/ingest", "TestDeleteMarkers", "TestEventThatLooksLikeAMarker", "TestUnusualEvents", "TestPassedOver", "TestMarkersAlone"), in("engine/streams", "TestMissing")),
 	},
 	{
 		Number: 25, What: "A crash in the middle of an atomic batch",
@@ -157,7 +157,7 @@ var jetStream = []Case{
 	{
 		Number: 27, What: "Filters that overlap, are malformed, or match nothing of the stream; bad names of streams",
 		Promise: "A mistake in the configuration, with its file and line, before anything is made. Where the stream is not declared there, a warning in `status` and the log that it takes no subject that a filter matches.",
-		Tests: by(in("cmd/engine", "TestScripts/config"), in("engine/config", "TestMistakes"), in("engine", "TestFiltersOverlap", "TestCheckSubject", "TestOutside"),
+		Tests: by(in("cmd/engine", "TestScripts/config"), in("engine/config", "TestMistakes"), in("engine/streams", "TestFiltersOverlap", "TestCheckSubject", "TestOutside"),
 			in("engine/ingest", "TestStatusOfStream")),
 	},
 	{

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 
 var sandbox = sync.OnceValues(func() (*host.Host, error) { return host.New(context.Background(), host.Options{}) })
 
-// guest compiles a file of testdata as its author does, C without libc, and loads it.
-func guest(t testing.TB, file string) testdriver.Subject {
+// guestOf compiles a file of testdata as its author does, C without libc, and loads it.
+func guestOf(t testing.TB, file string) testdriver.Subject {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "guest.wasm")
 	compiler := testutil.Tool(t, "c", "clang-19", "clang")
@@ -89,7 +89,7 @@ func run(t *testing.T, s testdriver.Subject, list *testdriver.Events) outcome.Ou
 // Values and pages that are larger than the buffers are read all the same, in order, and
 // what is written is seen.
 func TestState(t *testing.T) {
-	uses := guest(t, "uses.c")
+	uses := guestOf(t, "uses.c")
 	for _, tt := range []struct {
 		subjects []string
 		key      string
@@ -119,7 +119,7 @@ func TestState(t *testing.T) {
 // field is asked for the first time after a text of the event was taken.
 func TestLargeEvents(t *testing.T) {
 	data := `{"text":"` + strings.Repeat(`\n`, 100_000) + `","late":1}`
-	got := run(t, guest(t, "uses.c"), events(data, "field", "field", "field.late", "field"))
+	got := run(t, guestOf(t, "uses.c"), events(data, "field", "field", "field.late", "field"))
 	if want := "100000 of 200020 by 4, whole"; got.State["k"] != want || len(got.Errors) > 0 {
 		t.Errorf("%q, errors %v; want %q", got.State["k"], got.Errors, want)
 	}
@@ -128,7 +128,7 @@ func TestLargeEvents(t *testing.T) {
 // What the host refuses fails the event, with what was refused and why, though the handler
 // looks at no result; and the first reason counts.
 func TestFailures(t *testing.T) {
-	uses := guest(t, "uses.c")
+	uses := guestOf(t, "uses.c")
 	for subject, want := range map[string]string{
 		"too-large":   `state_put "k" was refused: it is too large (code -2): docs/ABI.md has the limits`,
 		"empty-key":   `state_put "" was refused: a bad argument, or not the call for it (code -3)`,
@@ -153,7 +153,7 @@ func TestFailures(t *testing.T) {
 // Emits have their headers in the order given, and the index of their event; lines of the log
 // have their level, and numbers all their digits.
 func TestEffects(t *testing.T) {
-	got := run(t, guest(t, "uses.c"), events("data", "x", "emit.there", "emit-no-headers", "log.two.three"))
+	got := run(t, guestOf(t, "uses.c"), events("data", "x", "emit.there", "emit-no-headers", "log.two.three"))
 	emits := []outcome.Record{
 		{Event: 2, Subject: "to.there", Headers: []outcome.Header{{Name: "a", Value: "1"}, {Name: "kind", Value: "2"}, {Name: "empty"}}, Data: "data"},
 		{Event: 3, Subject: "to", Data: "data"},
@@ -170,7 +170,7 @@ func TestEffects(t *testing.T) {
 // What a projection keeps in its memory goes on in a fresh instance.
 func TestMemory(t *testing.T) {
 	long := strings.Repeat("long", 1000)
-	got := run(t, guest(t, "memory.c"), events("", "a", "b", long, "a", "c", long, "a"))
+	got := run(t, guestOf(t, "memory.c"), events("", "a", "b", long, "a", "c", long, "a"))
 	want := map[string]string{"a": "3 of 1", "b": "1 of 2", long: "2 of 3", "c": "1 of 4"}
 	for _, d := range outcome.Compare(&outcome.Outcome{State: want}, &got) {
 		t.Error(d)
@@ -179,7 +179,7 @@ func TestMemory(t *testing.T) {
 
 // An upcaster keeps events, makes several of one, or none, and fails at one.
 func TestUpcaster(t *testing.T) {
-	got := run(t, guest(t, "upcast.c"), events(`{"first":"\u00e9\n"}`, "kept", "split", "drop", "wrong", "kept"))
+	got := run(t, guestOf(t, "upcast.c"), events(`{"first":"\u00e9\n"}`, "kept", "split", "drop", "wrong", "kept"))
 	head := []outcome.Header{{Name: "ce-id", Value: "x"}, {Name: "ce-type", Value: "kind"}}
 	want := &outcome.Outcome{Errors: []outcome.Failure{{Event: 4, Error: "this one is wrong"}}, Records: []outcome.Record{
 		{Event: 1, Subject: "kept", Headers: head, Data: `{"first":"\u00e9\n"}`},
@@ -195,7 +195,7 @@ func TestUpcaster(t *testing.T) {
 // In C++ there is the standard library: what it keeps goes on in a fresh instance, static objects
 // are constructed, and where it would throw the event fails.
 func TestMemoryInCpp(t *testing.T) {
-	s := guest(t, "memory.cpp")
+	s := guestOf(t, "memory.cpp")
 	got := run(t, s, events("", "a", "b", "a", "throw", "exhaust", "b", "erase"))
 	want := map[string]string{"b": "hello 2 of 2 -5 1", "erase": "hello 1 of 3 -5 1"}
 	for _, d := range outcome.Compare(&outcome.Outcome{State: want, Errors: got.Errors}, &got) {
@@ -216,7 +216,7 @@ func TestMemoryInCpp(t *testing.T) {
 
 // An upcaster in C++ makes other events, keeps them, and fails.
 func TestUpcasterInCpp(t *testing.T) {
-	s := guest(t, "upcast.cpp")
+	s := guestOf(t, "upcast.cpp")
 	for data, want := range map[string]string{"21": "42", "-4": "-8", "0": "00", "x": ""} {
 		got := run(t, s, events(data, "n"))
 		var made string
@@ -268,7 +268,7 @@ func TestSeveralFiles(t *testing.T) {
 // answer asks the guest of json.c.
 func answer(t testing.TB, s testdriver.Subject, request []byte) string {
 	t.Helper()
-	session, err := testdriver.NewSession(t.Context(), s, engine.Surroundings{})
+	session, err := testdriver.NewSession(t.Context(), s, guest.Surroundings{})
 	if err != nil {
 		t.Fatal(err)
 	}

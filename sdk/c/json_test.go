@@ -20,7 +20,7 @@ var texts = []string{
 // The SDK reads and writes JSON as the Go SDK does, and the host: what is valid, which of
 // several fields counts, what strings say.
 func TestJSON(t *testing.T) {
-	s := guest(t, "json.c")
+	s := guestOf(t, "json.c")
 	for _, text := range texts {
 		if got, want := answer(t, s, []byte(text)), read([]byte(text)); got != want {
 			t.Errorf("%q\n got %q\nwant %q", text, got, want)
@@ -30,7 +30,7 @@ func TestJSON(t *testing.T) {
 
 // So it does of any bytes, where they nest no deeper than the SDK follows them.
 func FuzzJSON(f *testing.F) {
-	s := guest(f, "json.c")
+	s := guestOf(f, "json.c")
 	for _, text := range texts {
 		f.Add([]byte(text))
 	}

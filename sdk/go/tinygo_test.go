@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -87,7 +87,7 @@ func TestTinyGoMemoryStaysFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { module.Close(context.Background()) })
-	session, err := testdriver.NewSession(t.Context(), testdriver.Subject{Module: module}, engine.Surroundings{})
+	session, err := testdriver.NewSession(t.Context(), testdriver.Subject{Module: module}, guest.Surroundings{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -70,7 +70,7 @@ func BenchmarkStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Memory: 64 << 20})
+		in, err := m.Instantiate(b.Context(), guest.Config{Memory: 64 << 20})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func BenchmarkInstance(b *testing.B) {
 				if tt.name == "script" {
 					settings = fmt.Sprintf(settings, i)
 				}
-				in, err := m.Instantiate(b.Context(), engine.InstanceConfig{Settings: []byte(settings), Memory: 64 << 20})
+				in, err := m.Instantiate(b.Context(), guest.Config{Settings: []byte(settings), Memory: 64 << 20})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/js"
@@ -53,13 +53,13 @@ export function onEvent(event, state) { state.putJSON("settings", settings); }`)
 func TestTraits(t *testing.T) {
 	for _, tt := range []struct {
 		script string
-		want   engine.Traits
+		want   guest.Traits
 	}{
-		{"export function onEvent() {}", engine.Traits{Applies: true}},
-		{"export const onEvent = () => {}; export async function query() {}", engine.Traits{Applies: true, Queries: true}},
-		{"function onEvent() {}\nconst q = () => {};\nexport { onEvent, q as query };", engine.Traits{Applies: true, Queries: true}},
-		{"export function onEvent() {}\nexport const snapshot = () => 1, restore = () => 2; export { restore as again, back as migrate }; function back() {}", engine.Traits{Applies: true, Memory: true, Migrate: true}},
-		{"export function onEvent() { emit('a') }", engine.Traits{Applies: true, Emits: true}},
+		{"export function onEvent() {}", guest.Traits{Applies: true}},
+		{"export const onEvent = () => {}; export async function query() {}", guest.Traits{Applies: true, Queries: true}},
+		{"function onEvent() {}\nconst q = () => {};\nexport { onEvent, q as query };", guest.Traits{Applies: true, Queries: true}},
+		{"export function onEvent() {}\nexport const snapshot = () => 1, restore = () => 2; export { restore as again, back as migrate }; function back() {}", guest.Traits{Applies: true, Memory: true, Migrate: true}},
+		{"export function onEvent() { emit('a') }", guest.Traits{Applies: true, Emits: true}},
 	} {
 		m, err := load(t, tt.script)
 		if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -150,12 +150,12 @@ func TestFailures(t *testing.T) {
 			r := c.start(t, i)
 			r.state.rows["list"] = "[]"
 			err := r.try(events("1", "x")...)
-			var guest *engine.GuestError
-			if !errors.As(err, &guest) || !strings.Contains(err.Error(), tt.want) {
+			var g *guest.Error
+			if !errors.As(err, &g) || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("error %v, want %s", err, tt.want)
 			}
-			if atEnd := strings.Contains(tt.body, "2**20"); guest.Event != 1 && !atEnd && guest.Kind == engine.GuestRefused {
-				t.Errorf("it is told of the event %d of the batch, want 1", guest.Event)
+			if atEnd := strings.Contains(tt.body, "2**20"); g.Event != 1 && !atEnd && g.Kind == guest.Refused {
+				t.Errorf("it is told of the event %d of the batch, want 1", g.Event)
 			}
 		})
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/sdk/abi"
@@ -43,7 +43,7 @@ func benchmarkCode(b *testing.B, code []byte) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	session, err := testdriver.NewSession(ctx, testdriver.Subject{Module: module}, engine.Surroundings{})
+	session, err := testdriver.NewSession(ctx, testdriver.Subject{Module: module}, guest.Surroundings{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -215,7 +215,7 @@ func TestKurrentDBStatesStayInABatch(t *testing.T) {
 	} {
 		s := scenario{script: []byte("fromAll().when({ $init: () => ({ n: 0, all: " + list + " }), A(s) { s.n++ } })")}
 		fuel := func(events int) uint64 {
-			session, err := testdriver.NewSession(t.Context(), s.subject(t, module), engine.Surroundings{})
+			session, err := testdriver.NewSession(t.Context(), s.subject(t, module), guest.Surroundings{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -241,7 +241,7 @@ func TestKurrentDBStatesStayInABatch(t *testing.T) {
 	}
 }
 
-func loadKurrentDB(t *testing.T, attach func() ([]byte, error)) engine.Module {
+func loadKurrentDB(t *testing.T, attach func() ([]byte, error)) guest.Module {
 	t.Helper()
 	code, err := attach()
 	if err != nil {
@@ -260,7 +260,7 @@ func loadKurrentDB(t *testing.T, attach func() ([]byte, error)) engine.Module {
 }
 
 // subject is the module that takes scripts from its settings, with the scenario's.
-func (s *scenario) subject(t *testing.T, module engine.Module) testdriver.Subject {
+func (s *scenario) subject(t *testing.T, module guest.Module) testdriver.Subject {
 	t.Helper()
 	settings, err := json.Marshal(map[string]any{"script": string(s.script), "settings": json.RawMessage(cmp.Or(string(s.settings), "{}"))})
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 )
 
 // What the host refuses fails the event that wrote it, also in a batch in which a later event
@@ -25,7 +25,7 @@ func TestRefusedWhereItWasWritten(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := start(t, "const long = \"x\".repeat(60000); export function onEvent(event, state) { if (event.sequence === 1) {"+tt.first+"} else {"+tt.second+"} }", "{}")
 			err := r.try(events("1", "2")...)
-			var guest *engine.GuestError
+			var guest *guest.Error
 			if !errors.As(err, &guest) || guest.Event != 0 || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %.200v, want of event 0: %s", err, tt.want)
 			}

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/host"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
@@ -39,7 +40,7 @@ const testFuel = 500_000_000 // limits.fuel, unless configured
 // rig runs a script in the host, over a state in memory.
 type rig struct {
 	t     testing.TB
-	in    engine.Instance
+	in    guest.Instance
 	state memory
 	lines []string // of the log
 }
@@ -107,19 +108,19 @@ func (c cases) start(t testing.TB, which int) *rig {
 func instantiate(t testing.TB, m *host.Module, settings string, limit uint64) (r *rig, err error) {
 	t.Helper()
 	r = &rig{t: t, state: memory{rows: map[string]string{}}}
-	r.in, err = m.Instantiate(t.Context(), engine.InstanceConfig{Settings: []byte(settings), Memory: limit, Log: r})
+	r.in, err = m.Instantiate(t.Context(), guest.Config{Settings: []byte(settings), Memory: limit, Log: r})
 	if err == nil {
 		t.Cleanup(func() { r.in.Close(context.Background()) })
 	}
 	return r, err
 }
 
-// Line implements engine.GuestLog.
-func (r *rig) Line(l engine.GuestLine) {
+// Line implements guest.Log.
+func (r *rig) Line(l guest.Line) {
 	r.lines = append(r.lines, fmt.Sprintf("%d %s", l.Level, l.Text))
 }
 
-// Enabled implements engine.GuestLog: all but debug.
+// Enabled implements guest.Log: all but debug.
 func (r *rig) Enabled(level int) bool { return level >= 0 }
 
 // event makes a record of a type, data and header pairs.
@@ -171,10 +172,10 @@ func (r *rig) want(pairs ...string) {
 	}
 }
 
-// memory implements engine.State.
+// memory implements guest.State.
 type memory struct {
 	rows    map[string]string
-	emitted []engine.Emit
+	emitted []state.Emit
 	puts    int
 }
 
@@ -203,7 +204,7 @@ func (m *memory) Scan(prefix, after []byte, fn func(key, value []byte) bool) err
 	return nil
 }
 
-func (m *memory) Emit(e engine.Emit) error {
-	m.emitted = append(m.emitted, engine.Emit{Cause: e.Cause, Subject: e.Subject, Headers: bytes.Clone(e.Headers), Data: bytes.Clone(e.Data)})
+func (m *memory) Emit(e state.Emit) error {
+	m.emitted = append(m.emitted, state.Emit{Cause: e.Cause, Subject: e.Subject, Headers: bytes.Clone(e.Headers), Data: bytes.Clone(e.Data)})
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
 )
 
@@ -59,7 +59,7 @@ func TestUpcast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := m.Traits(), (engine.Traits{Upcasts: true}); got != want {
+	if got, want := m.Traits(), (guest.Traits{Upcasts: true}); got != want {
 		t.Errorf("traits %+v, want %+v", got, want)
 	}
 	r, err := instantiate(t, m, `{"suffix":".v2"}`, 64<<20)

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/host"
 	"gnomon/internal/testutil"
@@ -191,7 +191,7 @@ func run(t *testing.T, s testdriver.Subject, lines string, requests ...string) *
 	return got
 }
 
-var modules = map[string]engine.Module{}
+var modules = map[string]guest.Module{}
 
 // load builds a guest, once, and loads it.
 func load(t *testing.T, guest string) testdriver.Subject {
@@ -203,7 +203,7 @@ func load(t *testing.T, guest string) testdriver.Subject {
 	return testdriver.Subject{Module: modules[guest]}
 }
 
-func build(t *testing.T, guest string) engine.Module {
+func build(t *testing.T, guest string) guest.Module {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), guest+".wasm")
 	targets, err := filepath.Abs(filepath.Join(built, "rust-"+guest))

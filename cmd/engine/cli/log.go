@@ -5,8 +5,8 @@ import (
 	"io"
 	"log/slog"
 
-	"gnomon/engine"
 	"gnomon/engine/config"
+	"gnomon/engine/guest"
 )
 
 // NewLog makes the log: text for a person, JSON for a machine. What it leaves out is
@@ -34,15 +34,15 @@ func QuietLog(w io.Writer) *slog.Logger {
 // GuestLog writes the lines of a guest to the log.
 type GuestLog struct {
 	Log                  *slog.Logger
-	Kept                 *engine.GuestLogs // nil: they are not kept
-	Projection, Upcaster string            // whose lines these are
+	Kept                 *guest.Logs // nil: they are not kept
+	Projection, Upcaster string      // whose lines these are
 }
 
 func (g GuestLog) Enabled(level int) bool {
 	return g.Log.Enabled(context.Background(), slog.Level(level))
 }
 
-func (g GuestLog) Line(l engine.GuestLine) {
+func (g GuestLog) Line(l guest.Line) {
 	if g.Kept != nil {
 		g.Kept.Add(g.Projection, g.Upcaster, l)
 	}

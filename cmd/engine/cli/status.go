@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 // PrintStatuses prints a line for each projection, and below what somebody has to know of them; or one JSON object.
@@ -132,10 +134,10 @@ func PrintStatus(w io.Writer, s engine.Status, asJSON bool) error {
 	if s.Events > 0 && s.Fuel > 0 {
 		row("an event", "%s and %d units of fuel, on average", (s.Apply / time.Duration(s.Events)).Round(100*time.Nanosecond), s.Fuel)
 	}
-	if s.Passed != (engine.Passed{}) {
+	if s.Passed != (streams.Passed{}) {
 		row("passed over", "%d sequences that hold no event, %d delete markers since start", s.Passed.Absent, s.Passed.Markers)
 	}
-	if s.Aside != (engine.Aside{}) {
+	if s.Aside != (state.Aside{}) {
 		row("not applied", "%s", notApplied(s.Aside))
 	}
 	if e := s.Emits; e != nil {
@@ -211,7 +213,7 @@ func cameFrom(s engine.Status) string {
 }
 
 // notApplied says how many events were not applied, and what became of them.
-func notApplied(a engine.Aside) string {
+func notApplied(a state.Aside) string {
 	var parts []string
 	if a.Skipped > 0 {
 		parts = append(parts, fmt.Sprintf("%d skipped", a.Skipped))

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 func catchingUp(name string, left time.Duration) engine.Status {
@@ -37,7 +39,7 @@ new          catching-up   250        750      7      100        -
 slow         catching-up   250        750      7      100        8s
 `},
 		{[]engine.Status{{
-			Projection: "odd", State: engine.Live, Aside: engine.Aside{Letters: 2, Waiting: 1},
+			Projection: "odd", State: engine.Live, Aside: state.Aside{Letters: 2, Waiting: 1},
 			Emits:  &engine.EmitStatus{Waiting: 5, Trouble: "no permission", Hint: "it is tried again"},
 			Mirror: &engine.MirrorStatus{Bucket: "B", Error: "no room"},
 		}}, `
@@ -134,7 +136,7 @@ func TestStatusOfStream(t *testing.T) {
 			"its events come from S, T, and those of different sources in the order of their arrival: when the stream is built again, in another one\n",
 		},
 		{engine.Status{StreamAbsent: 3}, "it lacks 3 sequences between its first and last event: deleted or expired, or not mirrored\n"},
-		{engine.Status{Passed: engine.Passed{Absent: 2, Markers: 1}}, "passed over 2 sequences that hold no event, 1 delete markers since start\n"},
+		{engine.Status{Passed: streams.Passed{Absent: 2, Markers: 1}}, "passed over 2 sequences that hold no event, 1 delete markers since start\n"},
 		{engine.Status{Projection: "p", Warning: "it is odd"}, "p: warning: it is odd\n"},
 	} {
 		var out bytes.Buffer
@@ -160,7 +162,7 @@ func TestStatusOfStream(t *testing.T) {
 // their own.
 func TestStatusOfStreamJSON(t *testing.T) {
 	s := engine.Status{
-		StreamAbsent: 3, StreamSources: []string{"S", "T"}, Interleaved: true, Warning: "it is odd", Passed: engine.Passed{Absent: 2, Markers: 1},
+		StreamAbsent: 3, StreamSources: []string{"S", "T"}, Interleaved: true, Warning: "it is odd", Passed: streams.Passed{Absent: 2, Markers: 1},
 	}
 	var out bytes.Buffer
 	if err := PrintStatus(&out, s, true); err != nil {

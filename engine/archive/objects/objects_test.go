@@ -11,10 +11,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"gnomon/engine"
 	"gnomon/engine/archive"
 	"gnomon/engine/archive/objects"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/state"
 	"gnomon/internal/testutil/natstest"
 )
 
@@ -180,13 +180,13 @@ func TestAbsentBucket(t *testing.T) {
 func TestArchiveByWayOfABucket(t *testing.T) {
 	b := open(t)
 	ks := enginetest.NewKeyspace()
-	ks.Max = engine.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
-	c := engine.Commit{Checkpoint: engine.Checkpoint{Version: engine.VersionAt(7), Position: engine.Position{Stream: "S", Sequence: 7}}}
+	ks.Max = state.TxLimit{Writes: 1 << 20, Bytes: 1 << 30}
+	c := state.Commit{Checkpoint: state.Checkpoint{Version: state.VersionAt(7), Position: state.Position{Stream: "S", Sequence: 7}}}
 	for i := range 20_000 {
 		key, value := fmt.Append(nil, "key/", i), fmt.Append(nil, i*i)
 		c.Checkpoint.Keys, c.Checkpoint.Bytes = c.Checkpoint.Keys+1, c.Checkpoint.Bytes+int64(len(key)+len(value))
-		c.Checkpoint.Digest.Add(engine.Term(key, value))
-		c.Writes = append(c.Writes, engine.Write{Key: string(key), Value: value})
+		c.Checkpoint.Digest.Add(state.Term(key, value))
+		c.Writes = append(c.Writes, state.Write{Key: string(key), Value: value})
 	}
 	if _, err := ks.Commit(t.Context(), c); err != nil {
 		t.Fatal(err)

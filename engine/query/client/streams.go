@@ -5,8 +5,8 @@ import (
 	"net/url"
 	"strconv"
 
-	"gnomon/engine"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 )
 
 // Streams lists the streams that projections read.
@@ -17,7 +17,7 @@ func (c *Client) Streams(ctx context.Context) ([]wire.StreamOf, error) {
 }
 
 // Stream describes a stream as its server has it.
-func (c *Client) Stream(ctx context.Context, name string) (f engine.StreamFacts, err error) {
+func (c *Client) Stream(ctx context.Context, name string) (f streams.Facts, err error) {
 	return f, c.get(ctx, "/v1/streams/"+escape(name), &f)
 }
 

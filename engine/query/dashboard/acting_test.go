@@ -19,9 +19,11 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/dashboard"
+	"gnomon/engine/streams"
 	"gnomon/internal/testutil"
 	"gnomon/sdk/abi"
 )
@@ -42,7 +44,7 @@ type operated struct {
 	nats   *enginetest.Server
 	engine *engine.Engine
 	spec   engine.Spec
-	logs   engine.GuestLogs
+	logs   guest.Logs
 	mended atomic.Bool
 	url    string
 }
@@ -57,11 +59,11 @@ func operate(t *testing.T, policy engine.Policy, events ...string) *operated {
 	log := slog.New(slog.DiscardHandler)
 	o.engine = engine.New(engine.Options{Source: o.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
 	o.spec = engine.Spec{
-		Name: "p", Stream: "S", Batch: engine.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
+		Name: "p", Stream: "S", Batch: streams.ReadLimit{Events: 100, Bytes: 1 << 20}, Window: time.Second, Cache: 1 << 20,
 		MemorySnapshots: engine.MemoryPolicy{Events: 1, Every: time.Hour, Keep: 1}, Pins: engine.PinPolicy{Max: 2}, History: engine.HistoryPolicy{All: true},
 		Settings: []byte(`{"threshold":5}`), OnError: policy, Letters: 1000, KeepPrevious: time.Hour,
 		KeyOf: func(e abi.Record) []byte { return e.Subject },
-		Module: enginetest.FuncModule("picky", func(e abi.Record, st engine.State) error {
+		Module: enginetest.FuncModule("picky", func(e abi.Record, st guest.State) error {
 			if strings.HasPrefix(string(e.Data), "poison") && !o.mended.Load() {
 				return enginetest.Refuse("poisoned by %s", e.Data)
 			}
@@ -153,7 +155,7 @@ func (o *operated) candidate() {
 	o.t.Helper()
 	other := o.spec
 	other.Settings = []byte(`{"threshold":6}`)
-	other.Module = enginetest.FuncModule("other", func(e abi.Record, st engine.State) error { return st.Put(e.Subject, append(e.Data, '!')) })
+	other.Module = enginetest.FuncModule("other", func(e abi.Record, st guest.State) error { return st.Put(e.Subject, append(e.Data, '!')) })
 	if _, err := o.engine.Declare(o.t.Context(), other); err != nil {
 		o.t.Fatal(err)
 	}
@@ -370,7 +372,7 @@ func TestFormsOfOtherPages(t *testing.T) {
 // reader would take for more than that is quoted.
 func TestNothingIsMarkup(t *testing.T) {
 	o := operate(t, engine.Quarantine, "a", "1", script, "poison"+script, script, `{"text":"`+"<script>alert(1)</script>"+`"}`)
-	o.logs.Add("p", script, engine.GuestLine{Text: script, First: 1, Last: 3, Generation: script})
+	o.logs.Add("p", script, guest.Line{Text: script, First: 1, Last: 3, Generation: script})
 	o.candidate()
 	for _, tab := range append(slices.Clone(tabs), "/do/drop?key="+url.QueryEscape(script), "/do/delete-snapshot?snapshot="+url.QueryEscape(script), "/do/retry?seq="+url.QueryEscape(script)) {
 		res, body := o.ask(acts, "GET", at+tab, "")
@@ -406,7 +408,7 @@ func TestCommandsAreSafeToPaste(t *testing.T) {
 func TestPagesSayWhatThereIs(t *testing.T) {
 	o := operate(t, engine.Quarantine, "a", `{"n":1}`, "k", "2")
 	o.poison()
-	o.logs.Add("p", "", engine.GuestLine{Level: 4, Text: "watch out", First: 3, Last: 4})
+	o.logs.Add("p", "", guest.Line{Level: 4, Text: "watch out", First: 3, Last: 4})
 	o.candidate()
 	for tab, want := range map[string][]string{
 		"/generations?compare=1": {"candidate", "0 added, 0 missing", "2 changed", "What is read"},

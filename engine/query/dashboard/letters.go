@@ -12,6 +12,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
 )
 
 const (
@@ -130,7 +131,7 @@ func (d *Dashboard) letterRow(past context.Context, l *lettersPage, one wire.Let
 		}
 	}
 	for _, verb := range []string{"retry", "skip", "drop"} {
-		if one.Status != engine.Skipped || verb == "drop" {
+		if one.Status != state.Skipped || verb == "drop" {
 			row.Acts = append(row.Acts, button(verb, name, l.Why, "seq", digits(one.Sequence)))
 		}
 	}
@@ -159,14 +160,14 @@ func (d *Dashboard) queues(r *http.Request, l *lettersPage) error {
 			return errEnough
 		}
 		switch q := by[string(one.Key)]; {
-		case one.Status == engine.Failed && q == nil:
+		case one.Status == state.Failed && q == nil:
 			q = &queue{Key: keyText(one.Key), Failed: one.Sequence, Error: one.Error}
 			for _, verb := range []string{"retry", "skip", "drop"} {
 				q.Acts = append(q.Acts, button(verb, name, l.Why, aboutKey(one.Key)...))
 			}
 			by[string(one.Key)] = q
 			l.Queues = append(l.Queues, q)
-		case one.Status == engine.Parked && q != nil:
+		case one.Status == state.Parked && q != nil:
 			q.Waiting++
 		}
 		return nil

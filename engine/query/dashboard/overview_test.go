@@ -14,6 +14,8 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/dashboard"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/state"
+	"gnomon/engine/streams"
 )
 
 const evil = `<script>alert("x")</script>`
@@ -34,7 +36,7 @@ func (a *told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/samples"):
 		v = wire.Samples{Projection: name, Samples: a.samples}
 	case strings.HasPrefix(r.URL.Path, "/v1/streams/"):
-		v = engine.StreamFacts{Name: strings.TrimPrefix(r.URL.Path, "/v1/streams/"), Subjects: a.subjects}
+		v = streams.Facts{Name: strings.TrimPrefix(r.URL.Path, "/v1/streams/"), Subjects: a.subjects}
 	default:
 		for _, s := range a.projections {
 			if s.Projection == name {
@@ -100,7 +102,7 @@ func TestOverviewShows(t *testing.T) {
 // what is not.
 func TestOverviewTroubleFirst(t *testing.T) {
 	halted := engine.Status{Projection: "z-halted", State: engine.Halted, Reason: "event 7: it is odd", Hint: "mend the module", Stream: "S", StreamLast: 9, Failures: 2}
-	aside := engine.Status{Projection: "y-aside", State: engine.Live, Stream: "S", StreamLast: 9, Aside: engine.Aside{Letters: 3}, Refused: "its file is none",
+	aside := engine.Status{Projection: "y-aside", State: engine.Live, Stream: "S", StreamLast: 9, Aside: state.Aside{Letters: 3}, Refused: "its file is none",
 		Emits: &engine.EmitStatus{Trouble: "no such stream"}, Mirror: &engine.MirrorStatus{Error: "the bucket is gone", LeftOut: 2}, Candidate: &engine.GenerationStatus{ID: "c", State: engine.Halted, Reason: "no"}}
 	paused := engine.Status{Projection: "b-paused", State: engine.Paused, Reason: "an operator paused it", Stream: "S", StreamLast: 9}
 	fine := engine.Status{Projection: "a-fine", State: engine.Live, Stream: "S", StreamLast: 9}

@@ -12,8 +12,10 @@ import (
 
 	"gnomon/engine"
 	"gnomon/engine/enginetest"
+	"gnomon/engine/guest"
 	"gnomon/engine/query"
 	"gnomon/engine/query/dashboard"
+	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -36,14 +38,14 @@ func newStatePages(t *testing.T, history engine.HistoryPolicy, events ...string)
 	}
 	log := slog.New(slog.DiscardHandler)
 	s.engine = engine.New(engine.Options{Source: s.nats, Store: new(enginetest.Store), Catalog: new(enginetest.Catalog), Log: log})
-	module := enginetest.FuncModule("subjects", func(e abi.Record, st engine.State) error {
+	module := enginetest.FuncModule("subjects", func(e abi.Record, st guest.State) error {
 		if string(e.Data) == "gone" {
 			return st.Delete(e.Subject)
 		}
 		return st.Put(e.Subject, e.Data)
 	})
 	_, err := s.engine.Declare(t.Context(), engine.Spec{
-		Name: "p", Module: module, Stream: "S", Batch: engine.ReadLimit{Events: 1, Bytes: 1 << 20}, Window: time.Nanosecond, Cache: 1 << 20, History: history,
+		Name: "p", Module: module, Stream: "S", Batch: streams.ReadLimit{Events: 1, Bytes: 1 << 20}, Window: time.Nanosecond, Cache: 1 << 20, History: history,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -65,17 +67,17 @@ func newStatePages(t *testing.T, history engine.HistoryPolicy, events ...string)
 // rigStreams tells the events of a server, one at a time.
 type rigStreams struct{ nats *enginetest.Server }
 
-func (rigStreams) Facts(context.Context, string) (f engine.StreamFacts, err error) {
-	return f, engine.ErrNoStream
+func (rigStreams) Facts(context.Context, string) (f streams.Facts, err error) {
+	return f, streams.ErrNoStream
 }
 
 func (rigStreams) SequenceAt(context.Context, string, time.Time) (uint64, error) {
-	return 0, engine.ErrNoStream
+	return 0, streams.ErrNoStream
 }
 
-func (s rigStreams) Events(ctx context.Context, q engine.EventsQuery) (p engine.EventsPage, err error) {
+func (s rigStreams) Events(ctx context.Context, q streams.Query) (p streams.Page, err error) {
 	e, err := s.nats.Event(ctx, q.Stream, q.After+1)
-	return engine.EventsPage{From: e.Sequence, Through: e.Sequence, Events: []abi.Record{e}}, err
+	return streams.Page{From: e.Sequence, Through: e.Sequence, Events: []abi.Record{e}}, err
 }
 
 // get is a page, with headers given as name and value in turns.

@@ -11,6 +11,7 @@ import (
 	"gnomon/engine"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
+	"gnomon/engine/streams"
 )
 
 // eventsOnPage is how many events of a stream a page shows.
@@ -18,7 +19,7 @@ const eventsOnPage = 30
 
 // streamPage is a stream with some of its events.
 type streamPage struct {
-	Facts              engine.StreamFacts
+	Facts              streams.Facts
 	MaxAge, Duplicates time.Duration
 	Passages           []passage // of its projections, the furthest first
 	Rows               []streamRow

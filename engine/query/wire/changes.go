@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // KeyRemoved says that a key was there at the first of two points, and is not at the second.
@@ -84,7 +85,7 @@ type ChangedKey struct {
 
 // ChangedKeyOf says how a key changed from the first state to the second; ok is false when it
 // did not. It holds the bytes of the pair.
-func ChangedKeyOf(p engine.Pair) (k ChangedKey, ok bool) {
+func ChangedKeyOf(p state.Pair) (k ChangedKey, ok bool) {
 	k = ChangedKey{Key: p.Key, Change: KeyChanged, Before: p.A, After: p.B}
 	switch {
 	case p.Same(), !p.InA && !p.InB:

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 )
 
 // LogLine is a line that a guest logged.
@@ -28,6 +28,6 @@ type GuestLog struct {
 }
 
 // LogLineOf is a line in JSON.
-func LogLineOf(k engine.KeptLine) LogLine {
+func LogLineOf(k guest.KeptLine) LogLine {
 	return LogLine{k.Number, k.Time, slog.Level(k.Level).String(), k.Text, k.Generation, k.Upcaster, k.First, k.Last}
 }

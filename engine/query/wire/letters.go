@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -15,7 +16,7 @@ import (
 // "data", other bytes are "data_b64".
 type Letter struct {
 	Sequence uint64
-	Status   engine.LetterStatus
+	Status   state.LetterStatus
 	Key      []byte
 	Subject  string
 	Time     time.Time // when the stream stored the event
@@ -29,10 +30,10 @@ type Letter struct {
 }
 
 // LetterOf unpacks a letter. It fails when its event is damaged.
-func LetterOf(l engine.Letter) (Letter, error) {
+func LetterOf(l state.Letter) (Letter, error) {
 	e, _, err := abi.Next(l.Event)
 	if err != nil {
-		return Letter{}, errors.Join(engine.ErrCorrupt, err)
+		return Letter{}, errors.Join(state.ErrCorrupt, err)
 	}
 	headers, err := headersOf(e.Headers)
 	if err != nil {
@@ -46,7 +47,7 @@ func LetterOf(l engine.Letter) (Letter, error) {
 
 type letterJSON struct {
 	Sequence uint64              `json:"seq"`
-	Status   engine.LetterStatus `json:"status"`
+	Status   state.LetterStatus  `json:"status"`
 	Key      *string             `json:"key,omitempty"`
 	KeyB64   []byte              `json:"key_b64,omitempty"`
 	Subject  string              `json:"subject"`

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -61,7 +61,7 @@ func headersOf(packed []byte) (map[string][]string, error) {
 	for len(packed) > 0 {
 		name, value, rest, err := abi.NextHeader(packed)
 		if err != nil {
-			return nil, errors.Join(engine.ErrCorrupt, err)
+			return nil, errors.Join(state.ErrCorrupt, err)
 		}
 		all[string(name)] = append(all[string(name)], string(value))
 		packed = rest

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Watched is an event of a watch. What it has depends on its kind, see engine.WatchKind; in
@@ -69,7 +70,7 @@ func (w *Watched) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &row); err != nil {
 		return err
 	}
-	at, err := engine.ParseBookmark(f.ID)
+	at, err := state.ParseBookmark(f.ID)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"gnomon/engine"
+	"gnomon/engine/state"
 )
 
 // Get is the answer for one key.
@@ -35,7 +36,7 @@ type Standing struct {
 }
 
 // Of returns what a checkpoint reflects.
-func Of(c engine.Checkpoint) AsOf {
+func Of(c state.Checkpoint) AsOf {
 	return AsOf{Sequence: c.Position.Sequence, Time: c.Position.Time}
 }
 

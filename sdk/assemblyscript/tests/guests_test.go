@@ -42,8 +42,8 @@ var guests struct {
 	dir string
 }
 
-// guest is a module of guests/ with the limits that the engine has unless configured.
-func guest(t testing.TB, name string) testdriver.Subject {
+// guestOf is a module of guests/ with the limits that the engine has unless configured.
+func guestOf(t testing.TB, name string) testdriver.Subject {
 	t.Helper()
 	asc := testutil.Tool(t, "assemblyscript", "asc")
 	guests.Lock()

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/engine/testdriver"
 	"gnomon/sdk/jsonfields"
 )
@@ -74,17 +75,17 @@ func mutated(rnd *rand.Rand, document []byte) []byte {
 
 // asker returns a function that has the module read an object and write it again.
 func asker(t testing.TB) func(document []byte) ([]byte, error) {
-	subject := guest(t, "probe")
+	subject := guestOf(t, "probe")
 	ctx := t.Context()
-	in, err := subject.Module.Instantiate(ctx, engine.InstanceConfig{Memory: 64 << 20})
+	in, err := subject.Module.Instantiate(ctx, guest.Config{Memory: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func(document []byte) ([]byte, error) {
-		answer, err := in.Query(ctx, document, testdriver.NewState(engine.TxLimit{}))
+		answer, err := in.Query(ctx, document, testdriver.NewState(state.TxLimit{}))
 		if err != nil { // a trap leaves an instance that must not be used again
 			_ = in.Close(ctx)
-			if in, err = subject.Module.Instantiate(ctx, engine.InstanceConfig{Memory: 64 << 20}); err != nil {
+			if in, err = subject.Module.Instantiate(ctx, guest.Config{Memory: 64 << 20}); err != nil {
 				t.Fatal(err)
 			}
 			return nil, errRefused
@@ -93,7 +94,7 @@ func asker(t testing.TB) func(document []byte) ([]byte, error) {
 	}
 }
 
-var errRefused = &engine.GuestError{Call: "query", Kind: engine.GuestRefused}
+var errRefused = &guest.Error{Call: "query", Kind: guest.Refused}
 
 func checkJSON(t *testing.T, ask func(document []byte) ([]byte, error), document []byte) {
 	t.Helper()

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/testdriver"
 	"gnomon/sdk/abi"
 	"gnomon/sdk/jsonfields"
@@ -36,14 +36,14 @@ func TestFailures(t *testing.T) {
 		"range":          "byte 99 of 3",
 	} {
 		t.Run(kind, func(t *testing.T) {
-			got := run(t, guest(t, "probe"), list("churn", `{"text":"b a"}`, kind, data, "churn", `{"text":"d c"}`)).Outcome
+			got := run(t, guestOf(t, "probe"), list("churn", `{"text":"b a"}`, kind, data, "churn", `{"text":"d c"}`)).Outcome
 			if len(got.Errors) != 1 || got.Errors[0].Event != 2 || !strings.HasPrefix(got.Errors[0].Error, want) {
 				t.Errorf("errors %v, want one of event 2: %s", got.Errors, want)
 			}
 			same(t, "state", got.State, map[string]string{"words": "c-d3"})
 		})
 	}
-	got := run(t, guest(t, "probe"), list("data", `[]`)).Outcome
+	got := run(t, guestOf(t, "probe"), list("data", `[]`)).Outcome
 	if len(got.Errors) != 1 || !strings.HasPrefix(got.Errors[0].Error, "the event's data: ") {
 		t.Errorf("errors %v, want one that says that the data is no object", got.Errors)
 	}
@@ -58,7 +58,7 @@ func TestEvent(t *testing.T) {
 	r.Headers, _ = abi.AppendHeader(r.Headers, "x-odd", "ä")
 	r.Headers, _ = abi.AppendHeader(r.Headers, "x-odd", "second")
 	l.Add(r, 1)
-	got := mustRun(t, guest(t, "probe"), l).Outcome.State["event"]
+	got := mustRun(t, guestOf(t, "probe"), l).Outcome.State["event"]
 	same(t, "event", got, `[-9223372036854775803,-1,"s.t","s","t","","","event","17","2026-03-01T11:34:00+01:00","the key","ä","","`+"\uFFFD\\u0000é"+`",true,false]`)
 }
 
@@ -79,7 +79,7 @@ func TestStrings(t *testing.T) {
 		l.Add(event(uint64(2*i+1), "strings", string(data)), 0)
 		l.Add(event(uint64(2*i+2), "strings", `{"text":`+string(jsonfields.AppendQuoted(nil, text))+`}`), 0)
 	}
-	state := mustRun(t, guest(t, "probe"), l).Outcome.State
+	state := mustRun(t, guestOf(t, "probe"), l).Outcome.State
 	want := map[string]string{}
 	for _, text := range tricky {
 		quoted := string(jsonfields.AppendQuoted(nil, text))
@@ -95,7 +95,7 @@ func TestBrokenText(t *testing.T) {
 		if err := json.Unmarshal([]byte(data), &want); err != nil {
 			t.Fatal(err)
 		}
-		state := mustRun(t, guest(t, "probe"), list("strings", data)).Outcome.State
+		state := mustRun(t, guestOf(t, "probe"), list("strings", data)).Outcome.State
 		same(t, data, state["as string\t"+want.Text], string(jsonfields.AppendQuoted(nil, want.Text)))
 	}
 }
@@ -117,7 +117,7 @@ func TestSettings(t *testing.T) {
 		`{"name":"x","strict":true}`: "7 0.5 ",
 	} {
 		t.Run(settings, func(t *testing.T) {
-			s := guest(t, "probe")
+			s := guestOf(t, "probe")
 			s.Settings = []byte(settings)
 			got, err := testdriver.Run(t.Context(), s, list("settings", ""), testdriver.Options{})
 			if err != nil {
@@ -133,7 +133,7 @@ func TestSettings(t *testing.T) {
 
 // A value is loaded, changed and stored; numbers are written as JSON.stringify does.
 func TestFold(t *testing.T) {
-	got := mustRun(t, guest(t, "probe"), list(
+	got := mustRun(t, guestOf(t, "probe"), list(
 		"fold", `{"name":"A","share":1,"open":true}`,
 		"fold", `{"name":"B \"b\"","share":-0.25,"open":true}`,
 		"fold", `{"name":"","share":1e-7,"open":false}`,
@@ -143,29 +143,29 @@ func TestFold(t *testing.T) {
 
 // A field keeps what it says while others are asked for that the host has not looked for yet.
 func TestFieldsAreDeclaredAsTheyAreAskedFor(t *testing.T) {
-	got := mustRun(t, guest(t, "probe"), list("fields", `{"first":"a\tb","n":-12,"f3":"\u0041\u0042"}`, "fields", `{"n":1.5,"first":"c\\d","f3":"\u0041"}`))
+	got := mustRun(t, guestOf(t, "probe"), list("fields", `{"first":"a\tb","n":-12,"f3":"\u0041\u0042"}`, "fields", `{"n":1.5,"first":"c\\d","f3":"\u0041"}`))
 	same(t, "state", got.Outcome.State, map[string]string{"fields": `c\d false 0 1.5 true`})
-	one := mustRun(t, guest(t, "probe"), list("fields", `{"first":"a\tb","n":-12,"f3":"\u0041\u0042"}`))
+	one := mustRun(t, guestOf(t, "probe"), list("fields", `{"first":"a\tb","n":-12,"f3":"\u0041\u0042"}`))
 	same(t, "state", one.Outcome.State, map[string]string{"fields": "a\tb true -12 -12 true"})
 }
 
 // Buffers grow to what has to be read: events and values of 1 MiB, pages of a scan.
 func TestBuffersGrow(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
-	got := mustRun(t, guest(t, "probe"), list("grow", "small", "grow", large, "grow", "small", "grow", large+"y"))
+	got := mustRun(t, guestOf(t, "probe"), list("grow", "small", "grow", large, "grow", "small", "grow", large+"y"))
 	same(t, "state", got.Outcome.State, map[string]string{"grow": fmt.Sprint(1<<20 + 1)})
 }
 
 // A scan sees every key once, in order, over several pages and a value of 1 MiB, also while
 // another scan goes on; it can begin after a key.
 func TestScan(t *testing.T) {
-	got := mustRun(t, guest(t, "probe"), list("scan", ""))
+	got := mustRun(t, guestOf(t, "probe"), list("scan", ""))
 	same(t, "scan", got.Outcome.State["scanned"], fmt.Sprintf("2000 %d 10 row\t2999", 1999*20+1<<20))
 }
 
 // An emitted event belongs to the event that caused it, in batches, too.
 func TestEmit(t *testing.T) {
-	got := mustRun(t, guest(t, "probe"), list("churn", `{"text":""}`, "emit", "\x00data", "emit", ""))
+	got := mustRun(t, guestOf(t, "probe"), list("churn", `{"text":""}`, "emit", "\x00data", "emit", ""))
 	same(t, "emits", got.Outcome.Emits, []outcome.Record{
 		{Event: 2, Subject: "out.t", Headers: []outcome.Header{{Name: "ce-type", Value: "seen"}, {Name: "length", Value: "5"}}, Data: "\x00data"},
 		{Event: 3, Subject: "out.t", Headers: []outcome.Header{{Name: "ce-type", Value: "seen"}, {Name: "length", Value: "0"}}},
@@ -174,7 +174,7 @@ func TestEmit(t *testing.T) {
 
 // Lines are logged at their levels.
 func TestLog(t *testing.T) {
-	got := mustRun(t, guest(t, "probe"), list("log", "hé"))
+	got := mustRun(t, guestOf(t, "probe"), list("log", "hé"))
 	same(t, "logs", got.Outcome.Logs, []string{"debug: d", "warn: hé", "error: e"})
 }
 
@@ -187,7 +187,7 @@ func TestMemory(t *testing.T) {
 		r.Subject = []byte([]string{"a.x", "b", "zürich.y"}[i%3])
 		l.Add(r, 0)
 	}
-	got := mustRun(t, guest(t, "memory"), l, "a", "zürich", "none")
+	got := mustRun(t, guestOf(t, "memory"), l, "a", "zürich", "none")
 	same(t, "answers", got.Outcome.Queries, []outcome.Query{{Request: "a", Answer: "408"}, {Request: "zürich", Answer: "392"}, {Request: "none", Answer: "0"}})
 }
 
@@ -198,7 +198,7 @@ func TestUpcast(t *testing.T) {
 	l.Add(event(2, "dropped", ""), 0)
 	l.Add(event(3, "other", "kept", "ce-id", "9"), 0)
 	l.Add(event(4, "broken", ""), 0)
-	got := run(t, guest(t, "upcast"), l).Outcome
+	got := run(t, guestOf(t, "upcast"), l).Outcome
 	header := func(name, value string) outcome.Header { return outcome.Header{Name: name, Value: value} }
 	same(t, "records", got.Records, []outcome.Record{
 		{Event: 1, Subject: "s.t", Headers: []outcome.Header{header("a", "1"), header("ce-type", "left")}, Data: "L"},
@@ -210,7 +210,7 @@ func TestUpcast(t *testing.T) {
 
 // A module that registers no handler says so, and what to call.
 func TestMissingHandlers(t *testing.T) {
-	_, err := testdriver.Run(t.Context(), guest(t, "silent"), list("a", ""), testdriver.Options{})
+	_, err := testdriver.Run(t.Context(), guestOf(t, "silent"), list("a", ""), testdriver.Options{})
 	if err == nil || !strings.Contains(err.Error(), "the module exports snapshot and restore, but does not call onSnapshot") {
 		t.Errorf("error %v, want one that names onSnapshot", err)
 	}
@@ -232,7 +232,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		r := l.Record(i)
 		records = r.Append(records)
 	}
-	session, err := testdriver.NewSession(t.Context(), guest(t, "probe"), engine.Surroundings{})
+	session, err := testdriver.NewSession(t.Context(), guestOf(t, "probe"), guest.Surroundings{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/host/conformance"
 	"gnomon/sdk/abi"
 )
@@ -35,17 +36,17 @@ func TestConformance(t *testing.T) {
 // nativeHost starts the kit's guest as a Go program.
 type nativeHost struct{}
 
-func (nativeHost) Start(_ context.Context, _ []byte, _ conformance.Bounds, c engine.InstanceConfig) (engine.Instance, error) {
+func (nativeHost) Start(_ context.Context, _ []byte, _ conformance.Bounds, c guest.Config) (guest.Instance, error) {
 	h := newHost(string(c.Settings))
 	in := &nativeInstance{host: h, guest: conformance.NewNative(h), log: c.Log}
 	return in, in.call(abi.ExportInit)
 }
 
-// nativeInstance is the guest with its host, as an engine.Instance.
+// nativeInstance is the guest with its host, as an guest.Instance.
 type nativeInstance struct {
 	*host
 	guest *conformance.Native
-	log   engine.GuestLog
+	log   guest.Log
 }
 
 func (in *nativeInstance) call(export string) error {
@@ -53,7 +54,7 @@ func (in *nativeInstance) call(export string) error {
 	code := in.guest.Call(export)
 	for _, line := range in.logged {
 		level, text, _ := strings.Cut(line, ": ")
-		in.log.Line(engine.GuestLine{Level: map[string]int{"debug": -4, "info": 0, "warn": 4, "error": 8}[level], Text: text})
+		in.log.Line(guest.Line{Level: map[string]int{"debug": -4, "info": 0, "warn": 4, "error": 8}[level], Text: text})
 	}
 	in.logged = nil
 	if code == 0 {
@@ -74,13 +75,13 @@ func (in *nativeInstance) load(records []byte) {
 	}
 }
 
-func (in *nativeInstance) read(rows engine.Rows) error {
+func (in *nativeInstance) read(rows state.Rows) error {
 	in.state, in.sorted = map[string]string{}, nil
 	return rows.Scan(nil, nil, func(k, v []byte) bool { in.state[string(k)] = string(v); return true })
 }
 
-// Apply implements engine.Instance.
-func (in *nativeInstance) Apply(_ context.Context, records []byte, st engine.State) error {
+// Apply implements guest.Instance.
+func (in *nativeInstance) Apply(_ context.Context, records []byte, st guest.State) error {
 	if err := in.read(st); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (in *nativeInstance) Apply(_ context.Context, records []byte, st engine.Sta
 }
 
 // writing makes a call that may write, and hands on what it wrote.
-func (in *nativeInstance) writing(st engine.State, export string) error {
+func (in *nativeInstance) writing(st guest.State, export string) error {
 	before := maps.Clone(in.state)
 	if err := in.call(export); err != nil {
 		in.rollBack()
@@ -116,14 +117,14 @@ func (in *nativeInstance) writing(st engine.State, export string) error {
 }
 
 // emitAll hands on what was emitted, with what the host of native tests knows of it.
-func (in *nativeInstance) emitAll(st engine.State) error {
+func (in *nativeInstance) emitAll(st guest.State) error {
 	indexes := map[uint64]int{}
 	for i, e := range in.emitted {
 		var headers []byte
 		for _, h := range in.headers[i] {
 			headers, _ = abi.AppendHeader(headers, h.Name, h.Value)
 		}
-		err := st.Emit(engine.Emit{Cause: e.Sequence, Index: indexes[e.Sequence], Event: int(in.causes[i]), Subject: e.Subject, Headers: headers, Data: []byte(e.Data)})
+		err := st.Emit(state.Emit{Cause: e.Sequence, Index: indexes[e.Sequence], Event: int(in.causes[i]), Subject: e.Subject, Headers: headers, Data: []byte(e.Data)})
 		if err != nil {
 			return err
 		}
@@ -132,7 +133,7 @@ func (in *nativeInstance) emitAll(st engine.State) error {
 	return nil
 }
 
-// Upcast implements engine.Instance.
+// Upcast implements guest.Instance.
 func (in *nativeInstance) Upcast(_ context.Context, records []byte) ([]byte, error) {
 	in.load(records)
 	in.output = nil
@@ -142,8 +143,8 @@ func (in *nativeInstance) Upcast(_ context.Context, records []byte) ([]byte, err
 	return in.output, nil
 }
 
-// Query implements engine.Instance.
-func (in *nativeInstance) Query(_ context.Context, request []byte, rows engine.Rows) ([]byte, error) {
+// Query implements guest.Instance.
+func (in *nativeInstance) Query(_ context.Context, request []byte, rows state.Rows) ([]byte, error) {
 	if err := in.read(rows); err != nil {
 		return nil, err
 	}
@@ -154,21 +155,21 @@ func (in *nativeInstance) Query(_ context.Context, request []byte, rows engine.R
 	return in.output, nil
 }
 
-// Snapshot implements engine.Instance.
+// Snapshot implements guest.Instance.
 func (in *nativeInstance) Snapshot(context.Context) ([][]byte, error) {
 	in.blobs = nil
 	err := in.call(abi.ExportSnapshot)
 	return in.blobs, err
 }
 
-// Restore implements engine.Instance.
+// Restore implements guest.Instance.
 func (in *nativeInstance) Restore(_ context.Context, blobs [][]byte) error {
 	in.blobs, in.host.read = blobs, 0
 	return in.call(abi.ExportRestore)
 }
 
-// Migrate implements engine.Instance.
-func (in *nativeInstance) Migrate(_ context.Context, from int, st engine.State) error {
+// Migrate implements guest.Instance.
+func (in *nativeInstance) Migrate(_ context.Context, from int, st guest.State) error {
 	if err := in.read(st); err != nil {
 		return err
 	}
@@ -176,11 +177,11 @@ func (in *nativeInstance) Migrate(_ context.Context, from int, st engine.State) 
 	return in.writing(st, abi.ExportMigrate)
 }
 
-// Fuel implements engine.Instance.
+// Fuel implements guest.Instance.
 func (in *nativeInstance) Fuel() uint64 { return 0 }
 
-// MemoryBytes implements engine.Instance.
+// MemoryBytes implements guest.Instance.
 func (in *nativeInstance) MemoryBytes() uint64 { return 0 }
 
-// Close implements engine.Instance.
+// Close implements guest.Instance.
 func (in *nativeInstance) Close(context.Context) error { return nil }

@@ -12,7 +12,7 @@ import (
 	"io"
 	"os"
 
-	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/host"
 )
 
@@ -41,19 +41,19 @@ func run(ctx context.Context, path, settings, cache string) error {
 	if err != nil {
 		return err
 	}
-	in, err := m.Instantiate(ctx, engine.InstanceConfig{Memory: 64 << 20, Settings: []byte(settings)})
+	in, err := m.Instantiate(ctx, guest.Config{Memory: 64 << 20, Settings: []byte(settings)})
 	if err != nil {
 		return err
 	}
 	if err := in.Apply(ctx, nil, nil); err == nil {
 		return errors.New("it passes for a projection")
 	}
-	if in, err = m.Instantiate(ctx, engine.InstanceConfig{Memory: 64 << 20, Settings: []byte(settings)}); err != nil {
+	if in, err = m.Instantiate(ctx, guest.Config{Memory: 64 << 20, Settings: []byte(settings)}); err != nil {
 		return err
 	}
 	for range 2 { // the second time over the first
 		made, err := in.Upcast(ctx, batch)
-		var guest *engine.GuestError
+		var guest *guest.Error
 		if errors.As(err, &guest) {
 			return fmt.Errorf("event %d: %w", guest.Event, err)
 		}
