@@ -100,6 +100,30 @@ func TestOneReaderForAll(t *testing.T) {
 	})
 }
 
+// At rest the server is asked once a second where the stream ends, however many projections
+// there are; an event at the end that was deleted is passed over by all of them.
+func TestRestCostsTheServerLittle(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(10)
+		e := b.several(50, func(int, abi.Record) {})
+		e.wantAll(50, 10)
+		time.Sleep(time.Minute) // of the bubble
+		before := b.server.Asked()
+		time.Sleep(time.Minute)
+		if n := b.server.Asked() - before; n < 20 || n > 60 {
+			t.Errorf("the server was asked %d times in a minute", n)
+		}
+		b.append(1)
+		b.server.Delete(streamName, 11)
+		time.Sleep(time.Minute)
+		for i := 1; i < 50; i++ {
+			if s, err := e.Status(fmt.Sprint("p", i)); err != nil || s.Position != 11 {
+				t.Errorf("projection %d is at %d, %v", i, s.Position, err)
+			}
+		}
+	})
+}
+
 // A projection that is behind reads by itself and joins the others when it has
 // caught up.
 func TestLateOneJoins(t *testing.T) {

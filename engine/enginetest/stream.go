@@ -21,6 +21,7 @@ type Server struct {
 	silent  bool
 	skew    time.Duration
 	opened  int // readers, ever
+	asked   int // times that a reader was asked whether it is caught up
 }
 
 type stream struct {
@@ -181,6 +182,13 @@ func (s *Server) Readers() (opened, open int) {
 	return s.opened, len(s.readers)
 }
 
+// Asked tells how often readers were asked whether they are caught up.
+func (s *Server) Asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 // stream returns a stream, or why there is none. The lock is held.
 func (s *Server) streamLocked(name string) (*stream, error) {
 	if s.down != nil {
@@ -320,6 +328,7 @@ func (r *reader) Release(*streams.Batch) {}
 func (r *reader) CaughtUp(context.Context) (through uint64, ok bool, err error) {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
+	r.server.asked++
 	switch {
 	case r.lost != nil:
 		return 0, false, r.lost

@@ -14,6 +14,8 @@ const (
 	// gathering is how long a new feed waits for all who are to share it: those that
 	// start together, or lost a reader together, would else be one batch too late.
 	gathering = 250 * time.Millisecond
+	// askedLately is how long a word of the server is good for all members.
+	askedLately = time.Second
 	// joinAhead is how many sequences ahead of a feed one may join it and wait.
 	joinAhead = 100
 )
@@ -29,6 +31,7 @@ type feed struct {
 	done   chan struct{} // closed when run has returned
 	room   chan struct{} // of capacity 1: a member has taken a batch, or left
 	all    chan struct{} // of capacity 1: all who were expected have come
+	asks   chan struct{} // of capacity 1: who has it may ask the server
 
 	mu      sync.Mutex
 	batches []*fed // oldest first
@@ -37,6 +40,10 @@ type feed struct {
 	next    uint64 // sequence after those that they hold
 	members map[*member]struct{}
 	err     error // why the reader ended
+
+	// What the server was asked for last, by who asks.
+	asked   time.Time
+	through uint64 // there is nothing more up to this sequence
 }
 
 // fed is a batch of a feed.
@@ -59,7 +66,7 @@ type member struct {
 // openFeed starts to read what comes from a sequence on. The reader is the feed's.
 func openFeed(r Reader, from uint64) *feed {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &feed{reader: r, cancel: cancel, done: make(chan struct{}), room: make(chan struct{}, 1), all: make(chan struct{}, 1), next: from, members: map[*member]struct{}{}}
+	f := &feed{reader: r, cancel: cancel, done: make(chan struct{}), room: make(chan struct{}, 1), all: make(chan struct{}, 1), asks: make(chan struct{}, 1), next: from, members: map[*member]struct{}{}}
 	go f.run(ctx)
 	return f
 }
@@ -338,8 +345,34 @@ func (m *member) CaughtUp(ctx context.Context) (through uint64, ok bool, err err
 	if !m.atEnd() {
 		return 0, false, nil
 	}
-	through, ok, err = m.feed.reader.CaughtUp(ctx)
+	select {
+	case m.feed.asks <- struct{}{}:
+		defer func() { <-m.feed.asks }()
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
+	}
+	through, ok, err = m.feed.ask(ctx)
 	return through, ok && m.atEnd(), err
+}
+
+// ask asks the server how far the feed is, unless that was asked lately and nothing has come
+// since: what one member is told at the head of a stream holds for all of them.
+func (f *feed) ask(ctx context.Context) (through uint64, ok bool, err error) {
+	if time.Since(f.asked) < askedLately && f.through+1 >= f.position() {
+		return f.through, true, nil
+	}
+	through, ok, err = f.reader.CaughtUp(ctx)
+	if err == nil && ok {
+		f.asked, f.through = time.Now(), through
+	}
+	return through, ok, err
+}
+
+// position is the sequence after all that were taken.
+func (f *feed) position() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.next
 }
 
 func (m *member) atEnd() bool {
