@@ -27,7 +27,13 @@ type developing struct {
 // develop starts engine dev in a home, and ends it at the end of the test.
 func (h *home) develop(args ...string) *developing {
 	h.t.Helper()
-	d := &developing{process: &process{t: h.t, home: h, cmd: exec.Command("engine", append([]string{"dev", h.dir}, args...)...), ended: make(chan error, 1)}}
+	return h.developOn(h.dir, args...)
+}
+
+// developOn is likewise for a file or folder.
+func (h *home) developOn(what string, args ...string) *developing {
+	h.t.Helper()
+	d := &developing{process: &process{t: h.t, home: h, cmd: exec.Command("engine", append([]string{"dev", what}, args...)...), ended: make(chan error, 1)}}
 	d.cmd.Stdout, d.cmd.Stderr = &d.shown, &d.shown
 	d.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	if err := d.cmd.Start(); err != nil {
@@ -84,6 +90,42 @@ func (h *home) rewrite(file, old, text string) {
 		h.t.Fatalf("%s has no %q: %v", file, old, err)
 	}
 	h.write(file, strings.Replace(string(b), old, text, 1))
+}
+
+// A script alone is tested on the events beside it, loaded and shown, again at every change of either; one that is no
+// JavaScript changes nothing; and nothing is left at the end.
+func TestDevScript(t *testing.T) {
+	cache, temp := compiled(t), t.TempDir()
+	t.Setenv("GNOMON_CACHE", cache)
+	t.Setenv("TMPDIR", temp)
+	h := &home{t: t, dir: t.TempDir()}
+	visit := func(id, page string) string {
+		return fmt.Sprintf(`{"subject":"shop.page.%s","id":%q,"type":"visited","time":"2026-01-31T12:00:00Z","data":{}}`+"\n", page, id)
+	}
+	if err := os.Mkdir(filepath.Join(h.dir, "testdata"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.write("testdata/events.jsonl", visit("1", "home")+visit("2", "home"))
+	h.write("Visits.js", "export function onEvent(event, state) {\n  state.fold(event.token(3), 0, (n) => n + 1);\n}\n")
+	d := h.developOn(filepath.Join(h.dir, "Visits.js"))
+	d.untilShown("loaded: visits is live at 2, 1 keys", 1)
+	d.untilShown("2\t~\thome\t2\n", 1)
+	d.untilShown("engine publish shop.page.home '{}' --type visited --config ", 1)
+
+	h.write("testdata/events.jsonl", visit("1", "home")+visit("2", "home")+visit("3", "help"))
+	d.untilShown("\nchanged: testdata/events.jsonl\n", 1)
+	d.untilShown("3\t~\thelp\t1\n", 1)
+	h.rewrite("Visits.js", "n + 1", "n + 2")
+	d.untilShown("3\t~\thome\t4\n", 1)
+	h.rewrite("Visits.js", "(event, state)", "(event, state")
+	d.untilShown("waiting for a change in "+filepath.Join(h.dir, "Visits.js"), 1)
+	if !strings.Contains(d.shown.String(), "SyntaxError") {
+		t.Error("it does not say why no module is made of the script")
+	}
+	d.interrupt()
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left is %v, %v", left, err)
+	}
 }
 
 // A new project is built and loaded into an engine of its own; events show in its state, and
@@ -272,6 +314,9 @@ func TestDevErrors(t *testing.T) {
 		{[]string{outside.dir, "--fresh"}, cli.ExitFailed, "is not in " + outside.dir + "\nhint: set data_dir"},
 		{[]string{foreign.dir, "--fresh"}, cli.ExitFailed, "photos holds no data of an engine\nhint: look at it"},
 		{[]string{two.dir}, cli.ExitFailed, "declares several projections: x, y\nhint: say with --projection"},
+		{[]string{filepath.Join(h.dir, "none.js")}, cli.ExitFailed, "none.js: no such file or directory\nhint: write one, such as: export function onEvent"},
+		{[]string{filepath.Join(h.dir, "x.js"), "--fresh"}, cli.ExitUsage, "--fresh does not go with "},
+		{[]string{h.dir, "--subject", "a.>"}, cli.ExitUsage, "--subject does not go with " + h.dir + ": a project's config.toml says that"},
 		{[]string{two.dir, "--projection", "z"}, cli.ExitFailed, "declares no projection z\nhint: it has x, y"},
 	} {
 		var out, errs bytes.Buffer

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,9 @@ const tried = "build/dev"
 
 // build builds and tests the module, and returns its file. What the tools print is shown.
 func (d *developer) build(ctx context.Context) (file string, err error) {
+	if d.script != nil {
+		return d.attach(ctx)
+	}
 	out := tried + "/" + filepath.Base(d.declared.Module)
 	file = filepath.Join(d.dir, filepath.FromSlash(out))
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
@@ -51,10 +55,22 @@ func (d *developer) build(ctx context.Context) (file string, err error) {
 	return file, nil
 }
 
-// make runs make in the project. It ends, with all that it started, when ctx does.
+// make runs make in the project.
 func (d *developer) make(ctx context.Context, args ...string) error {
-	c := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-C", d.dir}, args...)...)
-	c.Stdout, c.Stderr = d.stdout, d.stderr
+	err := d.tool(ctx, d.stdout, d.stderr, "make", append([]string{"--no-print-directory", "-C", d.dir}, args...)...)
+	if errors.Is(err, exec.ErrNotFound) {
+		return cli.WithHint(err, "install make")
+	}
+	if err != nil {
+		return fmt.Errorf("make %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// tool runs a program. It ends, with all that it started, when ctx does.
+func (d *developer) tool(ctx context.Context, stdout, stderr io.Writer, name string, args ...string) error {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Stdout, c.Stderr = stdout, stderr
 	c.WaitDelay = 5 * time.Second
 	// engine test compiles the module, and the engine finds it compiled; and the other way round.
 	cache, err := filepath.Abs(filepath.Join(d.loaded.DataDir, "cache"))
@@ -66,14 +82,7 @@ func (d *developer) make(ctx context.Context, args ...string) error {
 	}
 	c.Env = append([]string{"GNOMON_CACHE=" + cache}, os.Environ()...)
 	inOwnGroup(c)
-	err = c.Run()
-	if errors.Is(err, exec.ErrNotFound) {
-		return cli.WithHint(err, "install make")
-	}
-	if err != nil {
-		return fmt.Errorf("make %s: %w", args[0], err)
-	}
-	return nil
+	return c.Run()
 }
 
 // makeWord is a path as a variable of make whose value a shell reads.

@@ -23,6 +23,7 @@ import (
 
 // devOptions are the flags of dev.
 type devOptions struct {
+	named                           string // folder of a project, or a script
 	dir, config, projection, server string
 	fresh, untested                 bool
 }
@@ -40,9 +41,10 @@ type Program struct {
 // Command is engine dev.
 func Command(program Program) *cobra.Command {
 	o := &devOptions{}
+	var script scriptFlags
 	var f cli.Server
 	c := &cobra.Command{
-		Use:   "dev [DIR]",
+		Use:   "dev [SCRIPT.js|DIR]",
 		Short: "Build, test and load a projection whenever its sources change, and show its state",
 		Long: `Dev works on a project such as engine new makes: a folder with a Makefile and a config.toml. It builds the
 module (make), tests it (make test), and loads it into an engine. Whenever a file of the project changes it does so
@@ -55,14 +57,25 @@ stream's seed is imported again when it changes, of which ids that the stream ho
 With --server it is the engine there: the module is put into plugins.bucket of the configuration, as engine deploy does,
 with the NAME.toml of the project if there is one.
 
-A changed module is promoted as soon as it has caught up.`,
-		Example: "  engine dev .\n  engine dev balances --fresh\n  engine dev balances --config /etc/gnomon/config.toml --projection balances",
+A changed module is promoted as soon as it has caught up.
+
+Of a script in JavaScript no project is needed. Dev makes a module of it, tests it on testdata/events.jsonl beside it if
+that is there (with testdata/settings.json and testdata/expected.json, where there are such), or on the file of --events,
+and runs it in an engine of its own, whose stream begins with these events. The data of that engine is removed at the end.`,
+		Example: "  engine dev visits.js\n  engine dev visits.js --events log.jsonl --key subject:3\n  engine dev .\n  engine dev balances --fresh\n  engine dev balances --config /etc/gnomon/config.toml --projection balances",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.dir = "."
+			o.named = "."
 			if len(args) == 1 {
-				o.dir = args[0]
+				o.named = args[0]
 			}
+			if err := checkFlags(c, o.named); err != nil {
+				return err
+			}
+			if isScript(o.named) {
+				return developScript(c, o, script, program)
+			}
+			o.dir = o.named
 			if cli.Given(c, "server") {
 				o.server = f.URL
 			}
@@ -82,7 +95,8 @@ A changed module is promoted as soon as it has caught up.`,
 	c.Flags().StringVar(&o.config, "config", "", "configuration of the engine; default: config.toml in DIR")
 	c.Flags().StringVar(&o.projection, "projection", "", "projection whose module is built; default: the only one of the configuration")
 	c.Flags().BoolVar(&o.fresh, "fresh", false, "begin with an empty stream and state: removes the data directory, which must be in DIR")
-	c.Flags().BoolVar(&o.untested, "no-test", false, "load the module without make test")
+	c.Flags().BoolVar(&o.untested, "no-test", false, "load the module without testing it (make test)")
+	script.add(c)
 	return c
 }
 
@@ -95,6 +109,7 @@ type developer struct {
 	declared       config.Projection // whose module is built
 	stdout, stderr io.Writer
 
+	script  *script // nil: it is a project
 	sources *sources
 	client  *client.Client // of the engine; nil until there is one
 	showing bool           // the changes of the state
@@ -115,15 +130,35 @@ func newDeveloper(c *cobra.Command, o *devOptions, program Program) (*developer,
 	if err := os.MkdirAll(filepath.Join(o.dir, "build"), 0o777); err != nil { // which plugins.dir may be
 		return nil, err
 	}
-	if err := d.load(); err != nil {
+	if err := d.load(c.Context()); err != nil {
 		return nil, err
 	}
 	d.sources = &sources{dir: o.dir, without: []string{d.loaded.DataDir, d.loaded.Plugins.Dir}, written: []*os.File{os.Stdout, os.Stderr}}
 	return d, nil
 }
 
+// developScript works on a script, in a folder that is removed at the end.
+func developScript(c *cobra.Command, o *devOptions, f scriptFlags, program Program) (err error) {
+	s, err := newScript(o.named, f)
+	if s != nil && s.dir != "" {
+		defer func() { err = errors.Join(err, os.RemoveAll(s.dir)) }()
+	}
+	if err != nil {
+		return err
+	}
+	o.dir = filepath.Dir(s.file)
+	d := &developer{devOptions: o, program: program, script: s, command: c, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), ended: make(chan error, 1)}
+	d.sources = s.sources()
+	return d.run(c.Context())
+}
+
 // load reads the configuration, and finds the projection in it.
-func (d *developer) load() error {
+func (d *developer) load(ctx context.Context) (err error) {
+	if d.script != nil {
+		if d.config, err = d.script.declare(ctx); err != nil {
+			return err
+		}
+	}
 	loaded, err := config.Load(d.config)
 	if err != nil {
 		return err
@@ -179,7 +214,7 @@ func (d *developer) run(ctx context.Context) (err error) {
 
 // try has the engine run what the sources amount to. It reports whether it started one.
 func (d *developer) try(ctx context.Context) (started bool, err error) {
-	if err := d.load(); err != nil {
+	if err := d.load(ctx); err != nil {
 		return false, err
 	}
 	module, err := d.build(ctx)
@@ -200,7 +235,7 @@ func (d *developer) try(ctx context.Context) (started bool, err error) {
 // show tells what went wrong, and that it is not the end.
 func (d *developer) show(err error) {
 	cli.PrintError(d.stderr, err)
-	fmt.Fprintf(d.stderr, "waiting for a change in %s\n", d.dir)
+	fmt.Fprintf(d.stderr, "waiting for a change in %s\n", d.named)
 }
 
 // await waits until the sources are others than those that were seen, or the engine ends.
@@ -230,8 +265,8 @@ func (d *developer) connect(ctx context.Context) (started bool, err error) {
 	}
 	if _, running := store.Running(d.loaded.DataDir); !running {
 		started = true
-		loaded := d.loaded
-		go func() { d.ended <- d.program.Run(ctx, loaded, d.config, d.stdout, d.stderr) }()
+		loaded, path := d.loaded, d.config
+		go func() { d.ended <- d.program.Run(ctx, loaded, path, d.stdout, d.stderr) }()
 	}
 	for {
 		if holder, _ := store.Running(d.loaded.DataDir); holder.HTTP != "" {

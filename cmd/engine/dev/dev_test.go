@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"gnomon/engine"
+	"gnomon/engine/config"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,5 +106,66 @@ func TestCommonEvent(t *testing.T) {
 	}
 	if _, ok := commonEvent(filepath.Join(h.dir, "none")); ok {
 		t.Error("there is an event in a file that is not there")
+	}
+}
+
+// The configuration of a script is one that an engine takes, and says what flags and the files beside the
+// script say.
+func TestConfigurationOfAScript(t *testing.T) {
+	event := func(subject string) string {
+		return fmt.Sprintf(`{"subject":%q,"id":%[1]q,"type":"t","time":"2026-01-31T12:00:00Z","data":{}}`+"\n", subject)
+	}
+	for name, tt := range map[string]struct {
+		flags scriptFlags
+		files map[string]string
+		want  string // projection, key, settings, emits, and streams with their subjects
+		fails string
+	}{
+		"alone":        {scriptFlags{stream: "EVENTS"}, nil, `odd-name "" {} [] EVENTS [events.>]`, ""},
+		"with events":  {scriptFlags{stream: "S"}, map[string]string{"testdata/events.jsonl": event("a.b") + event("a.c") + event("d")}, `odd-name "" {} [] S [a.> d] seeded`, ""},
+		"with a key":   {scriptFlags{stream: "S", subjects: []string{"x.*"}, key: "subject:2"}, nil, `odd-name "subject:2" {} [] S [x.*]`, ""},
+		"that emits":   {scriptFlags{stream: "S", emits: []string{"alerts.>"}}, nil, `odd-name "" {} [alerts.>] S [events.>] EMITTED [alerts.>]`, ""},
+		"of settings":  {scriptFlags{stream: "S"}, map[string]string{"testdata/settings.json": `{"n":3,"a.b":[1.5,"é\"\n",true],"o":{"p":-1}}`}, `odd-name "" {"a.b":[1.5,"é\"\n",true],"n":3,"o":{"p":-1}} [] S [events.>]`, ""},
+		"of null":      {scriptFlags{stream: "S"}, map[string]string{"testdata/settings.json": `{"n":null}`}, "", "settings.json: null is no value"},
+		"of a list":    {scriptFlags{stream: "S"}, map[string]string{"testdata/settings.json": `[]`}, "", "it is no JSON object"},
+		"of bad lines": {scriptFlags{stream: "S"}, map[string]string{"testdata/events.jsonl": "{}\n"}, "", "events.jsonl:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &folder{t, t.TempDir()}
+			if err := os.Mkdir(filepath.Join(f.dir, "testdata"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			f.write("Odd name!.js", "")
+			for file, text := range tt.files {
+				f.write(file, text)
+			}
+			s, err := newScript(filepath.Join(f.dir, "Odd name!.js"), tt.flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(s.dir)
+			file, err := s.declare(t.Context())
+			if err != nil || tt.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.fails) || tt.fails == "" {
+					t.Fatalf("it is refused with %v, want %q", err, tt.fails)
+				}
+				return
+			}
+			c, err := config.Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := c.Projections[0]
+			got := fmt.Sprintf("%s %q %s %v", p.Name, p.Key, p.SettingsJSON, p.Emit.Subjects)
+			for _, stream := range c.Streams {
+				got += fmt.Sprintf(" %s %v", stream.Name, stream.Subjects)
+				if stream.Seed != "" {
+					got += " seeded"
+				}
+			}
+			if got != tt.want {
+				t.Errorf("it says %s, want %s", got, tt.want)
+			}
+		})
 	}
 }

@@ -128,12 +128,18 @@ func (c *changes) finish(sequence uint64) {
 func (d *developer) advise() {
 	seed, stream := d.seed()
 	e, ok := commonEvent(seed)
+	if !ok && d.script != nil { // which a person may have no events for
+		e, ok = seededEvent{Subject: exampleOf(d.subjects()), Type: "example", Data: json.RawMessage("{}")}, true
+	}
 	if !ok {
 		return
 	}
 	file, err := filepath.Abs(d.config)
 	if err != nil {
 		return
+	}
+	if d.script != nil {
+		fmt.Fprintln(d.stdout, "the data of this engine is removed at the end")
 	}
 	fmt.Fprintf(d.stdout, "changes of %s are shown here. Publish an event to %s, in another terminal:\n  engine publish %s %s --type %s --config %s\n",
 		d.declared.Name, stream, e.Subject, cli.ShellWord(string(e.Data)), e.Type, cli.ShellWord(file))
@@ -147,6 +153,33 @@ func (d *developer) seed() (file, stream string) {
 		}
 	}
 	return "", d.declared.Stream
+}
+
+// subjects are those of the projection's stream.
+func (d *developer) subjects() []string {
+	for _, s := range d.loaded.Streams {
+		if s.Name == d.declared.Stream {
+			return s.Subjects
+		}
+	}
+	return nil
+}
+
+// exampleOf is a subject that the first of some filters takes.
+func exampleOf(filters []string) string {
+	if len(filters) == 0 {
+		return "events.example"
+	}
+	tokens := strings.Split(filters[0], ".")
+	for i, token := range tokens {
+		switch token {
+		case "*":
+			tokens[i] = "example"
+		case ">":
+			tokens[i] = "example.one" // scripts ask for later tokens, too
+		}
+	}
+	return strings.Join(tokens, ".")
 }
 
 // seededEvent is a line of a seed.

@@ -18,6 +18,7 @@ import (
 // sources are the files of a project, less those that are made of them.
 type sources struct {
 	dir     string
+	roots   []string   // files and folders, those below them included; none: dir
 	without []string   // folders
 	written []*os.File // that the program writes to, which may be among them
 	last    picture
@@ -43,29 +44,37 @@ var madeFolders = []string{"build", "node_modules", "target"}
 // is one that is not there.
 func (s *sources) look() picture {
 	now := picture{}
-	_ = filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it is gone meanwhile
-		}
-		if d.IsDir() {
-			if path != s.dir && s.passed(path, d.Name()) {
+	roots := s.roots
+	if len(roots) == 0 {
+		roots = []string{s.dir}
+	}
+	for _, root := range roots {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil: // it is gone meanwhile
+			case d.IsDir() && path != root && s.passed(path, d.Name()):
 				return fs.SkipDir
+			case !d.IsDir():
+				s.lookAt(path, d, now)
 			}
 			return nil
-		}
-		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() || isAside(d.Name()) || s.isWritten(info) {
-			return nil
-		}
-		if f, ok := s.last[path]; ok && f.size == info.Size() && f.changed.Equal(info.ModTime()) && time.Since(f.changed) > racyFor {
-			now[path] = f
-		} else if content, err := contentOf(path); err == nil {
-			now[path] = sourceFile{info.Size(), info.ModTime(), content}
-		}
-		return nil
-	})
+		})
+	}
 	s.last = now
 	return now
+}
+
+// lookAt reads a file, if it is a source, and has changed.
+func (s *sources) lookAt(path string, d fs.DirEntry, now picture) {
+	info, err := d.Info()
+	if err != nil || !info.Mode().IsRegular() || isAside(d.Name()) || s.isWritten(info) {
+		return
+	}
+	if f, ok := s.last[path]; ok && f.size == info.Size() && f.changed.Equal(info.ModTime()) && time.Since(f.changed) > racyFor {
+		now[path] = f
+	} else if content, err := contentOf(path); err == nil {
+		now[path] = sourceFile{info.Size(), info.ModTime(), content}
+	}
 }
 
 // racyFor is for how long a file may change again without another time.
