@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/sys"
 
 	"gnomon/engine/guest"
 	"gnomon/host/fuel"
@@ -33,6 +31,8 @@ type instance struct {
 
 	watch  func(Called) // nil: nobody is told of its calls
 	logged bool         // or asked whether lines are kept
+
+	stacked bool // has a stack in its memory, see stackPointer
 
 	meter   fuel.Meter
 	fuel    uint64 // of one call; 0: it is not metered
@@ -64,9 +64,10 @@ func (m *Module) InstantiateWatched(ctx context.Context, c guest.Config, watch f
 	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, im.size(), in.refusedMemory})
 	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(printing{in, c.Log}, c.Surroundings))
 	if err != nil {
-		return nil, &guest.Error{Call: "start", Kind: guest.Trapped, Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: -1}
+		return nil, &guest.Error{Call: "start", Kind: guest.Trapped, Text: in.call.explain(in.trapText(err) + in.call.lastWords()), Event: -1}
 	}
 	in.module = module
+	in.findStack()
 	if m.fuel > 0 {
 		counter := module.ExportedGlobal(fuel.Global).(api.MutableGlobal)
 		in.started = startFuel - counter.Get()
@@ -193,7 +194,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		return &guest.Error{Call: c.name, Kind: guest.OutOfFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
 	}
 	if err != nil {
-		return &guest.Error{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(trapText(err) + in.call.lastWords()), Event: in.call.event}
+		return &guest.Error{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(in.trapText(err) + in.call.lastWords()), Event: in.call.event}
 	}
 	code := int32(in.stack[0])
 	if result && (code != 0 || in.call.tooSmall > 0) {
@@ -234,14 +235,4 @@ func (in *instance) refusal(code int32) error {
 	}
 	e.Text = c.explain(fmt.Sprintf("code %d", code))
 	return e
-}
-
-// trapText is a trap in one line: the reason, without the wasm stack trace.
-func trapText(err error) string {
-	var exit *sys.ExitError
-	if errors.As(err, &exit) {
-		return fmt.Sprintf("exited with code %d", exit.ExitCode())
-	}
-	reason, _, _ := strings.Cut(err.Error(), "\n")
-	return strings.TrimSuffix(strings.TrimPrefix(reason, "wasm error: "), " (recovered by wazero)")
 }

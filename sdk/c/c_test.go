@@ -137,7 +137,7 @@ func TestFailures(t *testing.T) {
 		"many-fields": `fields_declare "f64" was refused: it is too large (code -2): docs/ABI.md has the limits`,
 		"no-object":   "event data at byte 0: a JSON object is expected",
 		"memory":      "memory is at its limit: limits.memory of the configuration",
-		"recurse":     "out of bounds memory access",
+		"recurse":     "probably a stack overflow",
 	} {
 		data := "{}"
 		if subject == "no-object" {

@@ -14,6 +14,9 @@ type Module struct {
 	Funcs   []Func
 	// Pages is the minimum of a memory exported as "memory"; 0: there is none.
 	Pages uint32
+	// Stack is the start value of a mutable i32 global, which is the first, as that of a stack
+	// in memory; 0: there is none.
+	Stack int32
 	// Globals are mutable i64 globals, by their start values.
 	Globals []int64
 	// Start runs the function with this index, counted with the imports; nil: none.
@@ -93,6 +96,9 @@ func (m Module) Bytes() []byte {
 		out = section(out, 5, [][]byte{join([]byte{0}, U32(m.Pages))})
 	}
 	var globals [][]byte
+	if m.Stack != 0 {
+		globals = append(globals, join([]byte{byte(abi.I32), 1}, I32Const(m.Stack), End))
+	}
 	for _, g := range m.Globals {
 		globals = append(globals, join([]byte{byte(abi.I64), 1}, I64Const(g), End))
 	}
