@@ -36,7 +36,7 @@ func TestAlerts(t *testing.T) {
 		name  string
 		cause func(*testing.T) []alertCase
 	}{
-		{"projections", projectionTroubles}, {"process", processTroubles}, {"disk", diskTroubles}, {"certificate", certificateTroubles},
+		{"projections", projectionTroubles}, {"process", processTroubles}, {"disk", diskTroubles}, {"certificate", certificateTroubles}, {"clients", clientTroubles},
 	} {
 		done := t.Run(c.name, func(t *testing.T) { cases = append(cases, c.cause(t)...) })
 		if !done {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,16 +22,17 @@ import (
 
 // What is enough of a NATS server.
 const (
-	atomicSince  = "2.12.0"              // batches of events
-	slowTrip     = 50 * time.Millisecond // of one message, and back
-	smallPayload = 1 << 20               // the server's default
-	clockAhead   = time.Second           // and more is no matter of the way
-	clockWrong   = time.Minute           // times of events and of what is kept by age mean nothing
-	shortWindow  = 30 * time.Second      // an engine that is started again takes so long to repeat itself
-	longSync     = 10 * time.Second      // a crash of the machine may cost what was stored in it
-	fullEnough   = 0.9                   // of what an account may have
-	noSuchName   = "gnomon-doctor"       // of a consumer that there is not
-	permissions  = "what is listed in docs/OPERATIONS.md, Permissions in NATS"
+	atomicSince       = "2.12.0"              // batches of events
+	slowTrip          = 50 * time.Millisecond // of one message, and back
+	smallPayload      = 1 << 20               // the server's default
+	clockAhead        = time.Second           // and more is no matter of the way
+	clockWrong        = time.Minute           // times of events and of what is kept by age mean nothing
+	shortTargetWindow = 10 * time.Second      // a publish that is tried again takes less
+	shortWindow       = 30 * time.Second      // an engine that is started again takes so long to repeat itself
+	longSync          = 10 * time.Second      // a crash of the machine may cost what was stored in it
+	fullEnough        = 0.9                   // of what an account may have
+	noSuchName        = "gnomon-doctor"       // of a consumer that there is not
+	permissions       = "what is listed in docs/OPERATIONS.md, Permissions in NATS"
 )
 
 // checkNATS examines the server as the engine will see it.
@@ -72,9 +75,13 @@ func (d *doctor) checkEmbedded() {
 		return
 	}
 	d.ok("nats", "embedded, synced every %v", sync)
-	for _, s := range d.config.Streams {
+	for _, s := range d.streams() {
 		d.checkSeed(s)
-		if !d.mayReplicate(s, "") {
+		if !d.mayReplicate(s, "") || d.checkStored(s) {
+			continue
+		}
+		if len(s.Subjects) == 0 {
+			d.fail("stream "+s.Name, "there is none", "its projections wait for it", "declare its subjects in [[stream]], so that the engine creates it")
 			continue
 		}
 		r := broker.StreamReport{Memory: s.Storage == "memory", MaxAge: time.Duration(s.MaxAge), MaxBytes: int64(s.MaxBytes), Duplicates: time.Duration(s.DuplicateWindow)}
@@ -82,6 +89,42 @@ func (d *doctor) checkEmbedded() {
 			d.ok("stream "+s.Name, "is the embedded server's")
 		}
 	}
+}
+
+// checkStored looks at a stream of the embedded server, by what its files say, and reports whether
+// there is one: that server is in the process of the engine, and cannot be asked without it.
+func (d *doctor) checkStored(s config.Stream) bool {
+	check := "stream " + s.Name
+	r, err := broker.EmbeddedReport(filepath.Join(d.config.DataDir, "nats"), streamSpec(s))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case err != nil:
+		d.warn(check, err.Error(), "whether it is as it has to be is not known", "run this as the engine's user; if that reads it neither, see docs/operations/backup.md")
+		return true
+	}
+	well := d.checkKeeping(s.Name, r)
+	if !d.checkConfig(s.Name, r) {
+		well = false
+	}
+	if well {
+		d.ok(check, "is the embedded server's, and as it has to be")
+	}
+	return true
+}
+
+// checkConfig reports whether a stream can be projected, and is as declared.
+func (d *doctor) checkConfig(stream string, r broker.StreamReport) bool {
+	well := true
+	if err := ingest.Usable(r.Config); err != nil {
+		well = false
+		d.fail("stream "+stream, err.Error(), "a projection could not be built from it again", "project a stream with retention limits")
+	}
+	for _, difference := range r.Differences {
+		well = false
+		d.warn("stream "+stream, difference.String(), "it is used as it is", "change the one or the other: nats stream edit "+stream)
+	}
+	return well
 }
 
 // checkServer reports whether there is one.
@@ -186,13 +229,8 @@ func (d *doctor) checkStream(ctx context.Context, b *broker.Broker, s config.Str
 	}
 	d.checkClock(s.Name, r)
 	well := d.checkKeeping(s.Name, r)
-	if _, err := ingest.New(b.JetStream(), b.Explain).Stream(ctx, s.Name); errors.Is(err, ingest.ErrUnusable) {
+	if !d.checkConfig(s.Name, r) {
 		well = false
-		d.fail(check, err.Error(), "a projection could not be built from it again", "project a stream with retention limits")
-	}
-	for _, difference := range r.Differences {
-		well = false
-		d.warn(check, difference.String(), "it is used as it is", "change the one or the other: nats stream edit "+s.Name)
 	}
 	for _, trouble := range r.Troubles {
 		well = false
@@ -252,10 +290,63 @@ func (d *doctor) checkEmits(ctx context.Context, b *broker.Broker) {
 	}
 	for _, p := range d.config.Projections {
 		for _, subject := range p.Emit.Subjects {
-			if other, known := b.StreamOf(ctx, subject); other == "" && known && !declared(subject) {
-				d.warn("emit", fmt.Sprintf("projection %s: no stream stores %q", p.Name, subject), "what it emits there waits, and it takes no more events when projection.limits.outbox is full", "declare the subject in a [[stream]], or remove it from projection.emit.subjects")
+			if !d.mayEmit(ctx, b, p.Name, subject) {
+				continue
+			}
+			switch target, known := b.StreamOf(ctx, subject); {
+			case target != "":
+				d.checkTarget(ctx, b, p.Name, target)
+			case known && !declared(subject):
+				d.warn("emit", fmt.Sprintf("projection %s: no stream stores %q", p.Name, subject), waits, "declare the subject in a [[stream]], or remove it from projection.emit.subjects")
 			}
 		}
+	}
+}
+
+// waits is what becomes of what a projection emits and cannot publish.
+const waits = "what it emits there waits, and it takes no more events when projection.limits.outbox is full"
+
+// mayEmit tries whether what a projection emits may be published to a subject, which may have
+// wildcards, and whether its stream may be asked for.
+func (d *doctor) mayEmit(ctx context.Context, b *broker.Broker, projection, subject string) bool {
+	tokens := strings.Split(subject, ".")
+	for i, token := range tokens {
+		if token == "*" || token == ">" {
+			tokens[i] = noSuchName
+		}
+	}
+	err := b.TryPublish(ctx, strings.Join(tokens, "."))
+	if refused, ok := errors.AsType[*broker.PermissionError](err); ok {
+		all := *refused
+		all.Missing = subject
+		err = &all
+	}
+	without := "projection " + projection + ": " + waits
+	may := d.tried(err, without)
+	return d.tried(b.Try(ctx, "$JS.API.STREAM.NAMES"), without) && may
+}
+
+// checkTarget looks at a stream that a projection emits to.
+func (d *doctor) checkTarget(ctx context.Context, b *broker.Broker, projection, stream string) {
+	without := "projection " + projection + ": " + waits
+	r, err := b.Report(ctx, broker.StreamSpec{Name: stream})
+	if !d.tried(err, without) || !d.mayAsk(ctx, b, without, "STREAM.MSG.GET."+stream, "CONSUMER.CREATE."+stream+"."+noSuchName, "CONSUMER.MSG.NEXT."+stream+"."+noSuchName, "CONSUMER.DELETE."+stream+"."+noSuchName) {
+		return
+	}
+	if slices.ContainsFunc(d.streams(), func(s config.Stream) bool { return s.Name == stream }) {
+		return // it was looked at
+	}
+	found := ""
+	switch full := filled(r); {
+	case r.NoAck:
+		found = "acknowledges nothing (no_ack)"
+	case full != "":
+		found = "refuses events beyond " + full
+	case r.Duplicates > 0 && r.Duplicates < shortTargetWindow:
+		d.warn("emit", fmt.Sprintf("projection %s: stream %s has a duplicate_window of %v", projection, stream, r.Duplicates), "a message that the server itself is late with may be stored twice", "set it to 2m, the server's default, or to 10s or more: nats stream edit "+stream)
+	}
+	if found != "" {
+		d.warn("emit", fmt.Sprintf("projection %s: stream %s %s", projection, stream, found), waits, "change that: nats stream edit "+stream)
 	}
 }
 
@@ -348,9 +439,15 @@ func (d *doctor) checkClock(stream string, r broker.StreamReport) {
 
 // mayRead tries what reading a stream takes, with a consumer that there is not.
 func (d *doctor) mayRead(ctx context.Context, b *broker.Broker, stream string) bool {
+	return d.mayAsk(ctx, b, "stream "+stream+" cannot be read", "STREAM.MSG.GET."+stream, "CONSUMER.CREATE."+stream+"."+noSuchName,
+		"CONSUMER.MSG.NEXT."+stream+"."+noSuchName, "CONSUMER.INFO."+stream+"."+noSuchName, "CONSUMER.DELETE."+stream+"."+noSuchName)
+}
+
+// mayAsk tries requests of JetStream's API.
+func (d *doctor) mayAsk(ctx context.Context, b *broker.Broker, without string, apis ...string) bool {
 	well := true
-	for _, api := range []string{"STREAM.MSG.GET." + stream, "CONSUMER.CREATE." + stream + "." + noSuchName, "CONSUMER.MSG.NEXT." + stream + "." + noSuchName, "CONSUMER.INFO." + stream + "." + noSuchName, "CONSUMER.DELETE." + stream + "." + noSuchName} {
-		if !d.tried(b.Try(ctx, "$JS.API."+api), "stream "+stream+" cannot be read") {
+	for _, api := range apis {
+		if !d.tried(b.Try(ctx, "$JS.API."+api), without) {
 			well = false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gnomon/cmd/engine/cli"
+	"gnomon/engine/broker"
 	"gnomon/engine/store"
 	"gnomon/internal/testutil/certtest"
 	"gnomon/internal/testutil/natstest"
@@ -269,6 +271,56 @@ var planted = []struct {
 	{"events that are emitted to no stream", func(p *patient) {
 		p.text += "[projection.emit]\nsubjects = [\"nowhere.>\"]\n"
 	}, "emit", levelWarn, `no stream stores "nowhere.>"`, "[[stream]]"},
+	{"events that are emitted to a stream that acknowledges nothing", func(p *patient) { p.emitsTo(func(c *jetstream.StreamConfig) { c.NoAck = true }) }, "emit", levelWarn, "stream ALERTS acknowledges nothing", "nats stream edit ALERTS"},
+	{"events that are emitted to a full stream", func(p *patient) {
+		p.emitsTo(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 1, jetstream.DiscardNew })
+		if _, err := p.server.JetStream(p.t).Publish(p.t.Context(), "alerts.a", nil); err != nil {
+			p.t.Fatal(err)
+		}
+	}, "emit", levelWarn, "refuses events beyond max_msgs 1", "nats stream edit ALERTS"},
+	{"events that are emitted to a stream that forgets ids", func(p *patient) {
+		p.emitsTo(func(c *jetstream.StreamConfig) { c.Duplicates = time.Second })
+	}, "emit", levelWarn, "duplicate_window of 1s", "10s or more"},
+	{"an embedded stream whose events go when they are acknowledged", func(p *patient) {
+		p.embeds(func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy })
+	}, "stream EVENTS", levelFail, "work-queue retention", "retention limits"},
+	{"an embedded stream that removes events", func(p *patient) {
+		p.embeds(func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
+	}, "stream EVENTS", levelWarn, "max_age 1h0m0s", "no outage"},
+	{"an embedded stream with other subjects", func(p *patient) {
+		p.embeds(func(c *jetstream.StreamConfig) { c.Subjects = []string{"other.>"} })
+	}, "stream EVENTS", levelWarn, "subjects is other.>, the configuration says events.>", "nats stream edit"},
+	{"an embedded stream that there is not", func(p *patient) {
+		p.embeds(func(*jetstream.StreamConfig) {})
+		p.replace(`stream = "EVENTS"`, `stream = "OTHER"`)
+	}, "stream OTHER", levelFail, "there is none", "[[stream]]"},
+}
+
+// emitsTo has the projection emit to a stream ALERTS.
+func (p *patient) emitsTo(change func(*jetstream.StreamConfig)) {
+	p.t.Helper()
+	p.runs()
+	c := jetstream.StreamConfig{Name: "ALERTS", Subjects: []string{"alerts.>"}}
+	change(&c)
+	if _, err := p.server.JetStream(p.t).CreateStream(p.t.Context(), c); err != nil {
+		p.t.Fatal(err)
+	}
+	p.text += "[projection.emit]\nsubjects = [\"alerts.>\"]\n"
+}
+
+// embeds has an embedded server, which is stopped, with a stream EVENTS.
+func (p *patient) embeds(change func(*jetstream.StreamConfig)) {
+	p.t.Helper()
+	p.replace(`"URL"`, `"embedded"`)
+	b, err := broker.Open(p.t.Context(), broker.Config{URL: broker.Embedded, Server: broker.Server{Dir: p.file("data/nats"), SyncInterval: time.Minute}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer b.Close()
+	change(&p.stream)
+	if _, err := b.JetStream().CreateStream(p.t.Context(), p.stream); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // certified gives the address a certificate that ends after so long.

@@ -2,10 +2,14 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -65,6 +69,7 @@ func (b *Broker) Account(ctx context.Context) (Account, error) {
 
 // StreamReport is what is known of a stream, for one who looks for what is wrong with it.
 type StreamReport struct {
+	Config       jetstream.StreamConfig
 	Differences  []Difference // from what is declared
 	Memory       bool         // its events are in memory
 	MaxAge       time.Duration
@@ -96,23 +101,44 @@ func (b *Broker) Report(ctx context.Context, s StreamSpec) (r StreamReport, err 
 		return r, b.Explain(err)
 	}
 	info := stream.CachedInfo()
-	c := info.Config
-	r = StreamReport{
-		Differences: s.compare(c), Memory: c.Storage == jetstream.MemoryStorage,
-		MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, MaxEvents: c.MaxMsgs, DiscardNew: c.Discard == jetstream.DiscardNew,
-		Duplicates: c.Duplicates, Replicas: c.Replicas, Async: c.PersistMode == jetstream.AsyncPersistMode,
-		NoAck: c.NoAck, Events: info.State.Msgs, Bytes: info.State.Bytes, Consumers: info.State.Consumers, MaxConsumers: c.MaxConsumers,
-		Clock: info.TimeStamp, Asked: began.Add(time.Since(began) / 2),
-	}
-	for _, s := range c.Sources {
-		r.Sources = append(r.Sources, s.Name)
-	}
+	r = s.report(info.Config)
+	r.Events, r.Bytes, r.Consumers = info.State.Msgs, info.State.Bytes, info.State.Consumers
+	r.Clock, r.Asked = info.TimeStamp, began.Add(time.Since(began)/2)
 	for _, s := range append(info.Sources, info.Mirror) {
 		if s != nil && s.Error != nil {
 			r.Troubles = append(r.Troubles, fmt.Sprintf("%s: %s", s.Name, s.Error.Description))
 		}
 	}
 	return r, nil
+}
+
+// report is what the configuration of a stream tells.
+func (s StreamSpec) report(c jetstream.StreamConfig) StreamReport {
+	r := StreamReport{
+		Config: c, Differences: s.compare(c), Memory: c.Storage == jetstream.MemoryStorage,
+		MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, MaxEvents: c.MaxMsgs, DiscardNew: c.Discard == jetstream.DiscardNew,
+		Duplicates: c.Duplicates, Replicas: c.Replicas, Async: c.PersistMode == jetstream.AsyncPersistMode,
+		NoAck: c.NoAck, MaxConsumers: c.MaxConsumers,
+	}
+	for _, s := range c.Sources {
+		r.Sources = append(r.Sources, s.Name)
+	}
+	return r
+}
+
+// EmbeddedReport reads what the files of an embedded server, in the folder Server.Dir, say of a
+// stream: how it is configured, not what it holds. Nobody else need have the files; nothing is
+// changed. It fails with fs.ErrNotExist where there is no such stream in files.
+func EmbeddedReport(dir string, s StreamSpec) (StreamReport, error) {
+	b, err := os.ReadFile(filepath.Join(dir, server.JetStreamStoreDir, "$G", "streams", s.Name, server.JetStreamMetaFile))
+	if err != nil {
+		return StreamReport{}, err
+	}
+	var c jetstream.StreamConfig // in JSON it is that of the server
+	if err := json.Unmarshal(b, &c); err != nil {
+		return StreamReport{}, fmt.Errorf("read what the embedded server has of stream %s: %w", s.Name, err)
+	}
+	return s.report(c), nil
 }
 
 // StreamOf is the stream that stores what is published to a subject, or to one that it matches; empty: none does.
@@ -139,6 +165,21 @@ func (b *Broker) Try(ctx context.Context, subject string) error {
 	return b.refusal(err)
 }
 
+// TryPublish fails with a *PermissionError if the user may not publish to a subject. Nobody gets
+// what is tried with: answers to it are to go where only the server itself may have them sent,
+// and such a message the server drops once it has looked whether the user may publish it.
+func (b *Broker) TryPublish(ctx context.Context, subject string) error {
+	ctx, done := b.examining(ctx, subject)
+	defer done()
+	m := nats.NewMsg(subject)
+	m.Reply = "_R_.gnomon-doctor"                                 // isServiceReply in nats-server, server/client.go
+	m.Header.Set(jetstream.ExpectedStreamHeader, "gnomon-doctor") // were it otherwise, no stream would store it
+	if err := b.conn.PublishMsg(m); err != nil {
+		return err
+	}
+	return b.heard(ctx)
+}
+
 // TryListen subscribes to a subject for a moment, and fails as Try does.
 func (b *Broker) TryListen(ctx context.Context, subject string) error {
 	ctx, done := b.examining(ctx, subject)
@@ -148,6 +189,11 @@ func (b *Broker) TryListen(ctx context.Context, subject string) error {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // it ends with the connection
+	return b.heard(ctx)
+}
+
+// heard waits until the server has refused what was sent, or has not.
+func (b *Broker) heard(ctx context.Context) error {
 	if err := b.conn.FlushWithContext(ctx); err != nil {
 		return b.refusal(err)
 	}

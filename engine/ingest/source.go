@@ -69,7 +69,7 @@ func (s *Source) stream(ctx context.Context, name string) (jetstream.Stream, err
 	if err != nil {
 		return nil, err
 	}
-	if err := usable(stream.CachedInfo().Config); err != nil {
+	if err := Usable(stream.CachedInfo().Config); err != nil {
 		return nil, err
 	}
 	return stream, nil
@@ -107,8 +107,8 @@ func describe(info *jetstream.StreamInfo) streams.Info {
 	}
 }
 
-// usable refuses streams that lose events by design.
-func usable(c jetstream.StreamConfig) error {
+// Usable fails with ErrUnusable for streams that lose events by design.
+func Usable(c jetstream.StreamConfig) error {
 	switch {
 	case c.Retention == jetstream.WorkQueuePolicy:
 		return fmt.Errorf("%w: %s has work-queue retention, which deletes an event once it is acknowledged; source it into a stream with retention limits and project that one", ErrUnusable, c.Name)
