@@ -14,8 +14,6 @@ import (
 
 // Errors of Reading.Query.
 var (
-	// ErrNoQuery says that the module of a generation answers no queries, or cannot be asked.
-	ErrNoQuery = errors.New("its module answers no queries")
 	// ErrRequestTooLarge says that a request is larger than a guest is handed.
 	ErrRequestTooLarge = errors.New("request is too large")
 	// ErrAnswerLate says that a query had no answer in time: other queries had the
@@ -46,7 +44,7 @@ const (
 // A guest that keeps state in its own memory answers from the newest snapshot of that, and
 // from the state of that moment: the answer's checkpoint is then older than the reading's.
 //
-// It fails with ErrNoQuery, ErrNotReady, ErrRequestTooLarge, ErrAnswerLate, a *guest.Error
+// It fails with guest.ErrNoQuery, ErrNotReady, ErrRequestTooLarge, ErrAnswerLate, a *guest.Error
 // of the call query, whose Kind is guest.Refused when the guest will not have the request,
 // or the error of ctx.
 func (r *Reading) Query(ctx context.Context, request []byte) (Answer, error) {
@@ -133,7 +131,7 @@ func (p *projection) useAnswers(g *generation) (*answers, error) {
 	case g.spec == nil:
 		return nil, fmt.Errorf("%w: the module of generation %s is gone", ErrNotReady, g.id)
 	case !g.spec.Module.Traits().Queries:
-		return nil, fmt.Errorf("%w: generation %s of projection %s", ErrNoQuery, g.id, p.name)
+		return nil, fmt.Errorf("%w: generation %s of projection %s", guest.ErrNoQuery, g.id, p.name)
 	}
 	if g.answers == nil {
 		g.spec.uses++

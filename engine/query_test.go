@@ -214,7 +214,7 @@ func TestQueryRefusals(t *testing.T) {
 		hold := make(chan struct{})
 		e := b.start(spec(ledgerModule), spec(librarian("slow", func() error { <-hold; return nil }), func(s *engine.Spec) { s.Name = "slow" }))
 		e.awaitLive(1)
-		if _, err := e.query("p", "ledger"); !errors.Is(err, engine.ErrNoQuery) {
+		if _, err := e.query("p", "ledger"); !errors.Is(err, guest.ErrNoQuery) {
 			t.Errorf("of a module without query: %v", err)
 		}
 		if _, err := e.query("slow", string(make([]byte, abi.MaxRequest+1))); !errors.Is(err, engine.ErrRequestTooLarge) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"gnomon/engine"
 	"gnomon/engine/guest"
 	"gnomon/engine/state"
 	"gnomon/sdk/abi"
@@ -17,7 +16,7 @@ func (in *instance) Query(ctx context.Context, request []byte, rows state.Rows) 
 	case in.query == nil:
 		return nil, errors.New("module exports no query")
 	case in.fuel == 0:
-		return nil, fmt.Errorf("%w: nothing would stop one that does not end (%s is 0)", engine.ErrNoQuery, in.setting("fuel"))
+		return nil, fmt.Errorf("%w: nothing would stop one that does not end (%s is 0)", guest.ErrNoQuery, in.setting("fuel"))
 	}
 	err := in.run(in.query, call{Context: ctx, name: abi.ExportQuery, request: request, rows: rows}, true)
 	answer := in.call.output

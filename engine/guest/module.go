@@ -2,11 +2,16 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"gnomon/engine/state"
 )
+
+// ErrNoQuery says that a module answers no queries, or cannot be asked. It is wrapped with
+// the reason.
+var ErrNoQuery = errors.New("its module answers no queries")
 
 // Module is a projection's checked and compiled code. It is safe for concurrent
 // use; its instances are not.
@@ -16,7 +21,7 @@ type Module interface {
 	// Traits says what the module exports and imports.
 	Traits() Traits
 	// Instantiate makes a fresh instance and runs its initialisation. It fails
-	// with a *Error when the guest does.
+	// with an *Error when the guest does.
 	Instantiate(ctx context.Context, c Config) (Instance, error)
 }
 
@@ -68,7 +73,7 @@ type Line struct {
 // After any error it must be closed: its memory is half changed.
 type Instance interface {
 	// Apply hands the guest a batch of records and runs it once. State is called
-	// during the call only. It fails with a *Error when the guest does, or
+	// during the call only. It fails with an *Error when the guest does, or
 	// with the error of State that the guest ran into.
 	Apply(ctx context.Context, records []byte, st State) error
 	// Snapshot returns the blobs that the guest writes of its own memory.
@@ -80,11 +85,11 @@ type Instance interface {
 	Migrate(ctx context.Context, from int, st State) error
 	// Upcast hands the guest of an upcaster records, and returns those that it makes of
 	// them: in order, with sequences and times of records that it was handed, and without
-	// keys. They are valid until the next call of any method. It fails with a *Error
+	// keys. They are valid until the next call of any method. It fails with an *Error
 	// when the guest does.
 	Upcast(ctx context.Context, records []byte) ([]byte, error)
 	// Query has the guest answer a request over a state that it may only read. Rows is
-	// used during the call only. It fails with a *Error when the guest does, with the
+	// used during the call only. It fails with ErrNoQuery, with an *Error when the guest does, with the
 	// error of Rows that the guest ran into, or with that of ctx when that ends while the
 	// guest reads.
 	Query(ctx context.Context, request []byte, rows state.Rows) (answer []byte, err error)

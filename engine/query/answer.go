@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
@@ -70,7 +71,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrBehind, http.StatusConflict, wire.CodeBehind, `GET /v1/projections/NAME shows how far it is; {"wait":"10m"} has a promotion wait for it`},
 		{engine.ErrUnpublished, http.StatusConflict, wire.CodeUnpublished, `GET /v1/projections/NAME shows what keeps them, at emits; {"wait":"10m"} has a promotion wait for it`},
 		{engine.ErrDeclared, http.StatusConflict, wire.CodeDeclared, "take it out of the configuration, and have that reloaded, first"},
-		{engine.ErrNoQuery, http.StatusNotFound, wire.CodeNoQuery, "export query from the module, see docs/AUTHORING.md; or read its keys"},
+		{guest.ErrNoQuery, http.StatusNotFound, wire.CodeNoQuery, "export query from the module, see docs/AUTHORING.md; or read its keys"},
 		{engine.ErrRequestTooLarge, http.StatusRequestEntityTooLarge, wire.CodeTooLarge, ""},
 		{engine.ErrAnswerLate, http.StatusServiceUnavailable, wire.CodeBusy, "ask again, or for less"},
 		{engine.ErrNoLetter, http.StatusNotFound, wire.CodeNoLetter, "GET /v1/projections/NAME/dead-letters lists them"},

@@ -89,7 +89,7 @@ type Commit struct {
 }
 
 // KeyRange is a part of the keys: those that begin with Prefix and come after After, as in
-// State.Scan. The zero one is all of them.
+// guest.State.Scan. The zero one is all of them.
 type KeyRange struct{ Prefix, After []byte }
 
 // TxLimit bounds what one commit can hold.
@@ -106,7 +106,7 @@ type Rows interface {
 	// Get returns a value, which is the caller's, and whether the key is present.
 	// It fails with ErrCorrupt when the stored bytes are not those written.
 	Get(key []byte) (value []byte, ok bool, err error)
-	// Scan calls fn as State.Scan does.
+	// Scan calls fn as guest.State.Scan does.
 	Scan(prefix, after []byte, fn func(key, value []byte) bool) error
 }
 
