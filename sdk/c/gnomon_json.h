@@ -256,38 +256,62 @@ GN_LARGE void gn_read_number(gn_reader *r, gn_value *v) {
   }
 }
 
-// gn_read_value takes any value; arrays and objects may nest 100 deep.
-GN_LARGE gn_value gn_read_value(gn_reader *r, int depth);
-
-static inline void gn_read_nested(gn_reader *r, char closing, int depth) {
-  r->at++;
-  if (depth == 100) r->bad = true;
-  if (gn_accept(r, closing)) return;
-  do {
-    if (closing == '}') gn_read_string(r), gn_expect(r, ':');
-    gn_read_value(r, depth + 1);
-  } while (gn_accept(r, ','));
-  gn_expect(r, closing);
-}
-
 static inline void gn_read_word(gn_reader *r, const char *word) {
   for (; *word; word++)
     if (r->at < r->end && *r->at == *word) r->at++;
     else r->bad = true;
 }
 
-GN_LARGE gn_value gn_read_value(gn_reader *r, int depth) {
+static inline void gn_read_simple(gn_reader *r, gn_value *v) {
+  char c = gn_peek(r);
+  if (c == '"') v->kind = GN_STRING, v->text = gn_read_string(r);
+  else if (c == 't') v->kind = GN_BOOL, gn_read_word(r, "true");
+  else if (c == 'f') v->kind = GN_BOOL, gn_read_word(r, "false");
+  else if (c == 'n') v->kind = GN_NULL, gn_read_word(r, "null");
+  else gn_read_number(r, v);
+}
+
+enum { GN_DEPTH = 10000 }; // arrays and objects in one another, as the host reads them
+
+// gn_read_nested takes an array or object that is in so many others. It does not call itself:
+// the stack is small. Of each that is open it notes whether it is an object.
+GN_LARGE void gn_read_nested(gn_reader *r, uint32_t outside) {
+  static uint32_t objects[GN_DEPTH / 32 + 1];
+  uint32_t depth = outside;
+  do {
+    char c = gn_peek(r);
+    if (c == '{' || c == '[') {
+      r->at++, depth++;
+      if (depth > GN_DEPTH) {
+        r->bad = true;
+        return;
+      }
+      uint32_t bit = 1u << depth % 32;
+      objects[depth / 32] = c == '{' ? objects[depth / 32] | bit : objects[depth / 32] & ~bit;
+    } else {
+      gn_value v;
+      __builtin_memset(&v, 0, sizeof v);
+      gn_read_simple(r, &v);
+    }
+    bool begun = c == '{' || c == '[';
+    for (; depth > outside; depth--, begun = false) {
+      bool object = objects[depth / 32] >> depth % 32 & 1;
+      if (gn_accept(r, object ? '}' : ']')) continue;
+      if (!begun) gn_expect(r, ',');
+      if (object) gn_read_string(r), gn_expect(r, ':');
+      break;
+    }
+  } while (depth > outside && !r->bad);
+}
+
+// gn_read_value takes any value, which is in so many arrays and objects.
+GN_LARGE gn_value gn_read_value(gn_reader *r, uint32_t outside) {
   gn_value v;
   __builtin_memset(&v, 0, sizeof v);
   char c = gn_peek(r);
   const char *from = r->at;
-  if (c == '"') v.kind = GN_STRING, v.text = gn_read_string(r);
-  else if (c == '{') v.kind = GN_OBJECT, gn_read_nested(r, '}', depth);
-  else if (c == '[') v.kind = GN_ARRAY, gn_read_nested(r, ']', depth);
-  else if (c == 't') v.kind = GN_BOOL, gn_read_word(r, "true");
-  else if (c == 'f') v.kind = GN_BOOL, gn_read_word(r, "false");
-  else if (c == 'n') v.kind = GN_NULL, gn_read_word(r, "null");
-  else gn_read_number(r, &v);
+  if (c == '{' || c == '[') v.kind = c == '{' ? GN_OBJECT : GN_ARRAY, gn_read_nested(r, outside);
+  else gn_read_simple(r, &v);
   v.raw = gn_bytes(from, (uint32_t)(r->at - from));
   return v;
 }

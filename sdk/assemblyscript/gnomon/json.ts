@@ -7,8 +7,8 @@ import { Buffer, Text, equalsString, plainEnd, sequenceLength } from "./text";
 /** The kind of a JSON value, in the host's numbers. */
 export enum Kind { Absent = 0, Null = 1, Bool = 2, Number = 3, String = 4, Array = 5, Object = 6 }
 
-/** How deep arrays and objects may be nested. */
-const DEPTH = 512;
+/** How deep arrays and objects may be nested: as the host reads them. */
+const DEPTH = 10_000;
 
 const ENTRY = 16; // bytes that a JsonObject keeps of a field
 const MANY = 32; // fields: those of a larger object are told apart by a table
@@ -57,7 +57,7 @@ export class JsonObject {
       if (p >= end || load<u8>(p) != 0x3a) return 0;
       p = space(p + 1, end);
       const value = p;
-      p = skip(p, end, DEPTH - 1);
+      p = skip(p, end, 1);
       if (p == 0) return 0;
       this.addField(name, nameAfter, value, p);
       p = space(p, end);
@@ -247,6 +247,8 @@ function nameText(ptr: usize, length: i32): string {
   return text.toString();
 }
 
+const open: Buffer = new Buffer();
+
 // The functions below return where what they skip ends, or 0 when it is not JSON.
 
 function space(p: usize, end: usize): usize {
@@ -258,12 +260,45 @@ function space(p: usize, end: usize): usize {
   return p;
 }
 
-function skip(p: usize, end: usize, depth: i32): usize {
-  if (p >= end || depth == 0) return 0;
-  switch (load<u8>(p)) {
+// skip does not call itself, for the stack is small: open has what closes the lists that it is
+// in, which are in as many as outside.
+function skip(p: usize, end: usize, outside: i32): usize {
+  open.reset();
+  while (p < end) {
+    const c = load<u8>(p);
+    let begun = c == 0x7b || c == 0x5b;
+    if (begun) {
+      if (outside + open.length == DEPTH) return 0;
+      open.byte(c + 2); // as ASCII has them
+      p++;
+    } else {
+      p = skipSimple(p, end, c);
+      if (p == 0) return 0;
+    }
+    for (;;) {
+      if (open.length == 0) return p;
+      p = space(p, end);
+      if (p >= end) return 0;
+      const close = open[open.length - 1];
+      if (load<u8>(p) == close) {
+        open.length--;
+        begun = false;
+        p++;
+        continue;
+      }
+      if (!begun && load<u8>(p++) != 0x2c) return 0;
+      p = space(p, end);
+      if (close == 0x7d) p = skipName(p, end);
+      if (p == 0) return 0;
+      break;
+    }
+  }
+  return 0;
+}
+
+function skipSimple(p: usize, end: usize, c: u8): usize {
+  switch (c) {
     case 0x22: return skipString(p, end);
-    case 0x7b: return skipList(p, end, 0x7d, depth);
-    case 0x5b: return skipList(p, end, 0x5d, depth);
     case 0x74: return skipWord(p, end, "true");
     case 0x66: return skipWord(p, end, "false");
     case 0x6e: return skipWord(p, end, "null");
@@ -271,28 +306,13 @@ function skip(p: usize, end: usize, depth: i32): usize {
   return skipNumber(p, end);
 }
 
-function skipList(p: usize, end: usize, close: u8, depth: i32): usize {
-  p = space(p + 1, end);
-  if (p < end && load<u8>(p) == close) return p + 1;
-  while (p < end) {
-    if (close == 0x7d) {
-      if (load<u8>(p) != 0x22) return 0;
-      p = skipString(p, end);
-      if (p == 0) return 0;
-      p = space(p, end);
-      if (p >= end || load<u8>(p) != 0x3a) return 0;
-      p = space(p + 1, end);
-    }
-    p = skip(p, end, depth - 1);
-    if (p == 0) return 0;
-    p = space(p, end);
-    if (p >= end) return 0;
-    const c = load<u8>(p);
-    if (c == close) return p + 1;
-    if (c != 0x2c) return 0;
-    p = space(p + 1, end);
-  }
-  return 0;
+// skipName goes to the value behind the name of a field.
+function skipName(p: usize, end: usize): usize {
+  if (p >= end || load<u8>(p) != 0x22) return 0;
+  p = skipString(p, end);
+  if (p == 0) return 0;
+  p = space(p, end);
+  return p < end && load<u8>(p) == 0x3a ? space(p + 1, end) : 0;
 }
 
 function skipString(p: usize, end: usize): usize {
@@ -345,9 +365,15 @@ function skipNumber(p: usize, end: usize): usize {
   return p;
 }
 
-/** Whether there is a backslash in a string that was checked. */
+/** Whether a string that was checked says something else than what stands there: it has escapes, or bytes that are not UTF-8. */
 function escaped(ptr: usize, length: i32): bool {
-  return plainEnd(ptr, ptr + length, false) != ptr + length;
+  const end = ptr + length;
+  for (let p = plainEnd(ptr, end, true); p < end; p = plainEnd(p, end, true)) {
+    const n = load<u8>(p) == 0x5c ? 0 : sequenceLength(p, <i32>(end - p));
+    if (n == 0) return true;
+    p += n;
+  }
+  return false;
 }
 
 /** The number in the escape \uXXXX at p, or -1. */
@@ -363,15 +389,17 @@ function hex4(p: usize): i32 {
   return n;
 }
 
-/** Appends what stands between the quotes of a string that was checked. */
+/** Appends what stands between the quotes of a string that was checked. Bytes that are not UTF-8 become U+FFFD, each. */
 function unescape(to: Buffer, ptr: usize, length: i32): void {
   to.reserve(length);
   const end = ptr + length;
   while (ptr < end) {
     const c = load<u8>(ptr);
     if (c != 0x5c) {
-      to.byte(c);
-      ptr++;
+      const n = sequenceLength(ptr, <i32>(end - ptr));
+      if (n == 0) addRune(to, 0xfffd);
+      for (let i = 0; i < n; i++) to.byte(load<u8>(ptr + i));
+      ptr += max(n, 1);
       continue;
     }
     const e = load<u8>(ptr, 1);

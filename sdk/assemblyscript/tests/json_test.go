@@ -29,8 +29,8 @@ func TestJSON(t *testing.T) {
 	for _, document := range documents {
 		checkJSON(t, ask, []byte(document))
 	}
-	if _, err := ask([]byte(`{"a":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`)); err == nil {
-		t.Error("600 nested arrays are read: 512 is the limit")
+	if _, err := ask([]byte(`{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`)); err == nil {
+		t.Error("10,000 arrays in an object are read: 10,000 is the limit of all")
 	}
 }
 
@@ -99,8 +99,8 @@ var errRefused = &guest.Error{Call: "query", Kind: guest.Refused}
 func checkJSON(t *testing.T, ask func(document []byte) ([]byte, error), document []byte) {
 	t.Helper()
 	names, err := jsonfields.Names(document)
-	if bytes.Count(document, []byte("["))+bytes.Count(document, []byte("{")) > 400 || len(names) > 60 || twice(names) {
-		return // deeper than it has to read, or a name that is not defined which one it is
+	if len(names) > 60 || twice(names) {
+		return // the module writes a name as often as it stands there
 	}
 	answer, refused := ask(document)
 	if (refused == nil) != (err == nil) {

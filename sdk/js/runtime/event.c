@@ -67,15 +67,20 @@ static Event *event_of(JSContext *ctx, JSValueConst this)
     return e;
 }
 
-/* parse_data parses the data as JSON. QuickJS wants a NUL behind it: there is a byte, of
+/* parse_data parses the data as JSON; bytes that are not UTF-8 become U+FFFD, as in the fields
+   that the host finds. QuickJS wants a NUL behind it: there is a byte, of
    the key, the padding, the next record or the buffer's spare one. */
 static JSValue parse_data(JSContext *ctx)
 {
     Part d = data_part();
+    uint8_t *replaced = NULL;
+    if (text_replaced(ctx, &d.p, &d.len, &replaced))
+        return JS_EXCEPTION;
     uint8_t *end = (uint8_t *)d.p + d.len, was = *end;
     *end = 0;
     JSValue v = JS_ParseJSON(ctx, (const char *)d.p, d.len, "<event data>");
     *end = was;
+    free(replaced);
     return v;
 }
 

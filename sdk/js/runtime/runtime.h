@@ -50,6 +50,10 @@ const char *text_of(JSContext *ctx, JSValueConst v, size_t *len, const char *wha
    JS_FreeCString unless NULL. NULL with an exception. */
 const uint8_t *bytes_of(JSContext *ctx, JSValueConst v, size_t *len, const char **text, const char *what);
 
+/* text_replaced replaces what is not UTF-8 by what has U+FFFD for each such byte, which is to be
+   freed then, and has room for a NUL. 0, or -1 with an exception. */
+int text_replaced(JSContext *ctx, const uint8_t **p, uint32_t *len, uint8_t **to_free);
+
 JSValue bytes_new(JSContext *ctx, const void *p, size_t len);
 
 /* What a negative code of the host means. */

@@ -4,26 +4,55 @@
 #include <string.h>
 #include "runtime.h"
 
-static int is_utf8(const uint8_t *p, size_t n)
+/* sequence is the length of the character at p, 0 when it is not UTF-8. */
+static int sequence(const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *end = p + n;
-    while (p < end) {
-        uint8_t c = *p++;
-        if (c < 0x80)
-            continue;
-        int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
-        if (c < 0xc2 || c > 0xf4 || end - p < more)
+    uint8_t c = *p;
+    if (c < 0x80)
+        return 1;
+    int n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    if (c < 0xc2 || c > 0xf4 || end - p < n)
+        return 0;
+    /* Table 3-7 of the Unicode standard: the second byte has the narrower ranges. */
+    uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (int i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
             return 0;
-        /* Table 3-7 of the Unicode standard: the second byte has the narrower ranges. */
-        uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-        if (*p < low || *p > high)
+    return n;
+}
+
+static int is_utf8(const uint8_t *p, size_t len)
+{
+    const uint8_t *end = p + len;
+    for (int n; p < end; p += n)
+        if ((n = sequence(p, end)) == 0)
             return 0;
-        for (p++; --more > 0; p++)
-            if ((*p & 0xc0) != 0x80)
-                return 0;
-    }
     return 1;
+}
+
+int text_replaced(JSContext *ctx, const uint8_t **p, uint32_t *len, uint8_t **to_free)
+{
+    if (is_utf8(*p, *len))
+        return 0;
+    uint8_t *to = malloc(3 * (size_t)*len + 1);
+    if (!to) {
+        out_of_memory = 1;
+        JS_ThrowOutOfMemory(ctx);
+        return -1;
+    }
+    *to_free = to;
+    for (const uint8_t *from = *p, *end = from + *len; from < end;) {
+        int n = sequence(from, end);
+        memcpy(to, n ? (const void *)from : "\xef\xbf\xbd", n ? n : 3);
+        to += n ? n : 3;
+        from += n ? n : 1;
+    }
+    *p = *to_free;
+    *len = to - *to_free;
+    return 0;
 }
 
 JSValue text_new(JSContext *ctx, const void *p, size_t len, const char *what)

@@ -292,14 +292,29 @@ fn decimal(out: &mut Vec<u8>, negative: bool, mut n: u64) {
     out.extend_from_slice(&text[at..]);
 }
 
+/// The text of bytes that are not all UTF-8: each that is not becomes U+FFFD, as the host has it.
+#[cold]
+fn replaced(mut bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    while let Err(e) = str::from_utf8(bytes) {
+        let (valid, rest) = bytes.split_at(e.valid_up_to());
+        text.push_str(str::from_utf8(valid).unwrap_or_default());
+        text.push(char::REPLACEMENT_CHARACTER);
+        bytes = &rest[1..];
+    }
+    text.push_str(str::from_utf8(bytes).unwrap_or_default());
+    text
+}
+
 /// Reads JSON (RFC 8259), value by value.
 pub struct Parser<'a> {
     data: &'a [u8],
     at: usize,
-    depth: u32,
+    depth: usize,
 }
 
-const MAX_DEPTH: u32 = 128; // of arrays and objects in each other: the stack is small
+const MAX_DEPTH: usize = 128; // of arrays and objects in each other that are taken one by one: the stack is small
+const MAX_SKIPPED: usize = 10_000; // of those that are skipped, as the host reads them
 
 impl<'a> Parser<'a> {
     /// A parser that stands before the first value.
@@ -346,7 +361,7 @@ impl<'a> Parser<'a> {
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            fail!("at byte {}: arrays and objects nest too deep, the limit is {MAX_DEPTH}", self.at);
+            return self.too_deep(MAX_DEPTH);
         }
         loop {
             each(self)?;
@@ -361,7 +376,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes a string. Halves of surrogate pairs become U+FFFD.
+    /// Takes a string. Halves of surrogate pairs, and each byte that is not UTF-8, become U+FFFD.
     pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         if !self.take(b'"') {
             return self.expected("a string");
@@ -370,13 +385,13 @@ impl<'a> Parser<'a> {
         let plain = self.run()?;
         if self.data[self.at] == b'"' {
             self.at += 1;
-            return Ok(Cow::Borrowed(plain));
+            return Ok(plain);
         }
-        let mut text = plain.to_owned();
+        let mut text = plain.into_owned();
         while self.data[self.at] != b'"' {
             self.at += 1; // the backslash
             text.push(self.escape()?);
-            text.push_str(self.run()?);
+            text.push_str(&self.run()?);
         }
         self.at += 1;
         debug_assert!(self.at > start);
@@ -384,19 +399,18 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes what stands for itself in a string. A quote or a backslash follows.
-    fn run(&mut self) -> Result<&'a str, Error> {
+    fn run(&mut self) -> Result<Cow<'a, str>, Error> {
         let rest = &self.data[self.at..];
         let n = match rest.iter().position(|&c| SPECIAL[usize::from(c)]) {
             Some(n) if rest[n] >= b' ' => n,
             Some(_) => return self.expected("no control character in a string"),
             None => return self.expected("the end of a string"),
         };
-        let text = match str::from_utf8(&rest[..n]) {
-            Ok(text) => text,
-            Err(_) => return self.expected("UTF-8 in a string"),
-        };
         self.at += n;
-        Ok(text)
+        Ok(match str::from_utf8(&rest[..n]) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(replaced(&rest[..n])),
+        })
     }
 
     /// Takes what follows a backslash.
@@ -493,19 +507,69 @@ impl<'a> Parser<'a> {
         n
     }
 
-    /// Takes a value, whatever it is, and returns its JSON as it stands.
+    /// Takes a value, whatever it is, and returns its JSON as it stands. It may nest 10,000 deep.
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
         let first = self.peek();
         let start = self.at;
         match first {
-            b'{' => self.object(|p, _| p.skip().map(drop))?,
-            b'[' => self.array(|p| p.skip().map(drop))?,
+            b'{' | b'[' => self.skip_nested()?,
+            _ => self.skip_simple(first)?,
+        }
+        Ok(&self.data[start..self.at])
+    }
+
+    fn skip_simple(&mut self, first: u8) -> Result<(), Error> {
+        match first {
             b'"' => drop(self.string()?),
             b'-' | b'0'..=b'9' => drop(self.number()?),
             _ if self.word("true") || self.word("false") || self.word("null") => {}
             _ => return self.expected("a JSON value"),
         }
-        Ok(&self.data[start..self.at])
+        Ok(())
+    }
+
+    /// Takes an array or object. It does not call itself, for the stack is small.
+    fn skip_nested(&mut self) -> Result<(), Error> {
+        let mut open: Vec<u8> = Vec::new(); // what closes those that it is in
+        loop {
+            let first = self.peek();
+            let mut begun = matches!(first, b'{' | b'[');
+            if begun {
+                self.at += 1;
+                if self.depth + open.len() == MAX_SKIPPED {
+                    return self.too_deep(MAX_SKIPPED);
+                }
+                open.push(first + 2); // as ASCII has them
+            } else {
+                self.skip_simple(first)?;
+            }
+            loop {
+                let close = match open.last() {
+                    Some(&close) => close,
+                    None => return Ok(()),
+                };
+                if self.take(close) {
+                    open.pop();
+                    begun = false;
+                    continue;
+                }
+                if !begun && !self.take(b',') {
+                    return self.expected(if close == b'}' { "',' or '}'" } else { "',' or ']'" });
+                }
+                if close == b'}' {
+                    self.string()?;
+                    if !self.take(b':') {
+                        return self.expected("':'");
+                    }
+                }
+                break;
+            }
+        }
+    }
+
+    #[cold]
+    fn too_deep<T>(&self, limit: usize) -> Result<T, Error> {
+        fail!("at byte {}: arrays and objects nest too deep, the limit is {limit}", self.at)
     }
 
     /// The next byte that is no white space, or 0 at the end.

@@ -94,8 +94,8 @@ static int operations(const gn_event *e) {
   return 0;
 }
 
-static void keep(const char *where, const char *field, const gn_value *v) {
-  gn_text key = gn_join(where, "\t", field);
+static void keep(const gn_event *e, const char *where, const char *field, const gn_value *v) {
+  gn_text key = gn_join(e->sequence, "\t", where, "\t", field);
   if (v->whole && v->integer <= 1ll << 53 && v->integer >= -(1ll << 53)) gn_put(key, gn_join(v->integer));
   else if (v->kind != GN_STRING) gn_put(key, gn_text_of("-"));
   else gn_put(key, v->text), gn_put(gn_join(key, "\tquoted"), gn_join(gn_quoted(v->text)));
@@ -106,11 +106,11 @@ static int fields(const gn_event *e) {
   static const char *const names[] = {"s", "n", "é\n", "absent"};
   for (int i = 0; i < 4; i++) {
     gn_value v = gn_field(e, names[i]);
-    keep("field", names[i], &v);
+    keep(e, "field", names[i], &v);
   }
   gn_value v[2];
   if (!gn_object(e->data, v, "s", "n")) return gn_fail("no object");
-  keep("own", "s", &v[0]), keep("own", "n", &v[1]);
+  keep(e, "own", "s", &v[0]), keep(e, "own", "n", &v[1]);
   return 0;
 }
 

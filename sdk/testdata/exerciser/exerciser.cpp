@@ -93,8 +93,8 @@ static int operations(gnomon::Event e) {
   return 0;
 }
 
-static void keep(string_view where, string_view field, gnomon::Value v) {
-  string key = string(where) + "\t" + string(field);
+static void keep(gnomon::Event e, string_view where, string_view field, gnomon::Value v) {
+  string key = std::to_string(e.sequence()) + "\t" + string(where) + "\t" + string(field);
   if (auto n = v.integer(); n && *n <= 1ll << 53 && *n >= -(1ll << 53)) return gnomon::put(key, std::to_string(*n));
   auto text = v.string();
   if (!text) return gnomon::put(key, "-");
@@ -104,10 +104,10 @@ static void keep(string_view where, string_view field, gnomon::Value v) {
 
 // fields reads the data's fields as the host found them, and itself.
 static int fields(gnomon::Event e) {
-  for (const char *field : {"s", "n", "é\n", "absent"}) keep("field", field, e.field(field));
+  for (const char *field : {"s", "n", "é\n", "absent"}) keep(e, "field", field, e.field(field));
   auto own = gnomon::members(e.data(), "s", "n");
   if (!own) return gnomon::fail("no object");
-  keep("own", "s", (*own)[0]), keep("own", "n", (*own)[1]);
+  keep(e, "own", "s", (*own)[0]), keep(e, "own", "n", (*own)[1]);
   return 0;
 }
 

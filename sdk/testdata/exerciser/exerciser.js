@@ -97,10 +97,10 @@ function scan(state, stop, prefix, after) {
 
 // fields reads the data's fields as the host found them, and itself.
 function fields(event, state) {
-  for (const name of ["s", "n", "é\n", "absent"]) keep(state, "field\t" + name, event.string(name) ?? event.int(name));
+  for (const name of ["s", "n", "é\n", "absent"]) keep(state, event.sequence + "\tfield\t" + name, event.string(name) ?? event.int(name));
   const { s, n } = event.data;
-  keep(state, "own\ts", s);
-  keep(state, "own\tn", n);
+  keep(state, event.sequence + "\town\ts", s);
+  keep(state, event.sequence + "\town\tn", n);
 }
 
 function keep(state, key, value) {

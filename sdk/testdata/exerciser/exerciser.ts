@@ -120,14 +120,15 @@ function scan(state: State, stop: bool, prefix: Text, after: string): void {
 
 // fields reads the data's fields as the host found them, and itself.
 function fields(event: Event, state: State): void {
+  const at = event.sequence.toString();
   const names = ["s", "n", "é\n", "absent"];
   for (let i = 0; i < names.length; i++) {
     const f = event.field(names[i]);
-    keep(state, "field\t" + names[i], f.kind, f.isInt, f.int, f.text);
+    keep(state, at + "\tfield\t" + names[i], f.kind, f.isInt, f.int, f.text);
   }
   object.open(event.data, "data");
-  keep(state, "own\ts", object.kind("s"), isInt("s"), object.intOr("s", 0), object.kind("s") == Kind.String ? object.text("s") : new Text());
-  keep(state, "own\tn", object.kind("n"), isInt("n"), object.intOr("n", 0), object.kind("n") == Kind.String ? object.text("n") : new Text());
+  keep(state, at + "\town\ts", object.kind("s"), isInt("s"), object.intOr("s", 0), object.kind("s") == Kind.String ? object.text("s") : new Text());
+  keep(state, at + "\town\tn", object.kind("n"), isInt("n"), object.intOr("n", 0), object.kind("n") == Kind.String ? object.text("n") : new Text());
 }
 
 function isInt(name: string): bool {

@@ -157,12 +157,13 @@ func scan(st gnomon.State, stop bool, prefix, after string, trace []byte) ([]byt
 
 // fields reads the data's fields as the host found them, and itself.
 func fields(ev gnomon.Event, st gnomon.State) error {
+	at := strconv.FormatUint(ev.Sequence(), 10)
 	for _, name := range []string{"s", "n", "é\n", "absent"} {
 		v, err := ev.Field(name)
 		if err != nil {
 			return err
 		}
-		if err := keep(st, "field\t"+name, v); err != nil {
+		if err := keep(st, at+"\tfield\t"+name, v); err != nil {
 			return err
 		}
 	}
@@ -170,10 +171,10 @@ func fields(ev gnomon.Event, st gnomon.State) error {
 	if err != nil {
 		return err
 	}
-	if err := keep(st, "own\ts", values[0]); err != nil {
+	if err := keep(st, at+"\town\ts", values[0]); err != nil {
 		return err
 	}
-	return keep(st, "own\tn", values[1])
+	return keep(st, at+"\town\tn", values[1])
 }
 
 func keep(st gnomon.State, key string, v gnomon.Value) error {

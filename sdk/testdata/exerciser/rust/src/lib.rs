@@ -161,6 +161,7 @@ json_struct! {
 
 /// Reads the data's fields as the host found them, and itself.
 fn fields(event: &Event, state: &mut State) -> Result<(), Error> {
+    let at = event.sequence();
     for name in ["s", "n", "é\n", "absent"] {
         let f = event.field(name)?;
         let value = match (f.kind(), f.as_int()) {
@@ -168,11 +169,11 @@ fn fields(event: &Event, state: &mut State) -> Result<(), Error> {
             (_, Some(n)) => Any::Int(n),
             _ => Any::Else,
         };
-        keep(state, &format!("field\t{name}"), value)?;
+        keep(state, &format!("{at}\tfield\t{name}"), value)?;
     }
     let own: Own = event.json()?;
-    keep(state, "own\ts", own.s)?;
-    keep(state, "own\tn", own.n)
+    keep(state, &format!("{at}\town\ts"), own.s)?;
+    keep(state, &format!("{at}\town\tn"), own.n)
 }
 
 fn keep(state: &mut State, key: &str, value: Any) -> Result<(), Error> {
