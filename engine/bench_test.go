@@ -33,6 +33,7 @@ type bench struct {
 	space   engine.Space
 	outlet  *enginetest.Outlet // nil: nothing is published
 	log     *slog.Logger       // nil: what is logged is dropped
+	clock   func() time.Time   // nil: the machine's does not jump
 
 	declared map[string]engine.Spec // that were declared, by their declarations
 }
@@ -91,7 +92,7 @@ func (b *bench) startOn(store state.Store, specs ...engine.Spec) *running {
 	b.t.Helper()
 	o := engine.Options{
 		Source: b.server, Store: store, Catalog: b.catalog, Leaser: b.leaser, Log: cmp.Or(b.log, slog.New(slog.DiscardHandler)),
-		Space: b.space, Reserve: 1000 << 20, Restore: b.restore,
+		Clock: b.clock, Space: b.space, Reserve: 1000 << 20, Restore: b.restore,
 	}
 	if b.outlet != nil {
 		o.Outlet = b.outlet

@@ -75,7 +75,7 @@
 //
 // The whole:
 //
-//	engine, lease               all projections; who may run one
+//	engine, lease, calendar     all projections; who may run one; how old things are
 //	catalog, change, past       declarations on record, and what happened
 //	status                      what is told of everything
 //	snapshot, adopted           states that are kept, and that travel

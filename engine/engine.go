@@ -29,20 +29,21 @@ const (
 
 // Engine runs projections. Declare them, then Start; or the other way round.
 type Engine struct {
-	source  *streams.Hub
-	store   state.Store
-	catalog Catalog
-	leaser  Leaser
-	room    *room
-	first   precedence
-	replays chan struct{} // of capacity maxReplays: one for each replay of a part of a commit under way
-	whole   chan struct{} // of capacity 1: a replay of everything under way, which may take very long
-	past    pastRoom
-	asking  chan struct{}  // of as many as may be asked at once: guests of queries under way
-	outlet  streams.Outlet // nil: there is none
-	tracer  Tracer         // nil: nobody is told
-	restore func(ctx context.Context, declaration []byte, module string) (Spec, error)
-	log     *slog.Logger
+	source   *streams.Hub
+	store    state.Store
+	catalog  Catalog
+	leaser   Leaser
+	room     *room
+	calendar *calendar
+	first    precedence
+	replays  chan struct{} // of capacity maxReplays: one for each replay of a part of a commit under way
+	whole    chan struct{} // of capacity 1: a replay of everything under way, which may take very long
+	past     pastRoom
+	asking   chan struct{}  // of as many as may be asked at once: guests of queries under way
+	outlet   streams.Outlet // nil: there is none
+	tracer   Tracer         // nil: nobody is told
+	restore  func(ctx context.Context, declaration []byte, module string) (Spec, error)
+	log      *slog.Logger
 
 	mu          sync.Mutex // guards what follows
 	projections map[string]*projection
@@ -62,6 +63,7 @@ type Options struct {
 	Outlet  streams.Outlet // nil: nothing is published, and modules that emit are refused
 	Tracer  Tracer         // nil: nothing is traced
 	Log     *slog.Logger
+	Clock   func() time.Time // of the machine, by which what is kept grows old; nil: time.Now
 
 	Space   Space  // where the store is; nil: it is not watched
 	Reserve uint64 // bytes of it that are kept free
@@ -80,6 +82,7 @@ func New(o Options) *Engine {
 	return &Engine{
 		source: streams.NewHub(o.Source, streams.FeedLimit), store: o.Store, catalog: o.Catalog, leaser: o.Leaser, outlet: o.Outlet, tracer: o.Tracer, log: o.Log, restore: o.Restore,
 		room:        newRoom(o.Space, o.Reserve),
+		calendar:    newCalendar(o.Clock, o.Log),
 		asking:      make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		replays:     make(chan struct{}, maxReplays),
 		whole:       make(chan struct{}, 1),

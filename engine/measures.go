@@ -44,7 +44,7 @@ type measures struct {
 
 	events, failures, fuel, sessions, queryFailures atomic.Uint64
 
-	synced atomic.Int64 // when everything was durable last, in nanoseconds since 1970
+	synced atomic.Pointer[time.Time] // when everything was durable last
 }
 
 func newMeasures() *measures {
@@ -107,7 +107,10 @@ func (m *measures) queried(took time.Duration, err error) {
 }
 
 // allSynced notes that everything is durable.
-func (m *measures) allSynced() { m.synced.Store(time.Now().UnixNano()) }
+func (m *measures) allSynced() {
+	now := time.Now() // with the clock that does not jump
+	m.synced.Store(&now)
+}
 
 // Measures are what an engine has measured since it started.
 type Measures struct {
@@ -173,7 +176,7 @@ func (p *projection) measured() ProjectionMeasures {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.live != nil && p.live.keyspace != nil && p.live.isUnsynced() {
-		out.Unsynced = max(0, time.Since(time.Unix(0, m.synced.Load())))
+		out.Unsynced = max(0, time.Since(*m.synced.Load()))
 	}
 	return out
 }

@@ -49,7 +49,7 @@ func (p *projection) keepHistory(ks state.Keyspace, spec *Spec) {
 		ks.Keep(1)
 		return
 	}
-	from, err := spec.History.from(ks, time.Now())
+	from, err := spec.History.from(ks, p.engine.calendar.now())
 	if err != nil { // such as damage, which whoever reads it is told
 		from = 1
 	}

@@ -11,7 +11,7 @@ func (p *projection) retire(ctx context.Context) error {
 	p.mu.Lock()
 	g, declared := p.previous, p.declared
 	p.mu.Unlock()
-	if g == nil || declared == nil || time.Now().Before(p.until(g.id, declared)) {
+	if g == nil || declared == nil || p.engine.calendar.now().Before(p.until(g.id, declared)) {
 		return nil
 	}
 	if err := p.lock(ctx); err != nil {

@@ -213,12 +213,12 @@ func (p *projection) keyspaceOfLocked(generation string) state.Keyspace {
 
 // expireSnapshots drops the snapshots that are older than the policy allows.
 func (p *projection) expireSnapshots() error {
-	maxAge := p.pins().MaxAge
+	maxAge, now := p.pins().MaxAge, p.engine.calendar.now()
 	if maxAge <= 0 {
 		return nil
 	}
 	var expired []Snapshot
-	old := func(s Snapshot) bool { return time.Since(s.Created) > maxAge }
+	old := func(s Snapshot) bool { return now.Sub(s.Created) > maxAge }
 	if !slices.ContainsFunc(p.record().Snapshots, old) {
 		return nil
 	}
@@ -237,7 +237,7 @@ func (p *projection) expireSnapshots() error {
 		if err == nil {
 			p.unpinLocked(s)
 		}
-		p.log.Info("snapshot dropped by age", "snapshot", s.Name, "sequence", s.Sequence)
+		p.log.Info("snapshot dropped by age", "snapshot", s.Name, "sequence", s.Sequence, "created", s.Created)
 	}
 	return err
 }
