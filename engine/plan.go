@@ -87,8 +87,6 @@ func (r *Runner) retry(e *batchError) bool {
 			e.err = r.tooMuch()
 			return false
 		}
-	case errors.As(e.err, &g) && g.Kind == guest.OutOfFuel && e.count > 1: // one of them may do with it
-		r.plan = plan{through: max(r.plan.through, e.last), events: e.count / 2}
 	case errors.As(e.err, &g) && e.count > 1:
 		r.plan = plan{through: e.last, events: 1}
 	default:

@@ -132,8 +132,25 @@ const (
 // pay charges the guest for a call of the host. One that cannot is ended.
 func (c *call) pay(units uint64) {
 	if c.spent += units; c.spent > spendEach && c.spend(0) {
-		c.endGuest(guest.OutOfFuel, "in functions of the host: %s", c.in.fuelLimit(c.name))
+		c.endGuest(guest.OutOfFuel, "in functions of the host: %s", c.outOfFuel())
 	}
+}
+
+// outOfFuel says what the call was allowed, and of which type its event is if it had one
+// alone: that is then what does not end, or takes too much.
+func (c *call) outOfFuel() string {
+	text := c.in.fuelLimit(c.name)
+	if len(c.batch) == 0 {
+		return text
+	}
+	e, rest, err := abi.Next(c.batch)
+	if err != nil || len(rest) > 0 {
+		return text
+	}
+	if t, ok := e.Header("ce-type"); ok {
+		text += fmt.Sprintf(", of an event of type %.100q", t)
+	}
+	return text + ": mend what does not end, or does too much for one event, or raise the limit"
 }
 
 // spend charges what was not charged yet and so many units more, and reports whether

@@ -50,6 +50,27 @@ func TestFuelRunsOut(t *testing.T) {
 	}
 }
 
+// An event that runs out of fuel alone is told by its type, with what to do; of several it is
+// not known which of them it was.
+func TestOutOfFuelNamesTheType(t *testing.T) {
+	headers, _ := abi.AppendHeader(nil, "ce-type", "Sold")
+	sold := abi.Record{Sequence: 1, Subject: []byte("a"), Headers: headers}
+	endless := w.Module{Pages: 1, Funcs: []w.Func{w.Apply(w.Loop, w.Br(0), w.End, w.I32Const(0))}}.Bytes()
+	const limit, help = "apply ran out of fuel: 1000000 units are its limit (projection.limits.fuel)", ": mend what does not end, or does too much for one event, or raise the limit"
+	for _, tt := range []struct {
+		name, want string
+		records    []byte
+	}{
+		{"one with a type", limit + `, of an event of type "Sold"` + help, sold.Append(nil)},
+		{"one without", limit + help, batch("a")},
+		{"two", limit, sold.Append(sold.Append(nil))},
+	} {
+		if err := metered(t, endless).Apply(t.Context(), tt.records, &mapState{}); err == nil || err.Error() != tt.want {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
+	}
+}
+
 // What a call uses is the same each time, and it has its whole budget each time.
 func TestFuelIsDeterministic(t *testing.T) {
 	code := [][]byte{w.I32Const(30_000), {0x21, 0}, w.Loop, w.LocalGet(0), w.I32Const(1), {0x6b}, {0x22, 0}, {0x0d, 0}, w.End, w.I32Const(0)}

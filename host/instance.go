@@ -191,7 +191,7 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 		return in.call.err
 	}
 	if in.fuel > 0 && (in.call.spend(0) || in.meter.Exhausted()) {
-		return &guest.Error{Call: c.name, Kind: guest.OutOfFuel, Text: in.call.explain(in.fuelLimit(c.name)), Event: in.call.event}
+		return &guest.Error{Call: c.name, Kind: guest.OutOfFuel, Text: in.call.explain(in.call.outOfFuel()), Event: in.call.event}
 	}
 	if err != nil {
 		return &guest.Error{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(in.trapText(err) + in.call.lastWords()), Event: in.call.event}
