@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
@@ -17,6 +18,16 @@ func openAccess(h config.HTTP, log *slog.Logger) (query.Access, error) {
 		return nil, nil
 	}
 	return access.OpenTokens(cli.Grants(h), log)
+}
+
+// proxies are those that a configuration, which was checked, names.
+func proxies(h config.HTTP) (all []netip.Prefix) {
+	for _, text := range h.Proxies {
+		if p, err := config.Network(text); err == nil {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // openTLS reads the certificates that a configuration declares; nil: there are none.

@@ -212,7 +212,7 @@ func (n *node) serve() error {
 		Streams:   &n.source,
 		Around:    n.around.measure,
 		Dashboard: func(api http.Handler) http.Handler { return dashboard.New(api, version) },
-		TLS:       n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
+		TLS:       n.tls, Hosts: n.config.HTTP.Hosts, Origins: n.config.HTTP.Origins, Proxies: proxies(n.config.HTTP), Connections: n.config.HTTP.MaxConnections, Watches: n.config.HTTP.MaxWatches,
 	})
 	if err := n.offer(); err != nil || n.listener == nil {
 		return err

@@ -41,6 +41,7 @@ type HTTP struct {
 	TokenFile      string      `toml:"token_file"`
 	Hosts          []string    `toml:"hosts"`
 	Origins        []string    `toml:"origins"`
+	Proxies        []string    `toml:"proxies"`
 	MaxConnections int         `toml:"max_connections"`
 	MaxWatches     int         `toml:"max_watches"`
 	TLS            HTTPTLS     `toml:"tls"`

@@ -36,7 +36,7 @@ func TestManual(t *testing.T) {
 	}
 	want := Default()
 	want.Plugins.Dir, want.Plugins.PublicKeys = "build/plugins", []string{} // as the manual says
-	want.HTTP.Hosts, want.HTTP.Origins = []string{}, []string{}
+	want.HTTP.Hosts, want.HTTP.Origins, want.HTTP.Proxies = []string{}, []string{}, []string{}
 	s := DefaultStream()
 	s.Name, s.Subjects, s.Seed = "GITLOG", []string{"gitlog.>"}, "examples/wasm-projections/data/gitlog.jsonl.gz"
 	want.Streams = []Stream{s}

@@ -2,10 +2,12 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	stdpath "path"
 	"strconv"
+	"strings"
 )
 
 func (v *validator) http(h HTTP) {
@@ -56,11 +58,27 @@ func (v *validator) hosts(p path, h HTTP) {
 		ok := err == nil && name != "" && u.Port() == "" && (u.Host == name || net.ParseIP(name) != nil)
 		v.require(p.add("hosts"), ok, "http.hosts: %q is no name of a host: use one such as \"gnomon.example.com\", without scheme and port", name)
 	}
+	for _, proxy := range h.Proxies {
+		_, err := Network(proxy)
+		v.require(p.add("proxies"), err == nil, "http.proxies: %q is neither an address nor a network: use one such as \"127.0.0.1\" or \"10.0.0.0/8\"", proxy)
+	}
 	for _, origin := range h.Origins {
 		u, err := url.Parse(origin)
 		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == origin
 		v.require(p.add("origins"), ok, "http.origins: %q is no origin: use one such as \"https://app.example.com\", without a path; there is none for all", origin)
 	}
+}
+
+// Network reads a network, such as 10.0.0.0/8, or an address, which is one with nobody else.
+func Network(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		return netip.ParsePrefix(text)
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return a.Prefix(a.BitLen())
 }
 
 // httpToken checks what the tokens of a file may do. A list that a role does not heed

@@ -28,7 +28,11 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		status = http.StatusServiceUnavailable
 	}
-	answer(w, status, map[string]any{"ready": ok, "reasons": append([]string{}, reasons...)})
+	body := map[string]any{"ready": ok, "reasons": append([]string{}, reasons...)}
+	if warnings := s.warnings(r); len(warnings) > 0 {
+		body["warnings"] = warnings
+	}
+	answer(w, status, body)
 }
 
 // pagesOrIndex shows a browser the dashboard, and others what there is.
@@ -98,7 +102,9 @@ func (s *Server) projections(w http.ResponseWriter, r *http.Request) {
 
 // all is what a client may read of the status of all projections.
 func (s *Server) all(r *http.Request, all []engine.Status) wire.Projections {
-	return wire.Projections{Projections: readable(r, all), Engine: &s.about}
+	about := s.about
+	about.Warnings = s.warnings(r)
+	return wire.Projections{Projections: readable(r, all), Engine: &about}
 }
 
 // projection routes what is below /v1/projections/. The path is taken apart as it

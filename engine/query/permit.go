@@ -17,6 +17,17 @@ type Access interface {
 	Rights(token string) (r access.Rights, ok bool)
 }
 
+// warnings are what is wrong with the engine though it serves: for who may do everything.
+func (s *Server) warnings(r *http.Request) (all []string) {
+	if !rightsOf(r).MayEverything() {
+		return nil
+	}
+	if t, ok := s.access.(interface{ Trouble() string }); ok && t.Trouble() != "" {
+		all = append(all, "tokens are as they were, for what is there now cannot be taken: "+t.Trouble())
+	}
+	return all
+}
+
 // rightsKey is the key of the rights of a request in its context.
 type rightsKey struct{}
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -69,11 +70,12 @@ type Options struct {
 	// traces.
 	Traced func(next http.Handler, route func(*http.Request) string) http.Handler
 
-	TLS         *tls.Config // nil: none
-	Hosts       []string    // that requests may name, beside this machine; see http.hosts
-	Origins     []string    // whose pages may read and write, beside its own
-	Connections int         // that may be open at once; 0: any number
-	Watches     int         // that may be under way at once; 0: any number
+	TLS         *tls.Config    // nil: none
+	Hosts       []string       // that requests may name, beside this machine; see http.hosts
+	Origins     []string       // whose pages may read and write, beside its own
+	Proxies     []netip.Prefix // that are believed whom they forward for
+	Connections int            // that may be open at once; 0: any number
+	Watches     int            // that may be under way at once; 0: any number
 }
 
 // Server answers HTTP requests.
@@ -92,6 +94,7 @@ type Server struct {
 	level    LogLevel
 	http     http.Server
 	browsers *browsers
+	proxies  []netip.Prefix
 	requests requests
 	waiting  waiting
 	watches  watches
@@ -140,6 +143,7 @@ func New(o Options) *Server {
 	}
 	s.statuses = newStatuses(o.Engine.Projections)
 	s.sessions = newSessions()
+	s.proxies = o.Proxies
 	s.about = wire.Engine{Version: o.Version, Started: time.Now().UTC()}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop

@@ -3,7 +3,6 @@ package query
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,13 +41,8 @@ type session struct {
 
 func newSessions() *sessions { return &sessions{now: time.Now, of: map[string]*session{}} }
 
-// mayTry counts a try of a token by the client at an address, and reports whether it may be
-// made.
-func (s *sessions) mayTry(address string) bool {
-	client, _, err := net.SplitHostPort(address)
-	if err != nil {
-		client = address
-	}
+// mayTry counts a try of a token by a client, and reports whether it may be made.
+func (s *sessions) mayTry(client string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if second := s.now().Truncate(time.Second); !second.Equal(s.tried) {
@@ -171,13 +165,14 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
-	if !s.sessions.mayTry(r.RemoteAddr) {
+	client := s.clientOf(r)
+	if !s.sessions.mayTry(client) {
 		w.Header().Set("Retry-After", "1")
 		s.loginPage(w, r, next, "busy")
 		return
 	}
 	if _, ok := s.access.Rights(token); !ok {
-		s.log.Warn("somebody tried to log in with a token that is none", "client", r.RemoteAddr)
+		s.log.Warn("somebody tried to log in with a token that is none", "client", client)
 		s.loginPage(w, r, next, "wrong")
 		return
 	}
@@ -210,7 +205,7 @@ func (s *Server) loggedOut(w http.ResponseWriter, r *http.Request) {
 func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName(r), Value: value, Path: "/", MaxAge: age,
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, Secure: encrypted(r), SameSite: http.SameSiteStrictMode,
 	})
 }
 

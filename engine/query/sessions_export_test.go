@@ -28,7 +28,7 @@ func (s Sessions) Begin(token string) string { return s.s.begin(token) }
 func (s Sessions) Token(id string) string { return s.s.token(id) }
 
 // MayTry counts a try.
-func (s Sessions) MayTry(address string) bool { return s.s.mayTry(address) }
+func (s Sessions) MayTry(client string) bool { return s.s.mayTry(client) }
 
 // Count is how many there are.
 func (s Sessions) Count() int { return len(s.s.of) }

@@ -62,6 +62,15 @@ func (f *fresh[T]) get() T {
 	return *f.value.Load()
 }
 
+// trouble is why the files are not taken as they are, and what was read before holds; empty:
+// they are.
+func (f *fresh[T]) trouble() string {
+	f.get()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.told
+}
+
 func (f *fresh[T]) look() {
 	contents, err := f.read()
 	if err == nil && same(contents, f.seen) {

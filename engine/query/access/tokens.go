@@ -105,6 +105,10 @@ func warnOfModes(files []string, log *slog.Logger) {
 	}
 }
 
+// Trouble says why the files are not taken as they are by now, such as one without a token,
+// and what was read before holds; empty: they are. It names files and lines, never a token.
+func (t *Tokens) Trouble() string { return t.known.trouble() }
+
 // Rights returns what a token may do; ok is false when it is none of them. All of them are
 // compared, by their hashes, so that the time that takes tells nothing of any.
 func (t *Tokens) Rights(given string) (r Rights, ok bool) {

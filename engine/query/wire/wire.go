@@ -228,6 +228,8 @@ type Projections struct {
 type Engine struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
+	// Warnings are what is wrong though it serves, for who may do everything.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Snapshots are the named snapshots of a projection.
