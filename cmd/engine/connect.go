@@ -112,11 +112,6 @@ func (n *node) checkStreams(ctx context.Context) error {
 	return nil
 }
 
-// embedded reports whether the NATS server is one inside the process.
-func embedded(c *config.Config) bool {
-	return c.NATS.URL == broker.Embedded && c.NATS.Context == ""
-}
-
 func openBroker(ctx context.Context, c *config.Config, log *slog.Logger) (*broker.Broker, error) {
 	nc := c.NATS
 	return broker.Open(ctx, broker.Config{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,23 +20,27 @@ import (
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
 	"gnomon/engine/importer"
-	"gnomon/engine/ingest"
 	"gnomon/engine/store"
 	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
+
+// ReadStreams connects to the server of a configuration, and calls fn with the streams there; the connection is
+// closed when it returns. Errors name permissions that are missing.
+type ReadStreams func(ctx context.Context, c *config.Config, log *slog.Logger, fn func(context.Context, streams.Source) error) error
 
 // recorder writes events of a stream to a file.
 type recorder struct {
 	stream, url, configPath, output string
 	from, to                        uint64
 	subjects                        []string
+	read                            ReadStreams
 	replace                         bool   // the file may be there
 	otherwise                       string // how to have it so, for a hint
 }
 
-func recordCommand() *cobra.Command {
-	r := recorder{otherwise: " with -o"}
+func recordCommand(read ReadStreams) *cobra.Command {
+	r := recorder{read: read, otherwise: " with -o"}
 	c := &cobra.Command{
 		Use:   "record --stream S",
 		Short: "Write events of a stream to a file, to test modules with",
@@ -109,17 +114,14 @@ func (r *recorder) record(c *cobra.Command) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	t, err := openTarget(c.Context(), cfg, cli.QuietLog(c.ErrOrStderr()))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	w, closeFile, err := r.create(c.OutOrStdout())
-	if err != nil {
-		return 0, err
-	}
-	err = t.permitted(c.Context(), func(ctx context.Context) error {
-		return eachEvent(ctx, ingest.New(t.broker.JetStream(), t.broker.Explain), r.stream, r.from, r.to, func(e abi.Record) error {
+	closeFile := func(err error) error { return err } // until there is one
+	err = r.read(c.Context(), cfg, cli.QuietLog(c.ErrOrStderr()), func(ctx context.Context, source streams.Source) error {
+		var w io.Writer
+		if w, closeFile, err = r.create(c.OutOrStdout()); err != nil {
+			closeFile = func(err error) error { return err }
+			return err
+		}
+		return eachEvent(ctx, source, r.stream, r.from, r.to, func(e abi.Record) error {
 			if picks != nil && !picks(e.Subject) {
 				return nil
 			}

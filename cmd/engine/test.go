@@ -34,8 +34,8 @@ type testFlags struct {
 	seed                                           uint64
 }
 
-func testCommand() *cobra.Command {
-	var f testFlags
+func testCommand(read ReadStreams) *cobra.Command {
+	f := testFlags{recorder: recorder{read: read}}
 	c := &cobra.Command{
 		Use:   "test MODULE --events FILE",
 		Short: "Run a module over events, with no server, and hold what it makes of them against what is expected",
