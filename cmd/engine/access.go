@@ -51,7 +51,7 @@ func warnOfExposure(c *config.Config, log *slog.Logger) {
 	if h := c.HTTP; h.Public() && h.TLS.Cert == "" {
 		log.Warn("tokens and state cross the network in the clear", "listen", h.Listen, "hint", "set [http.tls], or put a proxy with TLS in front and listen where only that reaches")
 	}
-	if e := c.NATS.Embedded; embedded(c) && e.Public() {
+	if e := c.NATS.Embedded; cli.Embedded(c) && e.Public() {
 		log.Warn("the embedded NATS server is open to everybody who reaches it: it asks for no credentials", "listen", e.Listen, "hint", "set nats.embedded.listen to a loopback address, or use a server of its own")
 	}
 }

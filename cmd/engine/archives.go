@@ -117,7 +117,7 @@ func openArchiveBucket(ctx context.Context, bucket, configPath string, create bo
 	if err != nil {
 		return nil, err
 	}
-	if embedded(cfg) {
+	if cli.Embedded(cfg) {
 		return nil, cli.WithHint(errors.New("the NATS server of the configuration is the one inside the engine, which is not on the network"),
 			"--bucket needs an external server (nats.url); use a file instead")
 	}

@@ -135,7 +135,7 @@ func (i *archiveImport) declared(ctx context.Context) (_ *engine.Spec, done func
 	if at < 0 {
 		return nil, nil, cli.WithHint(fmt.Errorf("the configuration has no projection %q", i.name), "declare it there, or name another configuration with --config")
 	}
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

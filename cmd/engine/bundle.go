@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
+	"gnomon/cmd/engine/trial"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/fields"
@@ -159,7 +160,7 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 		return nil, cli.WithHint(fmt.Errorf("projection %s: its files were made by the module %s, and %s in %s is %s", name, ck.Position.Module, p.Module, cfg.Plugins.Dir, file.SHA256),
 			"put the module that failed back, or name a configuration with --config that has it")
 	}
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +278,7 @@ func writeNew(path string, b []byte) error {
 func describeBundle(w io.Writer, path string, size int, b *repro.Bundle) {
 	m := b.Manifest
 	fmt.Fprintf(w, "%s: event %d of %s, on the state at %d, %s\n", path, m.Sequence, m.Projection, m.AsOf, humanize.IBytes(uint64(size)))
-	fmt.Fprintf(w, "  result    %s\n", resultText(m.Result))
+	fmt.Fprintf(w, "  result    %s\n", trial.ResultText(m.Result))
 	if m.Error != "" && m.Error != m.Result {
 		fmt.Fprintf(w, "  warning   when it was set aside it was: %s\n", cli.Readable([]byte(m.Error)))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 
+	"gnomon/cmd/engine/trial"
 	"gnomon/engine"
 	"gnomon/engine/config"
 	"gnomon/engine/query/wire"
@@ -31,12 +32,12 @@ func (n *node) ModuleFile(spec engine.Spec) (*wire.ModuleFile, error) {
 		Memory: b.MinPages << 16, MaxMemory: b.MaxPages << 16, Table: b.Table,
 		Signatures: n.config.Plugins.Signatures, Signer: n.declared.signer(digest),
 	}
-	imports, exports := signatures(b)
+	imports, exports := trial.Signatures(b)
 	f.Imports, f.Exports = symbols(imports), symbols(exports)
 	return f, nil
 }
 
-func symbols(list []signature) []wire.ModuleSymbol {
+func symbols(list []trial.Signature) []wire.ModuleSymbol {
 	out := make([]wire.ModuleSymbol, 0, len(list))
 	for _, s := range list {
 		out = append(out, wire.ModuleSymbol(s))

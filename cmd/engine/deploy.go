@@ -115,7 +115,7 @@ func readDeployments(ctx context.Context, cfg *config.Config, files []string, st
 	if err != nil {
 		return nil, err
 	}
-	h, closeHost, err := scratchHost(ctx)
+	h, closeHost, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,7 @@
 //
 // A subcommand is in the file of its name; a group of them, such as dead-letters, in one that is
 // named after what they are about (letters). What outgrows its file goes to others that begin with
-// the same word: check_rules and check_static are parts of engine check,
-// doctor_nats of engine doctor. X_unix and X_other are what systems differ in.
+// the same word: doctor_nats of engine doctor. X_unix and X_other are what systems differ in.
 //
 // The rest is shared:
 //

@@ -19,7 +19,7 @@ import (
 // checkModules reads the modules, looks at whose they are, and holds them against the contract.
 // They are not compiled: engine check does that.
 func (d *doctor) checkModules(ctx context.Context) {
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		d.fail("modules", err.Error(), "no module can be run", "see that the system's folder for temporary files can be written")
 		return
@@ -74,7 +74,7 @@ func (d *doctor) checkHTTP() {
 	} else {
 		d.ok("http", "%s, %s", h.Listen, who)
 	}
-	if e := d.config.NATS.Embedded; embedded(d.config) && e.Public() {
+	if e := d.config.NATS.Embedded; cli.Embedded(d.config) && e.Public() {
 		d.warn("nats", "the embedded server listens at "+e.Listen+", which others reach", "it asks for no credentials", "set nats.embedded.listen to a loopback address, or use a server of its own")
 	}
 	if d.running {

@@ -37,7 +37,7 @@ const (
 
 // checkNATS examines the server as the engine will see it.
 func (d *doctor) checkNATS(ctx context.Context) {
-	if embedded(d.config) {
+	if cli.Embedded(d.config) {
 		d.checkEmbedded()
 		return
 	}

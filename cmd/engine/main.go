@@ -9,6 +9,7 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/cmd/engine/top"
+	"gnomon/cmd/engine/trial"
 	"gnomon/host"
 )
 
@@ -34,9 +35,9 @@ func rootCommand() *cobra.Command {
 	)
 	root.AddCommand(
 		inGroup("run", runCommand(), planCommand(), reloadCommand(), logLevelCommand(), pauseCommand(), resumeCommand(), rebuildCommand(), promoteCommand(), rollbackCommand(), removeCommand(), deployCommand(), acceptCommand(), deadLettersCommand())...)
-	root.AddCommand(inGroup("events", importCommand(), publishCommand(), recordCommand(readStreams))...)
+	root.AddCommand(inGroup("events", importCommand(), publishCommand(), trial.RecordCommand(readStreams))...)
 	root.AddCommand(inGroup("read", statusCommand(), getCommand(), scanCommand(), watchCommand(), queryCommand(), diffCommand(), healthCommand(), historyCommand(), explainCommand(), changesCommand(), logsCommand(), snapshotCommand())...)
-	root.AddCommand(inGroup("tools", newCommand(), attachCommand(), developCommand(), checkCommand(), testCommand(readStreams), replayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
+	root.AddCommand(inGroup("tools", newCommand(), trial.AttachCommand(), developCommand(), trial.CheckCommand(), trial.TestCommand(readStreams), trial.ReplayBundleCommand(), inspectCommand(), verifyCommand(), versionCommand())...)
 	root.AddCommand(inGroup("tools", top.Command(), doctorCommand(), completionCommand(), manCommand())...)
 	completes(root)
 	cli.CheckTopics(root)

@@ -114,7 +114,7 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 		}
 	}
 	// An external server may be away, or not answer: what there is is served meanwhile.
-	if serve && !embedded(c) {
+	if serve && !cli.Embedded(c) {
 		if err := n.openEngine(ctx); err != nil {
 			return nil, err
 		}

@@ -54,7 +54,7 @@ func planConfig(ctx context.Context, cfg *config.Config) (done wire.Reloaded, er
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return done, err
 	}
-	h, closeHost, err := scratchHost(ctx)
+	h, closeHost, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return done, err
 	}

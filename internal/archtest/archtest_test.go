@@ -30,10 +30,10 @@ var guarded = map[string][]string{
 	"github.com/klauspost/compress":       {"engine/archive"},
 	"github.com/BurntSushi/toml":          {"engine/config"},
 	"github.com/agnivade/levenshtein":     {"engine/config"},
-	"github.com/dustin/go-humanize":       {"engine/config", "engine/query/dashboard", "cmd/engine", "cmd/engine/cli"},
+	"github.com/dustin/go-humanize":       {"engine/config", "engine/query/dashboard", "cmd/engine", "cmd/engine/cli", "cmd/engine/trial"},
 	"github.com/tidwall/gjson":            {"engine/fields"},
 	"github.com/prometheus/client_golang": {"engine/query"},
-	"github.com/spf13/cobra":              {"cmd/engine", "cmd/engine/cli", "cmd/engine/top", "cmd/engine/dev"},
+	"github.com/spf13/cobra":              {"cmd/engine", "cmd/engine/cli", "cmd/engine/top", "cmd/engine/dev", "cmd/engine/trial"},
 	"github.com/spf13/pflag":              {"cmd/engine"},
 	"github.com/gdamore/tcell":            {"cmd/engine/top"},
 	"github.com/creack/pty":               {}, // tests

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"gnomon/engine"
+	"gnomon/engine/broker"
 	"gnomon/engine/config"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/client"
@@ -123,4 +124,9 @@ func (f *Server) Client() (*client.Client, error) {
 		err = c.UseTLS(files)
 	}
 	return c, err
+}
+
+// Embedded reports whether the NATS server is one inside the process.
+func Embedded(c *config.Config) bool {
+	return c.NATS.URL == broker.Embedded && c.NATS.Context == ""
 }

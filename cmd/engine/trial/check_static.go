@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"encoding/json"
@@ -26,16 +26,17 @@ type static struct {
 	took   time.Duration // to check and compile it
 }
 
-// signature is an import or export in the output for tools.
-type signature struct {
+// Signature is an import or export in the output for tools.
+type Signature struct {
 	Module string `json:"module,omitempty"`
 	Name   string `json:"name"`
 	Kind   string `json:"kind"` // function, table, memory, global
 	Type   string `json:"type,omitempty"`
 }
 
-func signatures(b *host.Binary) (imports, exports []signature) {
-	imports, exports = []signature{}, []signature{}
+// Signatures lists what a module imports and exports.
+func Signatures(b *host.Binary) (imports, exports []Signature) {
+	imports, exports = []Signature{}, []Signature{}
 	kinds := [...]string{"function", "table", "memory", "global"}
 	of := func(kind byte, t host.Signature) (string, string) {
 		if kind == 0 {
@@ -45,11 +46,11 @@ func signatures(b *host.Binary) (imports, exports []signature) {
 	}
 	for _, i := range b.Imports {
 		kind, text := of(i.Kind, i.Type)
-		imports = append(imports, signature{i.Module, i.Name, kind, text})
+		imports = append(imports, Signature{i.Module, i.Name, kind, text})
 	}
 	for _, e := range b.Exports {
 		kind, text := of(e.Kind, e.Type)
-		exports = append(exports, signature{"", e.Name, kind, text})
+		exports = append(exports, Signature{"", e.Name, kind, text})
 	}
 	return imports, exports
 }
@@ -102,12 +103,12 @@ func (s *static) print(w io.Writer) {
 	if s.took > 0 {
 		row("compile", "about %s of a processor (%s); it took %s", s.cost().Round(time.Millisecond), s.class(), s.took.Round(time.Millisecond))
 	}
-	imports, exports := signatures(s.binary)
+	imports, exports := Signatures(s.binary)
 	printSignatures(w, "imports", imports)
 	printSignatures(w, "exports", exports)
 }
 
-func printSignatures(w io.Writer, title string, list []signature) {
+func printSignatures(w io.Writer, title string, list []Signature) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range list {
 		name := s.Name
@@ -190,8 +191,8 @@ type checkJSON struct {
 	Memory    *memoryJSON   `json:"memory,omitempty"`
 	Table     uint64        `json:"table,omitempty"` // entries of the largest
 	Compile   *compileJSON  `json:"compile,omitempty"`
-	Imports   []signature   `json:"imports,omitempty"`
-	Exports   []signature   `json:"exports,omitempty"`
+	Imports   []Signature   `json:"imports,omitempty"`
+	Exports   []Signature   `json:"exports,omitempty"`
 	Use       []useJSON     `json:"use,omitempty"` // what events, and a query, took
 	Notes     []string      `json:"notes,omitempty"`
 	Rules     []ruleJSON    `json:"rules,omitempty"` // with --rules
@@ -229,7 +230,7 @@ type ruleJSON struct {
 func (s *static) json() checkJSON {
 	out := checkJSON{Module: s.path, Bytes: s.size, Sections: &s.Sizes, Functions: s.Functions, Language: s.Language, Toolchain: s.Toolchain}
 	if b := s.binary; b != nil {
-		out.Imports, out.Exports = signatures(b)
+		out.Imports, out.Exports = Signatures(b)
 		out.Memory = &memoryJSON{Min: b.MinPages << 16, Max: b.MaxPages << 16}
 		out.Table = b.Table
 	}

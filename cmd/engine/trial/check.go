@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -60,7 +60,8 @@ func (f *limitFlags) limits(c *cobra.Command) (l host.Limits, err error) {
 	return l, err
 }
 
-func checkCommand() *cobra.Command {
+// CheckCommand is engine check.
+func CheckCommand() *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
 		Use:   "check MODULE…",
@@ -187,7 +188,7 @@ func parseSettings(text string) ([]byte, error) {
 }
 
 func (k *checker) modules(ctx context.Context, paths []string) error {
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return err
 	}

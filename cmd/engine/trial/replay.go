@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -16,14 +16,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func resultText(result string) string {
+// ResultText is what a bundle says came of its event, for a person; empty: it passed.
+func ResultText(result string) string {
 	if result == "" {
 		return "it passes"
 	}
 	return cli.Readable([]byte(result))
 }
 
-func replayBundleCommand() *cobra.Command {
+// ReplayBundleCommand is engine replay-bundle.
+func ReplayBundleCommand() *cobra.Command {
 	var module string
 	var asJSON bool
 	c := &cobra.Command{
@@ -94,7 +96,7 @@ type replayed struct {
 func replayBundle(ctx context.Context, b *repro.Bundle, code []byte, stderr io.Writer) (replayed, error) {
 	m := b.Manifest
 	r := replayed{Projection: m.Projection, Sequence: m.Sequence, Recorded: m.Result}
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -117,14 +119,14 @@ func (r *replayed) print(w io.Writer, asJSON bool) error {
 			return err
 		}
 	} else {
-		now := resultText(r.Result)
+		now := ResultText(r.Result)
 		switch {
 		case r.Unknown != "":
 			now = cli.Readable([]byte(r.Unknown))
 		case r.Result == "" && r.Recorded != "":
 			now = "it passes now"
 		}
-		fmt.Fprintf(w, "event %d of %s\n  recorded  %s\n  result    %s\n", r.Sequence, r.Projection, resultText(r.Recorded), now)
+		fmt.Fprintf(w, "event %d of %s\n  recorded  %s\n  result    %s\n", r.Sequence, r.Projection, ResultText(r.Recorded), now)
 	}
 	if r.Same {
 		return nil

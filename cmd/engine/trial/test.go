@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"bytes"
@@ -34,7 +34,8 @@ type testFlags struct {
 	seed                                           uint64
 }
 
-func testCommand(read ReadStreams) *cobra.Command {
+// TestCommand is engine test.
+func TestCommand(read ReadStreams) *cobra.Command {
 	f := testFlags{recorder: recorder{read: read}}
 	c := &cobra.Command{
 		Use:   "test MODULE --events FILE",
@@ -185,7 +186,7 @@ func (t *tester) record(r *recorder) error {
 
 // run tests the module once. It fails with exitDiffers when something differs.
 func (t *tester) run(ctx context.Context) error {
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return err
 	}
@@ -259,7 +260,7 @@ func (t *tester) readEvents(ctx context.Context) (*testdriver.Events, error) {
 
 // watch tests again and again.
 func (t *tester) watch(ctx context.Context) error {
-	h, done, err := scratchHost(ctx)
+	h, done, err := cli.ScratchHost(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"fmt"
@@ -8,13 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gnomon/cmd/engine/cli"
 	"gnomon/engine/config"
 	"gnomon/engine/guest"
 	"gnomon/host"
 	"gnomon/sdk/js"
 )
 
-func attachCommand() *cobra.Command {
+// AttachCommand is engine attach.
+func AttachCommand() *cobra.Command {
 	var out, dialect string
 	c := &cobra.Command{
 		Use:   "attach SCRIPT.js",
@@ -75,7 +77,7 @@ func attachScript(path string, dialect js.Dialect) ([]byte, error) {
 // is no JavaScript, and what of KurrentDB's dialect is refused. A script that refuses its
 // settings, or fails otherwise, may be right.
 func parseScript(c *cobra.Command, path string, module []byte) error {
-	h, done, err := scratchHost(c.Context())
+	h, done, err := cli.ScratchHost(c.Context())
 	if err != nil {
 		return err
 	}
