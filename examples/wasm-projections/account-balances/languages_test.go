@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gnomon/engine/fields"
@@ -52,6 +53,7 @@ func TestLanguages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sandbox.Close(context.Background()) })
+	var hostile firstOutcome
 	for _, makefile := range makefiles {
 		language := filepath.Dir(makefile)
 		t.Run(language, func(t *testing.T) {
@@ -67,6 +69,7 @@ func TestLanguages(t *testing.T) {
 			t.Run("outcome", func(t *testing.T) { checkOutcome(t, s) })
 			t.Run("settings", func(t *testing.T) { checkSettings(t, s) })
 			t.Run("large", func(t *testing.T) { checkLarge(t, s) })
+			t.Run("hostile", func(t *testing.T) { checkHostile(t, s, &hostile) })
 			t.Run("rules", func(t *testing.T) { checkRules(t, language, loaded, module) })
 		})
 	}
@@ -192,6 +195,47 @@ func checkLarge(t *testing.T, s testdriver.Subject) {
 	}
 	if want := `[{"account":"n-1999","balance":5},{"account":"n-0000","balance":0}]`; got.Outcome.Queries[0].Answer != want {
 		t.Errorf("answer %+v, want %s", got.Outcome.Queries[0], want)
+	}
+}
+
+// firstOutcome is that of the language that came first, which those of the others must be like.
+type firstOutcome struct {
+	sync.Mutex
+	language string
+	outcome  *outcome.Outcome
+}
+
+// checkHostile holds that every language makes the same of events that are hard to read, and
+// refuses the same ones.
+func checkHostile(t *testing.T, s testdriver.Subject, first *firstOutcome) {
+	s.Settings = nil
+	list := testdriver.NewEvents(nil)
+	ours := strings.NewReplacer(`"s"`, `"owner"`, `"n"`, `"amount"`)
+	for i, data := range testutil.HostileJSON() {
+		data = ours.Replace(data)
+		if rest, isObject := strings.CutPrefix(data, "{"); isObject {
+			data = fmt.Sprintf(`{"account":"h-%d",%s`, i, rest)
+		}
+		for _, kind := range []string{"opened", "deposited"} {
+			headers, _ := abi.AppendHeader(nil, "ce-type", "account."+kind)
+			list.Add(abi.Record{Sequence: uint64(list.Len() + 1), Subject: []byte("bank"), Headers: headers, Data: []byte(data)}, list.Len()+1)
+		}
+	}
+	base, err := testdriver.Run(t.Context(), s, list, testdriver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &base.Outcome
+	for i := range got.Errors {
+		got.Errors[i].Error = "refused" // in words of the language's own
+	}
+	first.Lock()
+	defer first.Unlock()
+	if first.outcome == nil {
+		first.language, first.outcome = t.Name(), got
+	}
+	if all := outcome.Compare(first.outcome, got); len(all) > 0 {
+		t.Errorf("it differs from %s:\n%s", first.language, outcome.Report(all, 10))
 	}
 }
 
