@@ -89,7 +89,7 @@ func (s *Server) followLog(w http.ResponseWriter, r *http.Request, name string, 
 	if last, err := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64); err == nil { // of a client that connects anew
 		after = last
 	}
-	out := &watchWriter{server: s, request: r, to: w}
+	out := &watchWriter{s.newEventWriter(w, r)}
 	if r.Method == http.MethodHead {
 		out.header()
 		return
@@ -144,17 +144,23 @@ func (s *Server) awaitLine(ctx context.Context, another <-chan struct{}) bool {
 // logLines writes a page as events; an empty one is a comment.
 func (o *watchWriter) logLines(page wire.GuestLog) error {
 	if page.Dropped > 0 {
-		fmt.Fprintf(o.out, "event: dropped\ndata: {\"dropped\":%d}\n\n", page.Dropped)
+		if err := o.put("dropped", fmt.Appendf(nil, `{"dropped":%d}`, page.Dropped)); err != nil {
+			return err
+		}
 	}
 	for _, line := range page.Lines {
 		b, err := wire.Marshal(line)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(o.out, "id: %d\nevent: line\ndata: %s\n\n", line.Number, b)
+		if err := o.put("line", b, strconv.FormatUint(line.Number, 10)); err != nil {
+			return err
+		}
 	}
 	if len(page.Lines) == 0 {
-		fmt.Fprint(o.out, ":\n\n")
+		if err := o.comment(); err != nil {
+			return err
+		}
 	}
 	return o.flush()
 }

@@ -3,7 +3,6 @@ package query
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -99,7 +98,7 @@ func followsStatus(w http.ResponseWriter, r *http.Request) bool {
 // whenever it is another one, until the client goes, or may not read it any more, or
 // choose fails. What choose fails with first is the answer.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request, choose func(*http.Request, []engine.Status) (any, error)) {
-	out := newEventWriter(w)
+	out := s.newEventWriter(w, r)
 	if r.Method == http.MethodHead {
 		out.header()
 		return
@@ -113,7 +112,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, choose func(*htt
 	defer s.statuses.end()
 	beat := time.NewTicker(s.beat)
 	defer beat.Stop()
-	f := &follower{server: s, request: r, out: out, choose: choose}
+	f := &follower{eventWriter: out, choose: choose}
 	for {
 		all, next := s.statuses.look()
 		if err := f.tell(all); err != nil {
@@ -126,7 +125,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, choose func(*htt
 			return
 		case <-next:
 		case <-beat.C:
-			if out.beat() != nil {
+			if firstOf(out.comment(), out.flush()) != nil {
 				return // the client is gone
 			}
 		}
@@ -135,11 +134,9 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, choose func(*htt
 
 // follower is a client that is told of the status of projections.
 type follower struct {
-	server  *Server
-	request *http.Request
-	out     *eventWriter
-	choose  func(*http.Request, []engine.Status) (any, error)
-	told    []byte
+	*eventWriter
+	choose func(*http.Request, []engine.Status) (any, error)
+	told   []byte
 }
 
 // tell sends what the client may read of the status, if it is not what it was told last.
@@ -157,22 +154,15 @@ func (f *follower) tell(all []engine.Status) error {
 		return err
 	}
 	f.told = b
-	return f.out.event("status", b)
+	return firstOf(f.put("status", b), f.flush())
 }
 
-// end tells the client why there is no more, if it is there still.
+// end tells the client why there is no more.
 func (f *follower) end(err error) {
-	switch {
-	case !f.out.began:
-		failed(f.out.to, err)
-		return
-	case f.out.broken != nil, f.request.Context().Err() != nil:
-		return
-	case f.server.closing.Err() != nil:
-		err = errors.New("the engine stops")
-	}
-	b, _ := wire.Marshal(wire.Ended{Reason: err.Error()}) // a string always can be
-	_ = f.out.event("end", b)
+	f.eventWriter.end(err, func(reason string) error {
+		b, _ := wire.Marshal(wire.Ended{Reason: reason}) // a string always can be
+		return f.put("end", b)
+	})
 }
 
 // followAll follows the status of all projections that the client may read.

@@ -1,9 +1,7 @@
 package query
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -64,7 +62,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, name string) {
 		bad(w, "from: %v", err)
 		return
 	}
-	out := &watchWriter{server: s, request: r, to: w, lines: strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")}
+	w.Header().Add("Vary", "Accept")
+	out := &watchWriter{s.newEventWriter(w, r)}
+	out.lines = strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
 	if r.Method == http.MethodHead {
 		if _, err := s.engine.Status(name); err != nil {
 			failed(w, err)
@@ -83,40 +83,11 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 // watchWriter writes the events of a watch to a client.
-type watchWriter struct {
-	server  *Server
-	request *http.Request
-	to      http.ResponseWriter
-	lines   bool // JSON, one event a line
-	out     *bufio.Writer
-	broken  error // of the connection
-}
-
-func (o *watchWriter) header() {
-	kind := "text/event-stream"
-	if o.lines {
-		kind = "application/x-ndjson"
-	}
-	eventStreamHeader(o.to.Header(), kind)
-	o.to.Header().Add("Vary", "Accept")
-}
-
-// begin sends what comes before the first event.
-func (o *watchWriter) begin() {
-	if o.out != nil {
-		return
-	}
-	o.header()
-	o.out = bufio.NewWriterSize(o.to, partBytes)
-	if !o.lines {
-		fmt.Fprintf(o.out, "retry: %d\n\n", watchAgain.Milliseconds())
-	}
-}
+type watchWriter struct{ *eventWriter }
 
 // event is handed the events of a watch. Keys are sent when there are many, or with the
 // position after them.
 func (o *watchWriter) event(e engine.WatchEvent) error {
-	o.begin()
 	if err := o.write(e); err != nil {
 		o.broken = err
 		return err
@@ -136,50 +107,28 @@ func (o *watchWriter) event(e engine.WatchEvent) error {
 // back that the client would go on from: with a part of these it has to begin anew.
 func (o *watchWriter) write(e engine.WatchEvent) error {
 	if e.Kind == engine.WatchIdle && !o.lines {
-		_, err := o.out.WriteString(":\n\n")
-		return err
+		return o.comment()
 	}
 	b, err := wire.Marshal(wire.Watched{WatchEvent: e})
-	switch {
-	case err != nil:
-		return err
-	case o.lines:
-		_, err = o.out.Write(append(b, '\n'))
+	if err != nil {
 		return err
 	}
 	switch e.Kind {
 	case engine.WatchPosition:
-		fmt.Fprintf(o.out, "id: %s\n", e.Bookmark)
+		return o.put(string(e.Kind), b, e.Bookmark.String())
 	case engine.WatchReset, engine.WatchGeneration:
-		fmt.Fprint(o.out, "id:\n")
+		return o.put(string(e.Kind), b, "")
 	}
-	_, err = fmt.Fprintf(o.out, "event: %s\ndata: %s\n\n", e.Kind, b)
-	return err
+	return o.put(string(e.Kind), b)
 }
 
-func (o *watchWriter) flush() error {
-	err := firstOf(o.out.Flush(), http.NewResponseController(o.to).Flush())
-	o.broken = firstOf(o.broken, err)
-	return err
-}
-
-// end tells the client why there is no more, if it is there still.
+// end tells the client why there is no more.
 func (o *watchWriter) end(err error) {
-	s := o.server
-	switch {
-	case o.out == nil:
-		failed(o.to, err)
-		return
-	case o.broken != nil, o.request.Context().Err() != nil:
-		return // the client is gone
-	case s.closing.Err() != nil:
-		err = errors.New("the engine stops")
-	}
-	if o.write(engine.WatchEvent{Kind: engine.WatchEnd, Reason: err.Error()}) == nil {
-		_ = o.flush()
-	}
-	if !errors.Is(err, engine.ErrWatchEnded) && s.closing.Err() == nil {
-		s.log.Warn("watch ended", "path", o.request.URL.Path, "error", err)
+	told := o.eventWriter.end(err, func(reason string) error {
+		return o.write(engine.WatchEvent{Kind: engine.WatchEnd, Reason: reason})
+	})
+	if told && !errors.Is(err, engine.ErrWatchEnded) && o.server.closing.Err() == nil {
+		o.server.log.Warn("watch ended", "path", o.request.URL.Path, "error", err)
 	}
 }
 
