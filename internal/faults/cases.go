@@ -69,7 +69,7 @@ var crashes = []Case{
 	{
 		Number: 11, What: "An older engine opens newer files, or a newer one older files",
 		Promise: "Newer files are refused by name and stay as they are; older ones are read as they were written.",
-		Tests:   in("engine/store", "TestKeptFormat", "TestRefusedFiles"),
+		Tests:   by(in("engine/store", "TestKeptFormat", "TestRefusedFiles"), in("cmd/engine", "TestScripts/upgrade")),
 	},
 	{
 		Number: 12, What: "The clock jumps",
