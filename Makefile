@@ -128,7 +128,7 @@ ALONE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 # Without the race detector first: it compiles the modules in a tenth of the time.
 test-program:
-	$(ALONE) $(GO) test -short -timeout 12m ./cmd/engine/...
+	$(ALONE) $(GO) test -short -skip '$(LONG)' -timeout 12m ./cmd/engine/...
 	$(ALONE) $(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
 	$(ALONE) $(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 
