@@ -140,6 +140,9 @@ func drawTop(screen tcell.Screen, v *topView, now time.Time) {
 func (c canvas) head(v *topView, now time.Time) {
 	x := 1 + c.put(1, 0, c.width, "Gnomon "+v.version, titleStyle)
 	x += 2 + c.put(x+2, 0, c.width, v.server, plainStyle)
+	if !v.started.IsZero() && v.trouble == "" {
+		x += 2 + c.put(x+2, 0, c.width, "up "+shortTime(max(0, now.Sub(v.started))), plainStyle)
+	}
 	switch {
 	case v.trouble != "" && v.asked.IsZero():
 		c.put(x+2, 0, c.width, "trying…", alertStyle)

@@ -18,6 +18,7 @@ const sparkLength = 8
 type topView struct {
 	server  string
 	version string
+	started time.Time // when the engine was; zero: not known
 	all     []engine.Status
 	rates   map[string][]float64 // the last ones of each projection, the newest last
 	asked   time.Time            // when all is from; zero: never

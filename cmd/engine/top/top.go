@@ -97,22 +97,20 @@ func topLines(ctx context.Context, cl *client.Client, w io.Writer, once bool) er
 // topAnswer is what an engine said, or why it did not.
 type topAnswer struct {
 	all     []engine.Status
-	version string // empty: not asked for
+	version string    // empty: not known
+	started time.Time // zero: not known
 	err     error
 }
 
 // askTop asks every second until the context ends.
 func askTop(ctx context.Context, cl *client.Client, answers chan<- topAnswer) {
-	version := ""
 	for {
 		asking, cancel := context.WithTimeout(ctx, topPatience)
 		var a topAnswer
-		if a.all, a.err = cl.Projections(asking); a.err == nil && version == "" {
-			version, _ = cl.Version(asking) // a token may not allow it
-		}
-		a.version = version
-		if a.err != nil {
-			version = "" // it may be another one when it is back
+		said, err := cl.Overview(asking)
+		a.all, a.err = said.Projections, err
+		if said.Engine != nil {
+			a.version, a.started = said.Engine.Version, said.Engine.Started
 		}
 		cancel()
 		select {
@@ -148,7 +146,7 @@ func watchTop(ctx context.Context, cl *client.Client, screen tcell.Screen, v *to
 			if errors.As(a.err, &p) && p.Code == wire.CodeUnauthorized { // waiting does not help
 				return cli.Explain(a.err)
 			}
-			v.version = a.version
+			v.version, v.started = a.version, a.started
 			v.answer(a.all, a.err, time.Now())
 		case e, open := <-screen.EventQ():
 			if !open {

@@ -25,6 +25,7 @@ import (
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/query/client"
+	"gnomon/engine/query/wire"
 	"gnomon/internal/testutil"
 )
 
@@ -47,10 +48,9 @@ func newTopEngine(t *testing.T, all ...engine.Status) *topEngine {
 		switch {
 		case e.away.Load():
 			http.Error(w, "gone", http.StatusBadGateway)
-		case r.URL.Path == "/openapi.json":
-			fmt.Fprint(w, `{"info":{"version":"v1.2.3"}}`)
 		default:
-			_ = cli.PrintJSON(w, map[string][]engine.Status{"projections": e.all})
+			about := wire.Engine{Version: "v1.2.3", Started: time.Now().Add(-5*time.Hour - time.Minute)}
+			_ = cli.PrintJSON(w, wire.Projections{Projections: e.all, Engine: &about})
 		}
 	}))
 	t.Cleanup(e.Close)
@@ -151,7 +151,7 @@ func three() []engine.Status {
 // A person sees every projection with its numbers, sorts, filters, selects one, reads all of it, and quits.
 func TestTop(t *testing.T) {
 	p := sit(t, newTopEngine(t, three()...), 80, 24)
-	p.sees("Gnomon v1.2.3  http://here")
+	p.sees("Gnomon v1.2.3  http://here  up 5h")
 	p.sees("1 halted  1 catching-up  1 live  90k events/s  12k keys  5.0M  guests 3.0M\n")
 	p.sees(" PROJECTION     STATE       BEHIND  AGE  EV/S           KEYS BYTES   POSITION\n")
 	p.sees("balances       live             0        250            12k  5.0M       1000\n")
