@@ -10,17 +10,6 @@ import (
 	"gnomon/engine/streams"
 )
 
-// Acceptance records that an operator had a projection go on though its stream is not
-// the one that it read, or lost events that it did not.
-type Acceptance struct {
-	Time   time.Time `json:"time"`
-	Reason string    `json:"reason"` // the operator's words
-	Code   string    `json:"code"`   // of the HistoryError
-	Facts  string    `json:"facts"`  // what was found
-	From   uint64    `json:"from"`   // position before
-	To     uint64    `json:"to"`     // and after: events between them were never applied
-}
-
 // Errors of Accept.
 var (
 	// ErrNothingToAccept says that the stream's history is the one that was read.

@@ -12,8 +12,6 @@ import (
 
 // Errors of ReadSnapshot and Arrive.
 var (
-	// ErrNoSnapshot says that a projection has no snapshot of that name.
-	ErrNoSnapshot = errors.New("no such snapshot")
 	// ErrHasState says that a projection has a state already.
 	ErrHasState = errors.New("projection has a state already")
 	// ErrNotDeclaredSo says that a generation is not what its projection is declared as.
@@ -39,35 +37,6 @@ func (e *Engine) ReadSnapshot(name, snapshot string) (*Reading, error) {
 		return nil, err
 	}
 	return p.readAtLocked(g, s.Version)
-}
-
-// Snapshot returns the snapshot of a name, which must be one of a generation. It fails with
-// ErrNoSnapshot.
-func (r CatalogRecord) Snapshot(name, generation string) (Snapshot, error) {
-	i := slices.IndexFunc(r.Snapshots, func(s Snapshot) bool { return s.Name == name })
-	switch {
-	case i < 0:
-		return Snapshot{}, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
-	case r.Snapshots[i].Generation != generation:
-		return Snapshot{}, fmt.Errorf("%w of this generation: %q is one of generation %s, and this is %s", ErrNoSnapshot, name, r.Snapshots[i].Generation, generation)
-	}
-	return r.Snapshots[i], nil
-}
-
-// Generation returns the record of a generation; ok is false when there is none.
-func (r CatalogRecord) Generation(id string) (g GenerationRecord, ok bool) {
-	if found := r.generation(id); found != nil {
-		return *found, true
-	}
-	return g, false
-}
-
-// SwappedSince reports whether the code of a generation was exchanged after a time: from
-// then on its events are applied by another module, or under other settings.
-func (r CatalogRecord) SwappedSince(generation string, t time.Time) bool {
-	return slices.ContainsFunc(r.Changes, func(c Change) bool {
-		return c.Generation == generation && (c.Kind == Swapped || c.Kind == Migrated) && c.Time.After(t)
-	})
 }
 
 // readAtLocked opens a reading of a generation at a version that is kept.
@@ -117,9 +86,9 @@ func Arrive(ctx context.Context, store state.Store, catalog Catalog, a Arrival) 
 		return "", ck, err
 	}
 	err = catalog.Update(a.Spec.Name, func(r *CatalogRecord) error {
-		id = r.newID(a.Spec)
+		id = newID(r, a.Spec)
 		g := GenerationRecord{ID: id, Created: time.Now().UTC(), Auto: a.Spec.AutoPromote != PromoteByHand, Dropped: true}
-		g.describe(a.Spec)
+		describe(&g, a.Spec)
 		g.Declaration = nil // the engine notes it when it declares the projection
 		r.Generations = append(r.Generations, g)
 		return nil
@@ -149,7 +118,7 @@ func (a *Arrival) check(r CatalogRecord) error {
 	if live := r.generation(r.Live); live != nil {
 		schema = live.Schema
 	}
-	if p := r.plan(a.Spec, schema); p.Action == ActSwap {
+	if p := planOf(&r, a.Spec, schema); p.Action == ActSwap {
 		return fmt.Errorf("%w: its code would be exchanged (on_change = \"swap\"), and no candidate be built", ErrNotDeclaredSo)
 	}
 	return nil

@@ -2,6 +2,9 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"gnomon/engine/state"
@@ -93,3 +96,129 @@ type Snapshot struct {
 func (r *CatalogRecord) Withdrawn() bool {
 	return len(r.Changes) > 0 && r.Changes[len(r.Changes)-1].Kind == Withdrawn
 }
+
+// Acceptance records that an operator had a projection go on though its stream is not
+// the one that it read, or lost events that it did not.
+type Acceptance struct {
+	Time   time.Time `json:"time"`
+	Reason string    `json:"reason"` // the operator's words
+	Code   string    `json:"code"`   // of the HistoryError
+	Facts  string    `json:"facts"`  // what was found
+	From   uint64    `json:"from"`   // position before
+	To     uint64    `json:"to"`     // and after: events between them were never applied
+}
+
+// Emission is what a projection has emitted, whichever of its generations did: it goes on
+// with the next one that is read. It is not changed in place.
+type Emission struct {
+	// Lineage is a part of the identity of every emitted event. It is another one when the
+	// sequences of the stream mean other events than before.
+	Lineage string `json:"lineage"`
+	// Through is the sequence up to which events emit nothing any more: they are of the
+	// history, or a generation that was read before has emitted what came of them.
+	Through uint64 `json:"through"`
+	// Former are the lineages before this one, of events that the generation that is read
+	// had emitted, and not published yet, when it went on with another history of the stream.
+	Former []string `json:"former,omitempty"`
+	// Except are those up to there that were set aside by the generation that was read
+	// before: when they are retried they emit.
+	Except []uint64 `json:"except,omitempty"`
+	// Targets are the streams that were published to, as they were before the first event,
+	// or when a generation took over.
+	Targets []state.Mark `json:"targets,omitempty"`
+}
+
+// silent reports whether an event emits nothing.
+func (e *Emission) silent(cause uint64) bool {
+	if cause > e.Through {
+		return false
+	}
+	_, excepted := slices.BinarySearch(e.Except, cause)
+	return !excepted
+}
+
+// passesOver reports whether an emitted event is not to be published.
+func (e *Emission) passesOver(r *state.OutboxRow) bool {
+	return e.silent(r.Cause) && !slices.Contains(e.Former, r.Lineage)
+}
+
+// target is the mark of a stream, or nil.
+func (e *Emission) target(stream string) *state.Mark {
+	if e == nil {
+		return nil
+	}
+	i := slices.IndexFunc(e.Targets, func(m state.Mark) bool { return m.Stream == stream })
+	if i < 0 {
+		return nil
+	}
+	return &e.Targets[i]
+}
+
+// withTarget is the emission with a mark, in place of that of the same stream.
+func (e *Emission) withTarget(m state.Mark) *Emission {
+	if e == nil {
+		return nil
+	}
+	next := *e
+	next.Targets = slices.DeleteFunc(slices.Clone(e.Targets), func(o state.Mark) bool { return o.Stream == m.Stream })
+	next.Targets = append(next.Targets, m)
+	return &next
+}
+
+// Snapshot returns the snapshot of a name, which must be one of a generation. It fails with
+// ErrNoSnapshot.
+func (r CatalogRecord) Snapshot(name, generation string) (Snapshot, error) {
+	i := slices.IndexFunc(r.Snapshots, func(s Snapshot) bool { return s.Name == name })
+	switch {
+	case i < 0:
+		return Snapshot{}, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
+	case r.Snapshots[i].Generation != generation:
+		return Snapshot{}, fmt.Errorf("%w of this generation: %q is one of generation %s, and this is %s", ErrNoSnapshot, name, r.Snapshots[i].Generation, generation)
+	}
+	return r.Snapshots[i], nil
+}
+
+// Generation returns the record of a generation; ok is false when there is none.
+func (r CatalogRecord) Generation(id string) (g GenerationRecord, ok bool) {
+	if found := r.generation(id); found != nil {
+		return *found, true
+	}
+	return g, false
+}
+
+// SwappedSince reports whether the code of a generation was exchanged after a time: from
+// then on its events are applied by another module, or under other settings.
+func (r CatalogRecord) SwappedSince(generation string, t time.Time) bool {
+	return slices.ContainsFunc(r.Changes, func(c Change) bool {
+		return c.Generation == generation && (c.Kind == Swapped || c.Kind == Migrated) && c.Time.After(t)
+	})
+}
+
+// pastOf returns what a generation was declared as when it had an identity.
+func (r *CatalogRecord) pastOf(generation, identity string) (*GenerationRecord, bool) {
+	g := r.generation(generation)
+	if g == nil || identity == "" {
+		return nil, false
+	}
+	if g.Identity == identity {
+		return g, true
+	}
+	for _, was := range g.Past {
+		if was.Identity == identity {
+			return &GenerationRecord{ID: g.ID, Identity: was.Identity, Module: was.Module, Schema: was.Schema, Declaration: was.Declaration}, true
+		}
+	}
+	return nil, false
+}
+
+// needed are the versions that have to be kept for a snapshot: its own, and that of the
+// memory which a guest that keeps state there goes on from, so that it can be exported.
+func (s Snapshot) needed() []state.Version {
+	if s.Memory == 0 {
+		return []state.Version{s.Version}
+	}
+	return []state.Version{s.Version, s.Memory}
+}
+
+// ErrNoSnapshot says that a projection has no snapshot of that name.
+var ErrNoSnapshot = errors.New("no such snapshot")

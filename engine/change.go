@@ -3,8 +3,6 @@ package engine
 import (
 	"slices"
 	"time"
-
-	"gnomon/engine/state"
 )
 
 // Change is something that happened to a projection: which module ran from when on, and
@@ -54,32 +52,6 @@ func (r *CatalogRecord) generation(id string) *GenerationRecord {
 	return nil
 }
 
-// Runs reports whether a generation is what a spec makes of its stream.
-func (r *CatalogRecord) Runs(id string, spec *Spec) bool {
-	g := r.generation(id)
-	switch {
-	case g == nil:
-		return false
-	case g.Identity != "":
-		return g.Identity == spec.Generation()
-	}
-	for n := range r.Rebuilds + 1 { // recorded before identities were
-		if g.ID == spec.rebuilt(n) {
-			return true
-		}
-	}
-	return false
-}
-
-// newID is the id of another generation of a spec.
-func (r *CatalogRecord) newID(spec *Spec) string {
-	for n := 0; ; n++ {
-		if id := spec.rebuilt(n); r.generation(id) == nil {
-			return id
-		}
-	}
-}
-
 // discard has a generation removed.
 func (r *CatalogRecord) discard(id, why string) {
 	g := r.generation(id)
@@ -94,24 +66,4 @@ func (r *CatalogRecord) discard(id, why string) {
 	case r.Previous:
 		r.Previous = ""
 	}
-}
-
-// exchange notes that a generation goes on with another spec, from a version on.
-func (g *GenerationRecord) exchange(spec *Spec, from state.Version) {
-	was := Stint{Identity: g.Identity, Module: g.Module, Schema: g.Schema, Through: from, Declaration: g.Declaration}
-	g.describe(spec)
-	if from == 0 || was.Identity == g.Identity {
-		return
-	}
-	g.Past = append(g.Past, was)
-	if over := len(g.Past) - maxPast; over > 0 {
-		g.Past = slices.Delete(g.Past, 0, over)
-	}
-}
-
-// describe notes what a generation runs.
-func (g *GenerationRecord) describe(spec *Spec) {
-	g.Identity, g.Source, g.Module = spec.Generation(), spec.Source(), spec.Module.Digest()
-	g.Schema = spec.Schema
-	g.Memory, g.Declaration = spec.Module.Traits().Memory, spec.Declaration
 }

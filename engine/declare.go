@@ -33,18 +33,18 @@ type Plan struct {
 	Discards   string `json:"discards,omitempty"` // the candidate that nobody asks for any more
 }
 
-// plan says what a declaration asks for. Schema is the one of the state that is read.
-func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
+// planOf says what a declaration asks for. Schema is the one of the state that is read.
+func planOf(r *CatalogRecord, spec *Spec, schema int) Plan {
 	p := Plan{Projection: spec.Name, Action: ActNothing}
 	live := r.generation(r.Live)
 	switch {
 	case live == nil:
 		p.Action, p.Why = ActNew, "it has no state yet"
-	case r.Runs(r.Live, spec) && schema <= spec.Schema:
+	case spec.Runs(r, r.Live) && schema <= spec.Schema:
 		if len(live.Declaration) > 0 && !sameJSON(live.Declaration, spec.Declaration) {
 			p.Action, p.Why = ActAdjust, "module, settings and source are the same"
 		}
-		if !r.Runs(r.Candidate, spec) {
+		if !spec.Runs(r, r.Candidate) {
 			p.Discards = r.Candidate
 		}
 	case spec.OnChange == SwapCode && spec.cannotSwap(live, schema) == "":
@@ -52,9 +52,9 @@ func (r *CatalogRecord) plan(spec *Spec, schema int) Plan {
 		if spec.Schema > schema {
 			p.Why += fmt.Sprintf("; migrate rewrites the state from schema %d to %d", schema, spec.Schema)
 		}
-	case r.Runs(r.Candidate, spec):
+	case spec.Runs(r, r.Candidate):
 		p.Why = "it is being built"
-	case r.Runs(r.Previous, spec):
+	case spec.Runs(r, r.Previous):
 		p.Action, p.Why, p.Discards = ActReturn, "the generation that was read before is just that", r.Candidate
 	default:
 		p.Action, p.Why, p.Discards = ActRebuild, whatChanged(live, spec), r.Candidate
@@ -237,7 +237,7 @@ func PlanOf(r CatalogRecord, spec *Spec) (Plan, error) {
 	if live := r.generation(r.Live); live != nil {
 		schema = live.Schema
 	}
-	return r.plan(spec, schema), nil
+	return planOf(&r, spec, schema), nil
 }
 
 // declare carries out what a declaration asks for. The caller holds the lock.
@@ -249,7 +249,7 @@ func (p *projection) declare(ctx context.Context, spec *Spec) (Plan, error) {
 	p.withdrawn = false
 	p.mu.Unlock()
 	record := p.record()
-	plan := record.plan(spec, p.schema())
+	plan := planOf(&record, spec, p.schema())
 	var err error
 	switch plan.Action {
 	case ActNew:
@@ -356,11 +356,11 @@ func (p *projection) closeAll(opened []*generation) error {
 // build begins a new generation: the live one when there is none, else the candidate.
 func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
 	record := p.record()
-	id := record.newID(spec)
+	id := newID(&record, spec)
 	err := p.update(func(r *CatalogRecord) error {
 		r.discard(r.Candidate, "another one is built in its place")
 		g := GenerationRecord{ID: id, Created: time.Now().UTC()}
-		g.describe(spec)
+		describe(&g, spec)
 		r.Generations = append(r.Generations, g)
 		r.note(Change{Kind: Created, Generation: id, Module: g.Module, Text: why})
 		if r.Live == "" {
@@ -448,8 +448,8 @@ func (p *projection) discardCandidate(id, why string) error {
 func (p *projection) adjust(ctx context.Context, spec *Spec) error {
 	err := p.update(func(r *CatalogRecord) error {
 		for i := range r.Generations {
-			if g := &r.Generations[i]; r.Runs(g.ID, spec) && !g.Dropped {
-				g.describe(spec)
+			if g := &r.Generations[i]; spec.Runs(r, g.ID) && !g.Dropped {
+				describe(g, spec)
 			}
 		}
 		return nil
@@ -461,7 +461,7 @@ func (p *projection) adjust(ctx context.Context, spec *Spec) error {
 	defer p.mu.Unlock()
 	record := p.record()
 	for _, g := range p.generationsLocked() {
-		if record.Runs(g.id, spec) {
+		if spec.Runs(&record, g.id) {
 			p.useLocked(g, spec)
 		}
 		p.startLocked(g) // all of them stop when it is withdrawn

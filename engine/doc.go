@@ -7,6 +7,7 @@
 //	streams   where events come from, and where emitted ones go: Source, Reader, Batch, Outlet
 //	guest     the interface to the sandbox: Module, Instance, State
 //	state     what is kept of a projection: Store, Keyspace, View, Commit, Checkpoint, Version
+//	catalog   what is on record of projections: generations, declarations, changes, snapshots
 //	measure   durations, paces, labels of goroutines
 //
 // A Source yields Batches of events, a Module makes the Instance that applies
@@ -76,7 +77,7 @@
 // The whole:
 //
 //	engine, lease, calendar     all projections; who may run one; how old things are
-//	catalog, change, past       declarations on record, and what happened
+//	record, past                declarations on record, and what happened
 //	status                      what is told of everything
 //	snapshot, adopted           states that are kept, and that travel
 package engine

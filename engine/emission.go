@@ -12,67 +12,10 @@ import (
 	"gnomon/engine/state"
 )
 
-// Emission is what a projection has emitted, whichever of its generations did: it goes on
-// with the next one that is read. It is not changed in place.
-type Emission struct {
-	// Lineage is a part of the identity of every emitted event. It is another one when the
-	// sequences of the stream mean other events than before.
-	Lineage string `json:"lineage"`
-	// Through is the sequence up to which events emit nothing any more: they are of the
-	// history, or a generation that was read before has emitted what came of them.
-	Through uint64 `json:"through"`
-	// Former are the lineages before this one, of events that the generation that is read
-	// had emitted, and not published yet, when it went on with another history of the stream.
-	Former []string `json:"former,omitempty"`
-	// Except are those up to there that were set aside by the generation that was read
-	// before: when they are retried they emit.
-	Except []uint64 `json:"except,omitempty"`
-	// Targets are the streams that were published to, as they were before the first event,
-	// or when a generation took over.
-	Targets []state.Mark `json:"targets,omitempty"`
-}
-
 func newLineage() string {
 	var b [6]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-// silent reports whether an event emits nothing.
-func (e *Emission) silent(cause uint64) bool {
-	if cause > e.Through {
-		return false
-	}
-	_, excepted := slices.BinarySearch(e.Except, cause)
-	return !excepted
-}
-
-// passesOver reports whether an emitted event is not to be published.
-func (e *Emission) passesOver(r *state.OutboxRow) bool {
-	return e.silent(r.Cause) && !slices.Contains(e.Former, r.Lineage)
-}
-
-// target is the mark of a stream, or nil.
-func (e *Emission) target(stream string) *state.Mark {
-	if e == nil {
-		return nil
-	}
-	i := slices.IndexFunc(e.Targets, func(m state.Mark) bool { return m.Stream == stream })
-	if i < 0 {
-		return nil
-	}
-	return &e.Targets[i]
-}
-
-// withTarget is the emission with a mark, in place of that of the same stream.
-func (e *Emission) withTarget(m state.Mark) *Emission {
-	if e == nil {
-		return nil
-	}
-	next := *e
-	next.Targets = slices.DeleteFunc(slices.Clone(e.Targets), func(o state.Mark) bool { return o.Stream == m.Stream })
-	next.Targets = append(next.Targets, m)
-	return &next
 }
 
 // rights say what a generation may emit.

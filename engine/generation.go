@@ -85,7 +85,7 @@ func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id st
 		record = &GenerationRecord{ID: id}
 	}
 	var why error
-	if spec == nil || !r.Runs(id, spec) {
+	if spec == nil || !spec.Runs(r, id) {
 		spec, why = e.respec(ctx, p.name, record)
 	}
 	ks, err := e.store.Open(ctx, p.name, id, spec != nil)

@@ -55,9 +55,9 @@ func (e *Engine) Past(name string) (past Past, err error) {
 	}
 	past = Past{Generation: g.id, Oldest: oldest.Position, Newest: now.Checkpoint.Position}
 	record := p.record()
-	began, err := record.beginning(oldest, oldest.Position.Sequence)
+	began, err := beginning(&record, oldest, oldest.Position.Sequence)
 	if err == nil {
-		_, err = record.firstOf(g.id, oldest, began.Sequence)
+		_, err = firstOf(&record, g.id, oldest, began.Sequence)
 	}
 	if err != nil {
 		past.Refused = err.Error()

@@ -77,7 +77,7 @@ func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	p.mu.Unlock()
 	p.log.Info("code exchanged", "generation", g.id, "module", spec.Module.Digest(), "sequence", at, "reason", plan.Why)
 	return p.update(func(r *CatalogRecord) error {
-		r.generation(g.id).exchange(spec, g.runner.took)
+		exchange(r.generation(g.id), spec, g.runner.took)
 		c := Change{Kind: Swapped, Generation: g.id, Module: spec.Module.Digest(), Sequence: at, Text: plan.Why}
 		r.note(c)
 		if spec.Schema > from {

@@ -177,20 +177,3 @@ func (p *projection) specOf(ctx context.Context, g *generation, identity string)
 	}
 	return s, func() { p.report(s.closeModules(context.WithoutCancel(ctx)), "close module") }, nil
 }
-
-// pastOf returns what a generation was declared as when it had an identity.
-func (r *CatalogRecord) pastOf(generation, identity string) (*GenerationRecord, bool) {
-	g := r.generation(generation)
-	if g == nil || identity == "" {
-		return nil, false
-	}
-	if g.Identity == identity {
-		return g, true
-	}
-	for _, was := range g.Past {
-		if was.Identity == identity {
-			return &GenerationRecord{ID: g.ID, Identity: was.Identity, Module: was.Module, Schema: was.Schema, Declaration: was.Declaration}, true
-		}
-	}
-	return nil, false
-}

@@ -20,10 +20,10 @@ func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading,
 		return nil, err
 	}
 	record := p.record()
-	if w.from.Position, err = record.beginning(w.next, sequence); err != nil {
+	if w.from.Position, err = beginning(&record, w.next, sequence); err != nil {
 		return nil, errors.Join(why, err)
 	}
-	if w.next.Runs, err = record.firstOf(g.id, w.next, sequence); err != nil {
+	if w.next.Runs, err = firstOf(&record, g.id, w.next, sequence); err != nil {
 		return nil, err
 	}
 	r, err := p.replayed(ctx, g, w, sequence)
@@ -42,7 +42,7 @@ func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading,
 
 // beginning is the position before the first event of a generation whose oldest checkpoint
 // is given.
-func (r *CatalogRecord) beginning(oldest state.Checkpoint, sequence uint64) (state.Position, error) {
+func beginning(r *CatalogRecord, oldest state.Checkpoint, sequence uint64) (state.Position, error) {
 	p := state.Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
 	began := oldest.Began
 	if o := r.Origin; began == nil && o != nil && o.Stream == p.Stream { // of before checkpoints said so
@@ -64,7 +64,7 @@ func (r *CatalogRecord) beginning(oldest state.Checkpoint, sequence uint64) (sta
 }
 
 // firstOf is the identity of what a generation ran first, if it ran that up to a sequence.
-func (r *CatalogRecord) firstOf(generation string, oldest state.Checkpoint, sequence uint64) (string, error) {
+func firstOf(r *CatalogRecord, generation string, oldest state.Checkpoint, sequence uint64) (string, error) {
 	g := r.generation(generation)
 	switch {
 	case g == nil || len(g.Past) == 0:

@@ -81,7 +81,7 @@ func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
 	if len(ck.Memories) > 0 {
 		s.Memory = ck.Memories[0].Version
 	}
-	err = p.update(func(rec *CatalogRecord) error { return rec.addSnapshot(s, p.pins()) })
+	err = p.update(func(rec *CatalogRecord) error { return addSnapshot(rec, s, p.pins()) })
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -91,7 +91,7 @@ func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
 	return s, nil
 }
 
-func (r *CatalogRecord) addSnapshot(s Snapshot, policy PinPolicy) error {
+func addSnapshot(r *CatalogRecord, s Snapshot, policy PinPolicy) error {
 	if slices.ContainsFunc(r.Snapshots, func(o Snapshot) bool { return o.Name == s.Name }) {
 		return fmt.Errorf("%w: %q; choose another name", ErrSnapshotExists, s.Name)
 	}
@@ -190,15 +190,6 @@ func (p *projection) unpinLocked(s Snapshot) {
 			ks.Unpin(v)
 		}
 	}
-}
-
-// needed are the versions that have to be kept for a snapshot: its own, and that of the
-// memory which a guest that keeps state there goes on from, so that it can be exported.
-func (s Snapshot) needed() []state.Version {
-	if s.Memory == 0 {
-		return []state.Version{s.Version}
-	}
-	return []state.Version{s.Version, s.Memory}
 }
 
 // keyspaceOfLocked returns the keyspace of a generation that is open, or nil.

@@ -176,7 +176,7 @@ func (f *files) bundle(ctx context.Context, cfg *config.Config, name string, seq
 	if err != nil {
 		return nil, err
 	}
-	if !record.Runs(live, &c.Spec) {
+	if !c.Spec.Runs(&record, live) {
 		return nil, cli.WithHint(fmt.Errorf("projection %s: its files are of the generation %s, and the configuration makes %s: settings or source were changed", name, live, c.Spec.Generation()),
 			"name the configuration that it ran with: --config FILE")
 	}

@@ -46,7 +46,7 @@ var guarded = map[string][]string{
 }
 
 // nouns are what the domain is built on: none of them imports who runs it.
-var nouns = []string{"engine/streams", "engine/state", "engine/guest", "engine/measure", "sdk/abi"}
+var nouns = []string{"engine/streams", "engine/state", "engine/guest", "engine/catalog", "engine/measure", "sdk/abi"}
 
 // domain is what every adapter may import. Adapters never import each other; only
 // cmd/engine, which wires them with what is below it, and tests are free.
@@ -80,10 +80,12 @@ var allowed = map[string][]string{
 	"engine/streams":           {"engine/measure", "sdk/abi"},
 	"engine/state":             {"sdk/abi"},
 	"engine/guest":             {"engine/state", "sdk/abi"},
+	"engine/catalog":           {"engine/state"},
 	"engine/broker":            nouns,
 	"engine/ingest":            nouns,
 	"engine/importer":          nouns,
 	"engine/fields":            nouns,
+	"engine/store":             nouns,
 	"engine/archive/objects":   nouns,
 	"engine/testdriver":        append([]string{"engine/importer", "sdk/outcome"}, domain...),
 	"engine/query":             append([]string{"engine/query/access", "engine/query/wire"}, domain...),
@@ -99,7 +101,7 @@ var allowed = map[string][]string{
 
 // standardOnly lists packages that import nothing from outside this module and the
 // standard library; sdk/abi does not even import that.
-var standardOnly = []string{"engine", "engine/streams", "engine/state", "engine/guest", "engine/measure", "engine/testdriver", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/js", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/migrate", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
+var standardOnly = []string{"engine", "engine/streams", "engine/state", "engine/guest", "engine/catalog", "engine/measure", "engine/testdriver", "sdk/abi", "sdk/jsonfields", "sdk/outcome", "sdk/js", "sdk/go", "sdk/go/memory", "sdk/go/upcast", "sdk/go/query", "sdk/go/migrate", "sdk/go/gnomontest", "sdk/go/internal/boundary", "plugins/intact", "host/fuel"}
 
 // maxLines bounds a file: a longer one has more than one subject.
 const maxLines = 500
