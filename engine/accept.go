@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/streams"
 )
 
@@ -21,7 +22,7 @@ var (
 // Accept has a projection that is diverged go on from its position in the stream as it
 // is now, or from the first event that this still holds. The state stays what it is: a
 // rebuild is what makes it that of the stream. Reason is kept in the catalog.
-func (e *Engine) Accept(ctx context.Context, name, reason string) (a Acceptance, err error) {
+func (e *Engine) Accept(ctx context.Context, name, reason string) (a catalog.Acceptance, err error) {
 	r, err := e.runner(name)
 	if err != nil {
 		return a, err
@@ -33,21 +34,21 @@ func (e *Engine) Accept(ctx context.Context, name, reason string) (a Acceptance,
 	return a, err
 }
 
-func (s *session) accept(ctx context.Context, reason string) (Acceptance, error) {
+func (s *session) accept(ctx context.Context, reason string) (catalog.Acceptance, error) {
 	if err := s.commitAll(ctx); err != nil {
-		return Acceptance{}, err
+		return catalog.Acceptance{}, err
 	}
 	info, err := s.history().verify(ctx, s.source)
 	var changed *HistoryError
 	switch {
 	case err == nil:
-		return Acceptance{}, &refusedError{ErrNothingToAccept}
+		return catalog.Acceptance{}, &refusedError{ErrNothingToAccept}
 	case !errors.As(err, &changed):
-		return Acceptance{}, &refusedError{err}
+		return catalog.Acceptance{}, &refusedError{err}
 	case info.Last < s.applied.Sequence:
-		return Acceptance{}, &refusedError{fmt.Errorf("%w: %s. New events would get numbers up to %d, and be taken for ones that were applied: restore the stream, or rebuild the projection", ErrNotAcceptable, changed.Text, s.applied.Sequence)}
+		return catalog.Acceptance{}, &refusedError{fmt.Errorf("%w: %s. New events would get numbers up to %d, and be taken for ones that were applied: restore the stream, or rebuild the projection", ErrNotAcceptable, changed.Text, s.applied.Sequence)}
 	}
-	a := Acceptance{
+	a := catalog.Acceptance{
 		Time: time.Now().UTC(), Reason: reason, Code: changed.Code, Facts: changed.Text,
 		From: s.applied.Sequence, To: max(s.applied.Sequence, info.First-1),
 	}
@@ -55,7 +56,7 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 	if err != nil {
 		return a, &refusedError{err}
 	}
-	err = s.catalog.Update(s.spec.Name, func(r *CatalogRecord) error { r.Accepted = append(r.Accepted, a); return nil })
+	err = s.catalog.Update(s.spec.Name, func(r *catalog.Record) error { r.Accepted = append(r.Accepted, a); return nil })
 	if err == nil && changed.Code != "events-lost" {
 		err = s.beginAnew(a.To)
 	}
@@ -76,5 +77,5 @@ func (s *session) accept(ctx context.Context, reason string) (Acceptance, error)
 // isAccepted reports whether the position is one that an operator accepted: nothing may
 // have been read since, and what is lost next is noticed all the same.
 func (s *session) isAccepted() bool {
-	return s.applied.Sequence > 0 && slices.ContainsFunc(s.catalog.Projection(s.spec.Name).Accepted, func(a Acceptance) bool { return a.To == s.applied.Sequence })
+	return s.applied.Sequence > 0 && slices.ContainsFunc(s.catalog.Projection(s.spec.Name).Accepted, func(a catalog.Acceptance) bool { return a.To == s.applied.Sequence })
 }

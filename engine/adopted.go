@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -61,7 +62,7 @@ func (r *Reading) Keyspace() state.Keyspace { return r.keyspace }
 type Arrival struct {
 	Spec *Spec // of the generation, and of the projection
 	// Origin is where the projection began there; nil: it is not known.
-	Origin *Origin
+	Origin *catalog.Origin
 	// Candidate has it become the candidate of a projection that has a state. Without it that
 	// is refused.
 	Candidate bool
@@ -77,17 +78,17 @@ type Arrival struct {
 //
 // Until its keyspace is whole, the catalog says that the generation is to be removed; so
 // does an engine that starts after a crash, or the next arrival.
-func Arrive(ctx context.Context, store state.Store, catalog Catalog, a Arrival) (id string, ck state.Checkpoint, err error) {
-	record := catalog.Projection(a.Spec.Name)
+func Arrive(ctx context.Context, store state.Store, records catalog.Catalog, a Arrival) (id string, ck state.Checkpoint, err error) {
+	record := records.Projection(a.Spec.Name)
 	if err := a.check(record); err != nil {
 		return "", ck, err
 	}
-	if err := removeDropped(store, catalog, a.Spec.Name); err != nil {
+	if err := removeDropped(store, records, a.Spec.Name); err != nil {
 		return "", ck, err
 	}
-	err = catalog.Update(a.Spec.Name, func(r *CatalogRecord) error {
+	err = records.Update(a.Spec.Name, func(r *catalog.Record) error {
 		id = newID(r, a.Spec)
-		g := GenerationRecord{ID: id, Created: time.Now().UTC(), Auto: a.Spec.AutoPromote != PromoteByHand, Dropped: true}
+		g := catalog.Generation{ID: id, Created: time.Now().UTC(), Auto: a.Spec.AutoPromote != PromoteByHand, Dropped: true}
 		describe(&g, a.Spec)
 		g.Declaration = nil // the engine notes it when it declares the projection
 		r.Generations = append(r.Generations, g)
@@ -101,13 +102,13 @@ func Arrive(ctx context.Context, store state.Store, catalog Catalog, a Arrival) 
 		ck, err = a.Load(ctx, id)
 	}
 	if err != nil {
-		return "", ck, errors.Join(err, removeDropped(store, catalog, a.Spec.Name))
+		return "", ck, errors.Join(err, removeDropped(store, records, a.Spec.Name))
 	}
-	return id, ck, catalog.Update(a.Spec.Name, func(r *CatalogRecord) error { a.take(r, id, ck); return nil })
+	return id, ck, records.Update(a.Spec.Name, func(r *catalog.Record) error { a.take(r, id, ck); return nil })
 }
 
 // check refuses an arrival that the projection has no use for.
-func (a *Arrival) check(r CatalogRecord) error {
+func (a *Arrival) check(r catalog.Record) error {
 	switch {
 	case r.Live == "":
 		return nil
@@ -115,7 +116,7 @@ func (a *Arrival) check(r CatalogRecord) error {
 		return fmt.Errorf("%w: generation %s of %s is read", ErrHasState, r.Live, a.Spec.Name)
 	}
 	schema := 0
-	if live := r.generation(r.Live); live != nil {
+	if live := r.Find(r.Live); live != nil {
 		schema = live.Schema
 	}
 	if p := planOf(&r, a.Spec, schema); p.Action == ActSwap {
@@ -125,12 +126,12 @@ func (a *Arrival) check(r CatalogRecord) error {
 }
 
 // take notes that a generation is whole, and what it is.
-func (a *Arrival) take(r *CatalogRecord, id string, ck state.Checkpoint) {
-	g := r.generation(id)
+func (a *Arrival) take(r *catalog.Record, id string, ck state.Checkpoint) {
+	g := r.Find(id)
 	g.Dropped = false
-	r.note(Change{Kind: Created, Generation: id, Module: g.Module, Sequence: ck.Position.Sequence, Text: a.Why})
+	r.Note(catalog.Change{Kind: catalog.Created, Generation: id, Module: g.Module, Sequence: ck.Position.Sequence, Text: a.Why})
 	if r.Live != "" {
-		r.discard(r.Candidate, "an imported one takes its place")
+		r.Discard(r.Candidate, "an imported one takes its place")
 		r.Candidate = id
 	} else {
 		r.Live = id
@@ -142,18 +143,18 @@ func (a *Arrival) take(r *CatalogRecord, id string, ck state.Checkpoint) {
 
 // removeDropped removes the generations of a projection that were given up. None may be
 // open.
-func removeDropped(store state.Store, catalog Catalog, projection string) error {
-	for _, g := range catalog.Projection(projection).Generations {
+func removeDropped(store state.Store, records catalog.Catalog, projection string) error {
+	for _, g := range records.Projection(projection).Generations {
 		if !g.Dropped {
 			continue
 		}
 		if err := store.Remove(projection, g.ID); err != nil {
 			return err
 		}
-		err := catalog.Update(projection, func(r *CatalogRecord) error {
-			is := func(o GenerationRecord) bool { return o.ID == g.ID }
+		err := records.Update(projection, func(r *catalog.Record) error {
+			is := func(o catalog.Generation) bool { return o.ID == g.ID }
 			r.Generations = slices.DeleteFunc(r.Generations, is)
-			r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s Snapshot) bool { return s.Generation == g.ID })
+			r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s catalog.Snapshot) bool { return s.Generation == g.ID })
 			return nil
 		})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -38,7 +39,7 @@ func TestSnapshotKeepsItsMemory(t *testing.T) {
 				t.Errorf("pinned are %d, and not %d", pins, v)
 			}
 		}
-		if _, err := e.ReadSnapshot("p", "second"); !errors.Is(err, engine.ErrNoSnapshot) {
+		if _, err := e.ReadSnapshot("p", "second"); !errors.Is(err, catalog.ErrNoSnapshot) {
 			t.Errorf("one that there is not: %v", err)
 		}
 		time.Sleep(25 * time.Hour) // of the bubble

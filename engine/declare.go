@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -34,9 +35,9 @@ type Plan struct {
 }
 
 // planOf says what a declaration asks for. Schema is the one of the state that is read.
-func planOf(r *CatalogRecord, spec *Spec, schema int) Plan {
+func planOf(r *catalog.Record, spec *Spec, schema int) Plan {
 	p := Plan{Projection: spec.Name, Action: ActNothing}
-	live := r.generation(r.Live)
+	live := r.Find(r.Live)
 	switch {
 	case live == nil:
 		p.Action, p.Why = ActNew, "it has no state yet"
@@ -73,7 +74,7 @@ func sameJSON(a, b []byte) bool {
 }
 
 // whatChanged says in what a spec differs from what runs.
-func whatChanged(live *GenerationRecord, spec *Spec) string {
+func whatChanged(live *catalog.Generation, spec *Spec) string {
 	switch {
 	case live.Source == "":
 		return "module, settings or source changed"
@@ -89,7 +90,7 @@ func whatChanged(live *GenerationRecord, spec *Spec) string {
 }
 
 // cannotSwap says why code cannot take over the state of a generation; empty: it can.
-func (s *Spec) cannotSwap(live *GenerationRecord, schema int) string {
+func (s *Spec) cannotSwap(live *catalog.Generation, schema int) string {
 	has := s.Module.Traits()
 	switch {
 	case live.Source != s.Source():
@@ -177,9 +178,9 @@ func (e *Engine) Withdraw(ctx context.Context, name, why string) error {
 		g.runner.end(why, "declare it again, or remove its data with: engine remove "+p.name)
 	}
 	p.log.Warn("projection is stopped, its data is kept", "reason", why)
-	return p.update(func(r *CatalogRecord) error {
+	return p.update(func(r *catalog.Record) error {
 		if r.Live != "" && !r.Withdrawn() {
-			r.note(Change{Kind: Withdrawn, Generation: r.Live, Text: why})
+			r.Note(catalog.Change{Kind: catalog.Withdrawn, Generation: r.Live, Text: why})
 		}
 		return nil
 	})
@@ -205,11 +206,11 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 	if declared {
 		return fmt.Errorf("%w: %q; take it out of the configuration first", ErrDeclared, name)
 	}
-	err = p.update(func(r *CatalogRecord) error {
+	err = p.update(func(r *catalog.Record) error {
 		for i := range r.Generations {
 			r.Generations[i].Dropped = true
 		}
-		*r = CatalogRecord{Generations: r.Generations}
+		*r = catalog.Record{Generations: r.Generations}
 		return nil
 	})
 	if err != nil {
@@ -229,12 +230,12 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 }
 
 // PlanOf says what declaring a spec would do to a projection with that record.
-func PlanOf(r CatalogRecord, spec *Spec) (Plan, error) {
+func PlanOf(r catalog.Record, spec *Spec) (Plan, error) {
 	if err := spec.Check(); err != nil {
 		return Plan{}, fmt.Errorf("projection %s: its module %w", spec.Name, err)
 	}
 	schema := 0
-	if live := r.generation(r.Live); live != nil {
+	if live := r.Find(r.Live); live != nil {
 		schema = live.Schema
 	}
 	return planOf(&r, spec, schema), nil
@@ -357,12 +358,12 @@ func (p *projection) closeAll(opened []*generation) error {
 func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
 	record := p.record()
 	id := newID(&record, spec)
-	err := p.update(func(r *CatalogRecord) error {
-		r.discard(r.Candidate, "another one is built in its place")
-		g := GenerationRecord{ID: id, Created: time.Now().UTC()}
+	err := p.update(func(r *catalog.Record) error {
+		r.Discard(r.Candidate, "another one is built in its place")
+		g := catalog.Generation{ID: id, Created: time.Now().UTC()}
 		describe(&g, spec)
 		r.Generations = append(r.Generations, g)
-		r.note(Change{Kind: Created, Generation: id, Module: g.Module, Text: why})
+		r.Note(catalog.Change{Kind: catalog.Created, Generation: id, Module: g.Module, Text: why})
 		if r.Live == "" {
 			r.Live = id
 		} else {
@@ -394,8 +395,8 @@ func (p *projection) build(ctx context.Context, spec *Spec, why string) error {
 
 // unbuild takes back a generation that could not be opened.
 func (p *projection) unbuild(id string) error {
-	return p.update(func(r *CatalogRecord) error {
-		r.discard(id, "its keyspace cannot be opened")
+	return p.update(func(r *catalog.Record) error {
+		r.Discard(id, "its keyspace cannot be opened")
 		if r.Live == id {
 			r.Live, r.Candidate = r.Candidate, ""
 		}
@@ -408,11 +409,11 @@ func (p *projection) unbuild(id string) error {
 
 // returnToPrevious makes the generation that was read before the candidate.
 func (p *projection) returnToPrevious(why string) error {
-	err := p.update(func(r *CatalogRecord) error {
-		r.note(Change{Kind: Created, Generation: r.Previous, Text: why})
-		r.discard(r.Candidate, why)
+	err := p.update(func(r *catalog.Record) error {
+		r.Note(catalog.Change{Kind: catalog.Created, Generation: r.Previous, Text: why})
+		r.Discard(r.Candidate, why)
 		r.Candidate, r.Previous = r.Previous, ""
-		g := r.generation(r.Candidate)
+		g := r.Find(r.Candidate)
 		g.Retired, g.Declined = time.Time{}, false
 		return nil
 	})
@@ -439,14 +440,14 @@ func (p *projection) discardCandidate(id, why string) error {
 	if why == "" {
 		why = "what is read is as declared"
 	}
-	err := p.update(func(r *CatalogRecord) error { r.discard(id, why); return nil })
+	err := p.update(func(r *catalog.Record) error { r.Discard(id, why); return nil })
 	p.log.Info("candidate given up", "generation", id, "reason", why)
 	return errors.Join(err, p.leave(g))
 }
 
 // adjust has the generations of a spec go on under its limits and policies.
 func (p *projection) adjust(ctx context.Context, spec *Spec) error {
-	err := p.update(func(r *CatalogRecord) error {
+	err := p.update(func(r *catalog.Record) error {
 		for i := range r.Generations {
 			if g := &r.Generations[i]; spec.Runs(r, g.ID) && !g.Dropped {
 				describe(g, spec)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
@@ -191,7 +192,7 @@ func TestMigrate(t *testing.T) {
 		e.awaitLive(22)
 		e.wantLedger(1, 22)
 		changes := b.catalog.Projection("p").Changes
-		if last := changes[len(changes)-1]; last.Kind != engine.Migrated || last.Sequence != 21 {
+		if last := changes[len(changes)-1]; last.Kind != catalog.Migrated || last.Sequence != 21 {
 			t.Errorf("history %+v", changes)
 		}
 	})
@@ -303,7 +304,7 @@ func TestKilledBetweenMigrationAndItsNote(t *testing.T) {
 		e.declare(spec(newer, swaps(2)))
 		e.awaitLive(10)
 		e.stop()
-		err := b.catalog.Update("p", func(r *engine.CatalogRecord) error { *r = before; return nil })
+		err := b.catalog.Update("p", func(r *catalog.Record) error { *r = before; return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -22,7 +23,7 @@ func newLineage() string {
 type rights struct {
 	live bool // it is the generation that is read
 	// shared is what the projection has emitted, as the catalog has it; nil: nothing yet.
-	shared *atomic.Pointer[Emission]
+	shared *atomic.Pointer[catalog.Emission]
 	// floor is, for a generation that is not read, up to where the one that is has dealt
 	// with the stream for good. What is emitted of later events is kept until that has
 	// passed them, for it may stop before, and this one take over.
@@ -30,7 +31,7 @@ type rights struct {
 }
 
 // emission is what the projection has emitted; nil: nothing yet.
-func (r *rights) emission() *Emission {
+func (r *rights) emission() *catalog.Emission {
 	if r == nil {
 		return nil
 	}
@@ -49,7 +50,7 @@ func (r *rights) silent(cause uint64) bool {
 	case e == nil:
 		return false
 	}
-	return e.silent(cause)
+	return e.Silent(cause)
 }
 
 // mayPublish reports whether what is emitted may be published now.
@@ -77,7 +78,7 @@ func (p *projection) grantLocked() {
 
 // shareEmission makes what is shared that which the catalog has, which others may change at
 // the same time.
-func shareEmission(c Catalog, name string, shared *atomic.Pointer[Emission]) {
+func shareEmission(c catalog.Catalog, name string, shared *atomic.Pointer[catalog.Emission]) {
 	for recorded := c.Projection(name).Emission; ; {
 		shared.Store(recorded)
 		again := c.Projection(name).Emission
@@ -95,7 +96,7 @@ func (r *Runner) beginEmission(ctx context.Context) error {
 	if right == nil || !right.live || right.emission() != nil || !r.spec.Module.Traits().Emits {
 		return nil
 	}
-	first := &Emission{Lineage: newLineage()}
+	first := &catalog.Emission{Lineage: newLineage()}
 	if ck, err := r.keyspace.Latest(); err == nil {
 		first.Through = ck.Position.Sequence
 	}
@@ -106,7 +107,7 @@ func (r *Runner) beginEmission(ctx context.Context) error {
 		}
 		first.Through = max(first.Through, info.Last)
 	}
-	return r.setEmission(func(e *Emission) *Emission {
+	return r.setEmission(func(e *catalog.Emission) *catalog.Emission {
 		if e != nil {
 			return e
 		}
@@ -116,8 +117,8 @@ func (r *Runner) beginEmission(ctx context.Context) error {
 }
 
 // setEmission changes what is recorded of the projection's emission.
-func (r *Runner) setEmission(change func(e *Emission) *Emission) error {
-	err := r.catalog.Update(r.name, func(rec *CatalogRecord) error {
+func (r *Runner) setEmission(change func(e *catalog.Emission) *catalog.Emission) error {
+	err := r.catalog.Update(r.name, func(rec *catalog.Record) error {
 		rec.Emission = change(rec.Emission)
 		return nil
 	})
@@ -133,7 +134,7 @@ func (r *Runner) setEmission(change func(e *Emission) *Emission) error {
 
 // handOver is the emission that another generation goes on with, which stands at a
 // sequence. Both stand still, and everything that was emitted is published.
-func (p *projection) handOver(live, other *generation, at uint64) (func(*CatalogRecord), error) {
+func (p *projection) handOver(live, other *generation, at uint64) (func(*catalog.Record), error) {
 	var aside []uint64
 	same := live.hasNothing() || comparable(live, other) && live.runner.State() != Diverged
 	if same {
@@ -144,16 +145,16 @@ func (p *projection) handOver(live, other *generation, at uint64) (func(*Catalog
 	}
 	stood, marks := live.runner.Published().Position.Sequence, live.runner.outbox.knownMarks()
 	emits := other.spec != nil && other.spec.Module.Traits().Emits
-	return func(r *CatalogRecord) {
+	return func(r *catalog.Record) {
 		if r.Emission == nil && !emits {
 			return
 		}
-		next := &Emission{Lineage: newLineage(), Through: at}
+		next := &catalog.Emission{Lineage: newLineage(), Through: at}
 		if was := r.Emission; was != nil {
 			next.Targets = was.Targets
 			if same {
 				next.Lineage = was.Lineage
-				aside = slices.DeleteFunc(aside, was.silent)
+				aside = slices.DeleteFunc(aside, was.Silent)
 			}
 		}
 		if same {
@@ -163,7 +164,7 @@ func (p *projection) handOver(live, other *generation, at uint64) (func(*Catalog
 			}
 		}
 		for _, m := range marks {
-			next = next.withTarget(m)
+			next = next.WithTarget(m)
 		}
 		r.Emission = next
 	}, nil

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/measure"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
@@ -31,7 +32,7 @@ const (
 type Engine struct {
 	source   *streams.Hub
 	store    state.Store
-	catalog  Catalog
+	catalog  catalog.Catalog
 	leaser   Leaser
 	room     *room
 	calendar *calendar
@@ -58,7 +59,7 @@ type Engine struct {
 type Options struct {
 	Source  streams.Source
 	Store   state.Store
-	Catalog Catalog
+	Catalog catalog.Catalog
 	Leaser  Leaser         // nil: SoleNode
 	Outlet  streams.Outlet // nil: nothing is published, and modules that emit are refused
 	Tracer  Tracer         // nil: nothing is traced

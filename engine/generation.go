@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/measure"
 	"gnomon/engine/state"
 )
@@ -78,11 +79,11 @@ func (g *generation) close() error {
 // openGeneration opens a generation that the catalog knows of, and creates its keyspace
 // when there is none. It runs what it ran, or the given spec where that is the same. One
 // whose keyspace is damaged is halted.
-func (p *projection) openGeneration(ctx context.Context, r *CatalogRecord, id string, spec *Spec) (*generation, error) {
+func (p *projection) openGeneration(ctx context.Context, r *catalog.Record, id string, spec *Spec) (*generation, error) {
 	e, g := p.engine, &generation{id: id}
-	record := r.generation(id)
+	record := r.Find(id)
 	if record == nil { // of a catalog from before generations were recorded
-		record = &GenerationRecord{ID: id}
+		record = &catalog.Generation{ID: id}
 	}
 	var why error
 	if spec == nil || !spec.Runs(r, id) {
@@ -141,7 +142,7 @@ func (g *generation) serveStored() error {
 }
 
 // respec makes the spec of a generation again, from what it was declared as.
-func (e *Engine) respec(ctx context.Context, projection string, g *GenerationRecord) (*Spec, error) {
+func (e *Engine) respec(ctx context.Context, projection string, g *catalog.Generation) (*Spec, error) {
 	if e.restore == nil || len(g.Declaration) == 0 {
 		return nil, errors.New("what it was declared as is not recorded")
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnomon/engine/catalog"
 )
 
 // outboxFull says why no more events are taken; nil: they are. Once it is full it takes
@@ -146,7 +148,7 @@ func (s *session) beginAnew(through uint64) error {
 	if right := s.rights.Load(); right == nil || !right.live {
 		return nil
 	}
-	return s.setEmission(func(e *Emission) *Emission {
+	return s.setEmission(func(e *catalog.Emission) *catalog.Emission {
 		if e == nil {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/guest"
 	"gnomon/engine/state"
@@ -224,7 +225,7 @@ func TestSnapshotGone(t *testing.T) {
 			e.stop()
 			lost := kept
 			lost.Name, lost.Version = "lost", state.VersionAt(8)
-			err = b.catalog.Update("p", func(r *engine.CatalogRecord) error { r.Snapshots = append(r.Snapshots, lost); return nil })
+			err = b.catalog.Update("p", func(r *catalog.Record) error { r.Snapshots = append(r.Snapshots, lost); return nil })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"slices"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
 // History returns what happened to a projection, oldest first: which module ran from when
 // on, and by which change. It goes back maxChanges changes. A projection that is no longer
 // declared has one until it is removed. It fails with ErrNoProjection.
-func (e *Engine) History(name string) ([]Change, error) {
+func (e *Engine) History(name string) ([]catalog.Change, error) {
 	name, _, err := CutRole(name)
 	if err != nil {
 		return nil, err

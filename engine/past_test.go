@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 )
 
 // The history of a projection says what ran from when on, outlives the engine and the
@@ -21,11 +22,11 @@ func TestHistoryOfProjection(t *testing.T) {
 		if _, err := e.Promote(t.Context(), "p"); err != nil {
 			t.Fatal(err)
 		}
-		want := []engine.ChangeKind{engine.Created, engine.Created, engine.Promoted}
+		want := []catalog.ChangeKind{catalog.Created, catalog.Created, catalog.Promoted}
 		is := func(e *running) {
 			t.Helper()
 			changes, err := e.History("p")
-			var kinds []engine.ChangeKind
+			var kinds []catalog.ChangeKind
 			for _, c := range changes {
 				kinds = append(kinds, c.Kind)
 			}
@@ -46,7 +47,7 @@ func TestHistoryOfProjection(t *testing.T) {
 		if err := e.Withdraw(t.Context(), "p", "it is no longer declared"); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, engine.Withdrawn)
+		want = append(want, catalog.Withdrawn)
 		is(e)
 		if err := e.Remove(t.Context(), "p"); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
 )
@@ -44,11 +45,11 @@ type projection struct {
 	unequal   string          // candidate that does not take over by itself, for its state is another one
 	leased    context.Context // nil: another node runs the projection
 	readings  map[state.Keyspace]int
-	emission  atomic.Pointer[Emission] // as the catalog has it, for the runners
-	leaving   []*generation            // that somebody still reads; then they are closed
-	unchecked []Snapshot               // that may be gone
-	mirror    *MirrorStatus            // nil: there is none
-	seen      []keptSeen               // by watchers that may come back, the oldest first
+	emission  atomic.Pointer[catalog.Emission] // as the catalog has it, for the runners
+	leaving   []*generation                    // that somebody still reads; then they are closed
+	unchecked []catalog.Snapshot               // that may be gone
+	mirror    *MirrorStatus                    // nil: there is none
+	seen      []keptSeen                       // by watchers that may come back, the oldest first
 }
 
 func (e *Engine) newProjection(name string) *projection {
@@ -70,10 +71,10 @@ func (p *projection) lock(ctx context.Context) error {
 
 func (p *projection) unlock() { <-p.changing }
 
-func (p *projection) record() CatalogRecord { return p.engine.catalog.Projection(p.name) }
+func (p *projection) record() catalog.Record { return p.engine.catalog.Projection(p.name) }
 
 // update changes the projection's record.
-func (p *projection) update(fn func(*CatalogRecord) error) error {
+func (p *projection) update(fn func(*catalog.Record) error) error {
 	return p.engine.catalog.Update(p.name, fn)
 }
 
@@ -275,7 +276,7 @@ func (p *projection) setPaused(paused bool) error {
 	if _, err := p.generation(RoleLive); err != nil {
 		return err
 	}
-	err := p.update(func(r *CatalogRecord) error { r.Paused = paused; return nil })
+	err := p.update(func(r *catalog.Record) error { r.Paused = paused; return nil })
 	if err != nil {
 		return err
 	}
@@ -317,7 +318,7 @@ func (p *projection) status() Status {
 	}
 	if v := p.previous; v != nil {
 		s.Previous = p.generationStatusLocked(v, RolePrevious, &record)
-		if r := record.generation(v.id); r != nil && p.declared != nil {
+		if r := record.Find(v.id); r != nil && p.declared != nil {
 			s.Previous.Until = r.Retired.Add(p.declared.KeepPrevious)
 		}
 	}
@@ -344,9 +345,9 @@ func (p *projection) hintOf(role Role, hint string) string {
 }
 
 // reportLocked fills in what a generation knows.
-func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
+func (p *projection) reportLocked(s *Status, g *generation, r *catalog.Record) {
 	s.Generation = g.id
-	if record := r.generation(g.id); record != nil {
+	if record := r.Find(g.id); record != nil {
 		s.Module = record.Module
 	}
 	ck := g.runner.Published()
@@ -373,21 +374,21 @@ func (p *projection) reportLocked(s *Status, g *generation, r *CatalogRecord) {
 	s.reportBehind(stream, g.runner.lastLevel())
 }
 
-func (p *projection) generationStatusLocked(g *generation, role Role, r *CatalogRecord) *GenerationStatus {
+func (p *projection) generationStatusLocked(g *generation, role Role, r *catalog.Record) *GenerationStatus {
 	var s Status
 	p.reportLocked(&s, g, r)
 	out := &GenerationStatus{
 		ID: g.id, Module: s.Module, State: s.State, Reason: s.Reason, Hint: p.hintOf(role, s.Hint), Position: s.Position, Behind: s.Behind,
 		Keys: s.Keys, Digest: s.Digest, Rate: s.Rate, LeftMs: s.LeftMs, Failing: s.Failing,
 	}
-	if record := r.generation(g.id); record != nil {
+	if record := r.Find(g.id); record != nil {
 		out.Auto = p.autoLocked(g, record)
 	}
 	return out
 }
 
 // autoLocked reports whether a candidate is to take over by itself.
-func (p *projection) autoLocked(g *generation, r *GenerationRecord) bool {
+func (p *projection) autoLocked(g *generation, r *catalog.Generation) bool {
 	asks := r.Auto || g.spec != nil && g.spec.AutoPromote != PromoteByHand
 	return asks && !r.Declined && p.unequal != g.id
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -237,23 +238,23 @@ func (p *projection) hold(ctx context.Context, g *generation, at uint64) (uint64
 
 // turn lets readers see another generation, to which the right to emit passes. Both stand
 // still.
-func (p *projection) turn(live, other *generation, role Role, at uint64, pass func(*CatalogRecord)) (Promotion, error) {
+func (p *projection) turn(live, other *generation, role Role, at uint64, pass func(*catalog.Record)) (Promotion, error) {
 	done := Promotion{Projection: p.name, From: live.id, To: other.id, Sequence: at}
-	kind, keep := Promoted, true
+	kind, keep := catalog.Promoted, true
 	var old *generation
 	if role == RolePrevious {
-		kind = RolledBack
+		kind = catalog.RolledBack
 		old = p.candidate
 	} else {
 		keep = p.declared == nil || p.declared.KeepPrevious > 0
 		old = p.previous
 	}
-	err := p.update(func(r *CatalogRecord) error {
+	err := p.update(func(r *catalog.Record) error {
 		if old != nil {
-			r.discard(old.id, "another one takes its place")
+			r.Discard(old.id, "another one takes its place")
 		}
 		r.Candidate, r.Previous = "", ""
-		was, is := r.generation(r.Live), r.generation(other.id)
+		was, is := r.Find(r.Live), r.Find(other.id)
 		if was != nil {
 			was.Retired = time.Now().UTC()
 			was.Declined = role == RolePrevious
@@ -263,14 +264,14 @@ func (p *projection) turn(live, other *generation, role Role, at uint64, pass fu
 		}
 		r.Live = other.id
 		pass(r)
-		r.note(Change{Kind: kind, Generation: other.id, Module: is.Module, Sequence: at, Text: "from " + live.id})
+		r.Note(catalog.Change{Kind: kind, Generation: other.id, Module: is.Module, Sequence: at, Text: "from " + live.id})
 		switch {
 		case role == RolePrevious:
 			r.Candidate = live.id
 		case keep:
 			r.Previous = live.id
 		default:
-			r.discard(live.id, "keep_previous is 0")
+			r.Discard(live.id, "keep_previous is 0")
 		}
 		return nil
 	})
@@ -300,7 +301,7 @@ func (p *projection) turn(live, other *generation, role Role, at uint64, pass fu
 // takesOver reports whether a candidate is to take over by itself, as far as is known.
 func (p *projection) takesOver(candidate *generation) bool {
 	record := p.record()
-	g := record.generation(candidate.id)
+	g := record.Find(candidate.id)
 	if g == nil {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/guest"
 	"gnomon/sdk/abi"
@@ -95,11 +96,11 @@ func TestPromoteAndRollback(t *testing.T) {
 		if s := e.status(); s.Previous != nil || len(b.store.Generations("p")) != 1 {
 			t.Errorf("status %+v, generations %v", s, b.store.Generations("p"))
 		}
-		var kinds []engine.ChangeKind
+		var kinds []catalog.ChangeKind
 		for _, c := range b.catalog.Projection("p").Changes {
 			kinds = append(kinds, c.Kind)
 		}
-		want := []engine.ChangeKind{engine.Created, engine.Created, engine.Promoted, engine.RolledBack, engine.Promoted, engine.Discarded}
+		want := []catalog.ChangeKind{catalog.Created, catalog.Created, catalog.Promoted, catalog.RolledBack, catalog.Promoted, catalog.Discarded}
 		if len(kinds) != len(want) || kinds[3] != want[3] || kinds[5] != want[5] {
 			t.Errorf("history %v", kinds)
 		}

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+
+	"gnomon/engine/catalog"
 )
 
 // Rebuild has a projection built from the beginning of its stream, in a keyspace of its
@@ -26,7 +28,7 @@ func (e *Engine) Rebuild(ctx context.Context, name string) error {
 	if spec == nil {
 		return fmt.Errorf("%w: %s", ErrNotReady, name)
 	}
-	err = p.update(func(r *CatalogRecord) error {
+	err = p.update(func(r *catalog.Record) error {
 		r.Rebuilds++
 		return nil
 	})
@@ -36,8 +38,8 @@ func (e *Engine) Rebuild(ctx context.Context, name string) error {
 	if err := p.build(ctx, spec, "an operator asked for it"); err != nil {
 		return err
 	}
-	return p.update(func(r *CatalogRecord) error {
-		if g := r.generation(r.Candidate); g != nil {
+	return p.update(func(r *catalog.Record) error {
+		if g := r.Find(r.Candidate); g != nil {
 			g.Auto = true
 		}
 		return nil
@@ -76,13 +78,13 @@ func (p *projection) swap(ctx context.Context, spec *Spec, plan Plan) error {
 	at := g.runner.Published().Position.Sequence
 	p.mu.Unlock()
 	p.log.Info("code exchanged", "generation", g.id, "module", spec.Module.Digest(), "sequence", at, "reason", plan.Why)
-	return p.update(func(r *CatalogRecord) error {
-		exchange(r.generation(g.id), spec, g.runner.took)
-		c := Change{Kind: Swapped, Generation: g.id, Module: spec.Module.Digest(), Sequence: at, Text: plan.Why}
-		r.note(c)
+	return p.update(func(r *catalog.Record) error {
+		exchange(r.Find(g.id), spec, g.runner.took)
+		c := catalog.Change{Kind: catalog.Swapped, Generation: g.id, Module: spec.Module.Digest(), Sequence: at, Text: plan.Why}
+		r.Note(c)
 		if spec.Schema > from {
-			c.Kind, c.Text = Migrated, fmt.Sprintf("from schema %d to %d", from, spec.Schema)
-			r.note(c)
+			c.Kind, c.Text = catalog.Migrated, fmt.Sprintf("from schema %d to %d", from, spec.Schema)
+			r.Note(c)
 		}
 		return nil
 	})

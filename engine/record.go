@@ -3,12 +3,13 @@ package engine
 import (
 	"slices"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
 // Runs reports whether a generation on record is what the spec makes of its stream.
-func (s *Spec) Runs(r *CatalogRecord, id string) bool {
-	g := r.generation(id)
+func (s *Spec) Runs(r *catalog.Record, id string) bool {
+	g := r.Find(id)
 	switch {
 	case g == nil:
 		return false
@@ -24,29 +25,29 @@ func (s *Spec) Runs(r *CatalogRecord, id string) bool {
 }
 
 // newID is the id of another generation of a spec.
-func newID(r *CatalogRecord, spec *Spec) string {
+func newID(r *catalog.Record, spec *Spec) string {
 	for n := 0; ; n++ {
-		if id := spec.rebuilt(n); r.generation(id) == nil {
+		if id := spec.rebuilt(n); r.Find(id) == nil {
 			return id
 		}
 	}
 }
 
 // exchange notes that a generation goes on with another spec, from a version on.
-func exchange(g *GenerationRecord, spec *Spec, from state.Version) {
-	was := Stint{Identity: g.Identity, Module: g.Module, Schema: g.Schema, Through: from, Declaration: g.Declaration}
+func exchange(g *catalog.Generation, spec *Spec, from state.Version) {
+	was := catalog.Stint{Identity: g.Identity, Module: g.Module, Schema: g.Schema, Through: from, Declaration: g.Declaration}
 	describe(g, spec)
 	if from == 0 || was.Identity == g.Identity {
 		return
 	}
 	g.Past = append(g.Past, was)
-	if over := len(g.Past) - maxPast; over > 0 {
+	if over := len(g.Past) - catalog.MaxPast; over > 0 {
 		g.Past = slices.Delete(g.Past, 0, over)
 	}
 }
 
 // describe notes what a generation runs.
-func describe(g *GenerationRecord, spec *Spec) {
+func describe(g *catalog.Generation, spec *Spec) {
 	g.Identity, g.Source, g.Module = spec.Generation(), spec.Source(), spec.Module.Digest()
 	g.Schema = spec.Schema
 	g.Memory, g.Declaration = spec.Module.Traits().Memory, spec.Declaration

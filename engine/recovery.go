@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
 )
@@ -95,9 +96,9 @@ func (r *Runner) origin(ctx context.Context) (state.Position, error) {
 	if err != nil {
 		return p, err
 	}
-	now := Origin{Stream: p.Stream, Created: p.Created, Start: r.spec.Start.String(), Sequence: p.Sequence}
+	now := catalog.Origin{Stream: p.Stream, Created: p.Created, Start: r.spec.Start.String(), Sequence: p.Sequence}
 	first := now
-	err = r.catalog.Update(r.spec.Name, func(rec *CatalogRecord) error {
+	err = r.catalog.Update(r.spec.Name, func(rec *catalog.Record) error {
 		if o := rec.Origin; o != nil && o.Stream == now.Stream && o.Created.Equal(now.Created) && o.Start == now.Start && o.Sequence <= now.Sequence {
 			first = *o
 		}

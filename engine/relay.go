@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
 )
@@ -187,10 +188,10 @@ func (p *relayPart) first(n int) []*relayPart { return []*relayPart{{p.stream, p
 
 // partsOf deals out to their streams the rows that are to be published, up to the first
 // event for which there is none.
-func (y *relay) partsOf(ctx context.Context, rows []state.OutboxRow, e *Emission) (_ []state.OutboxRow, parts []*relayPart, err error) {
+func (y *relay) partsOf(ctx context.Context, rows []state.OutboxRow, e *catalog.Emission) (_ []state.OutboxRow, parts []*relayPart, err error) {
 	streams := make([]string, len(rows))
 	for i, r := range rows {
-		if e.passesOver(&r) {
+		if e.PassesOver(&r) {
 			continue
 		}
 		if streams[i], err = y.streamOf(ctx, r.Subject); err == nil {
@@ -303,7 +304,7 @@ func (y *relay) settle(ctx context.Context, part *relayPart, target *relayTarget
 	mark, ok := y.markOf(info)
 	if !ok {
 		mark = state.Mark{Stream: stream, Created: info.Created, Sequence: info.Last}
-		err := y.setEmission(func(e *Emission) *Emission { return e.withTarget(mark) })
+		err := y.setEmission(func(e *catalog.Emission) *catalog.Emission { return e.WithTarget(mark) })
 		if err != nil {
 			return err
 		}
@@ -331,7 +332,7 @@ func (y *relay) settle(ctx context.Context, part *relayPart, target *relayTarget
 // markOf is the newest mark of a stream that is known.
 func (y *relay) markOf(info streams.Info) (m state.Mark, ok bool) {
 	m, ok = y.outbox.mark(info.Name)
-	begun := y.rights.Load().emission().target(info.Name)
+	begun := y.rights.Load().emission().Target(info.Name)
 	switch {
 	case begun == nil:
 		return m, ok

@@ -167,7 +167,7 @@ func (p *projection) specOf(ctx context.Context, g *generation, identity string)
 	}
 	p.mu.Unlock()
 	record := p.record()
-	declared, ok := record.pastOf(g.id, identity)
+	declared, ok := record.PastOf(g.id, identity)
 	if !ok {
 		return nil, nil, fmt.Errorf("%w: what applied the events, %q, is not recorded any more", ErrNotRepeatable, identity)
 	}

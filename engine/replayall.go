@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -42,7 +43,7 @@ func (p *projection) replayAll(ctx context.Context, g *generation, now *Reading,
 
 // beginning is the position before the first event of a generation whose oldest checkpoint
 // is given.
-func beginning(r *CatalogRecord, oldest state.Checkpoint, sequence uint64) (state.Position, error) {
+func beginning(r *catalog.Record, oldest state.Checkpoint, sequence uint64) (state.Position, error) {
 	p := state.Position{Stream: oldest.Position.Stream, Created: oldest.Position.Created}
 	began := oldest.Began
 	if o := r.Origin; began == nil && o != nil && o.Stream == p.Stream { // of before checkpoints said so
@@ -64,13 +65,13 @@ func beginning(r *CatalogRecord, oldest state.Checkpoint, sequence uint64) (stat
 }
 
 // firstOf is the identity of what a generation ran first, if it ran that up to a sequence.
-func firstOf(r *CatalogRecord, generation string, oldest state.Checkpoint, sequence uint64) (string, error) {
-	g := r.generation(generation)
+func firstOf(r *catalog.Record, generation string, oldest state.Checkpoint, sequence uint64) (string, error) {
+	g := r.Find(generation)
 	switch {
 	case g == nil || len(g.Past) == 0:
 		return oldest.Runs, nil
-	case len(g.Past) == maxPast:
-		return "", fmt.Errorf("%w: its code was exchanged more than %d times", ErrNotRepeatable, maxPast)
+	case len(g.Past) == catalog.MaxPast:
+		return "", fmt.Errorf("%w: its code was exchanged more than %d times", ErrNotRepeatable, catalog.MaxPast)
 	case sequence >= g.Past[0].Through.Sequence():
 		return "", fmt.Errorf("%w: its code was exchanged at %d, and the state from then on is not that of one module", ErrNotRepeatable, g.Past[0].Through.Sequence())
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"gnomon/engine/catalog"
 )
 
 // retire gives up the previous generation once it has been kept for long enough.
@@ -25,7 +27,7 @@ func (p *projection) retire(ctx context.Context) error {
 	}
 	p.setRolesLocked(p.live, p.candidate, nil)
 	p.mu.Unlock()
-	err := p.update(func(r *CatalogRecord) error { r.discard(g.id, "keep_previous is over"); return nil })
+	err := p.update(func(r *catalog.Record) error { r.Discard(g.id, "keep_previous is over"); return nil })
 	if err != nil {
 		return err
 	}
@@ -36,7 +38,7 @@ func (p *projection) retire(ctx context.Context) error {
 // until is when a previous generation is given up.
 func (p *projection) until(id string, declared *Spec) time.Time {
 	record := p.record()
-	g := record.generation(id)
+	g := record.Find(id)
 	if g == nil {
 		return time.Time{}
 	}
@@ -60,14 +62,14 @@ func (p *projection) sweep() error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return p.update(func(r *CatalogRecord) error {
+	return p.update(func(r *catalog.Record) error {
 		for _, s := range r.Snapshots {
 			if slices.Contains(gone, s.Generation) {
 				p.log.Warn("snapshot dropped with its generation", "snapshot", s.Name, "sequence", s.Sequence)
 			}
 		}
-		r.Generations = slices.DeleteFunc(r.Generations, func(g GenerationRecord) bool { return slices.Contains(gone, g.ID) })
-		r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s Snapshot) bool { return slices.Contains(gone, s.Generation) })
+		r.Generations = slices.DeleteFunc(r.Generations, func(g catalog.Generation) bool { return slices.Contains(gone, g.ID) })
+		r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s catalog.Snapshot) bool { return slices.Contains(gone, s.Generation) })
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
 )
@@ -29,7 +30,7 @@ type Runner struct {
 	spec       *Spec
 	source     streams.Source
 	keyspace   state.Keyspace
-	catalog    Catalog
+	catalog    catalog.Catalog
 	room       *room
 	first      *precedence
 	log        *slog.Logger

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -146,7 +146,7 @@ func (w *simWorld) check(g *simGeneration) {
 }
 
 // begins is the sequence before the first event, where the model knows it.
-func (s *simTraits) begins(origin *engine.Origin) (uint64, bool) {
+func (s *simTraits) begins(origin *catalog.Origin) (uint64, bool) {
 	switch {
 	case s.start.New && origin == nil:
 		return 0, false

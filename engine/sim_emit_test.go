@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/guest"
 	"gnomon/engine/state"
@@ -143,7 +144,7 @@ func waitsForLive(s engine.Status) bool {
 }
 
 // recordedEmits notes where a projection begins to emit. That never goes back.
-func (w *simWorld) recordedEmits(name string, before, after engine.CatalogRecord) {
+func (w *simWorld) recordedEmits(name string, before, after catalog.Record) {
 	if after.Emission == nil {
 		return
 	}

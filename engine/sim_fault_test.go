@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
@@ -293,8 +294,8 @@ type simCatalog struct {
 	world *simWorld
 }
 
-// Update implements engine.Catalog.
-func (c simCatalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+// Update implements catalog.Catalog.
+func (c simCatalog) Update(name string, fn func(*catalog.Record) error) error {
 	return c.life.do("catalog of "+name, func() error {
 		before := c.Catalog.Projection(name)
 		err := c.Catalog.Update(name, fn)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 )
 
 // simRole is a generation in its role, and how the engine calls it.
@@ -49,11 +50,11 @@ func (w *simWorld) isNewest(g *simGeneration) bool {
 // recorded holds a change of the catalog against what may follow on what: readers go over
 // to a generation that was named before, has what they saw, and would survive a crash of
 // the machine.
-func (w *simWorld) recorded(name string, before, after engine.CatalogRecord) {
+func (w *simWorld) recorded(name string, before, after catalog.Record) {
 	w.recordedEmits(name, before, after)
 	roles := []string{after.Live, after.Candidate, after.Previous}
 	for i, id := range roles {
-		at := slices.IndexFunc(after.Generations, func(g engine.GenerationRecord) bool { return g.ID == id })
+		at := slices.IndexFunc(after.Generations, func(g catalog.Generation) bool { return g.ID == id })
 		if id != "" && (at < 0 || after.Generations[at].Dropped || slices.Contains(roles[:i], id)) {
 			w.violate("%s: the catalog names %v, of %+v", name, roles, after.Generations)
 		}
@@ -158,7 +159,7 @@ func (w *simWorld) any(p *simProjection, is func(g simRole, s engine.Status) boo
 func (w *simWorld) checkKept(p *simProjection) {
 	record := w.catalog.Projection(p.name)
 	named := func(id string) bool {
-		return slices.ContainsFunc(record.Generations, func(g engine.GenerationRecord) bool {
+		return slices.ContainsFunc(record.Generations, func(g catalog.Generation) bool {
 			return g.ID == id && (!g.Dropped || slices.ContainsFunc(w.held, func(h heldReading) bool { return h.Generation == id }))
 		})
 	}

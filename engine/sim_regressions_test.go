@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/guest"
 	"gnomon/engine/state"
@@ -59,7 +60,7 @@ func TestCandidateThatWasNeverMade(t *testing.T) {
 				e.stop()
 			}
 			died := errors.New("the process has died")
-			engineOf := func(store state.Store, catalog engine.Catalog) *engine.Engine {
+			engineOf := func(store state.Store, catalog catalog.Catalog) *engine.Engine {
 				return engine.New(engine.Options{Source: b.server, Store: store, Catalog: catalog, Log: slog.New(slog.DiscardHandler)})
 			}
 			e := engineOf(failingStore{died}, &dyingCatalog{Catalog: b.catalog, updates: 1})
@@ -179,11 +180,11 @@ func TestReadersExpected(t *testing.T) {
 
 // dyingCatalog takes so many updates.
 type dyingCatalog struct {
-	engine.Catalog
+	catalog.Catalog
 	updates int
 }
 
-func (c *dyingCatalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+func (c *dyingCatalog) Update(name string, fn func(*catalog.Record) error) error {
 	if c.updates--; c.updates < 0 {
 		return errors.New("the process has died")
 	}

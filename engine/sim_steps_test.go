@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -458,7 +459,7 @@ func (w *simWorld) checkAtRest(p *simProjection, role simRole) {
 }
 
 // neededFor are the versions that a snapshot needs: its own, and that of the memory.
-func (g *simGeneration) neededFor(s engine.Snapshot) []state.Version {
+func (g *simGeneration) neededFor(s catalog.Snapshot) []state.Version {
 	needed := []state.Version{s.Version}
 	if ck, err := g.keyspace.Checkpoint(s.Version); err == nil && len(ck.Memories) > 0 {
 		needed = append(needed, ck.Memories[0].Version)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -20,19 +21,19 @@ var ErrSnapshotName = fmt.Errorf("snapshot name must match %s", snapshotName)
 // instant: nothing is copied, the version stays readable. It fails with
 // ErrNoProjection, ErrNotReady, ErrSnapshotName, ErrSnapshotExists or
 // ErrTooManySnapshots.
-func (e *Engine) CreateSnapshot(_ context.Context, name, snapshot string) (Snapshot, error) {
+func (e *Engine) CreateSnapshot(_ context.Context, name, snapshot string) (catalog.Snapshot, error) {
 	p, role, err := e.find(name)
 	if err != nil {
-		return Snapshot{}, err
+		return catalog.Snapshot{}, err
 	}
 	if !snapshotName.MatchString(snapshot) {
-		return Snapshot{}, fmt.Errorf("%w, not %q", ErrSnapshotName, snapshot)
+		return catalog.Snapshot{}, fmt.Errorf("%w, not %q", ErrSnapshotName, snapshot)
 	}
 	return p.createSnapshot(role, snapshot)
 }
 
 // Snapshots lists the snapshots of a projection, oldest first.
-func (e *Engine) Snapshots(name string) ([]Snapshot, error) {
+func (e *Engine) Snapshots(name string) ([]catalog.Snapshot, error) {
 	p, _, err := e.find(name)
 	if err != nil {
 		return nil, err
@@ -47,11 +48,11 @@ func (e *Engine) DeleteSnapshot(name, snapshot string) error {
 	if err != nil {
 		return err
 	}
-	var gone Snapshot
-	err = p.update(func(r *CatalogRecord) error {
-		i := slices.IndexFunc(r.Snapshots, func(s Snapshot) bool { return s.Name == snapshot })
+	var gone catalog.Snapshot
+	err = p.update(func(r *catalog.Record) error {
+		i := slices.IndexFunc(r.Snapshots, func(s catalog.Snapshot) bool { return s.Name == snapshot })
 		if i < 0 {
-			return fmt.Errorf("%w: %q of projection %s", ErrNoSnapshot, snapshot, p.name)
+			return fmt.Errorf("%w: %q of projection %s", catalog.ErrNoSnapshot, snapshot, p.name)
 		}
 		gone = r.Snapshots[i]
 		r.Snapshots = slices.Delete(r.Snapshots, i, i+1)
@@ -66,14 +67,14 @@ func (e *Engine) DeleteSnapshot(name, snapshot string) error {
 	return nil
 }
 
-func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
+func (p *projection) createSnapshot(role Role, name string) (catalog.Snapshot, error) {
 	r, err := p.read(role)
 	if err != nil {
-		return Snapshot{}, err
+		return catalog.Snapshot{}, err
 	}
 	defer r.Close() // holds the version until it is pinned
 	ck := r.Checkpoint
-	s := Snapshot{
+	s := catalog.Snapshot{
 		Name: name, Generation: r.Generation, Version: ck.Version,
 		Sequence: ck.Position.Sequence, Time: ck.Position.Time, Created: time.Now().UTC(),
 		Keys: ck.Keys, Bytes: ck.Bytes, Digest: ck.Digest,
@@ -81,9 +82,9 @@ func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
 	if len(ck.Memories) > 0 {
 		s.Memory = ck.Memories[0].Version
 	}
-	err = p.update(func(rec *CatalogRecord) error { return addSnapshot(rec, s, p.pins()) })
+	err = p.update(func(rec *catalog.Record) error { return addSnapshot(rec, s, p.pins()) })
 	if err != nil {
-		return Snapshot{}, err
+		return catalog.Snapshot{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,8 +92,8 @@ func (p *projection) createSnapshot(role Role, name string) (Snapshot, error) {
 	return s, nil
 }
 
-func addSnapshot(r *CatalogRecord, s Snapshot, policy PinPolicy) error {
-	if slices.ContainsFunc(r.Snapshots, func(o Snapshot) bool { return o.Name == s.Name }) {
+func addSnapshot(r *catalog.Record, s catalog.Snapshot, policy PinPolicy) error {
+	if slices.ContainsFunc(r.Snapshots, func(o catalog.Snapshot) bool { return o.Name == s.Name }) {
 		return fmt.Errorf("%w: %q; choose another name", ErrSnapshotExists, s.Name)
 	}
 	if len(r.Snapshots) >= policy.Max {
@@ -125,9 +126,9 @@ func (p *projection) pinSnapshotsLocked() error {
 
 // dropGoneLocked drops those of the snapshots that are gone. What cannot be told at present
 // is looked at again.
-func (p *projection) dropGoneLocked(snapshots []Snapshot) error {
+func (p *projection) dropGoneLocked(snapshots []catalog.Snapshot) error {
 	p.unchecked = nil
-	var gone []Snapshot
+	var gone []catalog.Snapshot
 	for _, s := range snapshots {
 		is, err := p.isGoneLocked(s)
 		switch {
@@ -143,9 +144,9 @@ func (p *projection) dropGoneLocked(snapshots []Snapshot) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return p.update(func(r *CatalogRecord) error {
-		r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s Snapshot) bool {
-			return slices.ContainsFunc(gone, func(g Snapshot) bool { return g.Name == s.Name && g.Version == s.Version })
+	return p.update(func(r *catalog.Record) error {
+		r.Snapshots = slices.DeleteFunc(r.Snapshots, func(s catalog.Snapshot) bool {
+			return slices.ContainsFunc(gone, func(g catalog.Snapshot) bool { return g.Name == s.Name && g.Version == s.Version })
 		})
 		return nil
 	})
@@ -153,7 +154,7 @@ func (p *projection) dropGoneLocked(snapshots []Snapshot) error {
 
 // isGoneLocked reports whether the keyspace of a snapshot is no longer the one that it was
 // taken of. Of a generation that is kept, but not open, that cannot be told, nor matters.
-func (p *projection) isGoneLocked(s Snapshot) (bool, error) {
+func (p *projection) isGoneLocked(s catalog.Snapshot) (bool, error) {
 	ks := p.keyspaceOfLocked(s.Generation)
 	if ks == nil {
 		return false, nil
@@ -176,17 +177,17 @@ func (p *projection) checkSnapshots() error {
 	return p.dropGoneLocked(p.unchecked)
 }
 
-func (p *projection) pinLocked(s Snapshot) {
+func (p *projection) pinLocked(s catalog.Snapshot) {
 	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
-		for _, v := range s.needed() {
+		for _, v := range s.Versions() {
 			ks.Pin(v)
 		}
 	}
 }
 
-func (p *projection) unpinLocked(s Snapshot) {
+func (p *projection) unpinLocked(s catalog.Snapshot) {
 	if ks := p.keyspaceOfLocked(s.Generation); ks != nil {
-		for _, v := range s.needed() {
+		for _, v := range s.Versions() {
 			ks.Unpin(v)
 		}
 	}
@@ -208,12 +209,12 @@ func (p *projection) expireSnapshots() error {
 	if maxAge <= 0 {
 		return nil
 	}
-	var expired []Snapshot
-	old := func(s Snapshot) bool { return now.Sub(s.Created) > maxAge }
+	var expired []catalog.Snapshot
+	old := func(s catalog.Snapshot) bool { return now.Sub(s.Created) > maxAge }
 	if !slices.ContainsFunc(p.record().Snapshots, old) {
 		return nil
 	}
-	err := p.update(func(r *CatalogRecord) error {
+	err := p.update(func(r *catalog.Record) error {
 		for _, s := range r.Snapshots {
 			if old(s) {
 				expired = append(expired, s)

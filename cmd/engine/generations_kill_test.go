@@ -17,6 +17,7 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/store"
 )
 
@@ -247,7 +248,7 @@ func TestSwappedUnderLoad(t *testing.T) {
 	history, err := p.client.History(t.Context(), "count")
 	swapped := 0
 	for _, c := range history {
-		if c.Kind == engine.Swapped {
+		if c.Kind == catalog.Swapped {
 			swapped++
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -33,7 +33,7 @@ It goes back 1000 changes. SEQ is the sequence that was applied last before. Wit
 					return err
 				}
 				if f.JSON {
-					return cli.PrintJSON(c.OutOrStdout(), wire.History{Projection: args[0], Changes: append([]engine.Change{}, changes...)})
+					return cli.PrintJSON(c.OutOrStdout(), wire.History{Projection: args[0], Changes: append([]catalog.Change{}, changes...)})
 				}
 				return printHistory(c.OutOrStdout(), changes)
 			})
@@ -43,7 +43,7 @@ It goes back 1000 changes. SEQ is the sequence that was applied last before. Wit
 	return c
 }
 
-func printHistory(w io.Writer, changes []engine.Change) error {
+func printHistory(w io.Writer, changes []catalog.Change) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "TIME\tCHANGE\tGENERATION\tMODULE\tSEQ\tWHY")
 	for _, c := range changes {
@@ -54,7 +54,7 @@ func printHistory(w io.Writer, changes []engine.Change) error {
 }
 
 // History returns what happened to a projection of an engine that is not running.
-func (f *files) History(_ context.Context, projection string) ([]engine.Change, error) {
+func (f *files) History(_ context.Context, projection string) ([]catalog.Change, error) {
 	record, err := f.record(projection)
 	return record.Changes, err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 	"gnomon/engine/store"
 )
@@ -56,20 +56,20 @@ engine verify does; it exits with 1 when something is damaged.`,
 
 // inspected is what was found of one keyspace.
 type inspected struct {
-	Projection string            `json:"projection"`
-	Generation string            `json:"generation"`
-	Live       bool              `json:"live"` // is the one that is read
-	Position   state.Position    `json:"position"`
-	Durable    uint64            `json:"durable_seq"`
-	Keys       int64             `json:"keys"`
-	Bytes      int64             `json:"bytes"`
-	DiskBytes  int64             `json:"disk_bytes"`
-	Digest     state.Digest      `json:"digest"`
-	Anchors    []state.Anchor    `json:"anchors"`
-	Memories   []state.Memory    `json:"memories"`
-	Snapshots  []engine.Snapshot `json:"snapshots"`
-	Verified   bool              `json:"verified,omitempty"`
-	Error      string            `json:"error,omitempty"`
+	Projection string             `json:"projection"`
+	Generation string             `json:"generation"`
+	Live       bool               `json:"live"` // is the one that is read
+	Position   state.Position     `json:"position"`
+	Durable    uint64             `json:"durable_seq"`
+	Keys       int64              `json:"keys"`
+	Bytes      int64              `json:"bytes"`
+	DiskBytes  int64              `json:"disk_bytes"`
+	Digest     state.Digest       `json:"digest"`
+	Anchors    []state.Anchor     `json:"anchors"`
+	Memories   []state.Memory     `json:"memories"`
+	Snapshots  []catalog.Snapshot `json:"snapshots"`
+	Verified   bool               `json:"verified,omitempty"`
+	Error      string             `json:"error,omitempty"`
 }
 
 func (in *inspected) name() string { return in.Projection + "/" + in.Generation }

@@ -14,6 +14,7 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/config"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/store"
@@ -79,7 +80,7 @@ func planConfig(ctx context.Context, cfg *config.Config) (done wire.Reloaded, er
 
 // plan says what declaring a projection would do, as far as that can be told without the
 // server: of streams it knows what the configuration says.
-func (ds *declarations) plan(ctx context.Context, d reading, r engine.CatalogRecord, streams []config.Stream) wire.Declared {
+func (ds *declarations) plan(ctx context.Context, d reading, r catalog.Record, streams []config.Stream) wire.Declared {
 	out := wire.Declared{Projection: d.name, Action: engine.ActNothing}
 	err := d.err
 	if errors.Is(err, fs.ErrNotExist) && r.Live != "" {

@@ -10,6 +10,7 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/client"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/state"
@@ -20,10 +21,10 @@ import (
 type reader interface {
 	Projections(ctx context.Context) ([]engine.Status, error)
 	Projection(ctx context.Context, name string) (engine.Status, error)
-	History(ctx context.Context, projection string) ([]engine.Change, error)
+	History(ctx context.Context, projection string) ([]catalog.Change, error)
 	Get(ctx context.Context, projection string, key []byte) (wire.Get, error)
 	Scan(ctx context.Context, projection string, prefix []byte, limit int, fn func(wire.Row) error) error
-	Snapshots(ctx context.Context, projection string) ([]engine.Snapshot, error)
+	Snapshots(ctx context.Context, projection string) ([]catalog.Snapshot, error)
 	Letters(ctx context.Context, projection string, after uint64, limit int, fn func(wire.Letter) error) error
 	Close() error
 }
@@ -233,13 +234,13 @@ func (f *files) Scan(ctx context.Context, projection string, prefix []byte, limi
 	})
 }
 
-func (f *files) Snapshots(_ context.Context, projection string) ([]engine.Snapshot, error) {
+func (f *files) Snapshots(_ context.Context, projection string) ([]catalog.Snapshot, error) {
 	record, err := f.record(projection)
 	return record.Snapshots, err
 }
 
 // record is what the catalog knows of a projection.
-func (f *files) record(projection string) (engine.CatalogRecord, error) {
+func (f *files) record(projection string) (catalog.Record, error) {
 	r := f.dir.Catalog().Projection(projection)
 	if r.Live == "" {
 		return r, fmt.Errorf("%w: %q", engine.ErrNoProjection, projection)

@@ -9,6 +9,7 @@ import (
 
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/store"
 )
 
@@ -82,11 +83,11 @@ func removeOffline(path, name string, stderr io.Writer) (err error) {
 	if r.Live != "" && !r.Withdrawn() {
 		fmt.Fprintf(stderr, "%s was declared when an engine ran here last. %s\n", name, builtAnew)
 	}
-	err = d.Catalog().Update(name, func(r *engine.CatalogRecord) error {
+	err = d.Catalog().Update(name, func(r *catalog.Record) error {
 		for i := range r.Generations {
 			r.Generations[i].Dropped = true
 		}
-		*r = engine.CatalogRecord{Generations: r.Generations}
+		*r = catalog.Record{Generations: r.Generations}
 		return nil
 	})
 	if err != nil {
@@ -97,8 +98,8 @@ func removeOffline(path, name string, stderr io.Writer) (err error) {
 			return err
 		}
 	}
-	return d.Catalog().Update(name, func(r *engine.CatalogRecord) error {
-		*r = engine.CatalogRecord{}
+	return d.Catalog().Update(name, func(r *catalog.Record) error {
+		*r = catalog.Record{}
 		return nil
 	})
 }

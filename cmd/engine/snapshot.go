@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 )
 
 func snapshotCommand() *cobra.Command {
@@ -84,7 +84,7 @@ func snapshotListCommand() *cobra.Command {
 					return err
 				}
 				if f.JSON {
-					return cli.PrintJSON(c.OutOrStdout(), map[string][]engine.Snapshot{"snapshots": append([]engine.Snapshot{}, list...)})
+					return cli.PrintJSON(c.OutOrStdout(), map[string][]catalog.Snapshot{"snapshots": append([]catalog.Snapshot{}, list...)})
 				}
 				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
 				fmt.Fprintln(t, "SNAPSHOT\tSEQUENCE\tTAKEN\tKEYS\tBYTES\tDIGEST")

@@ -14,6 +14,7 @@ import (
 	"gnomon/cmd/engine/cli"
 	"gnomon/engine"
 	"gnomon/engine/archive"
+	"gnomon/engine/catalog"
 	"gnomon/engine/config"
 	"gnomon/engine/query"
 	"gnomon/engine/query/client"
@@ -197,7 +198,7 @@ type archiveSource struct {
 	projection, generation string
 	keyspace               archive.Source
 	version                state.Version
-	record                 engine.CatalogRecord
+	record                 catalog.Record
 }
 
 // notExportable is query.ErrNotExportable with what is wrong.
@@ -287,7 +288,7 @@ func (n *node) export(ctx context.Context, w io.Writer, x exportAsk) error {
 // explainTransfer adds the hint for an error of an export.
 func explainTransfer(err error, name string) error {
 	var p *wire.Problem
-	if errors.Is(err, engine.ErrNoSnapshot) || errors.As(err, &p) && p.Code == wire.CodeNoSnapshot {
+	if errors.Is(err, catalog.ErrNoSnapshot) || errors.As(err, &p) && p.Code == wire.CodeNoSnapshot {
 		return cli.WithHint(err, "engine snapshot list %s lists them", name)
 	}
 	return cli.Explain(err)

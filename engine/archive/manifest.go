@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -37,7 +37,7 @@ type About struct {
 	Source     string          `json:"source,omitempty"`   // of the events alone
 	Module     string          `json:"module"`             // digest
 	Settings   json.RawMessage `json:"settings,omitempty"`
-	Origin     *engine.Origin  `json:"origin,omitempty"` // where the projection began
+	Origin     *catalog.Origin `json:"origin,omitempty"` // where the projection began
 }
 
 // Manifest says what an archive has.

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
 	"gnomon/engine/archive"
+	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/state"
 	"gnomon/engine/store"
@@ -199,7 +199,7 @@ func requireRows(t testing.TB, rows state.Rows, want map[string][]byte) {
 
 var about = archive.About{
 	Engine: "v1", Projection: "p", Generation: "g", Identity: "0123", Source: "4567", Module: "module", Settings: []byte(`{"a":1}`),
-	Origin: &engine.Origin{Stream: "S", Created: created, Start: "first"},
+	Origin: &catalog.Origin{Stream: "S", Created: created, Start: "first"},
 }
 
 // export writes an archive of a keyspace at a version, since another one.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -105,18 +105,18 @@ func (s *Store) Generations(projection string) []string {
 // Catalog keeps records in memory.
 type Catalog struct {
 	mu      sync.Mutex
-	records map[string]engine.CatalogRecord
+	records map[string]catalog.Record
 }
 
-// Projection implements engine.Catalog.
-func (c *Catalog) Projection(name string) engine.CatalogRecord {
+// Projection implements catalog.Catalog.
+func (c *Catalog) Projection(name string) catalog.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return copyRecord(c.records[name])
 }
 
-// Update implements engine.Catalog.
-func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+// Update implements catalog.Catalog.
+func (c *Catalog) Update(name string, fn func(*catalog.Record) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := copyRecord(c.records[name])
@@ -124,20 +124,20 @@ func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) erro
 		return err
 	}
 	if c.records == nil {
-		c.records = map[string]engine.CatalogRecord{}
+		c.records = map[string]catalog.Record{}
 	}
 	c.records[name] = r
 	return nil
 }
 
-// Names implements engine.Catalog.
+// Names implements catalog.Catalog.
 func (c *Catalog) Names() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Sorted(maps.Keys(c.records))
 }
 
-func copyRecord(r engine.CatalogRecord) engine.CatalogRecord {
+func copyRecord(r catalog.Record) catalog.Record {
 	r.Generations, r.Snapshots, r.Changes = slices.Clone(r.Generations), slices.Clone(r.Snapshots), slices.Clone(r.Changes)
 	if r.Origin != nil {
 		origin := *r.Origin

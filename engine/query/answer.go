@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/guest"
 	"gnomon/engine/query/wire"
 	"gnomon/engine/state"
@@ -86,7 +87,7 @@ func problemOf(err error) wire.Problem {
 		{engine.ErrReplayLimit, http.StatusUnprocessableEntity, wire.CodeReplayLimit, "ask for a sequence nearer to a commit; a smaller projection.history.every_events makes more of them"},
 		{engine.ErrNotReady, http.StatusServiceUnavailable, wire.CodeNotReady, "ask again in a moment"},
 		{engine.ErrSnapshotName, http.StatusBadRequest, wire.CodeBadRequest, ""},
-		{engine.ErrNoSnapshot, http.StatusNotFound, wire.CodeNoSnapshot, "GET /v1/projections/NAME/snapshots lists them"},
+		{catalog.ErrNoSnapshot, http.StatusNotFound, wire.CodeNoSnapshot, "GET /v1/projections/NAME/snapshots lists them"},
 		{ErrNotExportable, http.StatusConflict, wire.CodeNotExportable, ""},
 		{engine.ErrSnapshotExists, http.StatusConflict, wire.CodeSnapshotExists, ""},
 		{engine.ErrTooManySnapshots, http.StatusConflict, wire.CodeTooManySnapshot, ""},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -19,7 +20,7 @@ type Generations interface {
 	RollbackTo(ctx context.Context, projection, generation string) (engine.Promotion, error)
 	Remove(ctx context.Context, projection string) error
 	Compare(ctx context.Context, projection string) (*engine.Comparison, error)
-	History(projection string) ([]engine.Change, error)
+	History(projection string) ([]catalog.Change, error)
 }
 
 // promoteEvery is how often a promotion that waits is tried.
@@ -132,7 +133,7 @@ func (s *Server) tookOver(name, candidate string) (done engine.Promotion, ok boo
 		return done, false
 	}
 	for _, c := range slices.Backward(changes) {
-		if c.Kind == engine.Promoted && c.Generation == candidate {
+		if c.Kind == catalog.Promoted && c.Generation == candidate {
 			from := strings.TrimPrefix(c.Text, "from ")
 			return engine.Promotion{Projection: name, From: from, To: candidate, Sequence: c.Sequence}, true
 		}
@@ -182,5 +183,5 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, name string) {
 		failed(w, err)
 		return
 	}
-	answer(w, http.StatusOK, wire.History{Projection: name, Changes: append([]engine.Change{}, changes...)})
+	answer(w, http.StatusOK, wire.History{Projection: name, Changes: append([]catalog.Change{}, changes...)})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/access"
 	"gnomon/engine/query/wire"
 )
@@ -259,7 +260,7 @@ func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, name string) 
 			failed(w, err)
 			return
 		}
-		answer(w, http.StatusOK, wire.Snapshots{Snapshots: append([]engine.Snapshot{}, list...)})
+		answer(w, http.StatusOK, wire.Snapshots{Snapshots: append([]catalog.Snapshot{}, list...)})
 		return
 	}
 	var ask wire.NewSnapshot

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -32,9 +33,9 @@ type Engine interface {
 	Pause(projection string) error
 	Resume(projection string) error
 	Rebuild(ctx context.Context, projection string) error
-	Accept(ctx context.Context, projection, reason string) (engine.Acceptance, error)
-	CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error)
-	Snapshots(projection string) ([]engine.Snapshot, error)
+	Accept(ctx context.Context, projection, reason string) (catalog.Acceptance, error)
+	CreateSnapshot(ctx context.Context, projection, name string) (catalog.Snapshot, error)
+	Snapshots(projection string) ([]catalog.Snapshot, error)
 	DeleteSnapshot(projection, name string) error
 	Spec(projection string) (engine.Spec, error)
 	Order(ctx context.Context, projection string, verb engine.Verb, l engine.Letters) (engine.Ordered, error)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query"
 	"gnomon/engine/query/wire"
 )
@@ -57,7 +58,7 @@ func TestExportArchive(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", path, p, code)
 		}
 	}
-	for err, code := range map[error]string{engine.ErrNoSnapshot: wire.CodeNoSnapshot, query.ErrNotExportable: wire.CodeNotExportable, engine.ErrNoProjection: wire.CodeNoProjection} {
+	for err, code := range map[error]string{catalog.ErrNoSnapshot: wire.CodeNoSnapshot, query.ErrNotExportable: wire.CodeNotExportable, engine.ErrNoProjection: wire.CodeNoProjection} {
 		with(exporter{err: err})
 		if p := r.ask("GET", "/v1/projections/p/snapshots/x/export", "").problem(t); p.Code != code {
 			t.Errorf("%v: %+v, want %s", err, p, code)

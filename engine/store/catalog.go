@@ -11,14 +11,14 @@ import (
 	"slices"
 	"sync"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 )
 
 // CatalogFile is the file of a data directory that the catalog is kept in.
 const CatalogFile = "catalog.json"
 
 // Catalog keeps what operators decide, and what is under way across restarts, in one
-// small file that is replaced whole at every change. It implements engine.Catalog.
+// small file that is replaced whole at every change. It implements catalog.Catalog.
 type Catalog struct {
 	dir string
 
@@ -28,13 +28,13 @@ type Catalog struct {
 	file catalogContent
 }
 
-var _ engine.Catalog = (*Catalog)(nil)
+var _ catalog.Catalog = (*Catalog)(nil)
 
 type catalogContent struct {
-	Format      int                             `json:"format"`
-	Engine      string                          `json:"engine"` // random; tells data directories apart
-	Projections map[string]engine.CatalogRecord `json:"projections"`
-	Seeds       map[string]string               `json:"seeds,omitempty"` // files, by the stream that has only a part of them
+	Format      int                       `json:"format"`
+	Engine      string                    `json:"engine"` // random; tells data directories apart
+	Projections map[string]catalog.Record `json:"projections"`
+	Seeds       map[string]string         `json:"seeds,omitempty"` // files, by the stream that has only a part of them
 }
 
 // openCatalog reads a catalog, and writes an empty one when there is none.
@@ -42,7 +42,7 @@ func openCatalog(dir string) (*Catalog, error) {
 	c := &Catalog{dir: dir}
 	err := c.read()
 	if errors.Is(err, fs.ErrNotExist) {
-		c.file = catalogContent{Format: Format, Engine: rand.Text(), Projections: map[string]engine.CatalogRecord{}}
+		c.file = catalogContent{Format: Format, Engine: rand.Text(), Projections: map[string]catalog.Record{}}
 		err = writeJSON(filepath.Join(dir, CatalogFile), c.file)
 	}
 	if err != nil {
@@ -53,7 +53,7 @@ func openCatalog(dir string) (*Catalog, error) {
 
 // ReadCatalog returns the records of a data directory, also while an engine runs on it: the
 // file is replaced whole. It fails with fs.ErrNotExist when there is none.
-func ReadCatalog(dir string) (map[string]engine.CatalogRecord, error) {
+func ReadCatalog(dir string) (map[string]catalog.Record, error) {
 	c := &Catalog{dir: dir}
 	if err := c.read(); err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
@@ -66,7 +66,7 @@ func (c *Catalog) read() error {
 		return err
 	}
 	if c.file.Projections == nil {
-		c.file.Projections = map[string]engine.CatalogRecord{}
+		c.file.Projections = map[string]catalog.Record{}
 	}
 	return nil
 }
@@ -77,8 +77,8 @@ func (c *Catalog) id() string {
 	return c.file.Engine
 }
 
-// Projection implements engine.Catalog.
-func (c *Catalog) Projection(name string) engine.CatalogRecord {
+// Projection implements catalog.Catalog.
+func (c *Catalog) Projection(name string) catalog.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.file.Projections[name]
@@ -89,8 +89,8 @@ func (c *Catalog) Projection(name string) engine.CatalogRecord {
 	return r
 }
 
-// Update implements engine.Catalog. Fn may read the catalog, not update it.
-func (c *Catalog) Update(name string, fn func(*engine.CatalogRecord) error) error {
+// Update implements catalog.Catalog. Fn may read the catalog, not update it.
+func (c *Catalog) Update(name string, fn func(*catalog.Record) error) error {
 	c.updating.Lock()
 	defer c.updating.Unlock()
 	r := c.Projection(name)
@@ -154,7 +154,7 @@ func (c *Catalog) updateSeeds(change func(map[string]string)) error {
 	return c.replace(next)
 }
 
-// Names implements engine.Catalog.
+// Names implements catalog.Catalog.
 func (c *Catalog) Names() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,29 +12,29 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
 // record is a catalog record with everything in it.
-func record() engine.CatalogRecord {
+func record() catalog.Record {
 	at := time.Date(2024, 5, 6, 7, 8, 9, 123456789, time.UTC)
-	return engine.CatalogRecord{
+	return catalog.Record{
 		Live:   "g2",
 		Paused: true,
-		Generations: []engine.GenerationRecord{
+		Generations: []catalog.Generation{
 			{ID: "g1", Module: "sha256:aa", Created: at, Retired: at.Add(time.Hour)},
 			{ID: "g2", Module: "sha256:bb", Created: at.Add(time.Minute)},
 		},
-		Snapshots: []engine.Snapshot{{
+		Snapshots: []catalog.Snapshot{{
 			Name: "may", Generation: "g2", Version: state.VersionAt(7) + 1, Sequence: 7, Time: at, Created: at.Add(time.Second),
 			Keys: 3, Bytes: 99, Digest: state.Term([]byte("k"), []byte("v")),
 		}},
 	}
 }
 
-func set(r engine.CatalogRecord) func(*engine.CatalogRecord) error {
-	return func(into *engine.CatalogRecord) error { *into = r; return nil }
+func set(r catalog.Record) func(*catalog.Record) error {
+	return func(into *catalog.Record) error { *into = r; return nil }
 }
 
 // What operators decided is found again, whole, when the directory is opened
@@ -43,10 +43,10 @@ func TestCatalogSurvives(t *testing.T) {
 	path := t.TempDir()
 	d := openDir(t, path)
 	c := d.Catalog()
-	if r := c.Projection("p"); !reflect.DeepEqual(r, engine.CatalogRecord{}) || len(c.Names()) > 0 {
+	if r := c.Projection("p"); !reflect.DeepEqual(r, catalog.Record{}) || len(c.Names()) > 0 {
 		t.Fatalf("new catalog has %v, %+v", c.Names(), r)
 	}
-	if err := errors.Join(c.Update("p", set(record())), c.Update("a", set(engine.CatalogRecord{Paused: true}))); err != nil {
+	if err := errors.Join(c.Update("p", set(record())), c.Update("a", set(catalog.Record{Paused: true}))); err != nil {
 		t.Fatal(err)
 	}
 	id := c.id()
@@ -79,13 +79,13 @@ func TestFailedUpdate(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := hashTree(t, path)
-	spoil := func(r *engine.CatalogRecord) {
+	spoil := func(r *catalog.Record) {
 		r.Live, r.Generations[0].ID, r.Snapshots[0].Name = "other", "other", "other"
-		r.Snapshots = append(r.Snapshots, engine.Snapshot{})
+		r.Snapshots = append(r.Snapshots, catalog.Snapshot{})
 	}
 	refused := errors.New("refused")
 	for _, name := range []string{"p", "new"} {
-		err := c.Update(name, func(r *engine.CatalogRecord) error {
+		err := c.Update(name, func(r *catalog.Record) error {
 			if name == "p" {
 				spoil(r)
 			}
@@ -103,7 +103,7 @@ func TestFailedUpdate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.Remove(blocked)
-		if err := c.Update("p", func(r *engine.CatalogRecord) error { spoil(r); return nil }); err == nil || !strings.Contains(err.Error(), "write catalog") {
+		if err := c.Update("p", func(r *catalog.Record) error { spoil(r); return nil }); err == nil || !strings.Contains(err.Error(), "write catalog") {
 			t.Errorf("update that cannot be written: %v", err)
 		}
 	})
@@ -116,7 +116,7 @@ func TestFailedUpdate(t *testing.T) {
 	if after := hashTree(t, path); after != before {
 		t.Error("the directory was changed")
 	}
-	if err := c.Update("p", set(engine.CatalogRecord{Live: "g3"})); err != nil || c.Projection("p").Live != "g3" {
+	if err := c.Update("p", set(catalog.Record{Live: "g3"})); err != nil || c.Projection("p").Live != "g3" {
 		t.Errorf("a later update: %v", err)
 	}
 }
@@ -131,8 +131,8 @@ func TestConcurrentUpdates(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				err := d.Catalog().Update(fmt.Sprintf("p%d", w%2), func(r *engine.CatalogRecord) error {
-					r.Snapshots = append(r.Snapshots, engine.Snapshot{Name: fmt.Sprintf("%d-%d", w, i)})
+				err := d.Catalog().Update(fmt.Sprintf("p%d", w%2), func(r *catalog.Record) error {
+					r.Snapshots = append(r.Snapshots, catalog.Snapshot{Name: fmt.Sprintf("%d-%d", w, i)})
 					return nil
 				})
 				if err != nil {

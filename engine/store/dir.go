@@ -12,7 +12,6 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"gnomon/engine"
 	"gnomon/engine/state"
 )
 
@@ -30,10 +29,7 @@ type Dir struct {
 	closed bool
 }
 
-var (
-	_ state.Store  = (*Dir)(nil)
-	_ engine.Space = (*Dir)(nil)
-)
+var _ state.Store = (*Dir)(nil)
 
 // OpenDir takes a data directory, and creates it when it is absent. It fails with
 // a *LockedError when another process has it.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -31,7 +31,7 @@ const (
 
 // facts is what a kept data directory must be read as.
 type facts struct {
-	Catalog   map[string]engine.CatalogRecord
+	Catalog   map[string]catalog.Record
 	Keyspaces map[string]keyspaceFacts // by generation
 }
 
@@ -91,9 +91,9 @@ func TestKeptFormat(t *testing.T) {
 }
 
 // requireFacts fails unless a store is read as was recorded.
-func requireFacts(t *testing.T, s state.Store, c engine.Catalog, want facts) {
+func requireFacts(t *testing.T, s state.Store, c catalog.Catalog, want facts) {
 	t.Helper()
-	got := facts{Catalog: map[string]engine.CatalogRecord{}, Keyspaces: map[string]keyspaceFacts{}}
+	got := facts{Catalog: map[string]catalog.Record{}, Keyspaces: map[string]keyspaceFacts{}}
 	for _, name := range c.Names() {
 		got.Catalog[name] = c.Projection(name)
 	}
@@ -217,7 +217,7 @@ func keep(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
 	d := openDir(t, dir)
-	kept := facts{Catalog: map[string]engine.CatalogRecord{"kept": record()}, Keyspaces: map[string]keyspaceFacts{}}
+	kept := facts{Catalog: map[string]catalog.Record{"kept": record()}, Keyspaces: map[string]keyspaceFacts{}}
 	if err := d.Catalog().Update("kept", set(record())); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 )
 
 // The note that a stream is being filled outlives the process that wrote it, and is
@@ -24,7 +24,7 @@ func TestSeedIsNotedUntilItIsComplete(t *testing.T) {
 	expect(d.Catalog(), "LOG", "")
 	if err := errors.Join(
 		d.Catalog().BeginSeed("LOG", "log.jsonl"), d.Catalog().BeginSeed("OTHER", "other.jsonl"),
-		d.Catalog().Update("p", set(engine.CatalogRecord{Paused: true})), d.Close(),
+		d.Catalog().Update("p", set(catalog.Record{Paused: true})), d.Close(),
 	); err != nil {
 		t.Fatal(err)
 	}

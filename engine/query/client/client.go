@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -212,15 +213,15 @@ func (c *Client) Query(ctx context.Context, projection string, request []byte) (
 }
 
 // Snapshots lists named snapshots.
-func (c *Client) Snapshots(ctx context.Context, projection string) ([]engine.Snapshot, error) {
+func (c *Client) Snapshots(ctx context.Context, projection string) ([]catalog.Snapshot, error) {
 	var s wire.Snapshots
 	err := c.get(ctx, "/v1/projections/"+escape(projection)+"/snapshots", &s)
 	return s.Snapshots, err
 }
 
 // CreateSnapshot takes a named snapshot.
-func (c *Client) CreateSnapshot(ctx context.Context, projection, name string) (engine.Snapshot, error) {
-	var s engine.Snapshot
+func (c *Client) CreateSnapshot(ctx context.Context, projection, name string) (catalog.Snapshot, error) {
+	var s catalog.Snapshot
 	err := c.post(ctx, "/v1/projections/"+escape(projection)+"/snapshots", wire.NewSnapshot{Name: name}, &s)
 	return s, err
 }
@@ -233,8 +234,8 @@ func (c *Client) Act(ctx context.Context, projection, verb string) (engine.Statu
 }
 
 // Accept has a projection go on though its stream changed.
-func (c *Client) Accept(ctx context.Context, projection, reason string) (engine.Acceptance, error) {
-	var done engine.Acceptance
+func (c *Client) Accept(ctx context.Context, projection, reason string) (catalog.Acceptance, error) {
+	var done catalog.Acceptance
 	err := c.post(ctx, "/v1/projections/"+escape(projection)+"/accept", wire.Accept{Reason: reason}, &done)
 	return done, err
 }

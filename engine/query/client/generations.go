@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -45,7 +46,7 @@ func (c *Client) Remove(ctx context.Context, projection string) error {
 }
 
 // History returns what happened to a projection, oldest first.
-func (c *Client) History(ctx context.Context, projection string) ([]engine.Change, error) {
+func (c *Client) History(ctx context.Context, projection string) ([]catalog.Change, error) {
 	var h wire.History
 	err := c.get(ctx, "/v1/projections/"+escape(projection)+"/history", &h)
 	return h.Changes, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -24,7 +25,7 @@ type generationsPage struct {
 	Differences    []differenceRow
 	Sum            wire.Compared
 	CompareProblem string
-	History        []engine.Change // newest first
+	History        []catalog.Change // newest first
 }
 
 type generationRow struct {

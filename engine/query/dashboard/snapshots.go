@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/query/wire"
 )
 
@@ -19,7 +20,7 @@ type snapshotsPage struct {
 }
 
 type snapshotRow struct {
-	engine.Snapshot
+	catalog.Snapshot
 	Export string // address of its archive; empty: the person may not have it
 	Delete act
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"gnomon/engine"
+	"gnomon/engine/catalog"
 )
 
 // MaxWait is how long a promotion may wait for its candidate.
@@ -48,8 +48,8 @@ type Removed struct {
 
 // History is what happened to a projection, oldest first.
 type History struct {
-	Projection string          `json:"projection"`
-	Changes    []engine.Change `json:"changes"`
+	Projection string           `json:"projection"`
+	Changes    []catalog.Change `json:"changes"`
 }
 
 // KeyChange says how a candidate differs from what is read in one key.

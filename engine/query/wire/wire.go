@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"gnomon/engine"
+	"gnomon/engine/catalog"
 	"gnomon/engine/state"
 )
 
@@ -234,7 +235,7 @@ type Engine struct {
 
 // Snapshots are the named snapshots of a projection.
 type Snapshots struct {
-	Snapshots []engine.Snapshot `json:"snapshots"`
+	Snapshots []catalog.Snapshot `json:"snapshots"`
 }
 
 // NewSnapshot asks for a snapshot.

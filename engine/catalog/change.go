@@ -1,4 +1,4 @@
-package engine
+package catalog
 
 import (
 	"slices"
@@ -33,8 +33,8 @@ const (
 // maxChanges bounds what is remembered of a projection's past.
 const maxChanges = 1000
 
-// note adds to the history of a projection.
-func (r *CatalogRecord) note(c Change) {
+// Note adds to the history of a projection.
+func (r *Record) Note(c Change) {
 	c.Time = time.Now().UTC()
 	r.Changes = append(r.Changes, c)
 	if over := len(r.Changes) - maxChanges; over > 0 {
@@ -43,7 +43,7 @@ func (r *CatalogRecord) note(c Change) {
 }
 
 // generation returns the record of a generation, or nil.
-func (r *CatalogRecord) generation(id string) *GenerationRecord {
+func (r *Record) Find(id string) *Generation {
 	for i := range r.Generations {
 		if id != "" && r.Generations[i].ID == id {
 			return &r.Generations[i]
@@ -52,14 +52,14 @@ func (r *CatalogRecord) generation(id string) *GenerationRecord {
 	return nil
 }
 
-// discard has a generation removed.
-func (r *CatalogRecord) discard(id, why string) {
-	g := r.generation(id)
+// Discard has a generation removed.
+func (r *Record) Discard(id, why string) {
+	g := r.Find(id)
 	if g == nil {
 		return
 	}
 	g.Dropped = true
-	r.note(Change{Kind: Discarded, Generation: id, Module: g.Module, Text: why})
+	r.Note(Change{Kind: Discarded, Generation: id, Module: g.Module, Text: why})
 	switch id {
 	case r.Candidate:
 		r.Candidate = ""

@@ -1,4 +1,4 @@
-package engine
+package catalog
 
 import (
 	"encoding/json"
@@ -14,26 +14,26 @@ import (
 // change is on disk when the method returns. It is safe for concurrent use.
 type Catalog interface {
 	// Projection returns the record of a projection; the zero record when there is none.
-	Projection(name string) CatalogRecord
+	Projection(name string) Record
 	// Update changes the record of a projection. When fn fails nothing is changed.
-	Update(name string, fn func(*CatalogRecord) error) error
+	Update(name string, fn func(*Record) error) error
 	// Names lists the projections that have a record, sorted.
 	Names() []string
 }
 
-// CatalogRecord is what the catalog knows of one projection.
-type CatalogRecord struct {
-	Live        string             `json:"live,omitempty"`      // id of the generation that readers see
-	Candidate   string             `json:"candidate,omitempty"` // id of the one that is built to take over; empty: none
-	Previous    string             `json:"previous,omitempty"`  // id of the one that was read before, and follows still; empty: none
-	Generations []GenerationRecord `json:"generations,omitempty"`
-	Changes     []Change           `json:"changes,omitempty"` // oldest first, the last maxChanges
-	Snapshots   []Snapshot         `json:"snapshots,omitempty"`
-	Origin      *Origin            `json:"origin,omitempty"`
-	Emission    *Emission          `json:"emission,omitempty"` // nil: nothing was ever emitted
-	Accepted    []Acceptance       `json:"accepted,omitempty"` // oldest first
-	Paused      bool               `json:"paused,omitempty"`
-	Rebuilds    int                `json:"rebuilds,omitempty"` // that were asked for
+// Record is what the catalog knows of one projection.
+type Record struct {
+	Live        string       `json:"live,omitempty"`      // id of the generation that readers see
+	Candidate   string       `json:"candidate,omitempty"` // id of the one that is built to take over; empty: none
+	Previous    string       `json:"previous,omitempty"`  // id of the one that was read before, and follows still; empty: none
+	Generations []Generation `json:"generations,omitempty"`
+	Changes     []Change     `json:"changes,omitempty"` // oldest first, the last maxChanges
+	Snapshots   []Snapshot   `json:"snapshots,omitempty"`
+	Origin      *Origin      `json:"origin,omitempty"`
+	Emission    *Emission    `json:"emission,omitempty"` // nil: nothing was ever emitted
+	Accepted    []Acceptance `json:"accepted,omitempty"` // oldest first
+	Paused      bool         `json:"paused,omitempty"`
+	Rebuilds    int          `json:"rebuilds,omitempty"` // that were asked for
 }
 
 // Origin is where a projection began. "New" and a time mean another sequence every
@@ -45,8 +45,8 @@ type Origin struct {
 	Sequence uint64    `json:"seq"`     // before the first event
 }
 
-// GenerationRecord is what the catalog knows of one generation.
-type GenerationRecord struct {
+// Generation is what the catalog knows of one generation.
+type Generation struct {
 	ID       string    `json:"id"`                 // names its keyspace
 	Identity string    `json:"identity,omitempty"` // of what runs in it, see Spec.Generation; it changes with a swap
 	Source   string    `json:"source,omitempty"`   // of its events, see Spec.Source
@@ -60,7 +60,7 @@ type GenerationRecord struct {
 	Dropped  bool      `json:"dropped,omitempty"`  // it is being removed
 	// Declaration is what it was declared as, for whoever made its Spec to make it again.
 	Declaration json.RawMessage `json:"declaration,omitempty"`
-	// Past is what it ran before its code was exchanged, oldest first, the last maxPast.
+	// Past is what it ran before its code was exchanged, oldest first, the last MaxPast.
 	Past []Stint `json:"past,omitempty"`
 }
 
@@ -74,8 +74,8 @@ type Stint struct {
 	Declaration json.RawMessage `json:"declaration,omitempty"`
 }
 
-// maxPast bounds what a generation remembers of what it ran: the modules are kept with it.
-const maxPast = 20
+// MaxPast bounds what a generation remembers of what it ran: the modules are kept with it.
+const MaxPast = 20
 
 // Snapshot is a named, pinned version of a projection's state.
 type Snapshot struct {
@@ -93,7 +93,7 @@ type Snapshot struct {
 
 // Withdrawn reports whether the projection was stopped as no longer declared, and nothing
 // has been declared since.
-func (r *CatalogRecord) Withdrawn() bool {
+func (r *Record) Withdrawn() bool {
 	return len(r.Changes) > 0 && r.Changes[len(r.Changes)-1].Kind == Withdrawn
 }
 
@@ -128,8 +128,8 @@ type Emission struct {
 	Targets []state.Mark `json:"targets,omitempty"`
 }
 
-// silent reports whether an event emits nothing.
-func (e *Emission) silent(cause uint64) bool {
+// Silent reports whether an event emits nothing.
+func (e *Emission) Silent(cause uint64) bool {
 	if cause > e.Through {
 		return false
 	}
@@ -137,13 +137,13 @@ func (e *Emission) silent(cause uint64) bool {
 	return !excepted
 }
 
-// passesOver reports whether an emitted event is not to be published.
-func (e *Emission) passesOver(r *state.OutboxRow) bool {
-	return e.silent(r.Cause) && !slices.Contains(e.Former, r.Lineage)
+// PassesOver reports whether an emitted event is not to be published.
+func (e *Emission) PassesOver(r *state.OutboxRow) bool {
+	return e.Silent(r.Cause) && !slices.Contains(e.Former, r.Lineage)
 }
 
-// target is the mark of a stream, or nil.
-func (e *Emission) target(stream string) *state.Mark {
+// Target is the mark of a stream, or nil.
+func (e *Emission) Target(stream string) *state.Mark {
 	if e == nil {
 		return nil
 	}
@@ -154,8 +154,8 @@ func (e *Emission) target(stream string) *state.Mark {
 	return &e.Targets[i]
 }
 
-// withTarget is the emission with a mark, in place of that of the same stream.
-func (e *Emission) withTarget(m state.Mark) *Emission {
+// WithTarget is the emission with a mark, in place of that of the same stream.
+func (e *Emission) WithTarget(m state.Mark) *Emission {
 	if e == nil {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (e *Emission) withTarget(m state.Mark) *Emission {
 
 // Snapshot returns the snapshot of a name, which must be one of a generation. It fails with
 // ErrNoSnapshot.
-func (r CatalogRecord) Snapshot(name, generation string) (Snapshot, error) {
+func (r Record) Snapshot(name, generation string) (Snapshot, error) {
 	i := slices.IndexFunc(r.Snapshots, func(s Snapshot) bool { return s.Name == name })
 	switch {
 	case i < 0:
@@ -179,8 +179,8 @@ func (r CatalogRecord) Snapshot(name, generation string) (Snapshot, error) {
 }
 
 // Generation returns the record of a generation; ok is false when there is none.
-func (r CatalogRecord) Generation(id string) (g GenerationRecord, ok bool) {
-	if found := r.generation(id); found != nil {
+func (r Record) Generation(id string) (g Generation, ok bool) {
+	if found := r.Find(id); found != nil {
 		return *found, true
 	}
 	return g, false
@@ -188,15 +188,15 @@ func (r CatalogRecord) Generation(id string) (g GenerationRecord, ok bool) {
 
 // SwappedSince reports whether the code of a generation was exchanged after a time: from
 // then on its events are applied by another module, or under other settings.
-func (r CatalogRecord) SwappedSince(generation string, t time.Time) bool {
+func (r Record) SwappedSince(generation string, t time.Time) bool {
 	return slices.ContainsFunc(r.Changes, func(c Change) bool {
 		return c.Generation == generation && (c.Kind == Swapped || c.Kind == Migrated) && c.Time.After(t)
 	})
 }
 
-// pastOf returns what a generation was declared as when it had an identity.
-func (r *CatalogRecord) pastOf(generation, identity string) (*GenerationRecord, bool) {
-	g := r.generation(generation)
+// PastOf returns what a generation was declared as when it had an identity.
+func (r *Record) PastOf(generation, identity string) (*Generation, bool) {
+	g := r.Find(generation)
 	if g == nil || identity == "" {
 		return nil, false
 	}
@@ -205,7 +205,7 @@ func (r *CatalogRecord) pastOf(generation, identity string) (*GenerationRecord, 
 	}
 	for _, was := range g.Past {
 		if was.Identity == identity {
-			return &GenerationRecord{ID: g.ID, Identity: was.Identity, Module: was.Module, Schema: was.Schema, Declaration: was.Declaration}, true
+			return &Generation{ID: g.ID, Identity: was.Identity, Module: was.Module, Schema: was.Schema, Declaration: was.Declaration}, true
 		}
 	}
 	return nil, false
@@ -213,7 +213,7 @@ func (r *CatalogRecord) pastOf(generation, identity string) (*GenerationRecord, 
 
 // needed are the versions that have to be kept for a snapshot: its own, and that of the
 // memory which a guest that keeps state there goes on from, so that it can be exported.
-func (s Snapshot) needed() []state.Version {
+func (s Snapshot) Versions() []state.Version {
 	if s.Memory == 0 {
 		return []state.Version{s.Version}
 	}
