@@ -14,6 +14,7 @@ type Histogram struct {
 	sum    atomic.Int64    // nanoseconds
 }
 
+// NewHistogram makes a histogram of buckets, by their upper bounds, ascending.
 func NewHistogram(bounds []time.Duration) Histogram {
 	return Histogram{bounds: bounds, counts: make([]atomic.Uint64, len(bounds)+1)}
 }

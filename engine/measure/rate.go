@@ -13,6 +13,7 @@ type Rate struct {
 
 const rateHalf = 2 * time.Second
 
+// Add counts events.
 func (r *Rate) Add(events int, now time.Time) {
 	r.turn(now)
 	r.new += events
@@ -28,6 +29,7 @@ func (r *Rate) turn(now time.Time) {
 	}
 }
 
+// PerSecond is the average until now; 0 before anything was counted.
 func (r *Rate) PerSecond(now time.Time) float64 {
 	r.turn(now)
 	past := now.Sub(r.began)

@@ -56,6 +56,7 @@ type Aside struct {
 // LetterRow is the key of the row of a letter: in order of sequences.
 func LetterRow(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
 
+// Write is the write that stores the letter.
 func (l *Letter) Write() (Write, error) {
 	b, err := json.Marshal(l)
 	return Write{Key: string(LetterRow(l.Sequence)), Value: b, OldSize: l.size}, err

@@ -105,6 +105,7 @@ type Emit struct {
 	Data    []byte
 }
 
+// Bytes is what its subject, headers and data take.
 func (r *OutboxRow) Bytes() int { return len(r.Headers) + len(r.Data) + len(r.Subject) }
 
 // ID is the identity of an emitted event: the same however often it is published.
