@@ -16,8 +16,10 @@ import (
 // developCommand is engine dev, with an engine, a watch and an import as other commands have them.
 func developCommand() *cobra.Command {
 	return dev.Command(dev.Program{
-		Run: func(ctx context.Context, c *config.Config, path string, stdout, stderr io.Writer) error {
-			return newRunner(c, path, stdout, stderr).run(ctx)
+		Run: func(ctx context.Context, c *config.Config, path string, kept bool, stdout, stderr io.Writer) error {
+			r := newRunner(c, path, stdout, stderr)
+			r.passing = !kept
+			return r.run(ctx)
 		},
 		Watch: func(ctx context.Context, cl *client.Client, projection string, take func(engine.WatchEvent), stderr io.Writer) error {
 			w := &watching{client: cl, name: projection, out: bufio.NewWriter(io.Discard), stderr: stderr, prints: take}

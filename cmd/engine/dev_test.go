@@ -92,8 +92,8 @@ func (h *home) rewrite(file, old, text string) {
 	h.write(file, strings.Replace(string(b), old, text, 1))
 }
 
-// A script alone is tested on the events beside it, loaded and shown, again at every change of either; one that is no
-// JavaScript changes nothing; and nothing is left at the end.
+// A script alone is tested on the events beside it, loaded and shown, again at every change of either; events that are
+// none are waited for; a script that is no JavaScript changes nothing; and nothing is left at the end.
 func TestDevScript(t *testing.T) {
 	cache, temp := compiled(t), t.TempDir()
 	t.Setenv("GNOMON_CACHE", cache)
@@ -105,9 +105,12 @@ func TestDevScript(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(h.dir, "testdata"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	h.write("testdata/events.jsonl", visit("1", "home")+visit("2", "home"))
+	h.write("testdata/events.jsonl", `{"subject":"shop.page.home"}`+"\n")
 	h.write("Visits.js", "export function onEvent(event, state) {\n  state.fold(event.token(3), 0, (n) => n + 1);\n}\n")
 	d := h.developOn(filepath.Join(h.dir, "Visits.js"))
+	d.untilShown("waiting for a change in ", 1)
+	h.write("testdata/events.jsonl", visit("1", "home")+visit("2", "home"))
+	d.untilShown("Ctrl-C stops; the data of this engine is then removed.", 1)
 	d.untilShown("loaded: visits is live at 2, 1 keys", 1)
 	d.untilShown("2\t~\thome\t2\n", 1)
 	d.untilShown("engine publish shop.page.home '{}' --type visited --config ", 1)
@@ -118,7 +121,7 @@ func TestDevScript(t *testing.T) {
 	h.rewrite("Visits.js", "n + 1", "n + 2")
 	d.untilShown("3\t~\thome\t4\n", 1)
 	h.rewrite("Visits.js", "(event, state)", "(event, state")
-	d.untilShown("waiting for a change in "+filepath.Join(h.dir, "Visits.js"), 1)
+	d.untilShown("waiting for a change in "+filepath.Join(h.dir, "Visits.js"), 2)
 	if !strings.Contains(d.shown.String(), "SyntaxError") {
 		t.Error("it does not say why no module is made of the script")
 	}

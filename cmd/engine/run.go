@@ -64,6 +64,7 @@ type runner struct {
 	config         *config.Config
 	path           string // of the configuration
 	once           bool
+	passing        bool   // its data is removed at the end
 	profiles       string // address that profiles are served at; empty: none
 	stdout, stderr io.Writer
 	log            *slog.Logger
@@ -304,7 +305,11 @@ func (r *runner) report() error {
 			fmt.Fprintf(r.stdout, "  %s get %s %s%s\n", cli.PlainWord(os.Args[0]), s.Projection, cli.ShellWord(key), serverFlag(base))
 		}
 	}
-	fmt.Fprintln(r.stdout, "Ctrl-C stops; the next run goes on from here.")
+	if r.passing {
+		fmt.Fprintln(r.stdout, "Ctrl-C stops; the data of this engine is then removed.")
+	} else {
+		fmt.Fprintln(r.stdout, "Ctrl-C stops; the next run goes on from here.")
+	}
 	return nil
 }
 

@@ -165,6 +165,9 @@ func (w *watching) tell(e engine.WatchEvent) {
 			fmt.Fprintf(w.stderr, ": %s", cli.Readable([]byte(e.Reason)))
 		}
 		fmt.Fprintln(w.stderr)
+		if e.Hint != "" {
+			fmt.Fprintf(w.stderr, "  hint: %s\n", e.Hint)
+		}
 	case engine.WatchPosition:
 		if e.Missed > 0 {
 			fmt.Fprintf(w.stderr, "%d commits up to %d came as one\n", e.Missed+1, e.Sequence)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gnomon/cmd/engine/cli"
+	"gnomon/engine"
 	"gnomon/engine/query/wire"
 )
 
@@ -126,5 +127,16 @@ func TestWatchCommandErrors(t *testing.T) {
 		if code != c.code || !strings.Contains(errs.String(), c.want) {
 			t.Errorf("%v: exit %d: %s", c.args, code, errs.String())
 		}
+	}
+}
+
+// What a watch, and engine dev, tell of a projection that does not go on has the way out below the reason.
+func TestWatchTellsTheWayOut(t *testing.T) {
+	var told bytes.Buffer
+	w := watching{name: "orders", stderr: &told}
+	w.tell(engine.WatchEvent{Kind: engine.WatchState, State: engine.Halted, Reason: "event 7: no account", Hint: "mend it"})
+	w.tell(engine.WatchEvent{Kind: engine.WatchState, State: engine.Live})
+	if want := "orders is halted: event 7: no account\n  hint: mend it\norders is live\n"; told.String() != want {
+		t.Errorf("it tells\n%s, not\n%s", told.String(), want)
 	}
 }

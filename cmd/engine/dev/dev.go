@@ -30,8 +30,8 @@ type devOptions struct {
 
 // Program is what dev has the rest of the program do.
 type Program struct {
-	// Run runs the engine that the configuration in a file declares, until ctx ends.
-	Run func(ctx context.Context, c *config.Config, path string, stdout, stderr io.Writer) error
+	// Run runs the engine that the configuration in a file declares, until ctx ends. It says whether its data is kept.
+	Run func(ctx context.Context, c *config.Config, path string, kept bool, stdout, stderr io.Writer) error
 	// Watch hands what a projection becomes to take, until ctx ends. It tells what else happens on stderr.
 	Watch func(ctx context.Context, cl *client.Client, projection string, take func(engine.WatchEvent), stderr io.Writer) error
 	// Import appends the events of a file to a stream, and says how many on the command's output.
@@ -266,7 +266,7 @@ func (d *developer) connect(ctx context.Context) (started bool, err error) {
 	if _, running := store.Running(d.loaded.DataDir); !running {
 		started = true
 		loaded, path := d.loaded, d.config
-		go func() { d.ended <- d.program.Run(ctx, loaded, path, d.stdout, d.stderr) }()
+		go func() { d.ended <- d.program.Run(ctx, loaded, path, d.script == nil, d.stdout, d.stderr) }()
 	}
 	for {
 		if holder, _ := store.Running(d.loaded.DataDir); holder.HTTP != "" {

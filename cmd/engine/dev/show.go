@@ -138,9 +138,6 @@ func (d *developer) advise() {
 	if err != nil {
 		return
 	}
-	if d.script != nil {
-		fmt.Fprintln(d.stdout, "the data of this engine is removed at the end")
-	}
 	fmt.Fprintf(d.stdout, "changes of %s are shown here. Publish an event to %s, in another terminal:\n  engine publish %s %s --type %s --config %s\n",
 		d.declared.Name, stream, e.Subject, cli.ShellWord(string(e.Data)), e.Type, cli.ShellWord(file))
 }
@@ -215,9 +212,12 @@ func commonEvent(file string) (common seededEvent, ok bool) {
 
 // reseed imports the seed again when it is among the files that were changed.
 func (d *developer) reseed(files []string) {
+	if d.client == nil || d.server != "" { // an engine that is started yet imports it by itself
+		return
+	}
 	seed, stream := d.seed()
 	rel, err := filepath.Rel(d.dir, seed)
-	if err != nil || d.client == nil || d.server != "" || !slices.Contains(files, rel) {
+	if err != nil || !slices.Contains(files, rel) {
 		return
 	}
 	if err := d.program.Import(d.command, d.loaded, stream, seed); err != nil {
