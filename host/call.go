@@ -76,7 +76,11 @@ func (c *call) trapKind() guest.ErrorKind {
 // warnRefused logs a refusal that did not make the guest fail, for most guests
 // that go on after one have overlooked it.
 func (c *call) warnRefused() {
-	if c.refused != "" && c.in.log != nil {
+	if c.refused == "" {
+		return
+	}
+	c.in.logged = true // also where there is no log, for an image
+	if c.in.log != nil {
 		c.log(c.in.log, int(abi.LevelWarn), "went on after "+c.refused)
 	}
 }
@@ -174,7 +178,7 @@ func (c *call) refuse(code int32, format string, args ...any) uint64 {
 func (c *call) bytes(m api.Module, what string, ptr, length uint64) []byte {
 	b, ok := m.Memory().Read(uint32(ptr), uint32(length))
 	if !ok {
-		c.endGuest(guest.BadPointer, "%s: %d bytes at %d, memory has %d", what, uint32(length), uint32(ptr), m.Memory().Size())
+		c.endGuest(guest.BadPointer, "%s: %d bytes at %d, memory has %d", what, uint32(length), uint32(ptr), memoryBytes(m.Memory()))
 	}
 	return b
 }

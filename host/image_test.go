@@ -1,8 +1,13 @@
 package host
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
+
+	"github.com/tetratelabs/wazero/api"
 
 	"gnomon/engine/guest"
 	w "gnomon/internal/testutil/wasmgen"
@@ -45,6 +50,8 @@ func TestImages(t *testing.T) {
 		{"a global that is put back", beginning(w.I64Const(1), w.GlobalSet(0), w.I64Const(7), w.GlobalSet(0)).Bytes(), true},
 		{"a line", with(beginning(w.I32Const(0), w.I32Const(0), w.I32Const(1), w.Call(2)), w.Contract(abi.ImportLog)).Bytes(), false},
 		{"whether lines are kept", with(beginning(w.I32Const(-4), w.Call(2), w.Drop), w.Contract(abi.ImportLogEnabled)).Bytes(), false},
+		{"memory up to the limit", beginning(w.I32Const(testMemory/pageSize-2), w.MemoryGrow, w.Drop).Bytes(), true},
+		{"memory above the limit", beginning(w.I32Const(testMemory/pageSize), w.MemoryGrow, w.Drop).Bytes(), false},
 		{"a warning", beginning(w.I32Const(0), w.I32Const(1), w.I32Const(0), w.I32Const(1), w.Call(1), w.Drop).Bytes(), false},
 		{"fields", with(beginning(w.I32Const(0), w.I32Const(0), w.Call(2), w.Drop), jsonImport(abi.ImportFieldsDeclare)).Bytes(), false},
 		{"a table", withTables(beginning([]byte{0xd0, typeFuncref}, w.I32Const(1), []byte{0xfc, 0x0f, 0}, w.Drop).Bytes(), tableType(1, -1)), false},
@@ -70,11 +77,99 @@ func TestImages(t *testing.T) {
 				if first == other {
 					t.Errorf("with %s they are what they are with other settings: %s", settings, first)
 				}
-				if m.images.of.memory != nil != tt.image {
+				if m.images.of.taken != tt.image {
 					t.Errorf("with %s an image: %t, want %t", settings, !tt.image, tt.image)
 				}
 			}
 		})
+	}
+}
+
+// Where instances have no log, what would be a line of it is no part of an image either: the
+// next one, which has a log, writes it.
+func TestImagesWithoutLog(t *testing.T) {
+	m := load(t, beginning(w.I32Const(testMemory/pageSize), w.MemoryGrow, w.Drop).Bytes())
+	for range imageAfter + 2 {
+		in, err := m.Instantiate(t.Context(), guest.Config{Memory: testMemory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Close(t.Context())
+	}
+	if _, log := instantiate(t, m, ""); len(log.lines) != 1 {
+		t.Errorf("logged %q, want one line about the memory", log.lines)
+	}
+}
+
+// Instances that are made at the same time, with settings that alternate, are what they are alone.
+func TestImagesAtOnce(t *testing.T) {
+	m := load(t, beginning().Bytes())
+	settings := []string{`{"a":1}`, `{"a":2}`}
+	want := []string{begun(t, m, settings[0]), begun(t, m, settings[1])}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 40 {
+				of := (i/7 + n/30) % 2 // most have the same for long enough that there are images
+				if got := begun(t, m, settings[of]); got != want[of] {
+					t.Errorf("with %s: %s, want %s", settings[of], got, want[of])
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// What an image has is the blocks that changed, joined, and what they leave is the memory:
+// also where there was something and is nothing now.
+func TestChangedBlocks(t *testing.T) {
+	const blocks = 16 // those of a page
+	memory := func(pages int, ones ...int) []byte {
+		m := make([]byte, pages*blocks*imageBlock)
+		for _, i := range ones {
+			m[i*imageBlock+i] = 1
+		}
+		return m
+	}
+	for _, tt := range []struct {
+		name          string
+		before, after []byte
+		want          []int64 // where they begin, and their lengths, in blocks
+	}{
+		{"no memory", nil, nil, nil},
+		{"nothing", memory(1, 3), memory(1, 3), nil},
+		{"growth", memory(1, 3), memory(2, 3), nil},
+		{"first and last", memory(1), memory(1, 0, 15), []int64{0, 1, 15, 1}},
+		{"two that are adjacent", memory(1, 3), memory(1, 3, 4, 5), []int64{4, 2}},
+		{"what grew", memory(1), memory(2, 15, 16), []int64{15, 2}},
+		{"what became zero", memory(1, 3), memory(1), []int64{3, 1}},
+		{"from nothing", nil, memory(1, 7), []int64{7, 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var at []int64
+			left := make([]byte, len(tt.after))
+			copy(left, tt.before)
+			for _, s := range changedBlocks(tt.before, tt.after) {
+				at = append(at, s.offset/imageBlock, int64(len(s.data)/imageBlock))
+				copy(left[s.offset:], s.data)
+			}
+			if !slices.Equal(at, tt.want) || !bytes.Equal(left, tt.after) {
+				t.Errorf("blocks %d, want %d; they leave the memory: %t", at, tt.want, bytes.Equal(left, tt.after))
+			}
+		})
+	}
+}
+
+// largest is a memory of 4 GiB as wazero tells of it.
+type largest struct{ api.Memory }
+
+func (largest) Size() uint32               { return 0 }
+func (largest) Grow(uint32) (uint32, bool) { return 65536, true }
+
+// The largest memory is not taken for none.
+func TestMemoryBytes(t *testing.T) {
+	if got := memoryBytes(largest{}); got != 4<<30 {
+		t.Errorf("%d bytes, want 4 GiB", got)
 	}
 }
 

@@ -61,7 +61,7 @@ func (m *Module) InstantiateWatched(ctx context.Context, c guest.Config, watch f
 	if watch == nil { // who watches wants to see the calls of init
 		im, take = m.images.next(c)
 	}
-	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, im.size(), in.refusedMemory})
+	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, im.memory(), in.refusedMemory})
 	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(printing{in, c.Log}, c.Surroundings))
 	if err != nil {
 		return nil, &guest.Error{Call: "start", Kind: guest.Trapped, Text: in.call.explain(in.trapText(err) + in.call.lastWords()), Event: -1}
@@ -168,7 +168,7 @@ func (in *instance) Fuel() uint64 {
 func (in *instance) HostCalls() uint64 { return in.calls }
 
 // MemoryBytes implements guest.Instance.
-func (in *instance) MemoryBytes() uint64 { return uint64(in.module.Memory().Size()) }
+func (in *instance) MemoryBytes() uint64 { return memoryBytes(in.module.Memory()) }
 
 // Close implements guest.Instance.
 func (in *instance) Close(ctx context.Context) error { return in.module.Close(ctx) }

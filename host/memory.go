@@ -1,6 +1,9 @@
 package host
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
 
 // limitedMemory allocates linear memories that refuse to grow past a limit: the
 // guest then sees memory.grow fail, as the specification lets it.
@@ -37,3 +40,9 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 }
 
 func (m *linearMemory) Free() { m.buf = nil }
+
+// memoryBytes is the size of a memory. Its Size says 0 of one of 4 GiB.
+func memoryBytes(m api.Memory) uint64 {
+	pages, _ := m.Grow(0)
+	return uint64(pages) * pageSize
+}

@@ -40,7 +40,7 @@ func (in *instance) stackPointer() (pointer int32, ok bool) {
 // findStack notes whether the module has a stack in memory, before it has run.
 func (in *instance) findStack() {
 	p, ok := in.stackPointer()
-	in.stacked = ok && p > 0 && p%stackAlign == 0 && uint64(p) <= uint64(in.module.Memory().Size())
+	in.stacked = ok && p > 0 && p%stackAlign == 0 && uint64(p) <= in.MemoryBytes()
 }
 
 // trapText is a trap in one line: the reason, without the wasm stack trace.
