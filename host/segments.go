@@ -10,6 +10,11 @@ import (
 // as much as a few hundred bytes that are copied.
 const maxGap = 64
 
+const (
+	maxJoined    = 1 << 20 // segments of a section that are looked at: a hostile file of 32 MiB has six times as many
+	leastSegment = 5       // bytes: that of a plain one without data
+)
+
 // Instructions of a constant expression (§5.4).
 const (
 	opEnd      = 0x0b
@@ -23,7 +28,8 @@ const (
 // no code may name a segment: that is so when there is no section that counts them
 // (WebAssembly Core Specification 2.0, §5.5.16).
 //
-// Segments that overlap, and any but plain ones at constant offsets, leave the section as it is.
+// Segments that overlap, any but plain ones at constant offsets, and more than maxJoined leave
+// the section as it is.
 func joinedSegments(body []byte) []byte {
 	segments, ok := plainSegments(body)
 	if !ok {
@@ -62,10 +68,16 @@ type segment struct {
 
 func (s segment) end() int64 { return s.offset + int64(len(s.data)) }
 
-// plainSegments reads the body of a data section; false: it has others, or is not well-formed.
+// plainSegments reads the body of a data section; false: it has others, or too many, or is not
+// well-formed.
 func plainSegments(body []byte) (all []segment, ok bool) {
 	r := &reader{b: body}
-	for range r.u32() {
+	n := r.u32()
+	if n > maxJoined {
+		return nil, false
+	}
+	all = make([]segment, 0, min(n, uint64(len(body)/leastSegment)))
+	for range n {
 		plain := r.u32() == 0 && r.byte() == opI32Const
 		offset := int64(uint32(r.s32()))
 		plain = plain && r.byte() == opEnd

@@ -27,7 +27,7 @@ func TestJoinedSegments(t *testing.T) {
 		name        string
 		given, want []segment
 	}{
-		{"none", nil, nil},
+		{"none", nil, []segment{}},
 		{"one", []segment{at(7, "a")}, []segment{at(7, "a")}},
 		{"adjacent", []segment{at(7, "a"), at(8, "b")}, []segment{at(7, "ab")}},
 		{"with gaps", []segment{at(7, "a"), at(10, "b"), at(12, "c")}, []segment{at(7, "a\x00\x00b\x00c")}},
@@ -48,7 +48,7 @@ func TestJoinedSegments(t *testing.T) {
 }
 
 // A section with a segment that is passive, of another memory or at a place that only the
-// instance knows is left as it is, and so is one that is not well-formed.
+// instance knows is left as it is, and so is one that is not well-formed, or has too many.
 func TestSegmentsLeftAlone(t *testing.T) {
 	for _, body := range [][]byte{
 		{2, 0, opI32Const, 1, opEnd, 1, 'a', 1, 1, 'b'},
@@ -57,9 +57,10 @@ func TestSegmentsLeftAlone(t *testing.T) {
 		{2, 0, opI32Const, 1, opEnd, 1, 'a', 0, opI32Const, 2, opEnd, 2, 'b'},
 		{1, 0, opI32Const, 1, opEnd, 1, 'a', 0},
 		{},
+		dataSection(make([]segment, maxJoined+1)),
 	} {
 		if got := joinedSegments(body); !bytes.Equal(got, body) {
-			t.Errorf("% x became % x", body, got)
+			t.Errorf("% .100x became % .100x", body, got)
 		}
 	}
 }
