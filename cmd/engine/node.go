@@ -82,7 +82,7 @@ func openNode(ctx context.Context, c *config.Config, path string, log *slog.Logg
 		}
 		warnOfExposure(c, log)
 		if n.listener, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
-			return nil, cli.WithHint(fmt.Errorf("http.listen: %w", err), "another program has the address; stop that, or configure another one: 127.0.0.1:0 is any port that is free")
+			return nil, notListening(c, err)
 		}
 	}
 	// What changes from here on is taken later.
@@ -337,6 +337,15 @@ func makeDirs(dir string) (made string, err error) {
 		return "", err
 	}
 	return made, nil
+}
+
+// notListening says what has the address: most often the engine that runs on the configuration already.
+func notListening(c *config.Config, err error) error {
+	err = fmt.Errorf("http.listen: %w", err)
+	if holder, running := store.Running(c.DataDir); running {
+		return cli.WithHint(err, "an engine runs on this data directory already, as process %d: engine status asks it; stop it first, or configure another http.listen and another data_dir", holder.PID)
+	}
+	return cli.WithHint(err, "another program has the address; stop that, or configure another one: 127.0.0.1:0 is any port that is free")
 }
 
 // openDir takes the data directory for this process.

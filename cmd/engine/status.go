@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"gnomon/cmd/engine/cli"
+	"gnomon/engine/query/wire"
 )
 
 func statusCommand() *cobra.Command {
@@ -29,16 +31,25 @@ that was read before, are shown too; NAME@candidate and NAME@previous print all 
 					}
 					return cli.PrintStatus(c.OutOrStdout(), s, f.JSON)
 				}
-				all, err := r.Projections(c.Context())
+				all, err := overview(c.Context(), r)
 				if err != nil {
 					return err
 				}
-				return cli.PrintStatuses(c.OutOrStdout(), all, f.JSON)
+				return cli.PrintOverview(c.OutOrStdout(), all, f.JSON)
 			})
 		},
 	}
 	f.add(c)
 	return c
+}
+
+// overview is the status of all projections and, of a running engine, what it says of itself.
+func overview(ctx context.Context, r reader) (wire.Projections, error) {
+	if running, ok := r.(remote); ok {
+		return running.Overview(ctx)
+	}
+	all, err := r.Projections(ctx)
+	return wire.Projections{Projections: all}, err
 }
 
 func pauseCommand() *cobra.Command {

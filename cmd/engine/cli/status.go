@@ -9,9 +9,21 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/query/wire"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
 )
+
+// PrintOverview prints the statuses and, below, what is wrong with the engine though it serves; or one JSON object.
+func PrintOverview(w io.Writer, all wire.Projections, asJSON bool) error {
+	if err := PrintStatuses(w, all.Projections, asJSON); err != nil || asJSON || all.Engine == nil {
+		return err
+	}
+	for _, warning := range all.Engine.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+	return nil
+}
 
 // PrintStatuses prints a line for each projection, and below what somebody has to know of them; or one JSON object.
 func PrintStatuses(w io.Writer, all []engine.Status, asJSON bool) error {

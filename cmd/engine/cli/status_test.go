@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gnomon/engine"
+	"gnomon/engine/query/wire"
 	"gnomon/engine/state"
 	"gnomon/engine/streams"
 )
@@ -68,6 +69,18 @@ alone: where stream S ends is not known since 2026-01-02 03:04:05 UTC: what is b
 		if got := "\n" + out.String(); got != tt.want {
 			t.Errorf("the table is%s\nwant%s", got, tt.want)
 		}
+	}
+}
+
+// What is wrong with an engine though it serves is said below its projections.
+func TestOverviewWarns(t *testing.T) {
+	all := wire.Projections{Projections: []engine.Status{live}, Engine: &wire.Engine{Warnings: []string{"tokens are as they were"}}}
+	var out bytes.Buffer
+	if err := PrintOverview(&out, all, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.HasSuffix(got, "3\nwarning: tokens are as they were\n") {
+		t.Errorf("it says\n%s", got)
 	}
 }
 

@@ -71,11 +71,11 @@ const (
 
 // topOnce prints what status prints.
 func topOnce(ctx context.Context, cl *client.Client, w io.Writer) error {
-	all, err := cl.Projections(ctx)
+	all, err := cl.Overview(ctx)
 	if err != nil {
 		return err
 	}
-	return cli.PrintStatuses(w, all, false)
+	return cli.PrintOverview(w, all, false)
 }
 
 // topLines prints a line of JSON every second, until it is interrupted, or one.
