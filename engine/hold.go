@@ -46,11 +46,18 @@ func (m *monitor) letGo() {
 }
 
 // heed stands still where a hold asks for it, or when it has gone past that already, at the
-// end of an atomic batch. Everything up to a sequence is applied.
+// end of an atomic batch, unless it is committed as it is. Everything up to a sequence is
+// applied.
 func (s *session) heed(ctx context.Context, through uint64) error {
 	for {
 		h := s.held.Load()
-		if h == nil || through < h.at || s.repeats() || s.applied.Sequence > h.at && s.place == within {
+		if h == nil || through < h.at || s.repeats() {
+			return nil
+		}
+		if s.applied.Sequence > h.at && s.batch != nil { // events up to there may be no one's, or set aside
+			s.reach(s.batch, through+1)
+		}
+		if s.applied.Sequence > max(h.at, s.cutAt) && s.place == within {
 			return nil
 		}
 		if s.batch != nil { // events up to there may be no one's, or set aside: it has read them too

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -10,7 +11,10 @@ import (
 	"gnomon/sdk/abi"
 )
 
-func TestZZPauseWhileHeld(t *testing.T) {
+// A pause that comes while a promotion waits for a module that is slow over an event takes
+// hold at once where it can, the promotion gives up with ErrBehind and changes nothing, and
+// both generations go on when they are resumed.
+func TestPauseDuringPromotion(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
 		gate := make(chan struct{})
@@ -21,24 +25,53 @@ func TestZZPauseWhileHeld(t *testing.T) {
 			return ledger(e, st)
 		})
 		e := b.start(spec(one, byHand))
-		e.awaitLive(20)
+		read := e.awaitLive(20).Generation
 		e.declare(spec(ledgerModuleAs("two"), byHand))
 		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
 		b.append(1)
 		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.Position == 21 })
-		done := make(chan error, 1)
-		go func() { _, err := e.Promote(t.Context(), "p"); done <- err }()
-		time.Sleep(time.Second)
+		promoted := make(chan error, 1)
+		go func() { promoted <- second(e.Promote(t.Context(), "p")) }()
+		time.Sleep(time.Second) // of the bubble: the candidate stands still
 		if err := e.Pause("p"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
-		t.Log(e.status().Candidate)
-		t.Log(<-done)
-		close(gate)
-		if err := e.Resume("p"); err != nil {
-			t.Fatal(err)
+		e.await("the pause", func(s engine.Status) bool { return s.Candidate.State == engine.Paused })
+		if err := <-promoted; !errors.Is(err, engine.ErrBehind) {
+			t.Errorf("promote: %v, want %v", err, engine.ErrBehind)
 		}
-		e.awaitLive(21)
+		close(gate)
+		e.resume()
+		s := e.awaitLive(21)
+		e.wantLedger(1, 21)
+		if s.Generation != read {
+			t.Errorf("%s is read, and not %s", s.Generation, read)
+		}
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
+	})
+}
+
+// A candidate that takes no more events amid an atomic batch, for it has emitted as much as
+// may wait, takes over from one that has stopped: it stands still where it is.
+func TestPromoteAmidAnAtomicBatch(t *testing.T) {
+	inEmitBubble(t, func(t *testing.T, b *bench) {
+		b.append(5)
+		halts := func(e abi.Record, st guest.State) error {
+			if e.Sequence == 6 {
+				return enginetest.Refuse("not this one")
+			}
+			return herald(e, st)
+		}
+		e := b.start(emitting("halts", halts, byHand))
+		e.drained(5)
+		b.appendAsOne(60, false)
+		e.awaitState(engine.Halted)
+		e.declare(emitting("goes on", herald, byHand, func(s *engine.Spec) { s.Outbox.Rows, s.Batch.Events = 30, 1 }))
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Stalled })
+	if done, err := e.Promote(t.Context(), "p"); err != nil || done.Sequence <= 5 || done.Sequence >= 65 {
+			t.Fatalf("promoted %+v, %v", done, err)
+		}
+		e.awaitLive(65)
+		e.wantLedger(1, 65)
 	})
 }
