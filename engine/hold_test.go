@@ -64,11 +64,17 @@ func TestPromoteAmidAnAtomicBatch(t *testing.T) {
 		}
 		e := b.start(emitting("halts", halts, byHand))
 		e.drained(5)
-		b.appendAsOne(60, false)
+		b.append(1)
 		e.awaitState(engine.Halted)
-		e.declare(emitting("goes on", herald, byHand, func(s *engine.Spec) { s.Outbox.Rows, s.Batch.Events = 30, 1 }))
+		e.declare(emitting("goes on", herald, byHand, func(s *engine.Spec) { s.Outbox.Rows = 30 }))
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
+		for range 58 {
+			b.appendAsOne(1, true)
+			time.Sleep(10 * time.Millisecond) // of the bubble: it reads them one by one
+		}
+		b.appendAsOne(1, false)
 		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Stalled })
-	if done, err := e.Promote(t.Context(), "p"); err != nil || done.Sequence <= 5 || done.Sequence >= 65 {
+		if done, err := e.Promote(t.Context(), "p"); err != nil || done.Sequence <= 5 || done.Sequence >= 65 {
 			t.Fatalf("promoted %+v, %v", done, err)
 		}
 		e.awaitLive(65)
