@@ -69,7 +69,7 @@ func (l *logLines) Line(n guest.Line) {
 	l.lines, l.about = append(l.lines, n.Text), append(l.about, n)
 }
 
-// mapState is an guest.State in a map.
+// mapState is a guest.State in a map.
 type mapState struct {
 	rows  map[string]string
 	emits []state.Emit

@@ -12,7 +12,7 @@ import (
 	"gnomon/engine/state"
 )
 
-// Source is what an archive is written from. An state.Keyspace is one.
+// Source is what an archive is written from. A state.Keyspace is one.
 type Source interface {
 	Checkpoint(v state.Version) (state.Checkpoint, error)
 	View(v state.Version) (state.View, error)

@@ -17,7 +17,7 @@ import (
 )
 
 // A PermissionError says that the server does not let the user publish or subscribe to a
-// subject. It is a nats.ErrPermissionViolation, and an streams.ErrForbidden.
+// subject. It is a nats.ErrPermissionViolation, and a streams.ErrForbidden.
 type PermissionError struct {
 	Err     error  // in the server's words
 	Subject string // that was refused

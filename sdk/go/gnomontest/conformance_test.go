@@ -42,7 +42,7 @@ func (nativeHost) Start(_ context.Context, _ []byte, _ conformance.Bounds, c gue
 	return in, in.call(abi.ExportInit)
 }
 
-// nativeInstance is the guest with its host, as an guest.Instance.
+// nativeInstance is the guest with its host, as a guest.Instance.
 type nativeInstance struct {
 	*host
 	guest *conformance.Native
