@@ -11,6 +11,7 @@ class Context {
     this.category = category;
     this.current = null; // what the script is given of the event
     this.json = undefined; // whether its data is JSON, once it was asked for
+    this.blank = undefined; // whether it has no data, or nothing but blanks, once it was asked for
     this.phase = "the script itself";
     this.newEvent = eventsOf(this);
     this.metadataHeader = place("metadata", settings.metadata, "header:NAME").header;
@@ -27,6 +28,7 @@ class Context {
     this.type = type;
     this.partition = "";
     this.json = undefined;
+    this.blank = undefined;
     this.current = this.newEvent();
   }
 
@@ -50,11 +52,14 @@ class Context {
 
   /** empty reports whether the event has no data, or nothing but blanks. */
   empty() {
-    try {
-      return blank(this.event.text);
-    } catch {
-      return false; // no UTF-8: who reads it is told
+    if (this.blank === undefined) {
+      try {
+        this.blank = blank(this.event.text);
+      } catch {
+        this.blank = false; // no UTF-8: who reads it is told
+      }
     }
+    return this.blank;
   }
 
   metadata() {
@@ -133,7 +138,8 @@ class Projection {
       if (at.link && this.definition.options.$includelinks !== true) return false;
       return !at.stream.startsWith("$") || at.stream.startsWith("$$");
     }
-    return source.streams.has(at.stream) || source.categories.has(at.category) || (source.types.has(type) && !at.link);
+    if (at.selected === undefined) at.selected = source.streams.has(at.stream) || source.categories.has(at.category);
+    return at.selected || (source.types.has(type) && !at.link);
   }
 
   partitionOf(at) {
@@ -150,8 +156,9 @@ class Projection {
 
   /** streamOf is the stream that is the partition: of a link in a category, the link's. */
   streamOf(at) {
-    const stream = at.link && this.definition.source.from === "fromAll" ? at.link.stream : at.stream;
-    return checked(stream.startsWith("$$") ? stream.slice(2) : stream);
+    if (at.link && this.definition.source.from === "fromAll") return partitionFor(at.link.stream);
+    if (at.partition === undefined) at.partition = partitionFor(at.stream);
+    return at.partition;
   }
 
   handle(at, handler) {
@@ -174,6 +181,11 @@ class Projection {
     handler(own.value, null, partition, false);
     this.states.done(partition, own);
   }
+}
+
+/** partitionFor is the partition of a stream; that of its metadata is the stream's. */
+function partitionFor(stream) {
+  return checked(stream.startsWith("$$") ? stream.slice(2) : stream);
 }
 
 /** keep is what is done with an event without data: its state begins, and no handler sees it. */

@@ -41,7 +41,10 @@ class Mapping {
     this.known = new Map(); // subject: what it says; a cache
   }
 
-  /** of gives {stream, category, token} of an event; token is that after the stream's, or "". */
+  /**
+   * of gives {stream, category, token} of an event; token is that after the stream's, or "".
+   * What follows from stream and category alone is noted there, too: selected and partition.
+   */
   of(event) {
     if (this.streams.header) {
       const stream = event.header(this.streams.header);
