@@ -82,6 +82,26 @@ type refusals struct {
 	last    *PermissionError
 	at      time.Time // of the last
 	count   uint64
+	told    map[string]time.Time // when the log had it that a permission is missing; of some
+}
+
+// A request that is refused is made again every few seconds: the log has each missing permission so often, of so many.
+const (
+	tellEvery = time.Minute
+	mostTold  = 100
+)
+
+// news reports whether the log is to have a refusal, and takes it that it has.
+func (r *refusals) news(e *PermissionError, now time.Time) bool {
+	missing := e.Verb + " " + e.Missing
+	if last, ok := r.told[missing]; ok && now.Sub(last) < tellEvery {
+		return false
+	}
+	if r.told == nil || len(r.told) >= mostTold {
+		r.told = map[string]time.Time{}
+	}
+	r.told[missing] = now
+	return true
 }
 
 // recent is how long ago a refusal may be what a request was waiting for: they take less.
@@ -104,7 +124,7 @@ func (r *refusals) latest() *PermissionError {
 func (r *refusals) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.inbox, r.last = nil, nil
+	r.inbox, r.last, r.told = nil, nil, nil
 }
 
 // permitted is a context whose time is up when the server refuses a request.
@@ -184,10 +204,12 @@ func (b *Broker) reported(err error) {
 	if answers {
 		e.Missing = b.inboxPrefix() + ".>"
 	}
-	b.log.Warn("NATS refuses", "error", e)
 	r := &b.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.news(e, time.Now()) {
+		b.log.Warn("NATS refuses", "error", e)
+	}
 	r.last, r.at, r.count = e, time.Now(), r.count+1
 	if answers {
 		r.inbox = e
