@@ -162,6 +162,9 @@ func (s *session) migrate(ctx context.Context, from int) error {
 	p.overlay.begin()
 	if err := p.instance.Migrate(ctx, from, p.overlay); err != nil {
 		p.overlay.rollback()
+		if errors.Is(err, errWindowFull) {
+			err = s.tooMuch("migrate", `have the state built anew, with on_change = "rebuild"`)
+		}
 		return fmt.Errorf("migrate the state from schema %d to %d: %w", from, s.spec.Schema, err)
 	}
 	return s.commitAlone(ctx) // the memory from before knows nothing of it

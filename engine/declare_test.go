@@ -12,6 +12,7 @@ import (
 	"gnomon/engine/catalog"
 	"gnomon/engine/enginetest"
 	"gnomon/engine/guest"
+	"gnomon/engine/state"
 	"gnomon/sdk/abi"
 )
 
@@ -146,11 +147,13 @@ func (g *remembersToo) Event(e abi.Record, st guest.State) error {
 }
 
 // A module that declares a higher schema rewrites the state first, in one commit; one that
-// fails at that changes nothing, and what ran goes on.
+// fails at that, or writes more than one commit takes, changes nothing, and what ran goes on.
 func TestMigrate(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.append(20)
-		e := b.start(spec(ledgerModule, swaps(1)))
+		first := spec(ledgerModule, swaps(1))
+		b.limit(first, state.TxLimit{Writes: 60, Bytes: 1 << 20})
+		e := b.start(first)
 		e.awaitLive(20)
 		rewrite := func(fails bool) func(int, guest.State) error {
 			return func(from int, st guest.State) error {
@@ -174,8 +177,20 @@ func TestMigrate(t *testing.T) {
 		if _, err := e.Declare(t.Context(), spec(bad, swaps(2))); err == nil || !strings.Contains(err.Error(), "what ran goes on") || !strings.Contains(err.Error(), "from schema 1 to 2") {
 			t.Errorf("declared: %v", err)
 		}
+		large := ledgerModuleAs("large")
+		large.Migrate = func(_ int, st guest.State) error {
+			for i := range 61 {
+				if err := st.Put(fmt.Appendf(nil, "large/%d", i), []byte("v")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if _, err := e.Declare(t.Context(), spec(large, swaps(2))); err == nil || !strings.Contains(err.Error(), "the limit is 60 keys or 1048576 bytes; have the state built anew") {
+			t.Errorf("declared: %v", err)
+		}
 		if after, _ := e.content(); len(after) != len(before) || e.status().Module != ledgerModule.Digest() {
-			t.Errorf("after a migration that failed: %v", after)
+			t.Errorf("after migrations that failed: %v", after)
 		}
 		b.append(1)
 		e.awaitLive(21)

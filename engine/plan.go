@@ -84,7 +84,7 @@ func (r *Runner) retry(e *batchError) bool {
 		case e.count > 1:
 			r.plan = plan{through: e.last, events: e.count / 2}
 		default:
-			e.err = r.tooMuch()
+			e.err = r.tooMuch("apply", "write less for one event")
 			return false
 		}
 	case errors.As(e.err, &g) && e.count > 1:
@@ -95,12 +95,13 @@ func (r *Runner) retry(e *batchError) bool {
 	return true
 }
 
-// tooMuch is the error for an event that writes more than a commit can hold.
-func (r *Runner) tooMuch() error {
+// tooMuch is the error for a call that writes more than a commit can hold, with what is to be
+// done about that.
+func (r *Runner) tooMuch(call, instead string) error {
 	limit, share := r.keyspace.Limit(), ""
 	if n := r.spec.Partitions; n > 1 {
 		limit, share = limit.Share(n), fmt.Sprintf(" for each of %d partitions", n)
 	}
-	return &guest.Error{Call: "apply", Kind: guest.OverLimit, Event: -1,
-		Text: fmt.Sprintf("its writes do not fit one commit: the limit is %d keys or %d bytes%s; write less for one event", limit.Writes, limit.Bytes, share)}
+	return &guest.Error{Call: call, Kind: guest.OverLimit, Event: -1,
+		Text: fmt.Sprintf("its writes do not fit one commit: the limit is %d keys or %d bytes%s; %s", limit.Writes, limit.Bytes, share, instead)}
 }
