@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -39,7 +40,7 @@ func TestMapOfTheDomain(t *testing.T) {
 	}
 }
 
-// Every module that is required directly has a row in docs/RATIONALE.md that says why.
+// Every module that is required directly is fenced in, and has a row in docs/RATIONALE.md that says why.
 func TestDependenciesHaveReasons(t *testing.T) {
 	var reasoned []string
 	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|.*\|.*\|$`).FindAllStringSubmatch(read(t, "../../docs/RATIONALE.md"), -1) {
@@ -52,6 +53,9 @@ func TestDependenciesHaveReasons(t *testing.T) {
 			continue
 		}
 		direct++
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(guarded)), func(fence string) bool { return strings.HasPrefix(m[1], fence) }) {
+			t.Errorf("%s is required, and guarded does not say which packages may import it", m[1])
+		}
 		if !slices.ContainsFunc(reasoned, func(name string) bool { return strings.Contains("/"+m[1]+"/", "/"+name+"/") }) {
 			t.Errorf("%s is required, and no row of docs/RATIONALE.md says why", m[1])
 		}
