@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"gnomon/engine/state"
 )
@@ -119,9 +120,12 @@ func (r *Runner) settleAdoption() {
 	r.overtaken(r.takeAdoption())
 }
 
-// forget gives up what was learned of the module that ran before.
+// forget gives up what was learned of the module that ran before, and what was decided by
+// its policy of events that nothing is committed of.
 func (r *Runner) forget() {
 	r.plan, r.bufferLimit, r.failed = plan{}, 0, failedEvent{}
+	committed := r.Published().Position.Sequence
+	maps.DeleteFunc(r.verdicts, func(seq uint64, _ verdict) bool { return seq > committed })
 }
 
 // tryOut has a module take over the state, in a session of its own: it is given the

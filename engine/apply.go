@@ -49,7 +49,7 @@ func (s *session) apply(ctx context.Context, b *streams.Batch) (err error) {
 	}
 	end, ok := b.Last() // of all that was read, picked or not
 	if s.place = apart; ok && end.Sequence == b.Through {
-		s.place = placeOf(&end)
+		s.stands(&end)
 	}
 	if err := s.heed(ctx, b.Through); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (s *session) reach(b *streams.Batch, before uint64) {
 // passBy remembers an event, as it is stored, that the applied position has come to.
 func (s *session) passBy(e abi.Record) {
 	s.anchors = state.WithAnchor(s.anchors, state.AnchorOf(e))
-	s.place = placeOf(&e)
+	s.stands(&e)
 }
 
 // arrive moves the applied position to an event.
@@ -217,7 +217,7 @@ func (s *session) callLimit() callLimit {
 		l.Events = min(l.Events, max(1, int(s.spec.Fuel/2/s.thirst)))
 	}
 	if s.late && s.batch != nil {
-		if end, ok := atomicEnd(s.batch, s.applied.Sequence); ok {
+		if end, ok := s.atomicEnd(); ok {
 			l.Through = min(l.Through, end)
 		}
 	}

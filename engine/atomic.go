@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 
-	"gnomon/engine/streams"
 	"gnomon/sdk/abi"
 )
 
@@ -16,8 +16,13 @@ const (
 	atomicLast = "Nats-Batch-Commit"
 )
 
-// atomicEvents is how many events an atomic batch has at most, by a server's default.
-const atomicEvents = 1000
+const (
+	// atomicEvents is how many events an atomic batch has at most, by a server's default.
+	atomicEvents = 1000
+	// atomicWait is for how many sequences a commit waits for the end of one: headers that
+	// someone has copied may never have an end.
+	atomicWait = 10 * atomicEvents
+)
 
 // place is where an event stands among those that were published with it.
 type place int
@@ -28,20 +33,31 @@ const (
 	last                // none does
 )
 
-func placeOf(e *abi.Record) place {
-	if _, member := e.Header(atomicID); !member {
-		return apart
+// placeOf tells where an event stands, and in which atomic batch.
+func placeOf(e *abi.Record) (p place, id []byte) {
+	id, member := e.Header(atomicID)
+	if !member {
+		return apart, nil
 	}
 	if _, ends := e.Header(atomicLast); ends {
-		return last
+		return last, id
 	}
-	return within
+	return within, id
+}
+
+// stands notes where the event at the applied position stands.
+func (s *session) stands(e *abi.Record) {
+	p, id := placeOf(e)
+	s.place, s.atomic = p, append(s.atomic[:0], id...)
 }
 
 // postponed puts a commit that could be made off while the position is within an atomic
 // batch: nobody is to read some of its events without the others. The next call ends with it.
 func (s *session) postponed() bool {
-	s.late = s.place == within
+	if !s.late {
+		s.lateFrom = s.applied.Sequence
+	}
+	s.late = s.place == within && s.applied.Sequence-s.lateFrom < atomicWait
 	return s.late
 }
 
@@ -51,7 +67,7 @@ func (s *session) endAtomic(ctx context.Context, left []byte) error {
 	if !s.late || s.batch == nil || s.aside.full != nil { // which ends the batch sooner
 		return nil
 	}
-	end, ok := atomicEnd(s.batch, s.applied.Sequence)
+	end, ok := s.atomicEnd()
 	if !ok {
 		return nil
 	}
@@ -59,21 +75,37 @@ func (s *session) endAtomic(ctx context.Context, left []byte) error {
 		return nil
 	}
 	s.reach(s.batch, end+1)
-	return s.commitIfDue(ctx)
+	s.place = last // the mark may be missing
+	if err := s.commitIfDue(ctx); err != nil {
+		return err
+	}
+	return s.makeRoom(ctx)
 }
 
-// atomicEnd is the sequence of the first event after another one that no more come after of
-// the same atomic batch; ok is false when that is not among those of b.
-func atomicEnd(b *streams.Batch, after uint64) (sequence uint64, ok bool) {
-	for rest := b.Records; len(rest) > 0; {
+// atomicEnd is the sequence, from the applied one on, of the last event of the atomic batch
+// there, or of the next event that no more come after of the same one: it has the mark, or
+// what follows is of another batch. ok is false when that is not to be seen in what was read.
+func (s *session) atomicEnd() (sequence uint64, ok bool) {
+	at, open := s.applied.Sequence, s.atomic
+	if s.place != within {
+		open = nil
+	}
+	for rest := s.batch.Records; len(rest) > 0; {
 		e, next, err := abi.Next(rest)
 		if err != nil {
 			break
 		}
-		if e.Sequence > after && placeOf(&e) != within {
+		if rest = next; e.Sequence <= s.applied.Sequence {
+			continue
+		}
+		p, id := placeOf(&e)
+		switch {
+		case open != nil && !bytes.Equal(open, id):
+			return at, true
+		case p != within:
 			return e.Sequence, true
 		}
-		rest = next
+		at, open = e.Sequence, id
 	}
 	return 0, false
 }

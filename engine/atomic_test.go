@@ -141,6 +141,69 @@ func TestBatchWithoutEnd(t *testing.T) {
 	})
 }
 
+// Where batches without an end follow each other and never stop to come, such as in a mirror
+// of some subjects, what was read is committed all the same: the next batch ends the one
+// before it, and one whose id never changes is waited for as long as it may be a batch.
+func TestBatchesWithoutEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sizes []int // whose ids differ
+		each  int   // times that they come before there is a pause
+		times int
+		many  uint64 // events that may not be committed
+	}{
+		"one after the other": {[]int{1, 2, 3}, 1, 120, 5},
+		"of one id":           {[]int{50}, 20, 12, 11_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.append(2)
+				e := b.start(spec(enginetest.FuncModule("writes nothing", func(abi.Record, guest.State) error { return nil })))
+				e.awaitLive(2)
+				for i := range tt.times {
+					for range tt.each {
+						b.appendAsOne(tt.sizes[i%len(tt.sizes)], true)
+					}
+					time.Sleep(20 * time.Millisecond) // of the bubble
+					if s := e.status(); s.Position+tt.many < b.last() {
+						t.Fatalf("committed is %d, and the stream ends at %d", s.Position, b.last())
+					}
+				}
+				if s := e.status(); s.Position <= 2 {
+					t.Error("nothing is committed")
+				}
+			})
+		})
+	}
+}
+
+// An event that failed amid an atomic batch is judged anew when another module, or another
+// policy, goes on before anything of the batch is committed.
+func TestVerdictsEndWithTheModule(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.append(2)
+		slow := func(fails bool) *enginetest.Module {
+			return enginetest.FuncModule(fmt.Sprint("fails ", fails), func(e abi.Record, st guest.State) error {
+				time.Sleep(300 * time.Millisecond) // of the bubble
+				if fails && e.Sequence == 4 {
+					return enginetest.Refuse("not this one")
+				}
+				return ledger(e, st)
+			})
+		}
+		swapped := func(s *engine.Spec) { s.OnError, s.OnChange, s.Batch.Events = engine.Skip, engine.SwapCode, 1 }
+		e := b.start(spec(slow(true), swapped))
+		e.awaitLive(2)
+		b.appendAsOne(20, false)
+		e.await("more", func(s engine.Status) bool { return s.Applied >= 8 })
+		if s := e.status(); s.Position != 2 {
+			t.Fatalf("committed is %d amid a batch", s.Position)
+		}
+		e.declare(spec(slow(false), swapped))
+		e.awaitLive(22)
+		e.wantLedger(1, 22)
+	})
+}
+
 // An event that fails amid an atomic batch halts right before it, with what was before it
 // committed, and a window that cannot hold a batch is committed amid it: to go on is more.
 func TestCommitsAmidAnAtomicBatch(t *testing.T) {

@@ -37,7 +37,9 @@ type session struct {
 	applied  state.Position
 	anchors  []state.Anchor
 	place    place  // of the event at the applied position
+	atomic   []byte // id of the atomic batch that it is of
 	late     bool   // a commit waits for the end of an atomic batch
+	lateFrom uint64 // sequence, since when
 	readFrom uint64 // where the reader began: what is missing before is none of its business
 	aside    aside
 	batch    *streams.Batch // that is being applied; nil between two of them
