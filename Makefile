@@ -1,7 +1,7 @@
 # Everything here needs Go, make and git only.
 #
 #   make run     build, start the engine on config.toml, import the shipped log, show what to try
-#   make test    lint (gofmt, vet, staticcheck), and tests: every test with the race detector
+#   make test    lint (gofmt, vet, staticcheck), and tests: with the race detector, the long ones without it
 #   make faults  everything that may go wrong, with the tests that hold what happens then
 #   make bench   compare with programs that do the same without the engine
 #   make gobench Go benchmarks of the hot paths, for benchstat
@@ -99,11 +99,12 @@ screenshots:
 
 OURS = cmd engine host plugins sdk examples internal bench deploy
 
-# What -short leaves out runs without the race detector, which makes guests ten
-# times slower: all real logs, and kill -9 on the largest of them.
+# What -short leaves out of the program runs without the race detector, which makes guests
+# ten times slower: all real logs, kill -9 on the largest of them, every alert. What takes
+# longer still is in `make faults`; a test holds that all is in one of the two.
 # Of the program, which starts modules again and again, some scripts run with it.
 RACED = TestScripts/(node|reads|generations|interrupt)
-LONG = RealLogs|Killed|UnderLoad|Transfer
+LONG = RealLogs|Killed|UnderLoad|Transfer|TestAlerts$$
 # What calls compilers: a new project in every language, and what the guides tell to do.
 PROJECTS = Docs|NewProjects|Dev$$
 
