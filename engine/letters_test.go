@@ -249,6 +249,9 @@ func TestLetterLimit(t *testing.T) {
 		if !strings.Contains(got.Reason, "event 8 cannot be set aside: 3 are, and the limit is 3 (projection.limits.dead_letters)") || got.Position != 7 {
 			t.Errorf("%+v", got)
 		}
+		if !strings.Contains(got.Hint, "engine dead-letters retry p --all") || !strings.Contains(got.Hint, "raise projection.limits.dead_letters") {
+			t.Errorf("the way out is %q", got.Hint)
+		}
 		p.mended.Store(true)
 		e.order(engine.RetryLetters, engine.Letters{})
 		e.awaitLive(20)

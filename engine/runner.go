@@ -226,7 +226,10 @@ func haltHint(err error, name string) string {
 	var failed *batchError
 	var shared *SharedStateError
 	var quota *state.QuotaError
+	var full *fullError
 	switch {
+	case errors.As(err, &full):
+		return "engine dead-letters retry " + name + " --all applies them, if what they failed on is mended; engine dead-letters drop forgets them; or raise projection.limits.dead_letters: it goes on by itself after any of these"
 	case errors.As(err, &quota):
 		return "raise the limit, or mend the module: a running engine takes either by itself"
 	case errors.As(err, &shared):

@@ -75,7 +75,7 @@ depends how long this can be done: see engine status NAME.`,
 			}
 			done, err := cl.RollbackTo(c.Context(), args[0], generation)
 			if err != nil {
-				return explainGeneration(err, args[0])
+				return explainRollback(err, args[0])
 			}
 			return printPromotion(c.OutOrStdout(), done, f.JSON)
 		},
@@ -92,6 +92,14 @@ func printPromotion(w io.Writer, done engine.Promotion, asJSON bool) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: %s is read now, as of %d; before it was %s\n", done.Projection, done.To, done.Sequence, done.From)
 	return err
+}
+
+// explainRollback adds the way out to why it is not gone back: there is nothing to promote.
+func explainRollback(err error, name string) error {
+	if p, ok := errors.AsType[*wire.Problem](err); ok && p.Code == wire.CodeBehind {
+		return cli.WithHint(err, "engine status %s@previous says why, and what lets it go on; once it has caught up it can be gone back to", name)
+	}
+	return explainGeneration(err, name)
 }
 
 // explainGeneration adds the way out of an error that is about the generations of a
