@@ -44,6 +44,8 @@ type feed struct {
 	// What the server was asked for last, by who asks.
 	asked   time.Time
 	through uint64 // there is nothing more up to this sequence
+	failed  time.Time
+	failure error // that it answered with then, or did not answer
 }
 
 // fed is a batch of a feed.
@@ -345,25 +347,33 @@ func (m *member) CaughtUp(ctx context.Context) (through uint64, ok bool, err err
 	if !m.atEnd() {
 		return 0, false, nil
 	}
+	came := time.Now()
 	select {
 	case m.feed.asks <- struct{}{}:
 		defer func() { <-m.feed.asks }()
 	case <-ctx.Done():
 		return 0, false, ctx.Err()
 	}
-	through, ok, err = m.feed.ask(ctx)
+	through, ok, err = m.feed.ask(ctx, came)
 	return through, ok && m.atEnd(), err
 }
 
 // ask asks the server how far the feed is, unless that was asked lately and nothing has come
-// since: what one member is told at the head of a stream holds for all of them.
-func (f *feed) ask(ctx context.Context) (through uint64, ok bool, err error) {
+// since: what one member is told at the head of a stream holds for all of them. So does that
+// there was no answer, for those who waited for it: they do not wait again, one by one.
+func (f *feed) ask(ctx context.Context, came time.Time) (through uint64, ok bool, err error) {
 	if time.Since(f.asked) < askedLately && f.through+1 >= f.position() {
 		return f.through, true, nil
 	}
+	if f.failed.After(came) {
+		return 0, false, f.failure
+	}
 	through, ok, err = f.reader.CaughtUp(ctx)
-	if err == nil && ok {
+	switch {
+	case err == nil && ok:
 		f.asked, f.through = time.Now(), through
+	case err != nil && ctx.Err() == nil: // not because this one asks no more
+		f.failed, f.failure = time.Now(), err
 	}
 	return through, ok, err
 }
