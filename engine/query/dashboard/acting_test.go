@@ -226,7 +226,8 @@ func TestEachActOverAForm(t *testing.T) {
 }
 
 // The form of a promotion, and that of a rollback, is about the generation that it showed, however
-// the page was come to; once another one is there, neither the question nor the form is taken.
+// the page was come to; once another one is there, neither the question nor the form is taken, and
+// what says so leads to the tab that has it.
 func TestFormsAreAboutWhatWasShown(t *testing.T) {
 	o := operate(t, "", "a", "1", "b", "2")
 	o.candidate()
@@ -243,7 +244,7 @@ func TestFormsAreAboutWhatWasShown(t *testing.T) {
 		}
 		for _, method := range []string{"GET", "POST"} {
 			path, form := at+"/do/"+step.verb+"?generation=gone", "generation=gone"
-			if res, body := o.ask(acts, method, path, form); res.StatusCode != 409 || !strings.Contains(said(body), step.id) {
+			if res, body := o.ask(acts, method, path, form); res.StatusCode != 409 || !strings.Contains(said(body), step.id) || !strings.Contains(body, `href="`+at+`/generations"`) {
 				t.Errorf("%s %s of another one: %s, %s", method, step.verb, res.Status, said(body))
 			}
 		}

@@ -52,6 +52,9 @@ func (d *Dashboard) page(find func(*http.Request) (*page, error)) http.HandlerFu
 		p, err := find(r)
 		if err != nil {
 			p = errorPage(err)
+			if p.status == http.StatusConflict { // it is otherwise by now, and its tabs show how
+				p.Projection = r.PathValue("projection")
+			}
 		}
 		if p.template != "login" { // which is for strangers
 			p.Version = d.version
