@@ -40,6 +40,34 @@ func TestMapOfTheDomain(t *testing.T) {
 	}
 }
 
+// Names of code that docs/ARCHITECTURE.md has are names in the code: one that was renamed or
+// moved is told.
+func TestNamesInTheArchitectureExist(t *testing.T) {
+	word := regexp.MustCompile(`[A-Za-z_]\w*`)
+	known := map[string]bool{}
+	for _, f := range append(files(t), file{path: "config.toml"}) {
+		for line := range strings.Lines(read(t, "../../"+f.path)) {
+			code, _, _ := strings.Cut(line, "//")
+			for _, w := range word.FindAllString(code, -1) {
+				known[w] = true
+			}
+		}
+	}
+	names := regexp.MustCompile("`([a-z]*[A-Z]\\w*|[A-Za-z]\\w*(\\.[A-Za-z]\\w*)+)(\\([^`]*)?`").FindAllStringSubmatch(read(t, "../../docs/ARCHITECTURE.md"), -1)
+	for _, m := range names {
+		if ext := path.Ext(m[1]); m[2] == "" || !slices.Contains([]string{".go", ".md", ".h", ".hpp", ".json"}, ext) {
+			for _, w := range strings.Split(m[1], ".") {
+				if !known[w] {
+					t.Errorf("docs/ARCHITECTURE.md names %s, and no code has %s", m[1], w)
+				}
+			}
+		}
+	}
+	if len(names) < 30 {
+		t.Errorf("only %d names are found: this test looks in the wrong place", len(names))
+	}
+}
+
 // Every module that is required directly is fenced in, and has a row in docs/RATIONALE.md that says why.
 func TestDependenciesHaveReasons(t *testing.T) {
 	var reasoned []string
