@@ -127,6 +127,29 @@ func TestFuelOfTheStart(t *testing.T) {
 	}
 }
 
+// A start function pays for what the host does for it, and a call that the host ended is told
+// as what it was, as in any other call.
+func TestStartCallsTheHost(t *testing.T) {
+	first := uint32(1)
+	start := func(at, size int32) []byte { // reads the settings, a hundred and fifty times
+		code := slices.Repeat([][]byte{w.I32Const(at), w.I32Const(size), w.Call(0), w.Drop}, 150)
+		return w.Module{Imports: []w.Import{w.Contract(abi.ImportConfigRead)}, Pages: 1, Start: &first, Funcs: []w.Func{{Code: code}, w.Apply(w.I32Const(0))}}.Bytes()
+	}
+	if got, least := metered(t, start(0, 48)).Fuel(), uint64(150*callFuel); got < least {
+		t.Errorf("it took %d units, want %d at least", got, least)
+	}
+	m, err := testHost.Load(t.Context(), start(pageSize, 48), Limits{Memory: testMemory, Fuel: 1_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(t.Context())
+	_, err = m.Instantiate(t.Context(), guest.Config{Memory: testMemory})
+	var failed *guest.Error
+	if !errors.As(err, &failed) || failed.Kind != guest.BadPointer || failed.Call != "start" || failed.Event != -1 {
+		t.Errorf("error %v", err)
+	}
+}
+
 // What the host does for a guest costs by how much it is: the same calls take more fuel
 // when there is more to search, to pass over or to keep.
 func TestHostWorkCosts(t *testing.T) {

@@ -57,6 +57,9 @@ func offerModule(ctx context.Context, r wazero.Runtime, name string, list []abi.
 func bind(is abi.Func, f function) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
 		c := callOf(ctx)
+		if c.in.module == nil {
+			c.in.meterStart(m)
+		}
 		c.in.calls++
 		c.pay(callFuel)
 		if c.in.watch != nil {

@@ -35,9 +35,10 @@ type instance struct {
 	stacked bool // has a stack in its memory, see stackPointer
 
 	meter   fuel.Meter
-	fuel    uint64 // of one call; 0: it is not metered
-	started uint64 // fuel that starting it used, until it is called; then 0
-	calls   uint64 // of functions of the contract, by the last call
+	counter fuel.Counter // of meter; nil: it is not known yet, or there is none
+	fuel    uint64       // of one call; 0: it is not metered
+	started uint64       // fuel that starting it used, until it is called; then 0
+	calls   uint64       // of functions of the contract, by the last call
 
 	stack [1]uint64 // for CallWithStack: no export of the contract needs more
 	call  call      // the call under way
@@ -55,7 +56,7 @@ func (m *Module) InstantiateWatched(ctx context.Context, c guest.Config, watch f
 	if len(in.settings) == 0 {
 		in.settings = []byte("{}")
 	}
-	in.call = call{Context: ctx, in: in, name: "start"}
+	in.call = call{Context: ctx, in: in, name: "start", event: -1}
 	var im *image
 	var take bool
 	if watch == nil { // who watches wants to see the calls of init
@@ -64,14 +65,17 @@ func (m *Module) InstantiateWatched(ctx context.Context, c guest.Config, watch f
 	ictx := experimental.WithMemoryAllocator(&in.call, limitedMemory{c.Memory, im.memory(), in.refusedMemory})
 	module, err := m.host.runtime.InstantiateModule(ictx, m.compiled, moduleConfig(printing{in, c.Log}, c.Surroundings))
 	if err != nil {
-		return nil, &guest.Error{Call: "start", Kind: guest.Trapped, Text: in.call.explain(in.trapText(err) + in.call.lastWords()), Event: -1}
+		return nil, in.failure(err)
+	}
+	in.meterStart(module)
+	if err := in.failure(nil); err != nil {
+		module.Close(ctx)
+		return nil, err
 	}
 	in.module = module
 	in.findStack()
 	if m.fuel > 0 {
-		counter := module.ExportedGlobal(fuel.Global).(api.MutableGlobal)
-		in.started = startFuel - counter.Get()
-		in.meter = fuel.NewMeter(counter)
+		in.started = startFuel - in.counter.Get()
 		in.meter.Fill(0)
 	}
 	in.apply = module.ExportedFunction(abi.ExportApply)
@@ -91,6 +95,15 @@ func (m *Module) InstantiateWatched(ctx context.Context, c guest.Config, watch f
 		return nil, err
 	}
 	return in, nil
+}
+
+// meterStart finds the counter of an instance: at the first call of the host by its start
+// function, or behind that. The counter begins with startFuel.
+func (in *instance) meterStart(m api.Module) {
+	if in.fuel > 0 && in.counter == nil {
+		in.counter = m.ExportedGlobal(fuel.Global).(api.MutableGlobal)
+		in.meter = fuel.NewMeter(in.counter)
+	}
 }
 
 // refusedMemory remembers that the call under way asked for too much memory: all that
@@ -187,20 +200,29 @@ func (in *instance) run(f api.Function, c call, result bool) error {
 	budget := in.budget(c.name)
 	in.meter.Fill(budget)
 	err := f.CallWithStack(&in.call, in.stack[:])
-	if in.call.err != nil {
-		return in.call.err
-	}
-	if in.fuel > 0 && (in.call.spend(0) || in.meter.Exhausted()) {
-		return &guest.Error{Call: c.name, Kind: guest.OutOfFuel, Text: in.call.explain(in.call.outOfFuel()), Event: in.call.event}
-	}
-	if err != nil {
-		return &guest.Error{Call: c.name, Kind: in.call.trapKind(), Text: in.call.explain(in.trapText(err) + in.call.lastWords()), Event: in.call.event}
+	if err := in.failure(err); err != nil {
+		return err
 	}
 	code := int32(in.stack[0])
 	if result && (code != 0 || in.call.tooSmall > 0) {
 		return in.refusal(code)
 	}
 	in.call.warnRefused()
+	return nil
+}
+
+// failure is that of the call under way, which wazero says ended with err; nil when it did
+// not fail.
+func (in *instance) failure(err error) error {
+	c := &in.call
+	switch {
+	case c.err != nil:
+		return c.err
+	case in.fuel > 0 && (c.spend(0) || in.meter.Exhausted()):
+		return &guest.Error{Call: c.name, Kind: guest.OutOfFuel, Text: c.explain(c.outOfFuel()), Event: c.event}
+	case err != nil:
+		return &guest.Error{Call: c.name, Kind: c.trapKind(), Text: c.explain(in.trapText(err) + c.lastWords()), Event: c.event}
+	}
 	return nil
 }
 
