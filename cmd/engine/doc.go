@@ -16,7 +16,8 @@
 //	node, run                       an engine: all parts, wired, started and ended in order
 //	declarations, kept              from modules and settings to what the domain is told
 //	loglevel, guestlogs, profiles, traces   what an engine tells of itself
-//	access, append, archives, around, arrive, card, mirrors, upcasters   wiring of one part each
+//	access, append, archives, around, arrive, bundle, card, mirrors, upcasters   wiring of one part each
+//	dev, record                     what commands in packages below are handed
 //
 // Tests that run the program as a person does are scripts in testdata/script; X_kill_test.go kills
 // engines, faults_X_test.go takes away what they need, X_rig_test.go has what several tests share.
