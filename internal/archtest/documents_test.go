@@ -40,6 +40,30 @@ func TestMapOfTheDomain(t *testing.T) {
 	}
 }
 
+// The table of packages in docs/ARCHITECTURE.md has each of the engine's, and none that is not there.
+func TestPackagesAreInTheArchitecture(t *testing.T) {
+	there := map[string]bool{}
+	for _, f := range files(t) {
+		there[f.pkg] = true
+	}
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+`) \\|.*\\|.*\\|$").FindAllStringSubmatch(read(t, "../../docs/ARCHITECTURE.md"), -1) {
+		for _, name := range strings.Split(row[1], ", ") {
+			pkg := strings.Trim(name, "`")
+			named[pkg] = true
+			if _, err := os.Stat("../../" + pkg); err != nil {
+				t.Errorf("docs/ARCHITECTURE.md has a row for %s, and there is no such folder", pkg)
+			}
+		}
+	}
+	for pkg := range there {
+		top, _, _ := strings.Cut(pkg, "/")
+		if slices.Contains([]string{"cmd", "engine", "host", "plugins"}, top) && !named[pkg] {
+			t.Errorf("docs/ARCHITECTURE.md has no row for package %s", pkg)
+		}
+	}
+}
+
 // Names of code that docs/ARCHITECTURE.md has are names in the code: one that was renamed or
 // moved is told.
 func TestNamesInTheArchitectureExist(t *testing.T) {
