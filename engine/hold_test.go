@@ -81,3 +81,38 @@ func TestPromoteAmidAnAtomicBatch(t *testing.T) {
 		e.wantLedger(1, 65)
 	})
 }
+
+// Two generations stand still for each other at the end of an atomic batch, also when that is
+// an event that they do not take, with many more that were read behind it.
+func TestCompareBetweenAtomicBatches(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		slow := func(name string) engine.Spec {
+			m := enginetest.FuncModule(name, func(e abi.Record, st guest.State) error {
+				time.Sleep(300 * time.Millisecond) // of the bubble
+				return ledger(e, st)
+			})
+			return spec(m, byHand, func(s *engine.Spec) {
+				s.Filter = func(subject []byte) bool { return string(subject) == "e.x" }
+				s.Batch.Events, s.Window = 1000, time.Hour // no commit is due before
+			})
+		}
+		b.appendAsOne(3, false)
+		e := b.start(slow("one"))
+		e.awaitLive(3)
+		e.declare(slow("two"))
+		e.await("the candidate", func(s engine.Status) bool { return s.Candidate.State == engine.Live })
+		for range 100 {
+			b.appendAsOne(3, false)
+		}
+		time.Sleep(time.Second) // of the bubble
+		c, err := e.Compare(t.Context(), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if c.Sequence%3 != 0 || c.Sequence >= b.last() {
+			t.Errorf("they stand at %d", c.Sequence)
+		}
+		e.awaitLive(b.last())
+	})
+}
