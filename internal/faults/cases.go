@@ -136,7 +136,7 @@ var jetStream = []Case{
 		Number: 23, What: "An event published twice, within the window of the server and after it; an answer that is lost",
 		Promise: "What the stream holds is the truth: after the window there are two events. `engine import` leaves out ids that the stream holds, whatever the window. An append that is sent again with its ids, alone or several as one, is answered as what it repeats: within the window, and after it if it expects something.",
 		Tests: by(in("engine/ingest", "TestPublishedTwice"), in("engine/importer", "TestRepeated", "TestRepeatedLater"),
-			in("engine/broker", "TestPublish", "TestExpectationsOfARetry", "TestExpectationsAfterTheWindow", "TestBatch", "TestPublishInDoubt"), in("cmd/engine", "TestAppendsKilled", "TestAppendsToAServerThatIsKilled")),
+			in("engine/broker", "TestPublish", "TestExpectations", "TestExpectationOfAFilter", "TestExpectationsAtOnce", "TestExpectationsOfARetry", "TestExpectationsAfterTheWindow", "TestBatch", "TestPublishInDoubt"), in("cmd/engine", "TestAppendsKilled", "TestAppendsToAServerThatIsKilled")),
 	},
 	{
 		Number: 24, What: "Delete markers, rollups, expiring events, counters and schedules in the stream",
@@ -244,7 +244,7 @@ var modules = []Case{
 	{
 		Number: 42, What: "The same events in other batches, partitions, or on another day",
 		Promise: "The same state, byte for byte.",
-		Tests:   by(in("engine", "TestBatchesLeaveNoTrace", "TestPartitionsLeaveNoTrace", "TestOverlayIsAMap", "TestSimulation"), in("host", "TestFuelIsDeterministic", "TestFloatWarning"), in("host/fuel", "TestFloatArithmetic"), in("cmd/engine", "TestProcessMapOnRealLogs", "TestRepoFilesIsGitsTree")),
+		Tests:   by(in("engine", "TestBatchesLeaveNoTrace", "TestPartitionsLeaveNoTrace", "TestOverlayIsAMap", "TestSimulation"), in("host", "TestFuelIsDeterministic", "TestFloatWarning"), in("host/fuel", "TestExamplesGiveTheSameResults", "TestFloatArithmetic"), in("cmd/engine", "TestProcessMapOnRealLogs", "TestRepoFilesIsGitsTree")),
 	},
 }
 
