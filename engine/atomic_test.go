@@ -176,6 +176,27 @@ func TestBatchesWithoutEnds(t *testing.T) {
 	}
 }
 
+// A commit that becomes full is made between two batches, also when their ends are events that
+// the projection does not take.
+func TestFullCommitsBetweenAtomicBatches(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s := spec(ledgerModule, func(s *engine.Spec) {
+			s.Filter = func(subject []byte) bool { return string(subject) == "e.x" }
+			s.Window, s.Batch.Events = time.Hour, 1000
+		})
+		b.limit(s, state.TxLimit{Writes: 100, Bytes: 1 << 20})
+		for range 100 {
+			b.appendAsOne(6, false)
+		}
+		e := b.start(s)
+		e.awaitLive(b.last())
+		e.stop()
+		if n := b.wantWholeBatches(s); n < 3 {
+			t.Errorf("%d commits show nothing", n)
+		}
+	})
+}
+
 // An event that failed amid an atomic batch is judged anew when another module, or another
 // policy, goes on before anything of the batch is committed.
 func TestVerdictsEndWithTheModule(t *testing.T) {

@@ -146,7 +146,7 @@ var jetStream = []Case{
 	{
 		Number: 25, What: "A crash in the middle of an atomic batch",
 		Promise: "What the publisher did not commit is never seen. What was committed is one run of sequences, and is read as a whole: no commit lies within it, but where to go on is worth more: an event of it that fails, a batch that takes more than a third of what one commit can hold, a disk or an outbox that is full, an order of an operator about events that were set aside. One that lacks its end, such as in a mirror that leaves it out, is read once its stream has nothing more, another batch follows, or 10,000 events have come.",
-		Tests:   by(in("engine/ingest", "TestAtomicBatch", "TestAtomicBatchesAreReadWhole"), in("engine", "TestAtomicBatchesAreReadWhole", "TestBatchWithoutEnd", "TestBatchesWithoutEnds", "TestCommitsAmidAnAtomicBatch", "TestSimulation")),
+		Tests:   by(in("engine/ingest", "TestAtomicBatch", "TestAtomicBatchesAreReadWhole"), in("engine", "TestAtomicBatchesAreReadWhole", "TestBatchWithoutEnd", "TestBatchesWithoutEnds", "TestFullCommitsBetweenAtomicBatches", "TestCommitsAmidAnAtomicBatch", "TestSimulation")),
 	},
 	{
 		Number: 26, What: "Work-queue and interest streams, or one that keeps the last events of a subject",
