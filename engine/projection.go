@@ -341,7 +341,10 @@ func (p *projection) statusOf(role Role) (Status, error) {
 
 // hintOf has a hint name the generation of a role, and not the one that is read.
 func (p *projection) hintOf(role Role, hint string) string {
-	return strings.ReplaceAll(hint, " skip "+p.name+" ", " skip "+p.name+"@"+string(role)+" ")
+	for _, verb := range []string{" skip ", " retry "} {
+		hint = strings.ReplaceAll(hint, verb+p.name+" ", verb+p.name+"@"+string(role)+" ")
+	}
+	return hint
 }
 
 // reportLocked fills in what a generation knows.
