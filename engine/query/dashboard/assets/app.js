@@ -19,7 +19,7 @@ document.addEventListener('click', async (event) => {
 // on, and the address follows. One entry of the history stands for a whole movement.
 (() => {
   const wait = 120, rest = 1500; // ms
-  let timer = 0, last = 0, sliding = false;
+  let timer = 0, last = 0, sliding = false, followed = null;
   const form = () => document.getElementById('time-form');
   const slider = (name) => document.querySelector(`[data-sliders] [data-for="${name}"]`);
 
@@ -27,12 +27,14 @@ document.addEventListener('click', async (event) => {
   function follow() {
     const moment = document.getElementById('moment');
     const box = document.querySelector('[data-sliders]');
-    if (!moment || !box || !Number(moment.dataset.most) || moment.querySelector('.notice-error')) return;
+    if (!moment || moment === followed) return; // only a part of it came: what is being typed stays
+    if (!box || !Number(moment.dataset.most) || moment.querySelector('.notice-error')) return;
     box.hidden = false;
     const f = form();
     const to = f.elements.to.value, from = f.elements.from.value;
     if (sliding && (timer || moment.dataset.to !== to || (from && moment.dataset.from !== from))) return; // the hand is ahead of the page
     sliding = false;
+    followed = moment;
     for (const name of ['to', 'from']) {
       const s = slider(name);
       s.min = moment.dataset.least;
