@@ -100,8 +100,8 @@ screenshots:
 OURS = cmd engine host plugins sdk examples internal bench deploy
 
 # What -short leaves out of the program runs without the race detector, which makes guests
-# ten times slower: all real logs, kill -9 on the largest of them, every alert. What takes
-# longer still is in `make faults`; a test holds that all is in one of the two.
+# ten times slower: real logs, kill -9, every alert. What takes longer still is in `make faults`;
+# a test holds that all is in one of the two. `make soak` has the largest log.
 # Of the program, which starts modules again and again, some scripts run with it.
 RACED = TestScripts/(node|reads|generations|interrupt)
 LONG = RealLogs|Killed|UnderLoad|Transfer|TestAlerts$$

@@ -17,12 +17,9 @@ import (
 // A process that is killed at any moment loses nothing and applies nothing twice:
 // after all kills the state is that of a run that was left alone.
 func TestKilledAtAnyMoment(t *testing.T) {
-	log, subjects, rounds := "bpic2012", "bpic2012.>", 25
-	if _, err := os.Stat(sharedData()); err != nil || testing.Short() {
-		log, subjects, rounds = "gitlog", "gitlog.>", 5
-	}
-	if os.Getenv("GNOMON_SOAK") != "" {
-		rounds = 100
+	log, subjects, rounds := "gitlog", "gitlog.>", 15
+	if soaking() {
+		log, subjects, rounds = "bpic2012", "bpic2012.>", 100
 	}
 	projections := projection("process-map", "process-map.wasm") +
 		projection("sessions", "sessions.wasm", "[projection.snapshots]", "every_events = 5000", "[projection.settings]", `field = "resource"`, `gap = "30m"`)
@@ -70,7 +67,7 @@ func TestKilledWithItsServer(t *testing.T) {
 	long(t)
 	const chunk = 21
 	rounds := 5
-	if os.Getenv("GNOMON_SOAK") != "" {
+	if soaking() {
 		rounds = 50
 	}
 	h := newHome(t, "log.>", projection("count", "count.wasm"))

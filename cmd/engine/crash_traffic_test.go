@@ -27,7 +27,7 @@ import (
 func TestKilledUnderTraffic(t *testing.T) {
 	long(t)
 	rounds := 6
-	if os.Getenv("GNOMON_SOAK") != "" {
+	if soaking() {
 		rounds = 100
 	}
 	w := newTraffic(t)

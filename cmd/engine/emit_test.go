@@ -223,7 +223,7 @@ var targets = map[string]func(*jetstream.StreamConfig){
 
 // rounds is how often something is killed.
 func rounds(short int) int {
-	if os.Getenv("GNOMON_SOAK") != "" {
+	if soaking() {
 		return 50
 	}
 	return short

@@ -28,6 +28,9 @@ func long(t *testing.T) {
 	}
 }
 
+// soaking tells whether tests have all the time they want: make soak.
+func soaking() bool { return os.Getenv("GNOMON_SOAK") != "" }
+
 // configure puts keys before the first table of the configuration, and text after it.
 func (h *home) configure(keys, tables string) {
 	h.t.Helper()

@@ -32,7 +32,7 @@ var countingRules = []string{`subjects = ["log.*"]`, `subjects = ["log.1"]`}
 func TestKilledWhileGenerationsChange(t *testing.T) {
 	long(t)
 	rounds := 12
-	if os.Getenv("GNOMON_SOAK") != "" {
+	if soaking() {
 		rounds = 50
 	}
 	seed := rand.Uint64()
@@ -184,7 +184,7 @@ func (g *generationsUnderFire) recount() {
 func TestSwappedUnderLoad(t *testing.T) {
 	long(t)
 	swaps := 60
-	if os.Getenv("GNOMON_SOAK") != "" {
+	if soaking() {
 		swaps = 1000
 	}
 	h := newHome(t, "log.>", projection("count", "count.wasm", `on_change = "swap"`, "[projection.settings]", "n = 0"))

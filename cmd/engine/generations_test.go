@@ -22,9 +22,9 @@ import (
 // two rules to differ, after promote reads are those of the new rule, after rollback those of
 // the old one, and sequences only move forward.
 func TestChangedRuleOnRealLogs(t *testing.T) {
-	log, from := "bpic2012", uint64(100_000)
-	if _, err := os.Stat(sharedData()); err != nil || testing.Short() {
-		log, from = "gitlog", 500
+	log, from := "gitlog", uint64(500)
+	if soaking() {
+		log, from = "bpic2012", 100_000
 	}
 	file := logFile(t, log)
 	old, total := countSubjects(t, file, 1)
