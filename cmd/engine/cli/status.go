@@ -103,8 +103,11 @@ func behind(s engine.Status) string {
 // printEffects prints what a projection has not done though it may be live: events that were not
 // applied, or what does not get out.
 func printEffects(w io.Writer, s engine.Status) {
+	if text := notApplied(s.Aside); text != "" {
+		fmt.Fprintf(w, "%s: %s\n", s.Projection, text)
+	}
 	if s.Aside.Letters > 0 || s.Aside.Waiting > 0 {
-		fmt.Fprintf(w, "%s: %s\n  hint: engine dead-letters list %s\n", s.Projection, notApplied(s.Aside), s.Projection)
+		fmt.Fprintf(w, "  hint: engine dead-letters list %s\n", s.Projection)
 	}
 	if e := s.Emits; e != nil && e.Trouble != "" {
 		fmt.Fprintf(w, "%s: emitted events are not published, %d wait: %s\n", s.Projection, e.Waiting, Readable([]byte(e.Trouble)))

@@ -52,6 +52,11 @@ odd: emitted events are not published, 5 wait: no permission
   hint: it is tried again
 odd: bucket B is not kept in step: no room
 `},
+		{[]engine.Status{{Projection: "lax", State: engine.Live, Aside: state.Aside{Skipped: 3}}}, `
+PROJECTION   STATE   POSITION   BEHIND   KEYS   EVENTS/S
+lax          live    0          0        0      0
+lax: 3 skipped
+`},
 		{[]engine.Status{{
 			Projection: "alone", State: engine.CatchingUp, Reason: "no server", Stream: "S", StreamLast: 7, Position: 7,
 			EndUnknownSince: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),

@@ -195,7 +195,7 @@ func TestEachActOverAForm(t *testing.T) {
 		then   func(s engine.Status) bool
 	}{
 		{"pause", "", nil, "pause", "", "Pause: done.", func(s engine.Status) bool { return s.State == engine.Paused }},
-		{"resume", "", func(o *operated) { _ = o.engine.Pause("p") }, "resume", "", "Resume: done.", func(s engine.Status) bool { return s.State == engine.Live }},
+		{"resume", "", (*operated).pause, "resume", "", "Resume: done.", func(s engine.Status) bool { return s.State == engine.Live }},
 		{"rebuild", "", nil, "rebuild", "", "Rebuild: done.", nil},
 		{"accept", "", (*operated).lose, "accept", "reason=known", "goes on from sequence", func(s engine.Status) bool { return s.State != engine.Diverged }},
 		{"promote", "", (*operated).candidate, "promote", "wait=10s", "Readers of p went over", func(s engine.Status) bool { return s.Candidate == nil && s.Previous != nil }},
@@ -261,11 +261,17 @@ func (o *operated) poison() {
 	})
 }
 
-// lose has a stream lose events that were not read.
-func (o *operated) lose() {
+// pause pauses the projection, and waits until it is.
+func (o *operated) pause() {
 	if err := o.engine.Pause("p"); err != nil {
 		o.t.Fatal(err)
 	}
+	o.until("it is paused", func(s engine.Status) bool { return s.State == engine.Paused })
+}
+
+// lose has a stream lose events that were not read.
+func (o *operated) lose() {
+	o.pause()
 	for range 3 {
 		o.nats.Append("S", "a", []byte("3"))
 	}
@@ -469,7 +475,7 @@ func TestActionsByState(t *testing.T) {
 		want   string
 	}{
 		{"live", "", func(*operated) {}, "pause rebuild"},
-		{"paused", "", func(o *operated) { _ = o.engine.Pause("p") }, "resume rebuild"},
+		{"paused", "", (*operated).pause, "resume rebuild"},
 		{"halted", engine.Halt, (*operated).poison, "skip?seq=3 pause rebuild"},
 		{"diverged", "", (*operated).lose, "accept pause rebuild"},
 		{"with a candidate", "", (*operated).candidate, "pause promote?generation=CANDIDATE rebuild"},
