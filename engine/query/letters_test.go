@@ -242,9 +242,7 @@ func TestLetterOrdersOfStopped(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	r.wantAside("1 skipped a poison")
-	if err := r.engine.Pause("p"); err != nil {
-		t.Fatal(err)
-	}
+	r.pause()
 	p := r.ask("POST", "/v1/projections/p/drop", `{"all":true}`).problem(t)
 	if p.Status != http.StatusConflict || p.Code != wire.CodeStopped || !strings.Contains(p.Detail, "paused") || p.Hint == "" {
 		t.Errorf("drop while paused: %+v", p)

@@ -303,9 +303,7 @@ func (r *rig) before(what string) {
 	r.t.Helper()
 	switch what {
 	case "lost":
-		if err := r.engine.Pause("p"); err != nil {
-			r.t.Fatal(err)
-		}
+		r.pause()
 		r.nats.Append("S", "a", []byte("3"))
 		r.nats.Append("S", "a", []byte("4"))
 		r.nats.Purge("S", 7)

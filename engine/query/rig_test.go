@@ -151,6 +151,15 @@ func (r *rig) start() *rig {
 	return r
 }
 
+// pause pauses p, and waits until it is.
+func (r *rig) pause() {
+	r.t.Helper()
+	if err := r.engine.Pause("p"); err != nil {
+		r.t.Fatal(err)
+	}
+	testutil.Until(r.t, func() bool { s, err := r.engine.Status("p"); return err == nil && s.State == engine.Paused })
+}
+
 // reply is an answer, read.
 type reply struct {
 	*http.Response
