@@ -19,7 +19,7 @@ EXAMPLES    = examples/wasm-projections
 GO_EXAMPLES = repo-files process-map sessions low-stock-alerts unique-usernames order-status
 PLUGINS     = $(GO_EXAMPLES:%=build/plugins/%.wasm) build/plugins/count.wasm
 
-.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets screenshots run test lint tests test-program test-guests test-projects faults bench gobench soak fuzz clean
+.PHONY: all build engine plugins package-files packages licences vulnerabilities lint-workflows lint-deploy site assets screenshots run test lint tests test-program test-long test-guests test-projects faults bench gobench soak fuzz clean
 
 all: build
 
@@ -122,7 +122,7 @@ export GNOMON_TEST_CACHE ?= $(CURDIR)/build/compiled
 # The program waits much, and compilers work: so they go beside each other.
 tests: build
 	$(GO) test -race -short -timeout 12m $$($(GO) list ./... | grep -v -e cmd/engine -e /sdk/)
-	@$(MAKE) --no-print-directory -j3 -Oline test-program test-guests test-projects
+	@$(MAKE) --no-print-directory -j4 -Oline test-program test-long test-guests test-projects
 
 # Not to be mistaken for children of this make: cargo, and make in new projects.
 ALONE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
@@ -131,6 +131,9 @@ ALONE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 test-program:
 	$(ALONE) $(GO) test -short -skip '$(LONG)' -timeout 12m ./cmd/engine/...
 	$(ALONE) $(GO) test -race -short -timeout 12m -run '$(RACED)' ./cmd/engine
+
+# Most of these wait for processes that are killed, and catch up.
+test-long:
 	$(ALONE) $(GO) test -timeout 25m -run '$(LONG)' ./cmd/engine
 
 # The SDKs and their guests, which have no second thread: no race detector, and nothing left

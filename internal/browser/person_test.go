@@ -231,6 +231,7 @@ func (p *person) has(role, name string) bool { p.t.Helper(); return len(p.parts(
 // clicks clicks at the middle of a part.
 func (p *person) clicks(role, name string) *person {
 	p.t.Helper()
+	p.loaded()
 	var err error
 	p.until(fmt.Sprintf("a %s named %q is clicked", role, name), func() bool {
 		all := p.parts(role, name)
@@ -286,9 +287,20 @@ func (p *person) focuses(role, name string) *person {
 	return p
 }
 
+// loaded waits until the page's scripts have run: what it listens to would else be lost.
+func (p *person) loaded() *person {
+	p.t.Helper()
+	p.until("the page is loaded", func() bool {
+		state, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.readyState"))
+		return err == nil && state == "complete" // an error: the page is going away
+	})
+	return p
+}
+
 // presses presses keys.
 func (p *person) presses(keys string) *person {
 	p.t.Helper()
+	p.loaded()
 	p.do(chromedp.Do(p.ctx, chromedp.KeyEvent(keys)))
 	return p
 }
