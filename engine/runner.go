@@ -244,11 +244,6 @@ func haltHint(err error, name string) string {
 
 // backOff waits, and returns how long to wait the next time.
 func (r *Runner) backOff(ctx context.Context, wait time.Duration) time.Duration {
-	t := time.NewTimer(wait/2 + rand.N(wait/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+	sleep(ctx, wait/2+rand.N(wait/2))
 	return min(2*wait, lastBackOff)
 }

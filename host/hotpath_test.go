@@ -105,21 +105,19 @@ func applyAll(b *testing.B, in guest.Instance, events int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
 }
 
+// benchGuests are count in WAT, a get and a put of eight bytes, and process-map in Go, which
+// reads three fields of JSON through the host and changes several keys.
+func benchGuests(b *testing.B) map[string][]byte {
+	b.Helper()
+	return map[string][]byte{"wat": readModule(b, "testdata/count.wasm"), "go": goGuest(b, "process-map")}
+}
+
 // A call of the guest for one event, and for a batch: what the boundary costs, and what
-// is left of it when many events share it. The guests are count in WAT, a get and a
-// put of eight bytes, and process-map in Go, which reads three fields of JSON through
-// the host and changes several keys.
+// is left of it when many events share it.
 func BenchmarkApply(b *testing.B) {
-	for _, guest := range []struct {
-		name   string
-		module func() []byte
-	}{
-		{"wat", func() []byte { return readModule(b, "testdata/count.wasm") }},
-		{"go", func() []byte { return goGuest(b, "process-map") }},
-	} {
-		module := guest.module()
+	for name, module := range benchGuests(b) {
 		for _, events := range []int{1, 64, 1024} {
-			b.Run(fmt.Sprintf("guest=%s/batch=%d", guest.name, events), func(b *testing.B) {
+			b.Run(fmt.Sprintf("guest=%s/batch=%d", name, events), func(b *testing.B) {
 				applyAll(b, benchInstance(b, module), events)
 			})
 		}
@@ -143,15 +141,8 @@ func BenchmarkJSONFields(b *testing.B) {
 
 // A new instance: what each restart, each generation and each event that failed takes first.
 func BenchmarkInstantiate(b *testing.B) {
-	for _, guest := range []struct {
-		name   string
-		module func() []byte
-	}{
-		{"wat", func() []byte { return readModule(b, "testdata/count.wasm") }},
-		{"go", func() []byte { return goGuest(b, "process-map") }},
-	} {
-		module := guest.module()
-		b.Run("guest="+guest.name, func(b *testing.B) {
+	for name, module := range benchGuests(b) {
+		b.Run("guest="+name, func(b *testing.B) {
 			b.ReportAllocs()
 			m := benchModule(b, module)
 			for b.Loop() {

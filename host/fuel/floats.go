@@ -1,7 +1,5 @@
 package fuel
 
-import "fmt"
-
 // Floats counts what makes the bits of a NaN matter. Sign and payload of a NaN that an
 // operator makes are not determined (WebAssembly Core Specification 2.0, §4.3.3, "NaN
 // Propagation"): processors differ in them, and so would a state that holds them.
@@ -41,33 +39,26 @@ const (
 // ReadFloats reads the code of a module. It need not be valid; errors are those of
 // Rewrite, for what is not well-formed as far as this reads it.
 func ReadFloats(module []byte) (Floats, error) {
-	l, err := parse(module)
-	if err != nil {
-		return Floats{}, err
-	}
 	// A vector may hold anything: that it is stored matters only in a module that computes
 	// floats with vectors.
 	var scalars, all Floats
 	vectors := false
-	for _, s := range l.sections {
-		if s.id != sectionCode {
-			continue
+	err := eachFunction(module, func(body []byte) error {
+		n, err := floatsOf(body)
+		if err != nil {
+			return err
 		}
-		r := &reader{b: s.body}
-		r.u32()
-		for i := range l.funcs {
-			n, err := floatsOf(r.take(r.u32()))
-			if err != nil {
-				return Floats{}, fmt.Errorf("function %d: %w", int(l.imported)+i, err)
-			}
-			scalars.Arithmetic.add(n[floatArithmetic])
-			scalars.Bits.add(n[floatBits])
-			all.Arithmetic.add(n[floatArithmetic] + n[vectorArithmetic])
-			all.Bits.add(n[floatBits] + n[vectorBits])
-			vectors = vectors || n[vectorArithmetic] > 0
-		}
-	}
-	if vectors {
+		scalars.Arithmetic.add(n[floatArithmetic])
+		scalars.Bits.add(n[floatBits])
+		all.Arithmetic.add(n[floatArithmetic] + n[vectorArithmetic])
+		all.Bits.add(n[floatBits] + n[vectorBits])
+		vectors = vectors || n[vectorArithmetic] > 0
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Floats{}, err
+	case vectors:
 		return all, nil
 	}
 	return scalars, nil

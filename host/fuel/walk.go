@@ -52,11 +52,20 @@ func (r *reader) instruction() (op, sub byte, ok bool) {
 // ChangesTables tells whether code of a module may change a table, or drop a segment: then
 // there is more to an instance than its memory and its globals. Errors are those of Rewrite.
 func ChangesTables(module []byte) (bool, error) {
+	changes := false
+	err := eachFunction(module, func(body []byte) error {
+		return eachInstruction(body, func(op, sub byte) { changes = changes || changesTable(op, sub) })
+	})
+	return changes && err == nil, err
+}
+
+// eachFunction hands on the functions of a module one by one, their locals and code, until
+// one is refused.
+func eachFunction(module []byte, fn func(body []byte) error) error {
 	l, err := parse(module)
 	if err != nil {
-		return false, err
+		return err
 	}
-	changes := false
 	for _, s := range l.sections {
 		if s.id != sectionCode {
 			continue
@@ -64,12 +73,12 @@ func ChangesTables(module []byte) (bool, error) {
 		r := &reader{b: s.body}
 		r.u32()
 		for i := range l.funcs {
-			if err := eachInstruction(r.take(r.u32()), func(op, sub byte) { changes = changes || changesTable(op, sub) }); err != nil {
-				return false, fmt.Errorf("function %d: %w", int(l.imported)+i, err)
+			if err := fn(r.take(r.u32())); err != nil {
+				return fmt.Errorf("function %d: %w", int(l.imported)+i, err)
 			}
 		}
 	}
-	return changes, nil
+	return nil
 }
 
 func changesTable(op, sub byte) bool {
