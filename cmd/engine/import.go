@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -98,18 +97,11 @@ type fileImport struct {
 }
 
 func (im *fileImport) file(ctx context.Context, name string) error {
-	in, total := im.stdin, int64(-1)
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if total, err = cli.CountLines(f); err != nil {
-			return err
-		}
-		in = f
+	in, total, err := cli.OpenLines(name, im.stdin)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	p := cli.NewProgress(im.stderr, "import "+name, total)
 	defer p.Finish()
 	lines := int64(0)

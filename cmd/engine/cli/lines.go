@@ -10,9 +10,27 @@ import (
 	"os"
 )
 
-// CountLines reads a file once, for a progress that knows its end. What comes out of a
+// OpenLines opens a file of lines, or standard input by the name "-", and says how many it
+// has; -1: that is not known before they are read. Who asked closes it.
+func OpenLines(name string, stdin io.Reader) (io.ReadCloser, int64, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), -1, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	total, err := countLines(f)
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, total, nil
+}
+
+// countLines reads a file once, for a progress that knows its end. What comes out of a
 // pipe can be read only once: the number is then -1.
-func CountLines(f *os.File) (int64, error) {
+func countLines(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	switch {
 	case err != nil:

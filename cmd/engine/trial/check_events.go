@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/dustin/go-humanize"
 
@@ -54,18 +53,11 @@ func (k *checker) use(ctx context.Context, a *applier) ([]checkRow, error) {
 
 // applyFile applies the events of the file.
 func (k *checker) applyFile(ctx context.Context, a *applier) error {
-	in, total := k.stdin, int64(-1)
-	if k.events != "-" {
-		f, err := os.Open(k.events)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if total, err = cli.CountLines(f); err != nil {
-			return err
-		}
-		in = f
+	in, total, err := cli.OpenLines(k.events, k.stdin)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	p := cli.NewProgress(k.stderr, "apply "+eventsFile(k.events), total)
 	defer p.Finish()
 	lines := int64(0)
